@@ -9,8 +9,8 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.domain.digest import partition_share
-from services.identity.domain.evidence import Edge, FirstSeen, Pair, SeenSpan
-from services.identity.domain.explain import ExplainedEdge, HeldEdgeView
+from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair, SeenSpan
+from services.identity.domain.explain import ExplainedEdge, HeldCount, HeldEdgeView
 from services.identity.domain.resolution import Node
 from services.identity.domain.rows import ResolvedProfile, SeenIdentifier
 from services.identity.store.policy import ROLLOUT
@@ -69,12 +69,14 @@ async def list_held(
     conn: asyncpg.Connection,
     workspace_id: WorkspaceId,
     reasons: Collection[int],
+    weakest: int,
     after: Edge,
     limit: int,
 ) -> list[HeldEdgeView]:
-    """Return the edges held for some reasons, after an edge, in order."""
+    """Return the edges held for some reasons, no weaker than a kind, after an edge, in order."""
     found = []
-    for row in await conn.fetch(Q.list_held, workspace_id, list(reasons), *after, limit):
+    arguments = (workspace_id, list(reasons), *after, limit, weakest)
+    for row in await conn.fetch(Q.list_held, *arguments):
         stored = edge_row_of(row)
         edge = ExplainedEdge(
             a=identifier_of(workspace_id, row["a_namespace"], row["a_value"]).identifier,
@@ -85,6 +87,14 @@ async def list_held(
         )
         found.append(HeldEdgeView(edge, row["a_profile_id"], row["b_profile_id"]))
     return found
+
+
+async def count_held(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, reasons: Collection[int], most: int
+) -> list[HeldCount]:
+    """Return how many edges are held for some reasons, each counted up to `most`."""
+    arguments = (workspace_id, list(reasons), list(EvidenceKind), most)
+    return [HeldCount(*row) for row in await conn.fetch(Q.count_held, *arguments)]
 
 
 async def load_workspace(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> WorkspaceGraph:

@@ -26,7 +26,7 @@ from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identi
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/identity/v1/identity_facts.proto\x12\x13onefold.identity.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\"\xb0\x01\n\x0fNamespacePolicy\x12\'\n\tnamespace\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x14\n\x0cshared_after\x18\x03 \x01(\r\x12\x1b\n\x13recycled_after_days\x18\x04 \x01(\r\x12\x32\n\nmatch_mode\x18\x05 \x01(\x0e\x32\x1e.onefold.identity.v1.MatchMode\"O\n\x0c\x42lockedValue\x12\'\n\tnamespace\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\x16\n\x07pattern\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\"\xb2\x01\n\x0eIdentityPolicy\x12\x38\n\nnamespaces\x18\x01 \x03(\x0b\x32$.onefold.identity.v1.NamespacePolicy\x12\x32\n\x07\x62locked\x18\x02 \x03(\x0b\x32!.onefold.identity.v1.BlockedValue\x12\x32\n\x07ignored\x18\x03 \x03(\x0e\x32!.onefold.identity.v1.EvidenceKind\"]\n\x15IdentityPolicyDefined\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32#.onefold.identity.v1.IdentityPolicy\x12\x0f\n\x07version\x18\x02 \x01(\r\"\xa5\x01\n\x0bLinkDecided\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12/\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\x1d.onefold.identity.v1.Decision\x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\"\x93\x02\n\rMatchAssessed\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x33\n\nassessment\x18\x03 \x01(\x0e\x32\x1f.onefold.identity.v1.Assessment\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\x12\x1c\n\rmodel_version\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x17\n\x08purposes\x18\x06 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x31\n\x07weights\x18\x07 \x03(\x0b\x32 .onefold.identity.v1.MatchWeight\"T\n\x0bMatchWeight\x12\x19\n\ncomparison\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x19\n\x11log2_bayes_factor\x18\x03 \x01(\x01*\xd4\x01\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VIDENCE_KIND_DECIDED\x10\x01\x12\x18\n\x14\x45VIDENCE_KIND_STATED\x10\x02\x12\x1a\n\x16\x45VIDENCE_KIND_VERIFIED\x10\x03\x12\x1a\n\x16\x45VIDENCE_KIND_OBSERVED\x10\x04\x12\x1d\n\x19\x45VIDENCE_KIND_CO_OBSERVED\x10\x05\x12\x19\n\x15\x45VIDENCE_KIND_CLAIMED\x10\x06*m\n\tMatchMode\x12\x1a\n\x16MATCH_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_MODE_ALWAYS\x10\x01\x12\x17\n\x13MATCH_MODE_VERIFIED\x10\x02\x12\x14\n\x10MATCH_MODE_NEVER\x10\x03*e\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_LINK\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_SEPARATE\x10\x02\x12\x15\n\x11\x44\x45\x43ISION_WITHDRAW\x10\x03*t\n\nAssessment\x12\x1a\n\x16\x41SSESSMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41SSESSMENT_ACCEPTED\x10\x01\x12\x18\n\x14\x41SSESSMENT_TO_REVIEW\x10\x02\x12\x17\n\x13\x41SSESSMENT_REJECTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/identity/v1/identity_facts.proto\x12\x13onefold.identity.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\"\xb0\x01\n\x0fNamespacePolicy\x12\'\n\tnamespace\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x14\n\x0cshared_after\x18\x03 \x01(\r\x12\x1b\n\x13recycled_after_days\x18\x04 \x01(\r\x12\x32\n\nmatch_mode\x18\x05 \x01(\x0e\x32\x1e.onefold.identity.v1.MatchMode\"O\n\x0c\x42lockedValue\x12\'\n\tnamespace\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\x16\n\x07pattern\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\"\xe4\x01\n\x0eIdentityPolicy\x12\x38\n\nnamespaces\x18\x01 \x03(\x0b\x32$.onefold.identity.v1.NamespacePolicy\x12\x32\n\x07\x62locked\x18\x02 \x03(\x0b\x32!.onefold.identity.v1.BlockedValue\x12\x32\n\x07ignored\x18\x03 \x03(\x0e\x32!.onefold.identity.v1.EvidenceKind\x12\x1c\n\x0f\x63laimed_devices\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x12\n\x10_claimed_devices\"]\n\x15IdentityPolicyDefined\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32#.onefold.identity.v1.IdentityPolicy\x12\x0f\n\x07version\x18\x02 \x01(\r\"\xa5\x01\n\x0bLinkDecided\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12/\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\x1d.onefold.identity.v1.Decision\x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\"\x93\x02\n\rMatchAssessed\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x33\n\nassessment\x18\x03 \x01(\x0e\x32\x1f.onefold.identity.v1.Assessment\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\x12\x1c\n\rmodel_version\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x17\n\x08purposes\x18\x06 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x31\n\x07weights\x18\x07 \x03(\x0b\x32 .onefold.identity.v1.MatchWeight\"T\n\x0bMatchWeight\x12\x19\n\ncomparison\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x19\n\x11log2_bayes_factor\x18\x03 \x01(\x01*\xd4\x01\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VIDENCE_KIND_DECIDED\x10\x01\x12\x18\n\x14\x45VIDENCE_KIND_STATED\x10\x02\x12\x1a\n\x16\x45VIDENCE_KIND_VERIFIED\x10\x03\x12\x1a\n\x16\x45VIDENCE_KIND_OBSERVED\x10\x04\x12\x1d\n\x19\x45VIDENCE_KIND_CO_OBSERVED\x10\x05\x12\x19\n\x15\x45VIDENCE_KIND_CLAIMED\x10\x06*m\n\tMatchMode\x12\x1a\n\x16MATCH_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_MODE_ALWAYS\x10\x01\x12\x17\n\x13MATCH_MODE_VERIFIED\x10\x02\x12\x14\n\x10MATCH_MODE_NEVER\x10\x03*e\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_LINK\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_SEPARATE\x10\x02\x12\x15\n\x11\x44\x45\x43ISION_WITHDRAW\x10\x03*t\n\nAssessment\x12\x1a\n\x16\x41SSESSMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41SSESSMENT_ACCEPTED\x10\x01\x12\x18\n\x14\x41SSESSMENT_TO_REVIEW\x10\x02\x12\x17\n\x13\x41SSESSMENT_REJECTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,26 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHASSESSED'].fields_by_name['purposes']._serialized_options = b'\270\273\030\200\001'
   _globals['_MATCHWEIGHT'].fields_by_name['comparison']._loaded_options = None
   _globals['_MATCHWEIGHT'].fields_by_name['comparison']._serialized_options = b'\270\273\030\200\001'
-  _globals['_EVIDENCEKIND']._serialized_start=1199
-  _globals['_EVIDENCEKIND']._serialized_end=1411
-  _globals['_MATCHMODE']._serialized_start=1413
-  _globals['_MATCHMODE']._serialized_end=1522
-  _globals['_DECISION']._serialized_start=1524
-  _globals['_DECISION']._serialized_end=1625
-  _globals['_ASSESSMENT']._serialized_start=1627
-  _globals['_ASSESSMENT']._serialized_end=1743
+  _globals['_EVIDENCEKIND']._serialized_start=1249
+  _globals['_EVIDENCEKIND']._serialized_end=1461
+  _globals['_MATCHMODE']._serialized_start=1463
+  _globals['_MATCHMODE']._serialized_end=1572
+  _globals['_DECISION']._serialized_start=1574
+  _globals['_DECISION']._serialized_end=1675
+  _globals['_ASSESSMENT']._serialized_start=1677
+  _globals['_ASSESSMENT']._serialized_end=1793
   _globals['_NAMESPACEPOLICY']._serialized_start=131
   _globals['_NAMESPACEPOLICY']._serialized_end=307
   _globals['_BLOCKEDVALUE']._serialized_start=309
   _globals['_BLOCKEDVALUE']._serialized_end=388
   _globals['_IDENTITYPOLICY']._serialized_start=391
-  _globals['_IDENTITYPOLICY']._serialized_end=569
-  _globals['_IDENTITYPOLICYDEFINED']._serialized_start=571
-  _globals['_IDENTITYPOLICYDEFINED']._serialized_end=664
-  _globals['_LINKDECIDED']._serialized_start=667
-  _globals['_LINKDECIDED']._serialized_end=832
-  _globals['_MATCHASSESSED']._serialized_start=835
-  _globals['_MATCHASSESSED']._serialized_end=1110
-  _globals['_MATCHWEIGHT']._serialized_start=1112
-  _globals['_MATCHWEIGHT']._serialized_end=1196
+  _globals['_IDENTITYPOLICY']._serialized_end=619
+  _globals['_IDENTITYPOLICYDEFINED']._serialized_start=621
+  _globals['_IDENTITYPOLICYDEFINED']._serialized_end=714
+  _globals['_LINKDECIDED']._serialized_start=717
+  _globals['_LINKDECIDED']._serialized_end=882
+  _globals['_MATCHASSESSED']._serialized_start=885
+  _globals['_MATCHASSESSED']._serialized_end=1160
+  _globals['_MATCHWEIGHT']._serialized_start=1162
+  _globals['_MATCHWEIGHT']._serialized_end=1246
 # @@protoc_insertion_point(module_scope)

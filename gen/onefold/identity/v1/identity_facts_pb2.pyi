@@ -82,14 +82,16 @@ class BlockedValue(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., pattern: _Optional[str] = ...) -> None: ...
 
 class IdentityPolicy(_message.Message):
-    __slots__ = ("namespaces", "blocked", "ignored")
+    __slots__ = ("namespaces", "blocked", "ignored", "claimed_devices")
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     namespaces: _containers.RepeatedCompositeFieldContainer[NamespacePolicy]
     blocked: _containers.RepeatedCompositeFieldContainer[BlockedValue]
     ignored: _containers.RepeatedScalarFieldContainer[EvidenceKind]
-    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespacePolicy, _Mapping]]] = ..., blocked: _Optional[_Iterable[_Union[BlockedValue, _Mapping]]] = ..., ignored: _Optional[_Iterable[_Union[EvidenceKind, str]]] = ...) -> None: ...
+    claimed_devices: int
+    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespacePolicy, _Mapping]]] = ..., blocked: _Optional[_Iterable[_Union[BlockedValue, _Mapping]]] = ..., ignored: _Optional[_Iterable[_Union[EvidenceKind, str]]] = ..., claimed_devices: _Optional[int] = ...) -> None: ...
 
 class IdentityPolicyDefined(_message.Message):
     __slots__ = ("policy", "version")

@@ -23,6 +23,7 @@ class HeldReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HELD_REASON_SEPARATED: _ClassVar[HeldReason]
     HELD_REASON_OTHER_PERSON: _ClassVar[HeldReason]
     HELD_REASON_UNTRUSTED: _ClassVar[HeldReason]
+    HELD_REASON_TOO_MANY_CLAIMS: _ClassVar[HeldReason]
 HELD_REASON_UNSPECIFIED: HeldReason
 HELD_REASON_BLOCKED: HeldReason
 HELD_REASON_IGNORED: HeldReason
@@ -32,6 +33,7 @@ HELD_REASON_LIMIT: HeldReason
 HELD_REASON_SEPARATED: HeldReason
 HELD_REASON_OTHER_PERSON: HeldReason
 HELD_REASON_UNTRUSTED: HeldReason
+HELD_REASON_TOO_MANY_CLAIMS: HeldReason
 
 class LookupProfilesRequest(_message.Message):
     __slots__ = ("identifiers", "profile_ids", "at_least", "purpose")
@@ -154,16 +156,18 @@ class RecordDecisionResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListHeldRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "reason", "at_least")
+    __slots__ = ("page_size", "page_token", "reason", "at_least", "weakest")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    WEAKEST_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     reason: HeldReason
     at_least: _token_pb2.Token
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., reason: _Optional[_Union[HeldReason, str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    weakest: _identity_facts_pb2.EvidenceKind
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., reason: _Optional[_Union[HeldReason, str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., weakest: _Optional[_Union[_identity_facts_pb2.EvidenceKind, str]] = ...) -> None: ...
 
 class HeldEdge(_message.Message):
     __slots__ = ("edge", "profile_id_a", "profile_id_b", "clash")
@@ -177,15 +181,27 @@ class HeldEdge(_message.Message):
     clash: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     def __init__(self, edge: _Optional[_Union[Edge, _Mapping]] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ..., clash: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ...) -> None: ...
 
+class HeldCount(_message.Message):
+    __slots__ = ("reason", "kind", "count")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    reason: HeldReason
+    kind: _identity_facts_pb2.EvidenceKind
+    count: int
+    def __init__(self, reason: _Optional[_Union[HeldReason, str]] = ..., kind: _Optional[_Union[_identity_facts_pb2.EvidenceKind, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
 class ListHeldResponse(_message.Message):
-    __slots__ = ("held", "next_page_token", "token")
+    __slots__ = ("held", "next_page_token", "token", "counts")
     HELD_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
     held: _containers.RepeatedCompositeFieldContainer[HeldEdge]
     next_page_token: str
     token: _token_pb2.Token
-    def __init__(self, held: _Optional[_Iterable[_Union[HeldEdge, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    counts: _containers.RepeatedCompositeFieldContainer[HeldCount]
+    def __init__(self, held: _Optional[_Iterable[_Union[HeldEdge, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., counts: _Optional[_Iterable[_Union[HeldCount, _Mapping]]] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
     __slots__ = ("at_least",)
