@@ -1,4 +1,4 @@
-"""Tests what `onefold up` prints while the system starts."""
+"""Tests what `./onefold up` prints while the system starts."""
 
 from __future__ import annotations
 
