@@ -1,4 +1,4 @@
-"""`onefold nats credentials`: what a source connects to NATS with."""
+"""`./onefold nats credentials`: what a source connects to NATS with."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ def credentials(
             clients.remove(client)
             _report_removal(client, file, home)
             return
+        is_missing = not receive and asyncio.run(_is_not_defined(data, client))
         password = clients.create(client, rotate=rotate)
         url = f"nats://{client.name}:{password}@{server}"
         if file is None:
@@ -83,8 +84,32 @@ def credentials(
         f"prefix {client.inbox_prefix}.",
         "The URL has its password, and is shown only this once.",
         *([] if file is None else [_reload(file)]),
+        *([_define(client)] if is_missing else []),
     ):
         output.err.print(line, soft_wrap=True)
+
+
+async def _is_not_defined(data: Path, client: ClientId) -> bool:
+    """Return whether the workspace of the key has no such source; False where this is not known."""
+    try:
+        async with Client(find_endpoints(data)) as caller:
+            request = ListSourcesRequest()
+            async for page in pages(caller.admin.ListSources, request):
+                if page.workspace_id != client.workspace:
+                    return False
+                if any(each.source_id == client.source for each in page.sources):
+                    return False
+    except OnefoldError:
+        return False
+    return True
+
+
+def _define(client: ClientId) -> str:
+    return (
+        f"No source {client.source} is defined, so its messages count as those of a public source "
+        "and need a key of it: define it with `./onefold apply -f FILE` (an example: "
+        "packs/education/sources.yaml), then `./onefold keys issue`."
+    )
 
 
 def _report_removal(client: ClientId, file: Path | None, home: Path) -> None:

@@ -163,7 +163,8 @@ class Demo:
 
     async def _check_identity(self, expected: ExpectedResults) -> None:
         report = self.report
-        status = await self._internal.projection("identity").GetStatus(GetStatusRequest())
+        request = GetStatusRequest(counts=True)
+        status = await self._internal.projection("identity").GetStatus(request)
         report.profiles = self._compare("profiles", status.counts, expected.profiles())
         report.identifiers = self._compare("identifiers", status.counts, expected.identifiers())
         persons = expected.persons()
