@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -48,6 +49,34 @@ async def connections(url: str, number: int) -> AsyncIterator[list[grpc.aio.Chan
         yield channels
     finally:
         await asyncio.gather(*(channel.close() for channel in channels))
+
+
+@contextmanager
+def silent(port: int, number: int, address: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
+    """Open connections from an address to this machine, and send nothing."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket(family)) for _ in range(number)]
+        for each in sockets:
+            each.setblocking(False)
+            each.bind((address, 0))
+            each.connect_ex(("::1" if ":" in address else "127.0.0.1", port))
+        yield sockets
+
+
+def closed(sockets: Sequence[socket.socket]) -> int:
+    """Return how many connections the other end has closed."""
+    return sum(map(_is_closed, sockets))
+
+
+def _is_closed(each: socket.socket) -> bool:
+    try:
+        # The first bytes of a server are its settings.
+        return not each.recv(4096) or _is_closed(each)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class RawCall:
