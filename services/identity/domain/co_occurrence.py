@@ -211,8 +211,8 @@ def count_persons(holders: Mapping[IdentifierId, str], joint: JointKinds, policy
 def _last_handover_day(holders: Mapping[IdentifierId, SeenSpan], rule: NamespaceRule) -> int | None:
     """Return the last day on which a holder was first seen long after another was last seen.
 
-    A holder that was seen in one period only does not count: one event with a card that was lent, or
-    with a mistyped number, looks like that.
+    A holder that was seen in one period only does not count: one event with a lent card or with a
+    mistyped number looks like that.
     """
     latest = None
     first_to_leave = sorted((span.last_seen_day, id_) for id_, span in holders.items())[:2]

@@ -82,7 +82,7 @@ SKIPPED = {
 }
 #: The guides whose commands run here, in this order; that on deploying needs a container engine.
 GUIDES = (
-    *("apply", "keys", "sources", "import", "nats", "observe", "accounts", "identity-policy"),
+    *("apply", "keys", "sources", "browsers", "import", "nats", "observe", "accounts", "identity-policy"),
     *("undo-a-merge", "rebuild", "probable-matches", "failed-facts"),
 )
 
