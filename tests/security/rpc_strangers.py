@@ -90,12 +90,7 @@ class RawCall:
         """Send the headers of a call."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         call = cls(reader, writer)
-        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, b"", stream=0))
-        every = [
-            *((":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x")),
-            *(("content-type", "application/grpc"), ("te", "trailers"), *headers),
-        ]
-        writer.write(_frame(HEADERS, END_HEADERS, b"".join(map(_literal, every))))
+        writer.write(PREFACE + headers_of_calls(method, headers))
         await writer.drain()
         return call
 
@@ -118,6 +113,19 @@ class RawCall:
         await self._writer.wait_closed()
 
 
+def headers_of_calls(
+    method: str, headers: Metadata = (), *, first: int = 0, number: int = 1
+) -> bytes:
+    """Return the headers of some calls of a connection, which had `first` before."""
+    every = [
+        *((":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x")),
+        *(("content-type", "application/grpc"), ("te", "trailers"), *headers),
+    ]
+    block = b"".join(map(_literal, every))
+    streams = range(2 * first + 1, 2 * (first + number), 2)
+    return b"".join(_frame(HEADERS, END_HEADERS, block, stream=each) for each in streams)
+
+
 def message_head(size: int, *, compressed: bool = False) -> bytes:
     """Return what precedes a message of `size` bytes."""
     return struct.pack(">BI", compressed, size)
@@ -130,3 +138,7 @@ def _frame(kind: int, flags: int, payload: bytes, *, stream: int = 1) -> bytes:
 def _literal(header: tuple[str, str]) -> bytes:
     """Encode a header without the table of HPACK: a literal with a literal name."""
     return b"\x00" + b"".join(bytes([len(text)]) + text.encode() for text in header)
+
+
+#: What a client sends first: a magic text and its settings.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, b"", stream=0)
