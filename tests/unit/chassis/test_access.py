@@ -461,5 +461,5 @@ async def test_unknown_key_is_refused_with_what_to_do_about_a_new_one() -> None:
     async def load(_: bytes) -> AccessKey | None:
         return None
 
-    with pytest.raises(NotAllowed, match="just issued is known .* within some seconds"):
+    with pytest.raises(NotAllowed, match=r"just issued is known .* within some seconds"):
         await Authenticator(load).authenticate("new")
