@@ -47,12 +47,13 @@ scalars: st.SearchStrategy[Any] = st.sampled_from(
 )
 texts_and_numbers = st.sampled_from(("a", "ab", "1", 0, 1, 2, 1.5))
 values = st.one_of(scalars, st.none(), st.lists(scalars, max_size=2))
+objects = st.fixed_dictionaries({}, optional={"p": values})
 properties = st.fixed_dictionaries(
     {},
     optional={
         "p": values,
         "q": values,
-        "o": st.one_of(values, st.fixed_dictionaries({}, optional={"p": values})),
+        "o": st.one_of(values, objects, st.lists(st.one_of(objects, scalars), max_size=3)),
         "o.p": values,
     },
 )

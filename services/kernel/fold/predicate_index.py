@@ -6,7 +6,7 @@ An index does not change; a new rule makes a new index.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from services.kernel.rules.model import (
     PropertyFilter,
     Rule,
 )
-from services.kernel.rules.values import test_of
+from services.kernel.rules.values import Members, test_at
 
 Properties: TypeAlias = dict[str, Any]
 
@@ -151,7 +151,9 @@ def _binding(spec: AccumulatorSpec, predicates: frozenset[int]) -> AccumulatorBi
 
 
 def _key_getter(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
-    tests = tuple((property_getter(f.property), test_of(f.operator, f.value)) for f in where)
+    tests = tuple(
+        (property_getter(f.property), test_at(f.property, f.operator, f.value)) for f in where
+    )
     value_of = property_getter(of) if of else None
 
     def key_of(properties: Properties) -> str | None:
@@ -166,7 +168,8 @@ def _key_getter(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Propert
 def property_getter(path: str) -> Callable[[Properties], Any]:
     """Return a function that reads a property by its path; it returns None if it is absent.
 
-    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first.
+    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first. Where
+    `a` is a list, it is the `Members` of its elements.
     """
     steps = path.split(".")
     if len(steps) == 1:
@@ -176,10 +179,41 @@ def property_getter(path: str) -> Callable[[Properties], Any]:
         if path in properties:
             return properties[path]
         value: Any = properties
-        for step in steps:
+        for at, step in enumerate(steps):
+            if type(value) is list:
+                return _members_of(value, steps[at:])
             if type(value) is not dict:
                 return None
             value = value.get(step)
         return value
 
     return walk
+
+
+#: The list that a path led through last, and its members by the rest of the path.
+_last_list: tuple[list[Any], dict[tuple[str, ...], Members | None]] = ([], {})
+
+
+def _members_of(elements: list[Any], steps: Sequence[str]) -> Members | None:
+    """Return the values at a path below each element; None if there is none.
+
+    The predicates over one list read it in a row, so that it is walked once for all of them.
+    """
+    global _last_list
+    if _last_list[0] is not elements:
+        _last_list = (elements, {})
+    found, key = _last_list[1], tuple(steps)
+    if key not in found:
+        values = elements
+        for step in steps:
+            members = (value.get(step) for value in values if type(value) is dict)
+            values = [each for member in members for each in _flat(member)]
+        found[key] = Members(values) if values else None
+    return found[key]
+
+
+def _flat(value: Any) -> list[Any]:
+    """Return the elements of a list, or a list of any other value; null has none."""
+    if type(value) is list:
+        return [element for element in value if element is not None]
+    return [] if value is None else [value]

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from services.kernel.rules import model
 from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id
-from services.kernel.rules.values import Json, Operator, test_of
+from services.kernel.rules.values import Json, Operator, test_at
 
 
 class AccumulatorView(Protocol):
@@ -120,7 +120,8 @@ def _compile(predicate: model.Predicate, accumulator: int) -> PredicateFn:
 
 
 def _compile_trait(predicate: model.TraitPredicate) -> PredicateFn:
-    name, test = predicate.trait, test_of(predicate.operator, predicate.value)
+    name = predicate.trait
+    test = test_at(name, predicate.operator, predicate.value)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
         actual = profile.trait(name)

@@ -85,6 +85,35 @@ def test_of(operator: Operator, value: Literal) -> Test:
     return _ordered(operator, value)
 
 
+class Members(list[Json]):
+    """The values at a path that leads through a list: those of its elements, at least one."""
+
+
+def test_at(path: str, operator: Operator, value: Literal) -> Test:
+    """Return the test of the value at a path.
+
+    Where the path leads through a list, one of the values has to pass, and for `ne` none may equal.
+    """
+    test = test_of(operator, value)
+    if "." not in path:
+        return test
+    any_passes = _test_of_members(operator, value, test)
+    return lambda left: any_passes(left) if type(left) is Members else test(left)
+
+
+def _test_of_members(operator: Operator, value: Literal, test: Test) -> Callable[[Members], bool]:
+    if operator in (Operator.EQ, Operator.CONTAINS):
+        key = scalar_key(value)
+        return lambda members: key in _keys_of(members)
+    if operator is Operator.NE:
+        key = scalar_key(value)
+        return lambda members: key not in _keys_of(members)
+    if operator is Operator.IN:
+        keys = frozenset(map(scalar_key, value if isinstance(value, tuple) else ()))
+        return lambda members: not keys.isdisjoint(_keys_of(members))
+    return lambda members: any(map(test, members))
+
+
 def scalar_key(value: Json) -> str | None:
     """Return a text that is equal for equal scalars only; None for null, lists and objects."""
     kind = type(value)
