@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from threading import Event, Thread
 from time import monotonic
 
@@ -63,6 +64,8 @@ class ConnectionGuard:
         """`proxies`: their connections carry many clients, and count in total only."""
         self._limits = limits
         self._proxies = proxies
+        #: Returns the group of an address; empty = it has no limits, such as a trusted proxy.
+        self.counted_address = lru_cache(maxsize=4_096)(self._counted_address)
         self._cut_offs = cut_offs
         #: The peers of connections with an admitted call, in the text form of gRPC. The event loop
         #: adds, the thread removes; so it is with the next two.
@@ -81,8 +84,7 @@ class ConnectionGuard:
         self._unlogged: Counter[CutOff] = Counter()
         self._logged_at = float("-inf")
 
-    def counted_address(self, host: str) -> str:
-        """Return the group of an address; empty = it has no limits, such as a trusted proxy."""
+    def _counted_address(self, host: str) -> str:
         if not self._limits.per_address or is_within(host, self._proxies):
             return ""
         return address_group(host)
@@ -186,8 +188,10 @@ class ConnectionGuard:
                 self._barred.pop(address, None)
         barred = frozenset(self._barred)
         if barred != self._ignored:
-            served.bar(barred)
             self._ignored = barred
+            # Where the kernel cannot do it, the sweeps close what these addresses open.
+            with suppress(OSError):
+                served.bar(barred)
 
     def _log(self) -> None:
         now = monotonic()

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address
 
-#: The most addresses that are barred; a program has at most 4,096 instructions, a socket 20 KB.
-MOST_ADDRESSES = 500
+#: The most addresses that are barred: a socket has 20 KB for programs of up to 4,096 instructions.
+MOST_ADDRESSES = 200
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 #: Codes of instructions: load a byte or a word, AND, shift, jump if equal, skip, return.
 _BYTE, _WORD, _AND, _SHIFT, _JUMP, _SKIP, _RETURN = 0x30, 0x20, 0x54, 0x74, 0x15, 0x05, 0x06
