@@ -95,7 +95,8 @@ async def count_held(
 ) -> list[HeldCount]:
     """Return how many edges are held for some reasons, each counted up to `most`."""
     arguments = (workspace_id, list(reasons), list(EvidenceKind), most)
-    return [HeldCount(*row) for row in await conn.fetch(Q.count_held, *arguments)]
+    rows = await conn.fetch(Q.count_held, *arguments)
+    return [HeldCount(row["reason"], row["kind"], row["number"]) for row in rows]
 
 
 async def load_workspace(

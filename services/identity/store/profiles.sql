@@ -34,13 +34,14 @@ ORDER BY edge.kind, edge.a, edge.b LIMIT $6
 ORDER BY kind, a, b LIMIT $6
 
 -- name: count_held
--- How many edges of each kind are held for some reasons, each counted up to a number.
-SELECT reason, kind, counted.number
+-- How many edges of each kind are held for some reasons, each counted up to a number; and whose
+-- they are.
+SELECT reason, kind, counted.number, counted.workspace_id
 FROM unnest($2::smallint[]) AS reason
 CROSS JOIN unnest($3::smallint[]) AS kind
 CROSS JOIN LATERAL (
-    SELECT count(*) AS number FROM (
-        SELECT FROM edge
+    SELECT count(*) AS number, max(workspace_id) AS workspace_id FROM (
+        SELECT edge.workspace_id FROM edge
         WHERE edge.workspace_id = $1 AND edge.held_reason = reason AND edge.kind = kind.kind
         LIMIT $4
     ) AS found
