@@ -62,7 +62,7 @@ class ConnectionGuard:
         cut_offs: prometheus_client.Counter,
     ) -> None:
         """`proxies`: their connections carry many clients, and count in total only."""
-        self._limits = limits
+        self.limits = limits
         self._proxies = proxies
         #: Returns the group of an address; empty = it has no limits, such as a trusted proxy.
         self.counted_address = lru_cache(maxsize=4_096)(self._counted_address)
@@ -85,7 +85,7 @@ class ConnectionGuard:
         self._logged_at = float("-inf")
 
     def _counted_address(self, host: str) -> str:
-        if not self._limits.per_address or is_within(host, self._proxies):
+        if not self.limits.per_address or is_within(host, self._proxies):
             return ""
         return address_group(host)
 
@@ -136,7 +136,7 @@ class ConnectionGuard:
 
     def sweep(self, served: ServedPort) -> None:
         """Close the connections that are above the limits now. Raises OSError."""
-        limits, now = self._limits, monotonic()
+        limits, now = self.limits, monotonic()
         notes = (self._admitted.copy(), self._refused.copy())
         has_few_notes = len(notes[0]) + len(notes[1]) <= 2 * limits.connections
         is_quiet = has_few_notes and not self._barred and not self._ignored

@@ -102,14 +102,9 @@ class RpcServer:
             workspace_id, peer = given.workspace_id, given.peer
             return await authenticator.authenticate_internal(given.key, workspace_id, peer)
 
-        limits_of_connections = _connection_limits(settings)
-        connections = (
-            "grpc.max_allowed_incoming_connections",
-            _ROOM_FOR_BURSTS * limits_of_connections.connections,
-        )
-        self._connections = ConnectionGuard(
-            limits_of_connections, parse_networks(settings.trusted_proxies), metrics.grpc_cut_offs
-        )
+        self._connections = _connection_guard(settings, metrics)
+        most = _ROOM_FOR_BURSTS * self._connections.limits.connections
+        connections = ("grpc.max_allowed_incoming_connections", most)
         message = ("grpc.max_receive_message_length", settings.max_message_bytes)
         self._public = _Endpoint(
             settings.host,
@@ -250,12 +245,13 @@ class _Endpoint:
         await self.server.start()
 
 
-def _connection_limits(settings: ServiceSettings) -> ConnectionLimits:
+def _connection_guard(settings: ServiceSettings, metrics: Metrics) -> ConnectionGuard:
     limits = ConnectionLimits(
         connections=settings.max_grpc_connections,
         per_address=settings.max_grpc_connections_per_address,
     )
-    return limits.within_files(file_limit())
+    proxies = parse_networks(settings.trusted_proxies)
+    return ConnectionGuard(limits.within_files(file_limit()), proxies, metrics.grpc_cut_offs)
 
 
 def _for_clients(allowed: Allowed) -> Allowed:
