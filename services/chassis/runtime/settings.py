@@ -78,7 +78,7 @@ class ServiceSettings(BaseSettings):
     #: PostgreSQL, such as `postgresql://onefold:password@host:5432/onefold`. Its user is the prefix
     #: of the roles that the service logs in as. Required.
     postgres_dsn: SecretStr
-    #: `separate`: the service logs in as its own roles, which `onefold database roles` creates.
+    #: `separate`: the service logs in as its own roles, which `./onefold database roles` creates.
     #: `single`: it does everything as the user of `postgres_dsn`. That needs no preparation and is
     #: for a quick try only: the database then does not hold workspaces and services apart.
     postgres_roles: Literal["separate", "single"] = "separate"
