@@ -172,7 +172,7 @@ async def _database(
             log.warning(
                 "database_not_isolated",
                 reason="one role does everything, so the database does not hold workspaces apart",
-                remedy="run `onefold database roles`, and set ONEFOLD_POSTGRES_ROLES=separate",
+                remedy="run `./onefold database roles`, and set ONEFOLD_POSTGRES_ROLES=separate",
             )
         yield database
 

@@ -51,4 +51,4 @@ app.add_typer(administration.clock, name="clock")
 
 if __name__ == "__main__":
     output.guard_streams()
-    app(prog_name="onefold")
+    app(prog_name="./onefold")

@@ -56,7 +56,7 @@ def settings_from(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of services in the environment, such as `ONEFOLD_INGEST_HTTP_PORT`.
 
     A secret in a file is read. Certificates are for the command line's calls and for services that
-    run apart: a system of `onefold up` listens on loopback only. Raises ServerError.
+    run apart: a system of `./onefold up` listens on loopback only. Raises ServerError.
     """
     given = {
         name: value
@@ -98,7 +98,7 @@ def find_endpoints(data_dir: Path) -> ApiEndpoints:
         )
     state = read_stack(data_dir)
     if state is None:
-        raise NotRunning(f"nothing runs over {data_dir}: start it with `onefold up`")
+        raise NotRunning(f"nothing runs over {data_dir}: start it with `./onefold up`")
     services = state["services"]
     return ApiEndpoints(
         grpc={s: services[s]["internal_grpc"] for s in SERVICES},

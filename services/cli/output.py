@@ -7,6 +7,7 @@ and errors come from customers and sources.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import msgspec
 import yaml
 from rich import progress, tree
 from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +29,8 @@ from services.kernel.time import to_rfc3339
 from services.kernel.yaml_documents import SCALARS
 
 _Result = TypeVar("_Result")
+#: Characters: no row is wider.
+_WIDEST = 1_000_000
 
 
 def plain(text: str) -> Text:
@@ -56,9 +60,23 @@ class Terminal:
     def print(self, text: str | Tree = "", *, style: str = "", soft_wrap: bool = False) -> None:
         """Print a tree, or a text as one line, which the terminal wraps if `soft_wrap`."""
         if isinstance(text, Tree):
-            self.console.print(text.rendered)
+            self.print_whole(text.rendered)
         else:
-            self.console.print(plain(text), style=style or None, soft_wrap=soft_wrap)
+            whole = soft_wrap or not self.console.is_terminal
+            self.console.print(plain(text), style=style or None, soft_wrap=whole)
+
+    def print_whole(self, rendered: Table | tree.Tree) -> None:
+        """Print a table or a tree; to a file or a pipe, no row of it is broken."""
+        if self.console.is_terminal or "COLUMNS" in os.environ:
+            self.console.print(rendered)
+            return
+        widest = self.console.options.update(max_width=_WIDEST)
+        own_width = self.console.width
+        self.console.width = Measurement.get(self.console, widest, rendered).maximum
+        try:
+            self.console.print(rendered, crop=False)
+        finally:
+            self.console.width = own_width
 
     def print_labelled(self, label: str, text: str) -> None:
         """Print a red label and a text as one line."""
@@ -198,7 +216,7 @@ def print_table(
             table.add_column(plain(column), justify=justify, overflow="fold", no_wrap=not index)
         for row in cells:
             table.add_row(*map(plain, row))
-        out.console.print(table)
+        out.print_whole(table)
     else:
         out.print("There is none.")
     if more:

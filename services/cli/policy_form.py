@@ -3,6 +3,7 @@
     namespaces: [{name, limit, shared_after, recycled_after, match_mode}]
     blocked:    [{namespace, pattern}]
     ignored:    [stated | verified | observed | co_observed | claimed]
+    claimed_devices: 1000
 
 `recycled_after` is a span of whole days such as `180d`; `match_mode` is always, verified or never.
 """
@@ -20,7 +21,7 @@ _MATCH_MODE, _EVIDENCE_KIND = "MATCH_MODE_", "EVIDENCE_KIND_"
 
 def read_policy(form: Any, path: str) -> pb.IdentityPolicy:
     """Return the policy of a YAML value. Raises InvalidField, which names the path."""
-    values = mapping(form, path, {"namespaces", "blocked", "ignored"})
+    values = mapping(form, path, {"namespaces", "blocked", "ignored", "claimed_devices"})
     namespaces = enumerate(entries(values, "namespaces", path))
     blocked = enumerate(entries(values, "blocked", path))
     return pb.IdentityPolicy(
@@ -30,6 +31,9 @@ def read_policy(form: Any, path: str) -> pb.IdentityPolicy:
             value_of(pb.EvidenceKind, _EVIDENCE_KIND, word, f"{path}.ignored", but=("decided",))
             for word in texts(values, "ignored", path)
         ],
+        claimed_devices=(
+            count(values, "claimed_devices", path) if "claimed_devices" in values else None
+        ),
     )
 
 
@@ -42,6 +46,8 @@ def write_policy(policy: pb.IdentityPolicy) -> dict[str, Any]:
         ]
     if policy.ignored:
         form["ignored"] = [evidence_word(kind) for kind in policy.ignored]
+    if policy.HasField("claimed_devices"):
+        form["claimed_devices"] = policy.claimed_devices
     return form
 
 

@@ -78,7 +78,7 @@ def _lock(data_dir: Path) -> IO[str]:
     except BlockingIOError:
         file.close()
         raise ServerError(
-            f"{data_dir} is in use by another onefold: stop it with `onefold down`, "
+            f"{data_dir} is in use by another onefold: stop it with `./onefold down`, "
             "or choose another folder with --data"
         ) from None
     return file

@@ -13,14 +13,25 @@ from services.kernel.tokens import Token
 
 #: The text form of a token that an endpoint for clients has returned begins so.
 _SEALED = "sealed:"
+#: A text with so many digits and no letter is shown as a phone number.
+_DIGITS = 7
 
 
 def parse_identifier(text: str) -> Identifier:
     """Return the identifier of NAMESPACE:VALUE. Raises InvalidField."""
     namespace, colon, value = text.partition(":")
     if not colon:
-        raise InvalidField(f"{text}: write NAMESPACE:VALUE, such as user_id:u-1")
+        raise InvalidField(f"{text}: write NAMESPACE:VALUE, such as {_with_namespace(text)}")
     return Identifier(namespace=namespace, value=value)
+
+
+def _with_namespace(text: str) -> str:
+    """Return what a text without a namespace probably means."""
+    if "@" in text:
+        return f"email:{text}"
+    if sum(map(str.isdigit, text)) >= _DIGITS and not any(map(str.isalpha, text)):
+        return f"phone:{text}"
+    return f"user_id:{text}"
 
 
 def format_identifier(identifier: Identifier) -> str:

@@ -1,7 +1,7 @@
 """Generates and applies the SQL that creates the roles of the services on a PostgreSQL server.
 
 `python -m services.devstack.database_roles` prints the script of the compose file,
-`deploy/postgres.sh`; `onefold database roles` does the same for any other server.
+`deploy/postgres.sh`; `./onefold database roles` does the same for any other server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from services.chassis.postgres.roles import create_roles, grant_database, quote_
 from services.devstack.errors import ServerError
 
 DSN_VARIABLE = "ONEFOLD_POSTGRES_DSN"
-#: Names the superuser that `onefold database roles --apply` logs in as.
+#: Names the superuser that `./onefold database roles --apply` logs in as.
 ADMIN_VARIABLE = "ONEFOLD_POSTGRES_ADMIN_DSN"
 _CONNECT_SECONDS = 10
 

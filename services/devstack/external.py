@@ -30,7 +30,7 @@ async def check_postgres(dsn: str, service: str | None) -> None:
         conn = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, user=role)
     except asyncpg.InvalidAuthorizationSpecificationError as error:
         raise ServerError(
-            "PostgreSQL refuses the roles of the services: create them with `onefold database"
+            "PostgreSQL refuses the roles of the services: create them with `./onefold database"
             " roles`, or set ONEFOLD_POSTGRES_ROLES=single for a quick try"
         ) from error
     except (OSError, ValueError, TimeoutError, asyncpg.PostgresError) as error:

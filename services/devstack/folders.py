@@ -8,6 +8,9 @@ from pathlib import Path
 
 from services.devstack.errors import ServerError
 
+#: The format of a data folder, in its files of secrets. Raise it where a folder of an earlier one
+#: cannot be used any more.
+FORMAT = 1
 #: The checkout.
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +50,7 @@ def close_to_others(folder: Path, *, skipped: Container[str] = ()) -> None:
 def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:
     """Return the secrets of these names; a missing file is made first, of random ones (mode 600).
 
-    Raises ServerError.
+    Raises ServerError, also for a file of another FORMAT.
     """
     if not file.exists():
         half = file.with_suffix(".new")
@@ -55,17 +58,25 @@ def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:
         with open(
             os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
         ) as output:
-            json.dump({name: secrets.token_hex(32) for name in names}, output)
+            made = {name: secrets.token_hex(32) for name in names}
+            json.dump({"format": FORMAT, **made}, output)
             output.flush()
             os.fsync(output.fileno())
         half.rename(file)
     try:
         saved = json.loads(file.read_text(encoding="ascii"))
-        return {name: str(saved[name]) for name in names}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # The folders before the first format state none.
+        if (found := int(saved.get("format", 0))) == FORMAT:
+            return {name: str(saved[name]) for name in names}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ServerError(
             f"{file} cannot be read as passwords: restore it, or choose another data folder"
         ) from error
+    age = "an older" if found < FORMAT else "a newer"
+    raise ServerError(
+        f"{file.parent} was made by {age} version of Onefold, in format {found} instead of"
+        f" {FORMAT}: use that version, or choose another data folder"
+    )
 
 
 def load_secrets(data_dir: Path) -> dict[str, str]:
@@ -75,13 +86,7 @@ def load_secrets(data_dir: Path) -> dict[str, str]:
     with, `seal` that which secrets of destinations are sealed with, `bus` that which authenticates
     the messages of the services on NATS. Raises ServerError.
     """
-    file = data_dir / "secrets.json"
-    if file.exists() and '"index"' not in file.read_text(encoding="ascii"):
-        raise ServerError(
-            f"{data_dir} was made by an older version, whose ids were not keyed: choose another"
-            " data folder, or delete this one"
-        )
-    return load_or_create_secrets(file, "internal", "index", "seal", "bus")
+    return load_or_create_secrets(data_dir / "secrets.json", "internal", "index", "seal", "bus")
 
 
 def load_internal_key(data_dir: Path) -> str:

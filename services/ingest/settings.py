@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from services.chassis.runtime.addresses import parse_networks
 from services.chassis.runtime.settings import IndexKeyText, Port, ServiceSettings
 from services.kernel.identifiers.phones import is_region
 
@@ -16,11 +15,6 @@ def _region(text: str) -> str:
     if region and not is_region(region):
         raise ValueError("a region is two letters of ISO 3166, such as CN or US")
     return region
-
-
-def _networks(text: str) -> str:
-    parse_networks(text)
-    return text
 
 
 class IngestSettings(ServiceSettings):
@@ -47,9 +41,6 @@ class IngestSettings(ServiceSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     #: The time limit of an HTTP request, and of sending its body, seconds.
     http_timeout_s: Annotated[float, Field(gt=0)] = 30.0
-    #: The proxies in front of the HTTP endpoint, as addresses or networks separated by commas, such
-    #: as `10.0.0.0/8`. Only their `X-Forwarded-For` is believed; empty = none.
-    trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
     #: The most open connections of the HTTP endpoint.
     http_connections: Annotated[int, Field(ge=1)] = 2_000
     #: The most open connections of one address that is no trusted proxy; 0 = no limit of its own.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -260,16 +260,30 @@ class _StateBuild:
 
     async def _decide(self, profiles: Sequence[ProfileId] | None, log_shards: int) -> None:
         """Decide the memberships of these profiles; None = of all."""
-        if profiles is None:
-            async with acquire(self.pool) as conn:
-                profiles = await evaluations.load_all_profiles(conn)
-        for start in range(0, len(profiles), PAGE):
+        async for ids in self._pages_of(profiles):
             async with transaction(self.pool) as conn:
                 segments = await definitions.load_active_segments(conn, log_shards)
-                stored = await evaluations.load_evaluations(conn, profiles[start : start + PAGE])
+                stored = await evaluations.load_evaluations(conn, ids)
                 page, cause = list(stored.values()), MembershipCause.DEFINITION
                 await self._save_changes(conn, await decide(conn, page, segments, cause))
             await asyncio.sleep(0)
+
+    async def _pages_of(
+        self, profiles: Sequence[ProfileId] | None
+    ) -> AsyncIterator[Sequence[ProfileId]]:
+        """Yield profiles page by page; None = all that have an evaluation."""
+        if profiles is not None:
+            for start in range(0, len(profiles), PAGE):
+                yield profiles[start : start + PAGE]
+            return
+        after = b""
+        while True:
+            async with acquire(self.pool) as conn:
+                page = await evaluations.load_profiles_after(conn, after, PAGE)
+            if not page:
+                return
+            yield page
+            after = page[-1]
 
     async def _copy_pending_segments(self, log_shards: int) -> None:
         """Copy the members of pending segments from the live state, where the profiles exist.

@@ -237,13 +237,14 @@ def test_documents_name_existing_commands_only() -> None:
         assert used <= first, f"{page.path}: {used - first}"
 
 
-def test_tests_on_the_page_of_threats_exist() -> None:
-    page = source("docs/reference/threats.md")
+@pytest.mark.parametrize("name", ["threats", "faults"])
+def test_tests_on_the_pages_of_threats_and_faults_exist(name: str) -> None:
+    page = source(f"docs/reference/{name}.md")
     named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", "\n".join(page.lines))
     assert len(named) > 90
     missing = [
-        f"{path}::{name}"
-        for path, name in named
-        if "test_" in path and f"def {name or 'test_'}" not in source(f"tests/{path}").text
+        f"{path}::{test}"
+        for path, test in named
+        if "test_" in path and f"def {test or 'test_'}" not in source(f"tests/{path}").text
     ]
-    assert not missing, message(missing, "the page of threats names a test that does not exist")
+    assert not missing, message(missing, f"the page of {name} names a test that does not exist")

@@ -18,8 +18,8 @@ from services.identity.domain.evidence import (
     observe,
     span_of,
 )
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, NamespaceRule, Policy
-from services.identity.domain.resolution import HeldEdge
 from services.identity.domain.rows import EdgeRow
 from services.kernel.digest import digest_of
 from services.kernel.identifiers.model import Identifier
@@ -49,6 +49,28 @@ def model_events(draw: st.DrawFn) -> ModelEvent:
     return ModelEvent(carried, draw(instants), draw(st.integers(0, 5)), alias, verified, trust)
 
 
+#: Few persons with many devices, nearly all by claims of public sources.
+_claimants = st.builds(
+    Identifier,
+    st.sampled_from(["user_id", "phone", "anonymous_id", "anonymous_id", "anonymous_id", "cookie"]),
+    st.sampled_from("abcde"),
+)
+floods = st.lists(
+    st.builds(
+        ModelEvent,
+        st.lists(_claimants, min_size=2, max_size=3, unique=True).map(tuple),
+        instants,
+        st.integers(0, 5),
+        trust=st.sampled_from([*[SourceTrust.PUBLIC] * 5, SourceTrust.SERVER]),
+    ),
+    max_size=25,
+)
+flood_policies = st.builds(
+    Policy,
+    rules=st.sampled_from([{}, {"user_id": NamespaceRule(limit=1)}, DEFAULT.rules]),
+    claimed_devices=st.integers(1, 3),
+)
+
 model_decisions = st.builds(
     ModelDecision,
     identifiers,
@@ -74,7 +96,9 @@ blocked = st.builds(
     Blocked, st.sampled_from(["", "user_id", "phone", "cookie"]), st.sampled_from(["a", "b*", "*c"])
 )
 arbitrary_policies = st.builds(
-    lambda rules, some, ignored: Policy(1, rules, tuple(some), frozenset(ignored)),
+    lambda rules, some, ignored, claimed: Policy(
+        1, rules, tuple(some), frozenset(ignored), claimed
+    ),
     st.lists(
         st.tuples(st.sampled_from([*LISTED, "wechat_openid.wx1"]), namespace_rules),
         unique_by=lambda r: r[0],
@@ -89,6 +113,7 @@ arbitrary_policies = st.builds(
         ),
         max_size=1,
     ),
+    st.sampled_from([0, 1, 1, 2, 3]),
 )
 #: The default policy with limits that few identifiers reach.
 tight_default = st.just(
@@ -102,6 +127,7 @@ tight_default = st.just(
             )
             for name, rule in DEFAULT.rules.items()
         },
+        claimed_devices=1,
     )
 )
 policies = st.one_of(st.just(DEFAULT), tight_default, arbitrary_policies, arbitrary_policies)

@@ -23,6 +23,7 @@ from services.identity.domain.evidence import (
     Pair,
 )
 from services.identity.domain.fast_path import ProfileNamespace
+from services.identity.domain.held import HeldReason
 from services.identity.domain.policy import Policy, policy_names
 from services.identity.domain.rows import (
     EdgeRow,
@@ -48,6 +49,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         result: T = end.value
         return result
     raise AssertionError("the coroutine waits")
+
+
+#: Of the claims that are held at an identifier as there are too many, so many are loaded at first.
+CLAIMS = 1
+
+
+def has_too_many_claims(row: EdgeRow) -> bool:
+    """Return whether an edge is a claim of which there are too many."""
+    return row.held is not None and row.held.reason == HeldReason.TOO_MANY_CLAIMS
 
 
 class MemoryEvidence:
@@ -149,7 +159,7 @@ class MemoryEvidence:
         }
 
     async def load_contents(
-        self, profiles: Collection[ProfileId], others: Collection[str]
+        self, profiles: Collection[ProfileId], others: Collection[str], most: int
     ) -> dict[ProfileId, ProfileContents]:
         found: dict[ProfileId, ProfileContents] = {}
         for profile in profiles:
@@ -158,10 +168,11 @@ class MemoryEvidence:
             found[profile] = ProfileContents(
                 has_person=not namespaces <= {"", *DEVICE_NAMESPACES},
                 has_person_id=not namespaces <= {"", *others},
-                has_claims=any(
+                claims=sum(
                     edge.kind == EvidenceKind.CLAIMED and row.held is None and edge.a in members
                     for edge, row in self.edges.items()
                 ),
+                identifiers=len(members),
             )
         return found
 
@@ -170,15 +181,35 @@ class MemoryEvidence:
         edges = {
             edge: row
             for edge, row in self.edges.items()
-            if (row.held is None or row.held.is_cross_profile)
-            and not members.keys().isdisjoint(edge[:2])
+            if row.held is None or (row.held.is_cross_profile and not has_too_many_claims(row))
+            if not members.keys().isdisjoint(edge[:2])
         }
+        claims = self._claims(members, CLAIMS)
+        edges.update(claims.edges)
         separated = {
             pair
             for pair, decision in self.decisions.items()
             if decision.kind == DecisionKind.SEPARATE and not members.keys().isdisjoint(pair)
         }
-        return ProfileGraph(members, edges, separated, self._ends(edges, members))
+        return ProfileGraph(members, edges, separated, self._ends(edges, members), claims.cut)
+
+    async def load_claims(self, ids: Collection[IdentifierId], limit: int) -> ProfileGraph:
+        graph = self._claims(ids, limit)
+        graph.outside = self._ends(graph.edges, ())
+        return graph
+
+    def _claims(self, ids: Collection[IdentifierId], limit: int) -> ProfileGraph:
+        graph = ProfileGraph()
+        for id_ in ids:
+            own = [e for e, row in self.edges.items() if id_ in e[:2] and has_too_many_claims(row)]
+            own.sort(key=lambda edge: self.edges[edge].span.first)
+            last = own[limit - 1] if len(own) >= limit else None
+            for edge in own:
+                if last is None or self.edges[edge].span.first <= self.edges[last].span.first:
+                    graph.edges[edge] = self.edges[edge]
+            if last is not None:
+                graph.cut[id_] = last
+        return graph
 
     async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
         edges = {e: row for e, row in self.edges.items() if not set(ids).isdisjoint(e[:2])}

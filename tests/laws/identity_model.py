@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from itertools import permutations
 
 from services.identity.domain.evidence import Decision, DecisionKind, EvidenceKind, FirstSeen
+from services.identity.domain.held import HeldReason
 from services.identity.domain.policy import DEFAULT, MatchMode, NamespaceRule, Policy
-from services.identity.domain.resolution import HeldReason
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, leaf_of, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id
@@ -155,6 +155,8 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
             state.held[edge] = why
     profiles = [frozenset({i}) for i in state.first_seen]
     same: list[frozenset[Identifier]] = list(profiles)
+    #: How many claims have joined groups in each profile.
+    claims: dict[frozenset[Identifier], int] = {}
     eligible = (edge for edge in state.edges if edge not in state.held)
     for edge in sorted(eligible, key=lambda one: _order(one, state, policy)):
         pair, kind = edge
@@ -162,6 +164,10 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
         if left == right:
             continue
         union = left | right
+        most = policy.claimed_devices if kind == EvidenceKind.CLAIMED else 0
+        if most and max(claims.get(left, 0), claims.get(right, 0)) >= most:
+            state.held[edge] = (HeldReason.TOO_MANY_CLAIMS, "")
+            continue
         if any(two <= union for two in apart):
             state.held[edge] = (HeldReason.SEPARATED, "")
             continue
@@ -180,6 +186,8 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
                 state.held[edge] = (HeldReason.OTHER_PERSON, "")
                 continue
         profiles = [p for p in profiles if p not in (left, right)] + [union]
+        own = kind == EvidenceKind.CLAIMED
+        claims[union] = claims.get(left, 0) + claims.get(right, 0) + own
     for profile in profiles:
         name = min((state.first_seen[i], i.id_in(WORKSPACE, INDEX_KEY)) for i in profile)[1]
         state.profiles |= {i.id_in(WORKSPACE, INDEX_KEY): ProfileId(name) for i in profile}
@@ -385,11 +393,13 @@ def _is_recycled(i: Identifier, edge: ModelEdge, state: ExpectedState, policy: P
 
 
 def _handover_days(neighbours: dict[Identifier, list[FirstSeen]], days: int) -> list[int]:
-    """Return the days on which one holder came long after another of its namespace had left."""
+    """Return the days on which one holder came long after another of its namespace had left, and
+    stayed beyond its first period."""
     return [
         _day(min(neighbours[two]))
         for one, two in permutations(neighbours, 2)
         if one.namespace == two.namespace
+        if _period_end_day(min(neighbours[two])) < _period_end_day(max(neighbours[two]))
         if _day(min(neighbours[two])) - _period_end_day(max(neighbours[one])) >= days
     ]
 

@@ -6,7 +6,15 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from laws.identity_histories import evidence_of, expected_digest, histories, model_events, policies
+from laws.identity_histories import (
+    evidence_of,
+    expected_digest,
+    flood_policies,
+    floods,
+    histories,
+    model_events,
+    policies,
+)
 from laws.identity_memory import MemoryEvidence, run
 from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent, expected_state
 from properties import examples
@@ -58,6 +66,18 @@ def test_fold_shuffled_repeated_and_batched_equals_the_model(
     history: History, policy: Policy, chance: random.Random
 ) -> None:
     shuffled = [*history, *chance.choices(history, k=len(history))] if history else []
+    chance.shuffle(shuffled)
+    store = fold(shuffled, chance, policy)
+    assert profiles(store) == expected_state(history, policy).profiles
+    assert store.computed_digest() == expected_digest(history, policy)
+
+
+@examples(200)
+@given(floods, flood_policies, st.randoms(use_true_random=False))
+def test_fold_flood_of_claims_in_any_order_equals_the_model(
+    history: History, policy: Policy, chance: random.Random
+) -> None:
+    shuffled = [*history]
     chance.shuffle(shuffled)
     store = fold(shuffled, chance, policy)
     assert profiles(store) == expected_state(history, policy).profiles

@@ -158,7 +158,11 @@ def _make_properties(random: Random) -> dict[str, Any]:
 
 
 def _make_object(random: Random) -> Any:
-    return make_value(random) if random.random() < 0.3 else {"p": make_value(random)}
+    if random.random() < 0.3:
+        return make_value(random)
+    if random.random() < 0.3:
+        return [{"p": make_value(random)} for _ in range(random.randint(0, 2))]
+    return {"p": make_value(random)}
 
 
 def _make_order(random: Random) -> dict[str, Any]:

@@ -117,9 +117,13 @@ def _stated(name: str, events: list[OracleEvent]) -> Any:
 
 
 def compare(operator: Operator, left: Any, right: Any, *, ignore_case: bool = False) -> bool:
-    """Return the result of an operator."""
+    """Return the result of an operator; a tuple has the values of which one has to pass."""
     if operator in _NEGATED:
         return not compare(_NEGATED[operator], left, right, ignore_case=ignore_case)
+    if isinstance(left, tuple):
+        if operator is Operator.CONTAINS:
+            operator = Operator.EQ
+        return any(compare(operator, each, right, ignore_case=ignore_case) for each in left)
     if operator in (Operator.EXISTS, Operator.MISSING):
         return (left is not None) is (operator is Operator.EXISTS)
     if ignore_case:
@@ -209,12 +213,22 @@ def number_of(units: int) -> int | float:
 
 
 def get(properties: dict[str, Any], path: str) -> Any:
-    """Return the property at a path; a member with the whole path as its name goes first."""
+    """Return the property at a path; a member with the whole path as its name goes first.
+
+    A path through a list has the values of its elements, as a tuple.
+    """
     if path in properties:
         return properties[path]
     value: Any = properties
     for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
+        if isinstance(value, list | tuple):
+            parts = [
+                element[step] for element in value if isinstance(element, dict) and step in element
+            ]
+            lists = [part if isinstance(part, list) else [part] for part in parts]
+            value = tuple(each for part in lists for each in part if each is not None) or None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
     return value
 
 

@@ -158,16 +158,24 @@ class _Town:
                 yield cores[0], other
 
 
-def households(number: int = 300, seed: int = 20_26) -> Households:
-    """Return so many households, of which about two thirds are single persons."""
+def households(
+    number: int = 300, seed: int = 20_26, *, shops: int = 1, recycled: int = 1, lent: int = 1
+) -> Households:
+    """Return so many households, of which about two thirds are single persons.
+
+    `shops`, `recycled` and `lent` multiply the shops with a terminal and a kiosk, the numbers that
+    get a second owner, and the mistakes with a card, a device or a number.
+    """
     town = _Town(seed)
     kinds = [_single] * 13 + [_couple, _couple, _account_and_card, _family, _family, _flat_share]
     for _ in range(number):
         town.chance.choice(kinds)(town)
     for _ in range(number // 30 + 1):
-        _recycled_phone(town)
-        _shop(town)
-    for _ in range(number // 60):
+        for _ in range(recycled):
+            _recycled_phone(town)
+        for _ in range(shops):
+            _shop(town)
+    for _ in range(number // 60 * lent):
         _lend(town)
     town.events.sort(key=lambda event: (event.occurred_at_us, event.identifiers))
     owners = {id_: frozenset(some) for id_, some in town.owners.items()}

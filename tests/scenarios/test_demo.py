@@ -1,32 +1,118 @@
-"""The demo as a newcomer starts it, with fewer visitors: it compares every figure of its report."""
+"""The commands of the README as a newcomer types them, in a checkout where much could go wrong."""
 
 from __future__ import annotations
 
 import os
+import pwd
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from services.devstack.account import OsAccount, can_enter
+from services.devstack.binaries import find_nats
 from services.devstack.folders import ROOT
+from services.devstack.ports import FIRST_PORT_VARIABLE
+from services.devstack.venv import LOCK, OWNER, path_file
+from services.devstack.venv import _digest as digest
+from services.devstack.venv import _marker as marker
 
 MIN_LINES = 50
+COPIED = ("services", "gen", "packs", "docs", "onefold", LOCK)
+PACKAGES = Path(sysconfig.get_path("purelib"))
 
 
-@pytest.mark.timeout(300)
-def test_demo_succeeds_with_all_figures_as_expected(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "services.cli", "demo", "--visitors", "300"],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        check=False,
+@dataclass
+class Newcomer:
+    """An ordinary user without a home, in the C locale, before a copy of the checkout."""
+
+    checkout: Path
+    #: None where the tests do not run as root, or where such a user may not read the packages.
+    account: OsAccount | None
+    environment: dict[str, str] = field(
+        default_factory=lambda: {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C",
+            FIRST_PORT_VARIABLE: "0",
+            "COLUMNS": "160",
+        }
     )
-    assert run.returncode == 0, run.stdout[-4_000:] + run.stderr[-4_000:]
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command; it succeeds."""
+        run = subprocess.run(
+            ["./onefold", *arguments],
+            cwd=self.checkout,
+            env=self.environment,
+            user=self.account.uid if self.account else None,
+            group=self.account.gid if self.account else None,
+            extra_groups=[] if self.account else None,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout[-4_000:] + run.stderr[-4_000:]
+        assert not re.search("error|warning|traceback", run.stderr, re.IGNORECASE), run.stderr
+        return run
+
+
+@pytest.fixture
+def newcomer() -> Iterator[Newcomer]:
+    folder = Path(tempfile.mkdtemp(prefix="onefold-test-"))
+    folder.chmod(0o755)
+    checkout = folder / "我的 项目" / "onefold"
+    checkout.mkdir(parents=True)
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, checkout / name)
+    make_environment(checkout)
+    account = ordinary_account()
+    if account:
+        subprocess.run(["chown", "-R", f"{account.uid}:{account.gid}", folder], check=True)
+    user = Newcomer(checkout, account)
+    yield user
+    user("down")
+    shutil.rmtree(folder)
+
+
+def make_environment(checkout: Path) -> None:
+    """Make an environment that is up to date, of the packages that the tests run with."""
+    folder = checkout / ".venv"
+    venv.create(folder, symlinks=True)
+    (folder / OWNER).write_bytes(os.fsencode(checkout))
+    marker(folder, LOCK).write_text(digest(checkout / LOCK), encoding="utf-8")
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "onefold.pth").write_text(f"{PACKAGES}\n{path_file(checkout)}", encoding="ascii")
+    (folder / "bin" / "nats-server").symlink_to(find_nats())
+
+
+def ordinary_account() -> OsAccount | None:
+    if os.geteuid() != 0:
+        return None
+    entry = pwd.getpwnam("nobody")
+    account = OsAccount(entry.pw_uid, entry.pw_gid)
+    is_open = can_enter(PACKAGES, account) and can_enter(Path(sys.executable).resolve(), account)
+    return account if is_open else None
+
+
+@pytest.mark.timeout(600)
+def test_commands_of_the_readme_succeed_for_a_newcomer(newcomer: Newcomer) -> None:
+    run = newcomer("demo", "--visitors", "300")
     assert "All figures are as expected." in run.stdout
     assert "precision 1.0000, recall 1.0000" in run.stdout
     assert "high-intent-trial" in run.stdout
-    assert not [line for line in run.stderr.splitlines() if "error" in line.lower()]
     assert len(run.stdout.splitlines()) > MIN_LINES
+
+    assert "Onefold is running." in newcomer("up").stdout
+    shown = newcomer("status").stdout
+    assert len([line for line in shown.splitlines() if "grpc" in line]) == 5
+    assert "Stopped." in newcomer("down").stdout

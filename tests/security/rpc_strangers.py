@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -50,6 +51,34 @@ async def connections(url: str, number: int) -> AsyncIterator[list[grpc.aio.Chan
         await asyncio.gather(*(channel.close() for channel in channels))
 
 
+@contextmanager
+def silent(port: int, number: int, address: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
+    """Open connections from an address to this machine, and send nothing."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket(family)) for _ in range(number)]
+        for each in sockets:
+            each.setblocking(False)
+            each.bind((address, 0))
+            each.connect_ex(("::1" if ":" in address else "127.0.0.1", port))
+        yield sockets
+
+
+def closed(sockets: Sequence[socket.socket]) -> int:
+    """Return how many connections the other end has closed."""
+    return sum(map(_is_closed, sockets))
+
+
+def _is_closed(each: socket.socket) -> bool:
+    try:
+        # The first bytes of a server are its settings.
+        return not each.recv(4096) or _is_closed(each)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 class RawCall:
     """A call on a connection of its own, sent byte by byte."""
 
@@ -61,12 +90,7 @@ class RawCall:
         """Send the headers of a call."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         call = cls(reader, writer)
-        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, b"", stream=0))
-        every = [
-            *((":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x")),
-            *(("content-type", "application/grpc"), ("te", "trailers"), *headers),
-        ]
-        writer.write(_frame(HEADERS, END_HEADERS, b"".join(map(_literal, every))))
+        writer.write(PREFACE + headers_of_calls(method, headers))
         await writer.drain()
         return call
 
@@ -89,6 +113,19 @@ class RawCall:
         await self._writer.wait_closed()
 
 
+def headers_of_calls(
+    method: str, headers: Metadata = (), *, first: int = 0, number: int = 1
+) -> bytes:
+    """Return the headers of some calls of a connection, which had `first` before."""
+    every = [
+        *((":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x")),
+        *(("content-type", "application/grpc"), ("te", "trailers"), *headers),
+    ]
+    block = b"".join(map(_literal, every))
+    streams = range(2 * first + 1, 2 * (first + number), 2)
+    return b"".join(_frame(HEADERS, END_HEADERS, block, stream=each) for each in streams)
+
+
 def message_head(size: int, *, compressed: bool = False) -> bytes:
     """Return what precedes a message of `size` bytes."""
     return struct.pack(">BI", compressed, size)
@@ -101,3 +138,7 @@ def _frame(kind: int, flags: int, payload: bytes, *, stream: int = 1) -> bytes:
 def _literal(header: tuple[str, str]) -> bytes:
     """Encode a header without the table of HPACK: a literal with a literal name."""
     return b"\x00" + b"".join(bytes([len(text)]) + text.encode() for text in header)
+
+
+#: What a client sends first: a magic text and its settings.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, b"", stream=0)

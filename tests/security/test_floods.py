@@ -19,10 +19,12 @@ import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
-from integration.ingest.ingest_endpoints import make_call
+from integration.ingest.ingest_endpoints import make_call, make_event
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
+from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_PUBLIC, SOURCE_TRUST_SERVER
 from security.floods import LOOPBACK, Target, pause
 from service_fixtures import BUS_KEY, INDEX_KEY_TEXT, OpenNatsServer
@@ -37,7 +39,9 @@ ROUNDS, ROUND_S, PAUSE_S = 5, 1.5, 0.5
 #: The honest client sends an event each so many seconds, whether or not the last one is done.
 EVERY_S = 0.01
 #: Low, so that the floods meet the limits within a round.
-QUARANTINE_ENTRIES, CONNECTIONS = 500, 100
+QUARANTINE_ENTRIES, CONNECTIONS, GRPC_CONNECTIONS = 500, 100, 400
+#: The calls of the honest client of gRPC, each on a connection of its own.
+GRPC_CALLS, GRPC_EVERY_S, GRPC_TIMEOUT_S = 50, 0.06, 20.0
 #: What the wait of the slowest hundredth may become.
 MOST_TIMES_SLOWER = 5.0
 
@@ -109,6 +113,7 @@ async def service(
         "data_dir": tmp_path,
         "quarantine_entries": QUARANTINE_ENTRIES,
         "http_connections_per_address": CONNECTIONS,
+        "max_grpc_connections": GRPC_CONNECTIONS,
         **ports,
     }
     env = {f"ONEFOLD_INGEST_{name.upper()}": str(value) for name, value in settings.items()}
@@ -154,10 +159,10 @@ class Floods:
 
 
 @asynccontextmanager
-async def floods_of(target: Target) -> AsyncIterator[Floods]:
+async def floods_of(target: Target, module: str = "security.floods") -> AsyncIterator[Floods]:
     path = os.pathsep.join(str(ROOT / part) for part in ("", "gen", "tests"))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "security.floods", target.encode()),
+        *(sys.executable, "-m", module, target.encode()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path},
@@ -216,3 +221,35 @@ async def test_honest_client_loses_nothing_and_hardly_waits_while_all_floods_run
     for reason in ("HEAD_TOO_LARGE", "CONNECTIONS"):
         assert counts[f'onefold_ingest_http_cut_offs_total{{reason="{reason}"}}'] > 0
     assert counts["onefold_ingest_quarantine_refused_total"] > 0
+
+
+async def send_over_grpc(service: Service, mark: str) -> None:
+    """Send one event on a new connection. Raises OnefoldError."""
+    event = ingest_pb.IngestEventsRequest(events=[make_event(name=mark)])
+    url = f"{LOOPBACK}:{service.target.grpc_port}"
+    async with open_channel(url, service.honest_key, timeout_s=GRPC_TIMEOUT_S) as channel:
+        response = await IngestServiceStub(channel).IngestEvents(event)
+    assert response.accepted == 1
+
+
+async def test_clients_of_grpc_connect_and_call_while_strangers_hold_connections_and_flood(
+    service: Service,
+) -> None:
+    mark = uuid.uuid4().hex
+    await send_over_grpc(service, mark)
+    async with floods_of(service.target, "security.grpc_floods") as floods:
+        await floods.command("start")
+        calls = []
+        for _ in range(GRPC_CALLS):
+            calls.append(asyncio.create_task(send_over_grpc(service, mark)))
+            await pause(GRPC_EVERY_S)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        await floods.command("stop")
+    async with aiohttp.ClientSession() as http:
+        counts = await service.metrics(http)
+
+    assert [each for each in outcomes if each is not None] == []
+    assert await stored(service.dsn, mark) == GRPC_CALLS + 1
+    # The silent connections are too many, and the calls are refused too often.
+    for reason in ("ADDRESS", "REFUSALS"):
+        assert counts[f'onefold_ingest_grpc_cut_offs_total{{reason="{reason}"}}'] > 0

@@ -30,7 +30,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nats
 
 
 async def onefold(server: NatsServer, *arguments: str) -> Any:
-    """Run `onefold nats credentials` over the folder of the server."""
+    """Run `./onefold nats credentials` over the folder of the server."""
     options = ["nats", "credentials", "--data", str(server.data_dir), *arguments]
     return await asyncio.to_thread(CliRunner().invoke, app, options)
 

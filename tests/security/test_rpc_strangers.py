@@ -11,8 +11,18 @@ import pytest
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
 from prometheus_client import generate_latest
-from security.rpc_strangers import RawCall, bearer, connections, message_head, open_call, outcome
+from security.rpc_strangers import (
+    RawCall,
+    bearer,
+    closed,
+    connections,
+    message_head,
+    open_call,
+    outcome,
+    silent,
+)
 from service_fixtures import wait_until
+from structlog.testing import capture_logs
 from toy.rpc_services import ADMIN, INGEST, INTERNAL, SOURCE, STREAM, Served, serving
 
 from services.chassis.access.principal import WORKSPACE_KEY
@@ -87,7 +97,8 @@ async def test_public_key_with_too_many_waiting_calls_is_limited_and_others_are_
         calls = [open_call(channel, INGEST, bearer(SOURCE)) for _ in range(25)]
         async with asyncio.timeout(HANG_S):
             outcomes = [asyncio.ensure_future(outcome(call)) for call in calls]
-            await wait_until(lambda: sum(each.done() for each in outcomes) == 5)
+            # One address has half of the calls of the key.
+            await wait_until(lambda: sum(each.done() for each in outcomes) == 15)
             assert {each.result() for each in outcomes if each.done()} == {BUSY}
             with pytest.raises(RateLimited):
                 await _is_served(server.public_url, SOURCE)
@@ -106,7 +117,7 @@ async def _is_served_again(server: Served) -> bool:
 
 async def test_streams_of_a_key_are_bounded_and_a_closed_one_makes_room() -> None:
     async with (
-        serving(max_streams_per_key=5) as server,
+        serving(max_streams_per_key=10) as server,
         connections(server.public_url, 1) as [channel],
     ):
         async with asyncio.timeout(HANG_S):
@@ -185,28 +196,56 @@ async def test_call_that_ends_without_a_message_is_an_invalid_argument() -> None
         assert await outcome(call) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
 
 
-async def test_connections_to_the_public_port_are_bounded_and_the_internal_port_has_its_own() -> (
-    None
-):
+async def test_connection_without_a_call_gives_way_and_the_internal_port_has_no_limit() -> None:
     async with serving(max_grpc_connections=5) as server:
-        open_ones = [
-            await asyncio.open_connection("127.0.0.1", server.public_port) for _ in "12345"
-        ]
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.public_port)
-        async with asyncio.timeout(HANG_S):
-            assert await _rest(reader) == b""
-        assert await _is_served(server.url, ADMIN)
-        for _, each in (*open_ones, (reader, writer)):
-            each.close()
-        async with asyncio.timeout(HANG_S):
+        with silent(server.public_port, 5) as oldest, silent(server.public_port, 3) as newest:
+            await wait_until(lambda: closed(oldest) == 3)
+            assert closed(newest) == 0
+            assert server.count("grpc_cut_offs", reason="CONNECTIONS") == 3
+            assert await _is_served(server.url, ADMIN)
             await wait_until(lambda: _connects(server))
 
 
-async def _rest(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.read()
-    except ConnectionResetError:
-        return b""
+async def test_address_with_its_share_of_connections_leaves_room_for_others() -> None:
+    async with serving(max_grpc_connections_per_address=4) as server:
+        with silent(server.public_port, 6, "127.0.0.9") as opened:
+            await wait_until(lambda: closed(opened) == 2)
+            assert server.count("grpc_cut_offs", reason="ADDRESS") == 2
+            assert await _is_served(server.public_url, SOURCE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_connection_with_an_admitted_call_outlasts_silent_ones(host: str) -> None:
+    async with serving(host=host, max_grpc_connections=3) as server:
+        url = f"[{host}]:{server.public_port}" if ":" in host else server.public_url
+        async with connections(url, 1) as [channel]:
+            call = await _stream(channel)
+            with silent(server.public_port, 5, host) as opened:
+                await wait_until(lambda: closed(opened) == 3)
+            assert not call.done()
+
+
+async def test_connections_of_a_trusted_proxy_are_not_limited_by_address() -> None:
+    more = {"max_grpc_connections": 5, "max_grpc_connections_per_address": 1}
+    async with serving(trusted_proxies="127.0.0.0/8", **more) as server:
+        with silent(server.public_port, 6) as opened:
+            await wait_until(lambda: closed(opened) == 1)
+            assert server.count("grpc_cut_offs", reason="CONNECTIONS") == 1
+            assert server.count("grpc_cut_offs", reason="ADDRESS") == 0
+
+
+async def test_address_with_far_too_many_connections_is_ignored_and_others_are_not() -> None:
+    async with serving(max_grpc_connections_per_address=4) as server:
+        with capture_logs() as logs, silent(server.public_port, 40, "127.0.0.9") as opened:
+            await wait_until(lambda: closed(opened) == 40)
+            with silent(server.public_port, 1, "127.0.0.9") as [ignored]:
+                assert await _is_served(server.public_url, SOURCE)
+                # The kernel has not even answered.
+                with pytest.raises(OSError, match="not connected"):
+                    ignored.getpeername()
+        assert server.count("grpc_cut_offs", reason="REFUSALS") > 0
+        [line] = [each for each in logs if each["event"] == "grpc_connections_closed"]
+        assert "127.0.0.9" not in str(line)
 
 
 async def _connects(server: Served) -> bool:

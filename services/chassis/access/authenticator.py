@@ -113,7 +113,11 @@ class Authenticator:
         key_hash = hash_key(key)
         found = await self._lookup(key_hash)
         if found is None:
-            raise NotAllowed("this key is not known; check it", reason="KEY_UNKNOWN")
+            raise NotAllowed(
+                "this key is not known; check it. One that was just issued is known to every"
+                " service within some seconds: then call again",
+                reason="KEY_UNKNOWN",
+            )
         if found.disabled:
             raise NotAllowed("this key is disabled; use another one", reason="KEY_DISABLED")
         now_s = self._wall_clock()

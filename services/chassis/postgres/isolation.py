@@ -120,10 +120,10 @@ async def check_isolation(database: Database) -> None:
         if role["is_superuser"] or role["is_owner"]:
             raise IsolationMissing(
                 f"the role {role['name']} is a superuser or can act as the owner of its tables:"
-                " create the roles with `onefold database roles`"
+                " create the roles with `./onefold database roles`"
             )
     if api["bypasses_policies"] or not fold["bypasses_policies"]:
         raise IsolationMissing(
             f"{fold['name']} needs BYPASSRLS and {api['name']} must not have it: create the roles"
-            " with `onefold database roles`"
+            " with `./onefold database roles`"
         )

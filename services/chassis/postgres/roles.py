@@ -60,7 +60,7 @@ class ServiceRoles:
         if not prefix:
             raise ValueError(
                 "the DSN of PostgreSQL names no user: write postgresql://PREFIX:PASSWORD@HOST/NAME,"
-                " where PREFIX is the one of `onefold database roles`, such as onefold"
+                " where PREFIX is the one of `./onefold database roles`, such as onefold"
             )
         return cls.of(prefix, service)
 

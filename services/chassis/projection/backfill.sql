@@ -10,11 +10,13 @@ WHERE backfill.version <= excluded.version
 
 -- name: load_next_backfill
 -- The job of a shard that makes the next step, and how many blocking jobs the shard has. The jobs
--- take turns, so none waits for the end of another. Every second step is one of a blocking job.
+-- take turns, so none waits for the end of another. A new job goes first: in a small workspace its first
+-- step is the only one. Of the others, every second step is one of a blocking job.
 SELECT name, workspace_id, version, cursor, blocking, run,
        count(*) FILTER (WHERE blocking) OVER () AS blocking_jobs
 FROM backfill WHERE shard = $1
-ORDER BY blocking = (SELECT mod(max(last_step), 2) = 0 FROM backfill WHERE shard = $1) DESC,
+ORDER BY last_step = 0 DESC,
+         blocking = (SELECT mod(max(last_step), 2) = 0 FROM backfill WHERE shard = $1) DESC,
          last_step, run
 LIMIT 1
 

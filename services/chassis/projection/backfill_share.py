@@ -7,8 +7,8 @@ class BackfillShare:
     """Decides between the next backfill step and the messages that have arrived.
 
     A step is followed by batches that take at least as long as it took, or by the moment at which
-    no message waits. So a backfill delays a message by one step, however long the whole job is, and
-    without messages it runs as fast as it can.
+    no message waits or another job begins. So a backfill delays a message by one step, however long
+    the whole job is, and without messages it runs as fast as it can.
     """
 
     def __init__(self) -> None:
@@ -28,6 +28,6 @@ class BackfillShare:
         """Record a batch."""
         self._owed_s -= took_s
 
-    def note_silence(self) -> None:
-        """Record that no message waits."""
+    def make_step_due(self) -> None:
+        """Let the next step go first: no message waits, or a new job does."""
         self._owed_s = 0.0

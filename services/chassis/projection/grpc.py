@@ -55,13 +55,13 @@ class ProjectionRpc(ProjectionServiceServicer):
         self._access = access
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
-        """Return the service's progress; counts only for callers with access to all workspaces."""
+        """Return the service's progress; counts where another service requests them."""
         counts: Mapping[str, int] = {}
         left_out: Mapping[int, LeftOutCounts] = {}
         if principal().internal:
             async with acquire(self._database.pool) as conn:
                 left_out = await count_failed(conn)
-                if self._counts is not None:
+                if self._counts is not None and request.counts:
                     counts = await self._counts(conn)
         shards = [
             _shard_status(at, leased, left_out.get(at.shard, LeftOutCounts()))

@@ -123,7 +123,7 @@ class ShardWorker:
                 checkpoint = await self._retry_failed(checkpoint)
                 messages = await self._consume(checkpoint)
                 if not messages:
-                    self._share.note_silence()
+                    self._share.make_step_due()
                     await self._check_backlog()
                     continue
                 first, self._worked_s = checkpoint.next, 0.0
@@ -340,6 +340,9 @@ class ShardWorker:
         """Remember what there is to backfill. Return whether there is a new request."""
         self._backlog = backlog
         is_new = backlog.newest_run > self._newest_run
+        if is_new:
+            # Its first step, in a small workspace the only one, waits for no messages.
+            self._share.make_step_due()
         self._newest_run = max(self._newest_run, backlog.newest_run)
         return is_new
 

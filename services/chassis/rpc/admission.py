@@ -14,7 +14,11 @@ _SOURCES = "all sources"
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """The most calls that are open at once."""
+    """The most calls that are open at once.
+
+    With the key of a source, an address holds no more calls, and no more streams, than are free: so
+    one address leaves half of those of the key to others, and two leave a third.
+    """
 
     #: Of one key, with its streams.
     calls_per_key: int
@@ -33,31 +37,44 @@ class Admission:
         self._limits = limits
         self._calls, self._streams, self._workspaces = Slots(), Slots(), Slots()
 
-    def enter(self, caller: Principal, *, is_stream: bool) -> None:
-        """Count a call that begins; `leave` ends it. Raises RateLimited, and counts nothing."""
+    def enter(self, caller: Principal, address: str = "", *, is_stream: bool) -> None:
+        """Count a call that begins; `leave` ends it. Raises RateLimited, and counts nothing.
+
+        `address`: the group of the caller's address; empty = it is not counted by address.
+        """
         if caller.internal:
             return
         taken: list[tuple[Slots, str]] = []
-        for slots, holder, limit, message in self._bounds(caller, is_stream):
+        for slots, holder, limit, message in self._bounds(caller, address, is_stream):
             if not slots.take(holder, limit):
                 for each, one in taken:
                     each.give_back(one)
                 raise RateLimited(message)
             taken.append((slots, holder))
 
-    def leave(self, caller: Principal, *, is_stream: bool) -> None:
-        """Count the end of a call that was admitted."""
+    def leave(self, caller: Principal, address: str = "", *, is_stream: bool) -> None:
+        """Count the end of a call that was admitted, with the same arguments."""
         if caller.internal:
             return
-        for slots, holder, _, _ in self._bounds(caller, is_stream):
+        for slots, holder, _, _ in self._bounds(caller, address, is_stream):
             slots.give_back(holder)
 
-    def _bounds(self, caller: Principal, is_stream: bool) -> Iterator[tuple[Slots, str, int, str]]:
+    def _bounds(
+        self, caller: Principal, address: str, is_stream: bool
+    ) -> Iterator[tuple[Slots, str, int, str]]:
         """Yield what a call counts for: holder, limit, and the message beyond it."""
         limits, key = self._limits, caller.key_id
         few = "too many open calls: call again when some have ended"
+        part = f"{key} {address}" if address and caller.role is Role.SOURCE else ""
+        if part:
+            free = limits.calls_per_key - self._calls.held(key)
+            yield self._calls, part, free, f"this key has, from this address, {few}"
         yield self._calls, key, limits.calls_per_key, f"this key has {few}"
         if is_stream:
+            if part:
+                free = limits.streams_per_key - self._streams.held(key)
+                message = "this key has too many open streams from this address: close some of them"
+                yield self._streams, part, free, message
             message = "this key has too many open streams: close some of them"
             yield self._streams, key, limits.streams_per_key, message
         message = f"the keys of this workspace have {few}"

@@ -26,12 +26,13 @@ from services.chassis.access.principal import (
     set_principal,
 )
 from services.chassis.rpc.admission import Admission
+from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
 from services.chassis.rpc.sealing import TokenSealer, method_paths
 from services.chassis.rpc.streams import Authenticate, Credentials, OpenStream, OpenStreams
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import InvalidField, OnefoldError, ServiceUnavailable
+from services.kernel.errors import InvalidField, OnefoldError, RateLimited, ServiceUnavailable
 from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
@@ -71,13 +72,16 @@ class Guard(grpc.aio.ServerInterceptor):
         admission: Admission,
         sealing: Sealing,
         metrics: Metrics,
+        connections: ConnectionGuard | None = None,
     ) -> None:
+        """`connections`: those of the endpoint; None = they have no limits."""
         self.streams = OpenStreams(authenticate)
         self.authenticate = authenticate
         self.allowed = allowed
         self.admission = admission
         self.sealing = sealing
         self.metrics = metrics
+        self.connections = connections
         self._handlers: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -133,6 +137,7 @@ class _GuardedMethod:
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
         self._admission = guard.admission
+        self._connections = guard.connections
         self._metrics = metrics = guard.metrics
         self._streams = guard.streams
         self._succeeded = metrics.rpcs.labels(name, grpc.StatusCode.OK.name)
@@ -147,15 +152,18 @@ class _GuardedMethod:
     async def _respond(self, requests: _Messages, context: _Context) -> bytes:
         began = perf_counter()
         caller: Principal | None = None
+        address = ""
         try:
-            caller = await self._enter(credentials_of(context), context)
+            credentials = credentials_of(context)
+            address = self._counted_address(credentials)
+            caller = await self._enter(credentials, address, context)
             request = self._parse(await self._streams.only_message(requests), caller)
             response = self._serialize(await self._behaviour(request, context), caller)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
             if caller is not None:
-                self._admission.leave(caller, is_stream=False)
+                self._admission.leave(caller, address, is_stream=False)
         self._count(began)
         return response
 
@@ -164,9 +172,11 @@ class _GuardedMethod:
     ) -> AsyncIterator[bytes]:
         began = perf_counter()
         caller: Principal | None = None
+        address = ""
         try:
             credentials = credentials_of(context)
-            caller = await self._enter(credentials, context)
+            address = self._counted_address(credentials)
+            caller = await self._enter(credentials, address, context)
             with self._streams.open(credentials, self._roles) as stream:
                 if self._takes_stream:
                     request = self._read_each(stream, requests, caller)
@@ -179,7 +189,7 @@ class _GuardedMethod:
             await self._fail(context, error)
         finally:
             if caller is not None:
-                self._admission.leave(caller, is_stream=True)
+                self._admission.leave(caller, address, is_stream=True)
         self._count(began)
 
     async def _read_each(
@@ -206,14 +216,34 @@ class _GuardedMethod:
         """Return the responses; those to a stream of requests end when the requests end."""
         return responses if self._takes_stream else _each(stream, responses)
 
-    async def _enter(self, credentials: Credentials, context: _Context) -> Principal:
+    def _counted_address(self, credentials: Credentials) -> str:
+        """Return the group of the caller's address; empty = it is not counted by address."""
+        if self._connections is None:
+            return ""
+        return self._connections.counted_address(credentials.peer.address)
+
+    async def _enter(self, credentials: Credentials, address: str, context: _Context) -> Principal:
         # Each call has its own task, so these context variables are set for this call alone.
         start_deadline(context.time_remaining())
-        caller = await self._authenticate(credentials)
+        try:
+            caller = await self._authenticate(credentials)
+        except RateLimited:
+            self._refuse(address, context, has_key=False)
+            raise
         require_role(caller, self._roles)
-        self._admission.enter(caller, is_stream=self._gives_stream)
+        if self._connections is not None:
+            self._connections.admit(context.peer())
+        try:
+            self._admission.enter(caller, address, is_stream=self._gives_stream)
+        except RateLimited:
+            self._refuse(address, context, has_key=True)
+            raise
         set_principal(caller)
         return caller
+
+    def _refuse(self, address: str, context: _Context, *, has_key: bool) -> None:
+        if self._connections is not None:
+            self._connections.refuse(context.peer(), address, has_key=has_key)
 
     def _parse(self, serialised: bytes, caller: Principal) -> Any:
         request = self._deserializer(serialised)

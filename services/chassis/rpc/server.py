@@ -19,10 +19,14 @@ from grpc_reflection.v1alpha import reflection
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.principal import Principal, Role
 from services.chassis.rpc.admission import Admission, CallLimits
+from services.chassis.rpc.connection_limits import ConnectionLimits
+from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.guard import Guard, Sealing, is_served
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.streams import Credentials
 from services.chassis.rpc.tls import internal_files, public_files, server_credentials
+from services.chassis.runtime.addresses import parse_networks
+from services.chassis.runtime.own_sockets import file_limit
 from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Metrics
@@ -36,6 +40,9 @@ Allowed = Mapping[str, frozenset[Role]]
 REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 _MAX_CONCURRENT_CALLS = 10_000
 _MAX_CALLS_OF_SOURCES = 8_000
+#: gRPC refuses the newest connections above its own limit, so that one is this many times as high:
+#: a burst has room until connections are closed.
+_ROOM_FOR_BURSTS = 2
 _MAX_CALLS_OF_WORKSPACE = _MAX_CONCURRENT_CALLS // 2
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -95,7 +102,9 @@ class RpcServer:
             workspace_id, peer = given.workspace_id, given.peer
             return await authenticator.authenticate_internal(given.key, workspace_id, peer)
 
-        connections = ("grpc.max_allowed_incoming_connections", settings.max_grpc_connections)
+        self._connections = _connection_guard(settings, metrics)
+        most = _ROOM_FOR_BURSTS * self._connections.limits.connections
+        connections = ("grpc.max_allowed_incoming_connections", most)
         message = ("grpc.max_receive_message_length", settings.max_message_bytes)
         self._public = _Endpoint(
             settings.host,
@@ -106,6 +115,7 @@ class RpcServer:
                 Admission(limits),
                 Sealing(sealer, for_clients=True),
                 metrics,
+                self._connections,
             ),
             (*_OPTIONS, *_PUBLIC_OPTIONS, connections, message),
             public_files(settings),
@@ -171,6 +181,7 @@ class RpcServer:
         streams = [endpoint.guard.streams for endpoint in endpoints]
         watches = [watch() for each in streams for watch in (each.watch_keys, each.watch_messages)]
         await self._watching.enter_async_context(background(*watches))
+        await self._watching.enter_async_context(self._connections.watching(self._public.port))
         for each in streams:
             self._authenticator.on_invalidate(each.recheck)
         return self
@@ -232,6 +243,15 @@ class _Endpoint:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
         await self.server.start()
+
+
+def _connection_guard(settings: ServiceSettings, metrics: Metrics) -> ConnectionGuard:
+    limits = ConnectionLimits(
+        connections=settings.max_grpc_connections,
+        per_address=settings.max_grpc_connections_per_address,
+    )
+    proxies = parse_networks(settings.trusted_proxies)
+    return ConnectionGuard(limits.within_files(file_limit()), proxies, metrics.grpc_cut_offs)
 
 
 def _for_clients(allowed: Allowed) -> Allowed:

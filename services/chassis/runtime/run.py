@@ -28,6 +28,7 @@ import uvloop
 from pydantic import ValidationError
 
 from services.chassis.runtime import logs
+from services.chassis.runtime.own_sockets import raise_file_limit
 from services.chassis.runtime.secret_files import SecretFileError, files_open_to_others
 from services.chassis.runtime.settings import PREFIX, ServiceSettings
 
@@ -71,6 +72,7 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
     if found := files_open_to_others(kind, os.environ, *prefixes):
         log.warning("secret_files_open_to_others", settings=found, remedy="chmod 600")
     os.umask(0o077)
+    raise_file_limit()
     sys.exit(uvloop.run(_main(settings, serve)))
 
 

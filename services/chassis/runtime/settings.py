@@ -40,6 +40,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.chassis.runtime.addresses import parse_networks
 from services.chassis.runtime.secret_files import SecretFileSource
 from services.kernel.index_key import IndexKey
 
@@ -48,6 +49,11 @@ PREFIX = "ONEFOLD_"
 
 def _valid_index_key(text: SecretStr) -> SecretStr:
     IndexKey.parse(text.get_secret_value())
+    return text
+
+
+def _valid_networks(text: str) -> str:
+    parse_networks(text)
     return text
 
 
@@ -72,7 +78,7 @@ class ServiceSettings(BaseSettings):
     #: PostgreSQL, such as `postgresql://onefold:password@host:5432/onefold`. Its user is the prefix
     #: of the roles that the service logs in as. Required.
     postgres_dsn: SecretStr
-    #: `separate`: the service logs in as its own roles, which `onefold database roles` creates.
+    #: `separate`: the service logs in as its own roles, which `./onefold database roles` creates.
     #: `single`: it does everything as the user of `postgres_dsn`. That needs no preparation and is
     #: for a quick try only: the database then does not hold workspaces and services apart.
     postgres_roles: Literal["separate", "single"] = "separate"
@@ -135,8 +141,15 @@ class ServiceSettings(BaseSettings):
     tick_interval_s: Annotated[float, Field(gt=0)] = 5.0
     #: The lowest level of log lines that are written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    #: The most connections to the gRPC endpoint for clients.
+    #: The proxies in front of the endpoints for clients, as addresses or networks separated by
+    #: commas, such as `10.0.0.0/8`. Only their `X-Forwarded-For` is believed, and their connections
+    #: are not limited by address; empty = none.
+    trusted_proxies: Annotated[str, AfterValidator(_valid_networks)] = ""
+    #: The most connections to the gRPC endpoint for clients. Above it, those without a call with a
+    #: valid key are closed first.
     max_grpc_connections: Annotated[int, Field(ge=1)] = 2_000
+    #: The most of these from one address that is no trusted proxy; 0 = no limit of its own.
+    max_grpc_connections_per_address: Annotated[int, Field(ge=0)] = 100
     #: The most gRPC calls that one key may have open at once.
     max_calls_per_key: Annotated[int, Field(ge=1)] = 1_000
     #: The most of these that may be streams, which can stay open.

@@ -1,4 +1,4 @@
-"""`onefold sources`, `quarantine` and `clock`: sources, rejected events, and the log's clock."""
+"""`./onefold sources`, `quarantine` and `clock`: sources, rejected events, and the log's clock."""
 
 from __future__ import annotations
 

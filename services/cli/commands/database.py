@@ -1,4 +1,4 @@
-"""`onefold database roles`: what the services log in to PostgreSQL as."""
+"""`./onefold database roles`: what the services log in to PostgreSQL as."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def roles(
     password in ONEFOLD_POSTGRES_DSN or, where the services have different passwords, in
     ONEFOLD_INGEST_POSTGRES_DSN and the like; each can be in a file that the variable with _FILE
     after it names. The SQL has verifiers in the place of passwords. It
-    needs a superuser, and may be repeated, also after an update. `onefold up` without a DSN, and
+    needs a superuser, and may be repeated, also after an update. `./onefold up` without a DSN, and
     the compose file, create the roles by themselves.
     """
     with output.exit_on_error():

@@ -1,4 +1,4 @@
-"""`onefold demo`, `test` and `bench`: try, test and measure the system."""
+"""`./onefold demo`, `test` and `bench`: try, test and measure the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`onefold facts`: facts that services cannot fold, retried, parked and taken back."""
+"""`./onefold facts`: facts that services cannot fold, retried, parked and taken back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ facts = typer.Typer(no_args_is_help=True, help="Facts that services cannot fold.
 _COUNT_IN_OFFSETS = ("identity", "profile")
 MAX_REASON = 500
 
-Place = Annotated[str, Argument(help="SHARD:OFFSET, as `onefold facts list` shows it.")]
+Place = Annotated[str, Argument(help="SHARD:OFFSET, as `./onefold facts list` shows it.")]
 Services = Annotated[
     list[str], Option("--service", help="identity, profile, segment or activation; repeatable.")
 ]
@@ -56,7 +56,7 @@ def retry(
         data, lambda client: _retry(client, _checked(services), at), as_service=True
     )
     output.out.print(
-        f"{due:,} facts are due now; `onefold facts list` shows those that fail again."
+        f"{due:,} facts are due now; `./onefold facts list` shows those that fail again."
     )
 
 
@@ -71,7 +71,7 @@ def park(
         Option(
             "--folded",
             help="Park a fact that identity or profile has folded; it stays in their state until "
-            "`onefold rebuild SERVICE --resync`.",
+            "`./onefold rebuild SERVICE --resync`.",
         ),
     ] = False,
 ) -> None:
@@ -83,7 +83,7 @@ def park(
     )
     output.out.print(f"Parked {place} in {', '.join(names)}.")
     if folded:
-        output.out.print(f"Next: `onefold rebuild {names[0]} --resync`.")
+        output.out.print(f"Next: `./onefold rebuild {names[0]} --resync`.")
 
 
 @facts.command()
@@ -179,10 +179,10 @@ async def park_fact(
 def _not_failed(service: str, at: FactAddress) -> str:
     place = f"{at.shard}:{at.offset}"
     if service not in _COUNT_IN_OFFSETS:
-        return f"{service} has no failed fact {place}; see `onefold facts list`"
+        return f"{service} has no failed fact {place}; see `./onefold facts list`"
     return (
         f"{service} has folded {place}, or has not reached it; to take a folded fact out, park it"
-        f" with --folded, then run `onefold rebuild {service} --resync`"
+        f" with --folded, then run `./onefold rebuild {service} --resync`"
     )
 
 
@@ -195,7 +195,7 @@ async def unpark_fact(
         found = await _find(client, service, at)
         if found is None or not found.parked:
             raise InvalidField(
-                f"{service} has no parked fact {at.shard}:{at.offset}; see `onefold facts list`",
+                f"{service} has no parked fact {at.shard}:{at.offset}; see `./onefold facts list`",
                 field="place",
             )
         workspace_id = found.workspace_id

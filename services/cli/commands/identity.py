@@ -1,4 +1,4 @@
-"""`onefold identity` and `explain`: profiles and their identifiers, decisions, and the policy."""
+"""`./onefold identity` and `explain`: profiles and their identifiers, decisions, and the policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ explain = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
 
 Reason = Annotated[str, Option("--reason", help="The reason, for later reviews.")]
 
-_HELD_REASON = "HELD_REASON_"
+_HELD_REASON, _EVIDENCE_KIND = "HELD_REASON_", "EVIDENCE_KIND_"
+#: The highest number that the server counts up to.
+MAX_COUNTED = 10_000
 #: Why an edge is held, by the word of its reason.
 _EXPLANATIONS = {
     "blocked": "the policy blocks one of the two identifiers",
@@ -42,6 +44,7 @@ _EXPLANATIONS = {
     "separated": "it would join two identifiers that were separated by a decision",
     "other_person": "the address or device is another person's already",
     "untrusted": "only public sources saw the two together, and neither is a device",
+    "too_many_claims": "public sources claim more devices of this profile than the policy allows",
 }
 
 
@@ -92,18 +95,28 @@ def held(
         Option(
             "--because",
             metavar="REASON",
-            help="limit, separated, other_person, untrusted, shared, recycled, blocked or ignored; "
-            "without it the first five.",
+            help="limit, separated, other_person, untrusted, too_many_claims, shared, recycled, "
+            "blocked or ignored; without it the first six.",
+        ),
+    ] = "",
+    weakest: Annotated[
+        str,
+        Option(
+            "--weakest",
+            metavar="EVIDENCE",
+            help="stated, verified, observed, co_observed or claimed: leave out what is weaker. "
+            "Claims come from public sources, all else from trusted ones.",
         ),
     ] = "",
     limit: Limit = 50,
 ) -> None:
-    """List evidence that would merge profiles and is held, and the two identifiers that clash at
-    each; `link` and `separate` decide about these."""
+    """List evidence that would merge profiles and is held, the strongest first, and the two
+    identifiers that clash at each; `link` and `separate` decide about these."""
     with output.exit_on_error():
-        enum = identity_pb.HeldReason
-        reason = value_of(enum, _HELD_REASON, because, "--because") if because else None
-    request = identity_pb.ListHeldRequest(reason=reason, page_size=limit)
+        reasons, kinds = identity_pb.HeldReason, facts_pb.EvidenceKind
+        reason = value_of(reasons, _HELD_REASON, because, "--because") if because else None
+        kind = value_of(kinds, _EVIDENCE_KIND, weakest, "--weakest") if weakest else None
+    request = identity_pb.ListHeldRequest(reason=reason, page_size=limit, weakest=kind)
     response = run_with_client(data, lambda client: client.identity.ListHeld(request))
     rows = [
         (
@@ -118,6 +131,14 @@ def held(
     ]
     columns = ("a", "b", "evidence", "held", "because", "clash")
     output.print_table(columns, rows, more=bool(response.next_page_token))
+    if response.counts:
+        counts = ", ".join(map(_held_count, response.counts))
+        output.out.print(f"held in all: {counts}", soft_wrap=True)
+
+
+def _held_count(counted: identity_pb.HeldCount) -> str:
+    number = f"{counted.count:,}" + ("+" if counted.count == MAX_COUNTED else "")
+    return f"{number} {evidence_word(counted.kind)} ({held_word(counted.reason)})"
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`onefold import`: imports CSV and JSON-lines files, row by row, over gRPC.
+"""`./onefold import`: imports CSV and JSON-lines files, row by row, over gRPC.
 
 A second run changes nothing: the message id of an event is the one in the mapping, or else a hash
 of what the mapping uses of its row, and the number of equal rows before it. So an interrupted

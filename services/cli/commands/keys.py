@@ -1,4 +1,4 @@
-"""`onefold keys`: issues, lists, rotates and disables the keys of the workspace."""
+"""`./onefold keys`: issues, lists, rotates and disables the keys of the workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`onefold match` and `onefold matches`: find probable matches, list them, assess them."""
+"""`./onefold match` and `./onefold matches`: find probable matches, list them, assess them."""
 
 from __future__ import annotations
 

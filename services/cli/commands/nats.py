@@ -1,4 +1,4 @@
-"""`onefold nats credentials`: what a source connects to NATS with."""
+"""`./onefold nats credentials`: what a source connects to NATS with."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from onefold.ingest.v1.admin_service_pb2 import ListSourcesRequest
 from typer import Option
 
 from services.cli import output
 from services.cli.context import DataDir
+from services.cli.endpoints import find_endpoints
+from services.client.client import Client
 from services.devstack.errors import ServerError
 from services.devstack.nats import apply_credentials, reload_clients
 from services.devstack.nats_clients import ClientsFile
 from services.devstack.nats_config import CLIENTS_FILE, ClientId
 from services.devstack.ports import load_ports
+from services.kernel.errors import OnefoldError
+
+#: The workspace of the admin key of a data folder.
+DEFAULT_WORKSPACE = "default"
+#: Seconds to find out whether a source is defined.
+_TIMEOUT_S = 4.0
 
 app = typer.Typer(no_args_is_help=True, help="Credentials of NATS publishers.")
 
@@ -75,16 +84,38 @@ def credentials(
             return
         password = clients.create(client, rotate=rotate)
         url = f"nats://{client.name}:{password}@{server}"
+        is_missing = False
         if file is None:
             url = output.run(apply_credentials(home.resolve(), client))
+            is_missing = not receive and output.run(_is_not_defined(data, client))
     output.out.print(url, soft_wrap=True)
     for line in (
         f"The source {'receives' if receive else 'publishes on'} {client.subject}, with the inbox "
         f"prefix {client.inbox_prefix}.",
         "The URL has its password, and is shown only this once.",
         *([] if file is None else [_reload(file)]),
+        *([_define(client)] if is_missing else []),
     ):
         output.err.print(line, soft_wrap=True)
+
+
+async def _is_not_defined(data: Path, client: ClientId) -> bool:
+    """Return whether the workspace has no such source; False where this cannot be found out."""
+    if client.workspace_id != DEFAULT_WORKSPACE:
+        return False
+    try:
+        async with Client(find_endpoints(data)) as caller:
+            found = await caller.admin.ListSources(ListSourcesRequest(), timeout=_TIMEOUT_S)
+    except (OnefoldError, ServerError):
+        return False
+    return client.source_id not in {each.source.source_id for each in found.sources}
+
+
+def _define(client: ClientId) -> str:
+    return (
+        f"No source {client.source_id} is defined, and without one no key of it can be issued: "
+        "define it with `./onefold apply -f FILE`, as packs/education/sources.yaml does."
+    )
 
 
 def _report_removal(client: ClientId, file: Path | None, home: Path) -> None:

@@ -1,4 +1,4 @@
-"""`onefold apply`: defines everything in a pack, and waits until the definitions are live."""
+"""`./onefold apply`: defines everything in a pack, and waits until the definitions are live."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ async def wait_until_live(client: Client, token: Token) -> None:
     except TimeoutError:
         raise OnefoldError(
             f"the definitions are saved, but not live after {LIVE_TIMEOUT_S:.0f} s: they will be "
-            "when the backfill ends; `onefold status` shows how far each service is"
+            "when the backfill ends; `./onefold status` shows how far each service is"
         ) from None
 
 

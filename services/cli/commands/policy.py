@@ -1,4 +1,4 @@
-"""`onefold identity policy` and `preview`: the current policy, and the effects of another.
+"""`./onefold identity policy` and `preview`: the current policy, and the effects of another.
 
 For a preview identity groups the identifiers again, profile evaluates the profiles that would
 result, and segment compares their memberships with the current ones. Nothing is changed.

@@ -1,4 +1,4 @@
-"""`onefold profile`, `account` and `segments`: one person, one account, and the segments."""
+"""`./onefold profile`, `account` and `segments`: one person, one account, and the segments."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def _rules(client: Client, tags: Sequence[str]) -> list[Any]:
     rules = {summary.tag.tag_id: summary.tag.rule for summary in defined}
     for tag_id in tags:
         if tag_id not in rules:
-            output.fail(f"there is no tag {tag_id}: define it with `onefold apply`")
+            output.fail(f"there is no tag {tag_id}: define it with `./onefold apply`")
     return [rules[tag_id] for tag_id in tags]
 
 

@@ -1,4 +1,4 @@
-"""`onefold verify` and `rebuild`: state from the log again, and its digest compared."""
+"""`./onefold verify` and `rebuild`: state from the log again, and its digest compared."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def _note_left_out(client: Client) -> None:
         if lacking := await failed_facts(client, service):
             output.err.print(
                 f"{service}: the state lacks {len(lacking):,} failed or parked facts; see"
-                " `onefold facts list`."
+                " `./onefold facts list`."
             )
 
 

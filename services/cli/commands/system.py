@@ -1,10 +1,11 @@
-"""`onefold up`, `down` and `status`: the system of a data folder."""
+"""`./onefold up`, `down` and `status`: the system of a data folder."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typer import Exit, Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
-from services.cli.endpoints import find_endpoints, has_supervisor, read_stack
+from services.cli.endpoints import default_data_dir, find_endpoints, has_supervisor, read_stack
 from services.cli.health import load_problems
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
 from services.devstack.errors import ServerError
@@ -73,9 +74,16 @@ def up(
         f"  events over gRPC   {endpoints.public_grpc['ingest']}",
         f"  events over NATS   {_nats_endpoint(data)}",
         f"  admin key          in {data / 'admin.key'}",
-        "Next: `onefold apply -f packs/education/sources.yaml`, `onefold status`, `onefold down`.",
+        f"Next: {_next_steps(data)}",
     ):
         output.out.print(line, soft_wrap=True)
+
+
+def _next_steps(data: Path) -> str:
+    """Return the commands that a user runs next, over the same data folder."""
+    same = "" if data == default_data_dir() else f" --data {shlex.quote(str(data))}"
+    steps = ("apply -f packs/education/sources.yaml", "status", "down")
+    return ", ".join(f"`./onefold {step}{same}`" for step in steps) + "."
 
 
 def down(data: DataDir) -> None:
@@ -151,7 +159,7 @@ async def _stop(data_dir: Path) -> bool:
     except TimeoutError:
         raise ServerError(
             f"process {pid} did not stop in {STOP_TIMEOUT_S:.0f} s: see "
-            f"{data_dir / 'supervisor.log'}, then run `onefold down` again"
+            f"{data_dir / 'supervisor.log'}, then run `./onefold down` again"
         ) from None
     return True
 
@@ -186,7 +194,7 @@ async def _load_head(client: Client) -> GetHeadResponse | None:
 
 async def _load_status(client: Client, name: str) -> GetStatusResponse | OnefoldError:
     try:
-        request = GetStatusRequest()
+        request = GetStatusRequest(counts=True)
         return await client.projection(name).GetStatus(request, timeout=_STATUS_TIMEOUT_S)
     except RetryableError as error:
         return error
@@ -220,7 +228,7 @@ def _status_row(
 
 
 def _left_out_text(status: GetStatusResponse) -> str:
-    """Return how many facts the state lacks; `onefold facts list` shows them."""
+    """Return how many facts the state lacks; `./onefold facts list` shows them."""
     failed = sum(shard.failed_facts for shard in status.shards)
     parked = sum(shard.parked_facts for shard in status.shards)
     return f"{failed}" if not parked else f"{failed}, {parked} parked"
@@ -230,4 +238,4 @@ def _nats_endpoint(data_dir: Path) -> str:
     port = load_ports(data_dir / "nats" / "ports.json").get("nats")
     if port is None:
         return "as in ONEFOLD_NATS_URL"
-    return f"{LOOPBACK}:{port}, with `onefold nats credentials --source ID`"
+    return f"{LOOPBACK}:{port}, with `./onefold nats credentials --source ID`"

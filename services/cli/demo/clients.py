@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +30,20 @@ from services.kernel.time import to_rfc3339
 OnSent = Callable[[int], object]
 _T = TypeVar("_T")
 
+#: Seconds for which the SDK retries.
+SDK_RETRIES_S = 30
 SDK_BATCH, GRPC_BATCH, NATS_BATCH, NATS_WINDOW = 500, 200, 50, 32
 _TYPES = {n.removeprefix("EVENT_TYPE_").lower(): v for n, v in event_pb2.EventType.items()}
 
 
-def send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent) -> None:
-    """Send as the website's back end does: with the official segment-analytics-python."""
+def send_by_sdk(
+    events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent, ended: threading.Event
+) -> None:
+    """Send as the website's back end does: with the official segment-analytics-python.
+
+    It runs in a thread, and stops soon after `ended` is set. Raises OnefoldError where events are
+    not delivered in time.
+    """
     failures: list[Exception] = []
     client = SegmentClient(
         key,
@@ -42,12 +52,18 @@ def send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent)
         upload_size=100,
         gzip=True,
         on_error=lambda error, _items: failures.append(error),
+        # The defaults of the SDK retry for half a day.
+        max_total_backoff_duration=SDK_RETRIES_S,
+        max_rate_limit_duration=SDK_RETRIES_S,
     )
     try:
         for batch in _batches(events, SDK_BATCH):
             for event in batch:
                 _call_sdk(client, event)
-            client.flush()
+            while client.queue.unfinished_tasks and not failures and not ended.is_set():
+                time.sleep(0.01)
+            if failures or ended.is_set():
+                break
             sent(len(batch))
     finally:
         client.join()
@@ -119,8 +135,8 @@ def _write_csv(file: Path, events: Iterable[SchoolEvent]) -> None:
         writer.writerow(["record", "what", "phone", "when", "lesson", "course", "amount"])
         for event in events:
             values = [event.properties.get(name, "") for name in ("lesson", "course_id", "amount")]
-            time = to_rfc3339(event.occurred_at_us)
-            writer.writerow([event.message_id, event.name, event.phone, time, *values])
+            when = to_rfc3339(event.occurred_at_us)
+            writer.writerow([event.message_id, event.name, event.phone, when, *values])
 
 
 def to_message(event: SchoolEvent) -> event_pb2.Event:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from onefold.activation.v1.activation_facts_pb2 import DeliveryState
 from onefold.activation.v1.activation_service_pb2 import CountDeliveriesRequest
@@ -36,6 +39,7 @@ from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import ROOT
 from services.devstack.nats_config import ClientId
 from services.devstack.stack import Stack
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.time import DAY_US, SECOND_US, format_span
 
 PACK = ROOT / "packs" / "education"
@@ -50,6 +54,32 @@ CHECKS_US = (0, 1 * DAY_US, 3 * DAY_US, 5 * DAY_US, 8 * DAY_US)
 EVENT_KIND = event_pb2.Event.DESCRIPTOR.full_name
 WAIT_S = 120.0
 LOOKUPS = 1_000
+#: Seconds that a step of the demo may take.
+STEP_S = 900.0
+
+
+@asynccontextmanager
+async def bounded(step: str, limit_s: float = STEP_S) -> AsyncIterator[None]:
+    """Run the body as a step of the demo. Raises ServiceUnavailable where it takes too long."""
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        raise ServiceUnavailable(
+            f"{step} took longer than {limit_s:.0f} s: see the logs in the folder of the demo, and"
+            " run it again where less else runs"
+        ) from error
+
+
+async def run_together(*works: Coroutine[Any, Any, object]) -> None:
+    """Run works until all have ended; where one fails, cancel the others and raise its error."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Demo:
@@ -70,10 +100,13 @@ class Demo:
             head = await self._internal.log.GetHead(log_pb.GetHeadRequest())
             school = School(head.now_us - head.now_us % SECOND_US, visitors=self._visitors)
             expected = ExpectedResults(school)
-            await self._send(school, keys)
-            await self._check_identity(expected)
-            await self._check_segment(expected)
-            await self._check_deliveries()
+            async with bounded("sending the events"):
+                await self._send(school, keys)
+            async with bounded("checking profiles and segments"):
+                await self._check_identity(expected)
+                await self._check_segment(expected)
+            async with bounded("checking the deliveries"):
+                await self._check_deliveries()
         return self.report
 
     def _endpoints(self, key: str) -> ApiEndpoints:
@@ -100,7 +133,7 @@ class Demo:
                 task = bars.add_task(f"{endpoint.value:<25}", total=len(events))
                 sent = partial(bars.advance, task)
                 sending.append(self._send_to(endpoint, events, keys[endpoint], sent))
-            await asyncio.gather(*sending)
+            await run_together(*sending)
             in_log = await self._wait_for_events(by_endpoint)
             await self._advance_clock(0)
         self.report.seconds = time.monotonic() - began
@@ -118,8 +151,11 @@ class Demo:
     ) -> None:
         match endpoint:
             case Endpoint.SDK:
-                url = self._stack.events_url
-                await asyncio.to_thread(clients.send_by_sdk, events, url, key, sent)
+                url, ended = self._stack.events_url, threading.Event()
+                try:
+                    await asyncio.to_thread(clients.send_by_sdk, events, url, key, sent, ended)
+                finally:
+                    ended.set()
             case Endpoint.GRPC:
                 address = self._stack.public_address("ingest")
                 async with Client(ApiEndpoints(grpc={"ingest": address}, key=key)) as client:
@@ -163,7 +199,8 @@ class Demo:
 
     async def _check_identity(self, expected: ExpectedResults) -> None:
         report = self.report
-        status = await self._internal.projection("identity").GetStatus(GetStatusRequest())
+        request = GetStatusRequest(counts=True)
+        status = await self._internal.projection("identity").GetStatus(request)
         report.profiles = self._compare("profiles", status.counts, expected.profiles())
         report.identifiers = self._compare("identifiers", status.counts, expected.identifiers())
         persons = expected.persons()

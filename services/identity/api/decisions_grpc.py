@@ -27,12 +27,14 @@ from services.identity.codec.responses import (
     decode_pair_cursor,
     edge_page_token,
     explanation_to_proto,
+    held_count_to_proto,
     held_to_proto,
     pair_page_token,
 )
 from services.identity.commands.decisions import DecisionCommands
 from services.identity.commands.matches import MatchCommands
-from services.identity.domain.resolution import DECIDABLE
+from services.identity.domain.evidence import EvidenceKind
+from services.identity.domain.held import DECIDABLE
 from services.identity.projection.reader import StateReader
 from services.identity.queries.explain import ExplanationQueries
 from services.identity.queries.held import HeldEdgeQueries
@@ -84,13 +86,18 @@ class DecisionsRpc:
         size, after = page_size_of(request), decode_edge_cursor(request.page_token)
         if request.reason not in pb.HeldReason.values():
             raise InvalidField("use a value of HeldReason", field="reason")
+        if request.weakest not in facts_pb.EvidenceKind.values():
+            raise InvalidField("use a value of EvidenceKind", field="weakest")
         reasons = (request.reason,) if request.reason else DECIDABLE
         token = await self._reader.runner.reach(at_least_of(request))
-        held = await self._held.list_held(workspace_id(), reasons, after, size)
+        weakest = request.weakest or EvidenceKind.CLAIMED
+        held = await self._held.list_held(workspace_id(), reasons, after, size, weakest)
+        counts = [] if after else await self._held.counts(workspace_id(), reasons)
         return pb.ListHeldResponse(
             held=map(held_to_proto, held),
             next_page_token=edge_page_token(held[-1].edge.edge) if len(held) == size else "",
             token=token_to_proto(token),
+            counts=map(held_count_to_proto, counts),
         )
 
 

@@ -10,7 +10,13 @@ from onefold.identity.v1 import identity_facts_pb2 as pb
 from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.definitions import DefinitionFact
-from services.identity.domain.policy import Blocked, MatchMode, NamespaceRule, Policy
+from services.identity.domain.policy import (
+    DEFAULT_CLAIMED_DEVICES,
+    Blocked,
+    MatchMode,
+    NamespaceRule,
+    Policy,
+)
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import MAX_VALUE, validation_error
 from services.kernel.identifiers.normalize import normalize
@@ -77,7 +83,8 @@ def policy_from_proto(message: pb.IdentityPolicy, version: int) -> Policy:
     """Return the policy of a message that was validated when it was requested."""
     rules = {one.namespace: _rule_of(one) for one in message.namespaces}
     blocked = tuple(Blocked(one.namespace, one.pattern) for one in message.blocked)
-    return Policy(version, rules, blocked, frozenset(message.ignored))
+    ignored = frozenset(message.ignored)
+    return Policy(version, rules, blocked, ignored, _claimed_devices_of(message))
 
 
 def policy_to_proto(policy: Policy) -> pb.IdentityPolicy:
@@ -97,7 +104,13 @@ def policy_to_proto(policy: Policy) -> pb.IdentityPolicy:
             pb.BlockedValue(namespace=one.namespace, pattern=one.pattern) for one in policy.blocked
         ],
         ignored=sorted(policy.ignored),  # type: ignore[arg-type]  # EvidenceKind has the numbers
+        claimed_devices=policy.claimed_devices,
     )
+
+
+def _claimed_devices_of(message: pb.IdentityPolicy) -> int:
+    is_set = message.HasField("claimed_devices")
+    return message.claimed_devices if is_set else DEFAULT_CLAIMED_DEVICES
 
 
 def _rule_of(message: pb.NamespacePolicy) -> NamespaceRule:
@@ -117,11 +130,17 @@ def validate_policy(message: pb.IdentityPolicy, region: str) -> Policy:
     _check_namespaces(message.namespaces)
     _check_blocked(message.blocked, region)
     _check_ignored(message.ignored)
+    if message.claimed_devices > MAX_IN_A_PROFILE:
+        raise InvalidField(
+            f"claimed_devices is at most {MAX_IN_A_PROFILE}; 0 = no limit",
+            field="policy.claimed_devices",
+        )
     blocked = sorted({(one.namespace, one.pattern) for one in message.blocked})
     return Policy(
         rules={one.namespace: _rule_of(one) for one in message.namespaces},
         blocked=tuple(Blocked(namespace, pattern) for namespace, pattern in blocked),
         ignored=frozenset(message.ignored),
+        claimed_devices=_claimed_devices_of(message),
     )
 
 

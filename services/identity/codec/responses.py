@@ -10,7 +10,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.codec.fields import PageToken, token_to_proto
 from services.identity.codec.bus import identifier_to_proto
 from services.identity.domain.evidence import SEEN_PERIOD_DAYS, Edge, Pair
-from services.identity.domain.explain import ExplainedEdge, Explanation, HeldEdgeView
+from services.identity.domain.explain import ExplainedEdge, Explanation, HeldCount, HeldEdgeView
 from services.identity.domain.merges import Merges
 from services.identity.domain.preview import PreviewTotals, ProfileGroup, Regrouping
 from services.identity.domain.rows import SeenIdentifier
@@ -69,6 +69,12 @@ def _edge_to_proto(explained: ExplainedEdge) -> pb.Edge:
         actor=explained.actor,
         reason=explained.reason,
     )
+
+
+def held_count_to_proto(counted: HeldCount) -> pb.HeldCount:
+    """Return the message of a number of held edges."""
+    reason, kind, number = counted
+    return pb.HeldCount(reason=reason, kind=kind, count=number)  # type: ignore[arg-type]
 
 
 def preview_to_proto(part: Regrouping | PreviewTotals, token: Token) -> pb.PreviewPolicyResponse:

@@ -30,14 +30,17 @@ class ProfileContents(NamedTuple):
 
     #: It has an identifier that is no device. All of these are linked without claims.
     has_person: bool
-    #: A claim links in it, so not all of its devices may be linked to its person without claims.
-    has_claims: bool
     #: It may have the id of a person. All of these are linked as one person.
     has_person_id: bool
+    #: How many claims link in it, or more where several claims concern one device. If there are
+    #: any, not all of its devices may be linked to its person without claims.
+    claims: int
+    #: How many identifiers it has. Both are counted up to as many as may link.
+    identifiers: int
 
 
-_NOTHING = ProfileContents(has_person=False, has_claims=False, has_person_id=False)
-_ANYTHING = ProfileContents(has_person=True, has_claims=True, has_person_id=True)
+_NOTHING = ProfileContents(has_person=False, has_person_id=False, claims=0, identifiers=0)
+_ANYTHING = ProfileContents(has_person=True, has_person_id=True, claims=1, identifiers=1)
 
 
 def doubtful_profiles(classified: Classified, clusters: Iterable[Cluster]) -> set[ProfileId]:
@@ -48,7 +51,9 @@ def doubtful_profiles(classified: Classified, clusters: Iterable[Cluster]) -> se
         profile_id
         for cluster in clusters
         if cluster.stored_profiles and len(cluster.profiles) > 1
-        if _may_join_persons(given, cluster) or _joined_persons(given, cluster, {}) > 1
+        if cluster.stored_profiles > 1
+        or _may_join_persons(given, cluster)
+        or _joined_persons(given, cluster, {}) > 1
         for profile_id in cluster.profiles
         if IdentifierId(profile_id) in stored
     }
@@ -59,7 +64,7 @@ def check_persons(
     clusters: Collection[Cluster],
     contents: Mapping[ProfileId, ProfileContents],
 ) -> Split:
-    """Split clusters by whether each is one person at most.
+    """Split clusters by whether each is one person at most, of whom claims say not too much.
 
     `contents` has the profiles of `doubtful_profiles`.
     """
@@ -69,6 +74,7 @@ def check_persons(
         is_slow = len(cluster.profiles) > 1 and (
             (_may_join_persons(given, cluster) and _persons(given, cluster, contents) > 1)
             or _joined_persons(given, cluster, contents) > 1
+            or _may_have_too_many_claims(given, cluster, contents)
         )
         (split.slow if is_slow else split.fast).append(cluster)
     return split
@@ -84,6 +90,20 @@ def _may_join_persons(given: WorkspaceEvidence, cluster: Cluster) -> bool:
         or (b in stored and not names_person(identifiers[b].namespace))
         for a, b, kind in cluster.links
     )
+
+
+def _may_have_too_many_claims(
+    given: WorkspaceEvidence, cluster: Cluster, contents: Mapping[ProfileId, ProfileContents]
+) -> bool:
+    """Return whether as many claims as may would link in the profile that a cluster becomes: then
+    others may be held for that."""
+    if not given.policy.claimed_devices:
+        return False
+    found = (contents[one] for one in cluster.profiles if one in contents)
+    stored = sum(min(one.claims, one.identifiers) for one in found)
+    new = sum(kind == _CLAIMED for _, _, kind in cluster.links)
+    is_more = new > 0 or cluster.stored_profiles > 1
+    return is_more and stored + new >= given.policy.claimed_devices
 
 
 def _persons(
@@ -107,7 +127,7 @@ def _persons(
         if row is None:
             return node(id_, is_person)
         profile = contents.get(row.profile_id, _NOTHING)
-        if not is_person and profile.has_claims:
+        if not is_person and profile.claims:
             return node(b"device" + id_, False)
         return node(row.profile_id, profile.has_person)
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import NamedTuple, TypeAlias
 
 from services.identity.domain.components import connected_components
-from services.identity.domain.evidence import Edge, EvidenceKind, Pair, SeenSpan
+from services.identity.domain.evidence import Edge, EvidenceKind, Pair, SeenSpan, period_end_day
 from services.identity.domain.policy import MatchMode, NamespaceRule, Policy
 from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId
@@ -209,10 +209,16 @@ def count_persons(holders: Mapping[IdentifierId, str], joint: JointKinds, policy
 
 
 def _last_handover_day(holders: Mapping[IdentifierId, SeenSpan], rule: NamespaceRule) -> int | None:
-    """Return the last day on which a holder was first seen long after another was last seen."""
+    """Return the last day on which a holder was first seen long after another was last seen.
+
+    A holder that was seen in one period only does not count: one event with a lent card or with a
+    mistyped number looks like that.
+    """
     latest = None
     first_to_leave = sorted((span.last_seen_day, id_) for id_, span in holders.items())[:2]
     for id_, span in holders.items():
+        if span.last_seen_day == period_end_day(span.first.occurred_at_us):
+            continue
         day = span.first.occurred_at_us // DAY_US
         left = next((last for last, other in first_to_leave if other != id_), None)
         if left is not None and left + rule.recycled_after_days <= day:

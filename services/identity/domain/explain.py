@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.identity.domain.evidence import Edge, SeenSpan
-from services.identity.domain.resolution import HeldEdge
+from services.identity.domain.held import HeldEdge
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 
@@ -36,6 +36,16 @@ class HeldEdgeView(NamedTuple):
     #: Two identifiers that would be one person and that no evidence shows to be one; a decision
     #: about these decides about the edge. Empty where none are known.
     clash: tuple[Identifier, ...] = ()
+
+
+class HeldCount(NamedTuple):
+    """How many edges of a kind are held for a reason."""
+
+    #: As HeldReason.
+    reason: int
+    #: As EvidenceKind.
+    kind: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ from services.identity.domain.co_occurrence import (
     classify_neighbours,
 )
 from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, SeenSpan, names_person
-from services.identity.domain.resolution import HeldEdge, held_by_policy
+from services.identity.domain.held import HeldEdge
+from services.identity.domain.resolution import held_by_policy
 from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow
 from services.kernel.ids import IdentifierId, ProfileId
 

@@ -28,8 +28,9 @@ from services.identity.domain.co_occurrence import (
 )
 from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind, Pair, SeenSpan
 from services.identity.domain.fast_path import Classified, Cluster, flags_of
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.resolution import (
-    HeldEdge,
+    LinkedProfiles,
     Node,
     Resolution,
     classify_all,
@@ -41,6 +42,8 @@ from services.identity.domain.resolution import (
 from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, ProfileGraph
 from services.kernel.ids import IdentifierId, ProfileId
 
+#: How many more of the claims that are held at an identifier are loaded with each attempt.
+_MORE_CLAIMS = 64
 _CLASS_FLAGS = IdentifierFlag.SHARED | IdentifierFlag.RECYCLED
 
 
@@ -55,9 +58,14 @@ class Missing:
     neighbours: Mapping[IdentifierId, str] = field(default_factory=dict)
     #: Holders whose edges with each other are needed.
     holders: Collection[IdentifierId] = ()
+    #: Identifiers of which more of the claims are needed that are held as there are too many, and
+    #: how many of each.
+    claims: Collection[IdentifierId] = ()
+    claims_limit: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.profiles or self.edges or self.neighbours or self.holders)
+        found = (self.profiles, self.edges, self.neighbours, self.holders, self.claims)
+        return any(found)
 
 
 class Neighbourhood:
@@ -92,6 +100,10 @@ class Neighbourhood:
         #: Holders whose edges with each other are loaded, and these edges.
         self._compared: set[IdentifierId] = set()
         self._joint_edges: set[Edge] = set()
+        #: Identifiers of which more held claims, or all edges, must be loaded.
+        self._short_of_claims: set[IdentifierId] = set()
+        self._short_of_edges: set[IdentifierId] = set()
+        self._claims_limit = _MORE_CLAIMS
         #: As of the last `missing`: all edges with the new evidence, those that the policy holds,
         #: and the classes of their ends.
         self._edges: dict[Edge, SeenSpan] = {}
@@ -117,8 +129,10 @@ class Neighbourhood:
                 self._add_cluster(by_profile[profile_id])
         if profiles := self._inside - self._loaded:
             return Missing(profiles=profiles)
-        if edges := self._reclassified() - self._with_all_edges:
+        if edges := (self._reclassified() | self._short_of_edges) - self._with_all_edges:
             return Missing(edges=edges)
+        if self._short_of_claims:
+            return Missing(claims=self._short_of_claims, claims_limit=self._claims_limit)
         self._edges = self._merge_edges()
         if unclassified := self._unclassified():
             return Missing(neighbours=unclassified)
@@ -139,6 +153,16 @@ class Neighbourhood:
         """Add all edges of some identifiers."""
         self._with_all_edges.update(ids)
         self._graph.merge(graph)
+        for id_ in ids:
+            self._graph.cut.pop(id_, None)
+
+    def add_claims(self, ids: Collection[IdentifierId], graph: ProfileGraph) -> None:
+        """Add more of the claims that are held at some identifiers."""
+        for id_ in ids:
+            self._graph.cut.pop(id_, None)
+        self._graph.merge(graph)
+        self._short_of_claims = set()
+        self._claims_limit *= _MORE_CLAIMS
 
     def add_neighbours(self, neighbours: Mapping[IdentifierId, Sequence[Neighbour]]) -> None:
         """Add all neighbours of some identifiers, or enough to prove that they are shared."""
@@ -158,12 +182,33 @@ class Neighbourhood:
             if edge not in self._held and edge.a in nodes and edge.b in nodes
         }
         policy = self._given.policy
-        profiles, cross_profile = link_components(nodes, eligible, self._separated(), policy)
-        changed = self._changed_neighbours(profiles)
-        if changed:
-            self._inside |= changed
+        linked = link_components(nodes, eligible, self._separated(), policy)
+        changed = self._changed_neighbours(linked.profiles)
+        self._inside |= changed
+        self._find_missing_claims(linked)
+        if changed or self._short_of_claims or not self._short_of_edges <= self._with_all_edges:
             return None
-        return Resolution(profiles, {**self._held, **cross_profile}, self._classes)
+        return Resolution(linked.profiles, {**self._held, **linked.held}, self._classes)
+
+    def _find_missing_claims(self, linked: LinkedProfiles) -> None:
+        """Find the identifiers whose claims that are not loaded may not be held any more.
+
+        They are as long as the last one that is loaded meets a full profile: claims are linked
+        last, so nothing joins that profile after it. But where other evidence joins two profiles,
+        a claim between them is held no longer.
+        """
+        cut, members = self._graph.cut, self._graph.members
+        joined: dict[ProfileId, set[IdentifierId]] = {}
+        for id_, last in cut.items():
+            is_inside = members[id_].row.profile_id in self._inside
+            if not is_inside or id_ in self._with_all_edges:
+                continue
+            joined.setdefault(linked.profiles[id_], set()).add(id_)
+            if (last, id_) not in linked.full:
+                self._short_of_claims.add(id_)
+        for ids in joined.values():
+            if len({members[id_].row.profile_id for id_ in ids}) > 1:
+                self._short_of_edges |= ids
 
     def changes(self, resolution: Resolution) -> ResolutionChanges:
         """Return what to write."""
@@ -172,6 +217,7 @@ class Neighbourhood:
             for edge, span in self._edges.items()
         }
         contested = {id_ for pair in self._separated() for id_ in pair}
+        contested |= self._graph.cut.keys()
         for edge, row in edges.items():
             if row.held is not None and row.held.is_cross_profile:
                 contested.update(edge[:2])

@@ -52,17 +52,19 @@ def _repeated(persons: Iterable[tuple[int, int]]) -> set[int]:
 
 
 def with_doubtful_claims(
-    roots: Sequence[int], namespaces: Sequence[str], claimed: Collection[int]
+    roots: Sequence[int], namespaces: Sequence[str], claimed: Collection[int], policy: Policy
 ) -> set[int]:
-    """Return those of the components with claims that have several identifiers of persons.
+    """Return those of the components with claims that have several identifiers of persons, or more
+    devices than claims may add to a person.
 
-    Other evidence may link these too; then no claim joins two persons.
+    Other evidence may link these too; then no claim joins two persons, or adds one too many.
     """
     if not claimed:
         return set()
     counts = Counter(
-        root
+        (root, names_person(name))
         for root, name in zip(roots, namespaces, strict=True)
-        if root in claimed and names_person(name)
+        if root in claimed
     )
-    return {root for root, count in counts.items() if count > 1}
+    most = policy.claimed_devices or len(roots)
+    return {root for (root, is_person), n in counts.items() if n > (1 if is_person else most)}

@@ -24,6 +24,8 @@ from services.kernel.identifiers.priority import (
 
 #: Senders make up namespaces; the positions of at most this many are cached.
 _MAX_CACHED = 1_000
+#: A person who gets a browser id each week has fewer in fifteen years.
+DEFAULT_CLAIMED_DEVICES = 1_000
 
 
 class MatchMode(IntEnum):
@@ -77,6 +79,8 @@ class Policy:
     blocked: tuple[Blocked, ...] = ()
     #: Evidence of these kinds never links.
     ignored: frozenset[int] = frozenset()
+    #: So many claims may link in one profile, each of which adds a device; 0 = any number.
+    claimed_devices: int = DEFAULT_CLAIMED_DEVICES
 
     def at_version(self, version: int) -> Self:
         return replace(self, version=version)
@@ -203,7 +207,7 @@ def default_policy() -> Policy:
     * A phone number that was unused for half a year and then used by another person was recycled:
       operators assign numbers again after 90 days or more.
     * Accounts are separated by their ids, as persons are, whatever domain they share.
-    * Device identifiers may be many; only sharing is bounded.
+    * Device identifiers may be many; only sharing is bounded, and how many of them claims add.
 
     `tests/unit/identity/test_household_quality.py` measures it beside other policies.
     """

@@ -11,7 +11,7 @@ An address or a device never joins two persons: an event with one of these and a
 does not join two components that both have the id of a person. The two are one person as soon as
 one event has an id of each, an alias states it or a decision links them. A claim adds devices to a
 person: one between two identifiers that are no devices never links, and none joins two components
-that both have such an identifier.
+that both have such an identifier, or of which one has very many devices of claims already.
 
 All these constraints only refuse more as components grow. Two things follow. Where all edges of a
 component together break none, their order does not matter and a profile is a connected component.
@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
 from services.identity.domain.co_occurrence import (
@@ -49,6 +48,8 @@ from services.identity.domain.evidence import (
     SeenSpan,
     names_person,
 )
+from services.identity.domain.held import HeldEdge, HeldReason
+from services.identity.domain.linking import ConstrainedSets
 from services.identity.domain.persons import (
     are_person_ids,
     joins_persons,
@@ -65,49 +66,6 @@ _CLAIMED = int(EvidenceKind.CLAIMED)
 #: Added to the kinds of the edges that must not join two persons; higher than all kinds.
 _AFTER_PERSONS = 10
 _COUNTED_KINDS = (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CLAIMED)
-
-
-class HeldReason(IntEnum):
-    """Why an edge does not link."""
-
-    #: One of its ends is blocked by the policy.
-    BLOCKED = 1
-    #: The policy ignores evidence of its kind.
-    IGNORED = 2
-    #: One of its ends is shared.
-    SHARED = 3
-    #: One of its ends was recycled after the edge was last seen.
-    RECYCLED = 4
-    #: The profile would have more identifiers of a namespace than its limit.
-    LIMIT = 5
-    #: The profile would have two identifiers that a decision separates.
-    SEPARATED = 6
-    #: The identifier that is no id of a person belongs to another person already. Of a claim: the
-    #: device does.
-    OTHER_PERSON = 7
-    #: It claims that two identifiers belong together, and neither of them is a device.
-    UNTRUSTED = 8
-
-
-#: The reasons that depend on the other identifiers of the two profiles. Such an edge always lies
-#: between two profiles.
-CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED, HeldReason.OTHER_PERSON)
-#: The reasons of edges that a decision may turn into a link: about their ends, or about two others
-#: that a shared end was seen with.
-DECIDABLE = (*CROSS_PROFILE, HeldReason.UNTRUSTED, HeldReason.SHARED)
-
-
-class HeldEdge(NamedTuple):
-    """Why and by which rule an edge is held."""
-
-    #: As HeldReason.
-    reason: int
-    #: The namespace of the rule; empty where the reason is no namespace's rule.
-    namespace: str
-
-    @property
-    def is_cross_profile(self) -> bool:
-        return self.reason in CROSS_PROFILE
 
 
 class Node(NamedTuple):
@@ -139,6 +97,16 @@ class Resolution:
     co_occurrences: dict[IdentifierId, CoOccurrence] = field(default_factory=dict)
 
 
+class LinkedProfiles(NamedTuple):
+    """Profiles that edges make up."""
+
+    profiles: dict[IdentifierId, ProfileId]
+    #: The edges that are held for a reason of CROSS_PROFILE.
+    held: dict[Edge, HeldEdge]
+    #: The claims that are held as the profile of one end had too many, with that end.
+    full: Collection[tuple[Edge, IdentifierId]] = ()
+
+
 def resolve(
     nodes: Nodes, edges: Mapping[Edge, SeenSpan], separated: Collection[Pair], policy: Policy
 ) -> Resolution:
@@ -150,8 +118,8 @@ def resolve(
     co_occurrences = classify_all(nodes, edges, policy)
     held = held_by_policy(nodes, edges, co_occurrences, policy)
     eligible = {edge: span for edge, span in edges.items() if edge not in held} if held else edges
-    profiles, cross_profile = link_components(nodes, eligible, separated, policy)
-    return Resolution(profiles, {**held, **cross_profile}, co_occurrences)
+    linked = link_components(nodes, eligible, separated, policy)
+    return Resolution(linked.profiles, {**held, **linked.held}, co_occurrences)
 
 
 def classify_all(
@@ -268,9 +236,8 @@ def _weaker_first(a: tuple[T, str], b: tuple[T, str], policy: Policy) -> list[tu
 
 def link_components(
     nodes: Nodes, eligible: Mapping[Edge, SeenSpan], separated: Collection[Pair], policy: Policy
-) -> tuple[dict[IdentifierId, ProfileId], dict[Edge, HeldEdge]]:
-    """Group identifiers into profiles by the edges that the policy does not hold, and return the
-    edges that are held for a reason of CROSS_PROFILE.
+) -> LinkedProfiles:
+    """Group identifiers into profiles by the edges that the policy does not hold.
 
     Every end of an edge must be in `nodes`; pairs of `separated` with an end outside are ignored.
     """
@@ -283,22 +250,28 @@ def link_components(
     person_ids = are_person_ids(namespaces, policy)
     claimed = {roots[index[edge[0]]] for edge in eligible if edge[2] == _CLAIMED}
     doubtful_roots = _over_limit(roots, namespaces, apart, policy)
-    doubtful_roots |= with_doubtful_claims(roots, namespaces, claimed)
+    doubtful_roots |= with_doubtful_claims(roots, namespaces, claimed, policy)
     kinds = [edge[2] for edge in eligible]
     doubtful_roots |= with_several_persons(roots, person_ids, edges, kinds)
     if not doubtful_roots:
-        return _profiles_of(ids, roots, nodes), {}
+        return LinkedProfiles(_profiles_of(ids, roots, nodes), {})
     doubtful = [
         edge for edge, (a, _) in zip(eligible, edges, strict=True) if roots[a] in doubtful_roots
     ]
     doubtful.sort(key=lambda edge: canonical_order(edge, eligible[edge].first, nodes, policy))
-    components = _UnionFind(roots, doubtful_roots, namespaces, apart, policy, person_ids)
+    components = ConstrainedSets(roots, doubtful_roots, namespaces, apart, policy, person_ids)
     held: dict[Edge, HeldEdge] = {}
     for edge in doubtful:
         why = components.join(index[edge.a], index[edge.b], edge.kind)
         if why is not None:
             held[edge] = why
-    return _profiles_of(ids, components.roots(), nodes), held
+    full = {
+        (edge, id_)
+        for edge in held
+        for id_, other in (edge[:2], edge[1::-1])
+        if edge.kind == _CLAIMED and (index[id_], index[other]) in components.full
+    }
+    return LinkedProfiles(_profiles_of(ids, components.roots(), nodes), held, full)
 
 
 def canonical_order(
@@ -341,98 +314,3 @@ def _profiles_of(
             earliest[root] = candidate
     profiles = {root: ProfileId(id_) for root, (_, id_) in earliest.items()}
     return {id_: profiles[root] for id_, root in zip(ids, roots, strict=True)}
-
-
-class _UnionFind:
-    """Disjoint sets that respect the constraints of CROSS_PROFILE; only doubtful components are
-    split."""
-
-    def __init__(
-        self,
-        roots: Sequence[int],
-        doubtful: Collection[int],
-        namespaces: Sequence[str],
-        apart: Iterable[tuple[int, int]],
-        policy: Policy,
-        person_ids: Sequence[bool],
-    ) -> None:
-        self._parent = [i if root in doubtful else root for i, root in enumerate(roots)]
-        self._namespaces = namespaces
-        #: By set: whether it has an identifier of a person or an account.
-        self._has_person = [names_person(name) for name in namespaces]
-        self._is_person_id = person_ids
-        #: By set: whether it has the id of a person.
-        self._has_person_id = list(person_ids)
-        self._priority = policy.priority
-        self._limits = {name: n for name in set(namespaces) if (n := policy.limit(name))}
-        #: By set: the nodes that must not join it.
-        self._separated: dict[int, set[int]] = {}
-        for a, b in apart:
-            self._separated.setdefault(a, set()).add(b)
-            self._separated.setdefault(b, set()).add(a)
-        #: By set: how many identifiers it has of each namespace with a limit. None until the first
-        #: edge to which limits apply.
-        self._counts: dict[int, Counter[str]] | None = None
-
-    def join(self, a: int, b: int, kind: int) -> HeldEdge | None:
-        """Join the sets of two nodes, or return why they must not be joined."""
-        left, right = self._root(a), self._root(b)
-        if left == right:
-            return None
-        if self._are_separated(left, right):
-            return HeldEdge(HeldReason.SEPARATED, "")
-        has_person = self._has_person
-        if kind == EvidenceKind.CLAIMED and has_person[left] and has_person[right]:
-            return HeldEdge(HeldReason.OTHER_PERSON, "")
-        if kind > EvidenceKind.STATED:
-            # Identifiers linked by decisions and aliases, all joined by now, count once together.
-            if self._counts is None:
-                self._counts = self._count()
-            broken = self._broken_limit(self._counts, left, right)
-            if broken:
-                return HeldEdge(HeldReason.LIMIT, broken)
-        if self._has_person_id[left] and self._has_person_id[right]:
-            has_two = self._is_person_id[a] and self._is_person_id[b]
-            if not joins_persons(kind, has_two):
-                return HeldEdge(HeldReason.OTHER_PERSON, "")
-        self._unite(left, right)
-        return None
-
-    def roots(self) -> list[int]:
-        return [self._root(i) for i in range(len(self._parent))]
-
-    def _are_separated(self, left: int, right: int) -> bool:
-        return any(self._root(node) == right for node in self._separated.get(left, ()))
-
-    def _count(self) -> dict[int, Counter[str]]:
-        counts: dict[int, Counter[str]] = {}
-        for i, name in enumerate(self._namespaces):
-            if name in self._limits:
-                counts.setdefault(self._root(i), Counter())[name] = 1
-        return counts
-
-    def _broken_limit(self, counts: Mapping[int, Counter[str]], left: int, right: int) -> str:
-        """Return the namespace of the highest priority whose limit a union breaks; else empty."""
-        one, other = counts.get(left), counts.get(right)
-        if not one or not other:
-            return ""
-        limits = self._limits
-        broken = [name for name in one if name in other and one[name] + other[name] > limits[name]]
-        return min(broken, key=lambda name: (self._priority(name), name), default="")
-
-    def _unite(self, left: int, right: int) -> None:
-        self._parent[right] = left
-        self._has_person[left] |= self._has_person[right]
-        self._has_person_id[left] |= self._has_person_id[right]
-        separated = self._separated.pop(right, None)
-        if separated:
-            self._separated.setdefault(left, set()).update(separated)
-        counts = self._counts.pop(right, None) if self._counts is not None else None
-        if counts and self._counts is not None:
-            self._counts.setdefault(left, Counter()).update(counts)
-
-    def _root(self, i: int) -> int:
-        parent = self._parent
-        while (above := parent[i]) != i:
-            parent[i] = i = parent[above]
-        return i

@@ -15,8 +15,8 @@ from services.identity.domain.evidence import (
     Pair,
     SeenSpan,
 )
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.policy import Policy
-from services.identity.domain.resolution import HeldEdge
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
@@ -24,7 +24,7 @@ from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 class IdentifierFlag(IntEnum):
     """Bits that are stored with an identifier, so that they need not be worked out again."""
 
-    #: An edge held for a limit or a separation, or a decision to separate, touches it.
+    #: An edge held for a reason of CROSS_PROFILE, or a decision to separate, touches it.
     CONTESTED = 1
     SHARED = 2
     RECYCLED = 4
@@ -89,12 +89,16 @@ class ProfileGraph:
     separated: set[Pair] = field(default_factory=set)
     #: Ends of `edges` that belong to other profiles.
     outside: dict[IdentifierId, StoredIdentifier] = field(default_factory=dict)
+    #: Members at which more claims are held as TOO_MANY_CLAIMS than `edges` has: the last one that
+    #: it has. All others were first seen later.
+    cut: dict[IdentifierId, Edge] = field(default_factory=dict)
 
     def merge(self, other: ProfileGraph) -> None:
         """Add another graph."""
         self.members.update(other.members)
         self.edges.update(other.edges)
         self.separated |= other.separated
+        self.cut.update(other.cut)
         self.outside.update(other.outside)
         for id_ in self.outside.keys() & self.members.keys():
             del self.outside[id_]

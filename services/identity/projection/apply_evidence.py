@@ -116,7 +116,8 @@ async def _resolve(
             fast, slow = check_limits(classified, counts)
             doubtful = doubtful_profiles(classified, fast)
             others = policy.other_namespaces
-            contents = await store.load_contents(doubtful, others) if doubtful else {}
+            most = policy.claimed_devices or 1
+            contents = await store.load_contents(doubtful, others, most) if doubtful else {}
             fast, joining = check_persons(classified, fast, contents)
             slow += joining
         else:
@@ -175,13 +176,16 @@ async def _resolve_neighbourhood(
                 neighbourhood.add_profiles(profiles, await store.load_profiles(profiles))
             elif edges := missing.edges:
                 neighbourhood.add_edges(edges, await store.load_edges(edges))
+            elif claims := missing.claims:
+                found = await store.load_claims(claims, missing.claims_limit)
+                neighbourhood.add_claims(claims, found)
             elif holders := missing.holders:
                 joint, of_holders = await store.load_joint(holders)
                 neighbourhood.add_joint_edges(holders, joint)
                 locked |= of_holders
             else:
-                found = await _neighbours(store, missing.neighbours, policy)
-                neighbourhood.add_neighbours(found)
+                neighbours = await _neighbours(store, missing.neighbours, policy)
+                neighbourhood.add_neighbours(neighbours)
         resolution = neighbourhood.resolve()
         if resolution is not None:
             return neighbourhood.changes(resolution), locked

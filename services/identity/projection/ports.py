@@ -55,19 +55,25 @@ class EvidenceStore(Protocol):
         digests of each."""
 
     async def load_contents(
-        self, profiles: Collection[ProfileId], others: Collection[str]
+        self, profiles: Collection[ProfileId], others: Collection[str], most: int
     ) -> dict[ProfileId, ProfileContents]:
         """Return what profiles consist of, as far as the number of persons depends on it.
 
-        Identifiers of the namespaces `others` are no ids of persons.
+        Identifiers of the namespaces `others` are no ids of persons. Claims and all are counted
+        up to `most`.
         """
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         """Return whole profiles with their active edges, the edges held between them and others,
-        and the decisions that separate their identifiers."""
+        and the decisions that separate their identifiers. Of the claims of which there are too
+        many, only some of each identifier; see `load_claims`."""
 
     async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
         """Return all edges of some identifiers; all ends are outside."""
+
+    async def load_claims(self, ids: Collection[IdentifierId], limit: int) -> ProfileGraph:
+        """Return the earliest claims at some identifiers that are held as TOO_MANY_CLAIMS, at least
+        `limit` of each that has so many; all ends are outside."""
 
     async def load_joint(self, ids: Collection[IdentifierId]) -> tuple[list[Edge], set[ProfileId]]:
         """Return the edges of JOINT_KINDS between some identifiers, and their profiles."""

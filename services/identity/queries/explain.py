@@ -20,11 +20,10 @@ from services.identity.domain.evidence import (
     SeenSpan,
 )
 from services.identity.domain.explain import ExplainedEdge, Explanation, orient, shortest_path
+from services.identity.domain.held import HeldEdge, HeldReason
 from services.identity.domain.normalize import normalize_pair, observation_of
 from services.identity.domain.policy import Policy
 from services.identity.domain.resolution import (
-    HeldEdge,
-    HeldReason,
     Node,
     classify_all,
     held_by_policy,
@@ -217,8 +216,9 @@ class _PastState:
             if edge not in held and inside.issuperset(edge[:2])
         }
         members = {id_: nodes[id_] for id_ in inside}
-        profiles, cross_profile = link_components(members, eligible, apart, policy)
-        held |= cross_profile
+        linked = link_components(members, eligible, apart, policy)
+        profiles = linked.profiles
+        held |= linked.held
         is_same = a in profiles and b in profiles and profiles[a] == profiles[b]
         path = shortest_path((e for e in edges if not is_same or e not in held), a, b)
         explained = {edge: self._explain_edge(edge, held.get(edge), profiles) for edge in path}

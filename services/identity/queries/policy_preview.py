@@ -17,6 +17,9 @@ from services.identity.store.profiles import WorkspaceGraph, load_workspace
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
+#: Identifiers and edges of a workspace that is previewed: some gigabytes of memory.
+MAX_PREVIEWED = 3_000_000
+
 
 class PolicyState(NamedTuple):
     """The policy of a workspace."""
@@ -32,6 +35,8 @@ class PolicyQueries:
 
     def __init__(self, reader: StateReader) -> None:
         self._reader = reader
+        #: Of the memory that a preview may take, this process has no second one.
+        self._one_at_a_time = asyncio.Lock()
 
     async def policy(self, workspace_id: WorkspaceId) -> PolicyState:
         """Return the policy of a workspace, and whether its rollout has finished."""
@@ -45,11 +50,16 @@ class PolicyQueries:
         self, workspace_id: WorkspaceId, policy: Policy
     ) -> AsyncGenerator[tuple[Token, Regrouping | PreviewTotals]]:
         """Yield the profiles that a policy would group differently, and the totals last; each with
-        the state of the log that was read, which is the same for all."""
-        async with self._reader.snapshot_at_token() as (conn, token):
-            graph = await load_workspace(conn, workspace_id)
-        # Large workspaces take seconds; the shards of this process are folded in that time.
-        regrouped, total = await asyncio.to_thread(_compare, graph, policy)
+        the state of the log that was read, which is the same for all.
+
+        Raises TooLarge where the workspace has more than can be resolved in memory.
+        """
+        async with self._one_at_a_time:
+            async with self._reader.snapshot_at_token() as (conn, token):
+                graph = await load_workspace(conn, workspace_id, MAX_PREVIEWED)
+            # Large workspaces take seconds; the shards of this process are folded in that time.
+            regrouped, total = await asyncio.to_thread(_compare, graph, policy)
+            del graph
         for part in regrouped:
             yield token, part
         yield token, total

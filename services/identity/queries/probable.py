@@ -67,5 +67,5 @@ async def join_probable(
     eligible |= {e: span for e, span in matched.items() if graph.members.keys() >= {e.a, e.b}}
     nodes = {id_: node_of(one.identifier, one.row.first) for id_, one in graph.members.items()}
     policy = await newest_policy(conn, workspace_id)
-    joined, _ = link_components(nodes, eligible, graph.separated, policy)
+    joined = link_components(nodes, eligible, graph.separated, policy).profiles
     return {id_: joined[IdentifierId(profile_id)] for id_, profile_id in found.items()}

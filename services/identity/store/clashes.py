@@ -9,8 +9,8 @@ import asyncpg
 from services.identity.domain.co_occurrence import CO_OCCURRENCE_KINDS, JOINT_KINDS
 from services.identity.domain.evidence import EvidenceKind
 from services.identity.domain.explain import HeldEdgeView
+from services.identity.domain.held import HeldReason
 from services.identity.domain.policy import Policy
-from services.identity.domain.resolution import HeldReason
 from services.identity.store.profiles import Q
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import is_device_namespace

@@ -25,7 +25,7 @@ from services.identity.domain.evidence import (
     SeenSpan,
 )
 from services.identity.domain.fast_path import ProfileNamespace
-from services.identity.domain.resolution import HeldEdge
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.rows import (
     EdgeRow,
     IdentifierFlag,
@@ -50,6 +50,8 @@ Q = Queries.load(__package__, "evidence.sql")
 
 #: The lock spaces: a rebuild does not wait for the live state.
 LIVE, REBUILD = "identity", "identity rebuild"
+#: Of the claims that are held at an identifier as there are too many, so many are loaded at first.
+CLAIMS = 8
 #: PostgreSQL has room for some thousands of locks in all; above this, one lock replaces them.
 _MAX_LOCKS = 256
 
@@ -142,9 +144,9 @@ class PostgresEvidence:
         return {(profile, namespace): count for profile, namespace, count in rows}
 
     async def load_contents(
-        self, profiles: Collection[ProfileId], others: Collection[str]
+        self, profiles: Collection[ProfileId], others: Collection[str], most: int
     ) -> dict[ProfileId, ProfileContents]:
-        arguments = (list(profiles), DEVICE_NAMESPACES, EvidenceKind.CLAIMED, list(others))
+        arguments = (list(profiles), DEVICE_NAMESPACES, EvidenceKind.CLAIMED, list(others), most)
         rows = await self._conn.fetch(Q.load_contents, *arguments)
         return {profile: ProfileContents(*found) for profile, *found in rows}
 
@@ -157,6 +159,7 @@ class PostgresEvidence:
         edges = await self._conn.fetch(Q.load_profile_edges, list(members), contested)
         graph = ProfileGraph(members, _edges_of(edges))
         if contested:
+            graph.merge(await self._claims(contested, CLAIMS))
             pairs = await self._conn.fetch(Q.load_separations, contested)
             graph.separated = {Pair(a, b) for a, b in pairs}
         await self._load_outside(graph)
@@ -166,6 +169,23 @@ class PostgresEvidence:
         rows = await self._conn.fetch(Q.load_edges, list(ids))
         graph = ProfileGraph(edges=_edges_of(rows))
         await self._load_outside(graph)
+        return graph
+
+    async def load_claims(self, ids: Collection[IdentifierId], limit: int) -> ProfileGraph:
+        graph = await self._claims(ids, limit)
+        await self._load_outside(graph)
+        return graph
+
+    async def _claims(self, ids: Collection[IdentifierId], limit: int) -> ProfileGraph:
+        by_id: dict[IdentifierId, list[Any]] = {}
+        for row in await self._conn.fetch(Q.load_claims, list(ids), limit):
+            by_id.setdefault(row["id"], []).append(row)
+        graph = ProfileGraph()
+        for id_, rows in by_id.items():
+            graph.edges.update(_edges_of(rows))
+            if len(rows) >= limit:
+                last = max(rows, key=lambda row: (row["first_seen_us"], row["first_fact"]))
+                graph.cut[id_] = Edge(last["a"], last["b"], last["kind"])
         return graph
 
     async def load_joint(self, ids: Collection[IdentifierId]) -> tuple[list[Edge], set[ProfileId]]:

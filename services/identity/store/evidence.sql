@@ -90,8 +90,8 @@ CROSS JOIN LATERAL (
 GROUP BY 1, 2
 
 -- name: load_contents
--- Of profiles: whether one has an identifier that is no device, whether a claim links in it, and
--- whether it has the id of a person.
+-- Of profiles: whether one has an identifier that is no device, and the id of a person; how many
+-- claims link in it, and how many identifiers it has, each up to a number.
 SELECT requested.profile_id,
     EXISTS (
         SELECT FROM identifier
@@ -100,14 +100,18 @@ SELECT requested.profile_id,
     ) AS has_person,
     EXISTS (
         SELECT FROM identifier
-        JOIN edge ON edge.a = identifier.identifier_id AND edge.kind = $3 AND edge.held_reason = 0
-        WHERE identifier.profile_id = requested.profile_id
-    ) AS has_claims,
-    EXISTS (
-        SELECT FROM identifier
         WHERE identifier.profile_id = requested.profile_id
           AND identifier.namespace <> ALL ($4::text[])
-    ) AS has_person_id
+    ) AS has_person_id,
+    (SELECT count(*) FROM (
+        SELECT FROM identifier
+        JOIN edge ON edge.a = identifier.identifier_id AND edge.kind = $3 AND edge.held_reason = 0
+        WHERE identifier.profile_id = requested.profile_id LIMIT $5
+    ) AS found) AS claims,
+    (SELECT count(*) FROM (
+        SELECT FROM identifier
+        WHERE identifier.profile_id = requested.profile_id LIMIT $5
+    ) AS found) AS identifiers
 FROM unnest($1::bytea[]) AS requested (profile_id)
 
 -- name: load_members
@@ -139,6 +143,24 @@ FROM edge WHERE a = ANY ($1::bytea[])
 UNION ALL
 SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace
 FROM edge WHERE b = ANY ($1::bytea[])
+
+-- name: load_claims
+-- The earliest claims at identifiers that are held as there are too many: so many of each
+-- identifier, and those that were first seen at the same time as the last one.
+SELECT requested.id, found.*
+FROM unnest($1::bytea[]) AS requested (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        (SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace
+        FROM edge WHERE edge.a = requested.id AND held_reason = 9
+        ORDER BY first_seen_us, first_fact FETCH FIRST ($2::bigint) ROWS WITH TIES)
+        UNION ALL
+        (SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace
+        FROM edge WHERE edge.b = requested.id AND held_reason = 9
+        ORDER BY first_seen_us, first_fact FETCH FIRST ($2::bigint) ROWS WITH TIES)
+    ) AS near
+    ORDER BY first_seen_us, first_fact FETCH FIRST ($2::bigint) ROWS WITH TIES
+) AS found
 
 -- name: load_joint
 -- The edges of some kinds between identifiers.

@@ -9,13 +9,14 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.domain.digest import partition_share
-from services.identity.domain.evidence import Edge, FirstSeen, Pair, SeenSpan
-from services.identity.domain.explain import ExplainedEdge, HeldEdgeView
+from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair, SeenSpan
+from services.identity.domain.explain import ExplainedEdge, HeldCount, HeldEdgeView
 from services.identity.domain.resolution import Node
 from services.identity.domain.rows import ResolvedProfile, SeenIdentifier
 from services.identity.store.policy import ROLLOUT
 from services.identity.store.rows import edge_row_of, identifier_of
 from services.kernel.digest import MODULUS
+from services.kernel.errors import TooLarge
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
@@ -69,12 +70,14 @@ async def list_held(
     conn: asyncpg.Connection,
     workspace_id: WorkspaceId,
     reasons: Collection[int],
+    weakest: int,
     after: Edge,
     limit: int,
 ) -> list[HeldEdgeView]:
-    """Return the edges held for some reasons, after an edge, in order."""
+    """Return the edges held for some reasons, no weaker than a kind, after an edge, in order."""
     found = []
-    for row in await conn.fetch(Q.list_held, workspace_id, list(reasons), *after, limit):
+    arguments = (workspace_id, list(reasons), *after, limit, weakest)
+    for row in await conn.fetch(Q.list_held, *arguments):
         stored = edge_row_of(row)
         edge = ExplainedEdge(
             a=identifier_of(workspace_id, row["a_namespace"], row["a_value"]).identifier,
@@ -87,22 +90,48 @@ async def list_held(
     return found
 
 
-async def load_workspace(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> WorkspaceGraph:
-    """Return all profiles of a workspace; needs a transaction that reads one state."""
+async def count_held(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, reasons: Collection[int], most: int
+) -> list[HeldCount]:
+    """Return how many edges are held for some reasons, each counted up to `most`."""
+    arguments = (workspace_id, list(reasons), list(EvidenceKind), most)
+    rows = await conn.fetch(Q.count_held, *arguments)
+    return [HeldCount(row["reason"], row["kind"], row["number"]) for row in rows]
+
+
+async def load_workspace(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, most: int
+) -> WorkspaceGraph:
+    """Return all profiles of a workspace; needs a transaction that reads one state.
+
+    `most`: identifiers and edges in total. Raises TooLarge.
+    """
     graph = WorkspaceGraph()
     rows = conn.cursor(Q.read_identifiers, workspace_id, prefetch=_PREFETCH)
     async for id_, namespace, value, profile_id, first_seen_us, first_fact in rows:
         first = FirstSeen(first_seen_us, first_fact)
+        _check_size(graph, most)
         graph.nodes[id_] = Node(namespace or "", value or "", first)
         graph.profiles[id_] = profile_id
     rows = conn.cursor(Q.read_edges, workspace_id, prefetch=_PREFETCH)
     async for a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason in rows:
+        _check_size(graph, most)
         span = SeenSpan(FirstSeen(first_seen_us, first_fact), last_seen_day)
         graph.edges[Edge(a, b, kind)] = span
         graph.held_edges += held_reason > 0
     async for a, b in conn.cursor(Q.read_separations, workspace_id, prefetch=_PREFETCH):
         graph.separated.add(Pair(a, b))
     return graph
+
+
+def _check_size(graph: WorkspaceGraph, most: int) -> None:
+    if len(graph.nodes) + len(graph.edges) >= most:
+        raise TooLarge(
+            f"the workspace has more than {most:,} identifiers and links between them, and a"
+            " preview resolves all of them in memory: preview the policy in a workspace with a"
+            " part of the data",
+            limit=str(most),
+        )
 
 
 async def partition_digest(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> int:

@@ -13,7 +13,11 @@ WHERE one.identifier_id = $1 AND one.workspace_id = $2
 ORDER BY other.first_seen_us, other.first_fact, other.identifier_id
 
 -- name: list_held
--- The edges held for some reasons after an edge, with the identifiers and profiles of their ends.
+-- The edges of some kinds that are held for some reasons, after an edge, with the identifiers and
+-- profiles of their ends: the strongest kind first.
+SELECT found.*
+FROM unnest($2::smallint[]) AS requested (reason)
+CROSS JOIN LATERAL (
 SELECT edge.a, edge.b, edge.kind, edge.first_seen_us, edge.first_fact, edge.last_seen_day,
     edge.held_reason, edge.held_namespace,
     one.namespace AS a_namespace, one.value AS a_value, one.profile_id AS a_profile_id,
@@ -21,11 +25,29 @@ SELECT edge.a, edge.b, edge.kind, edge.first_seen_us, edge.first_fact, edge.last
 FROM edge
 JOIN identifier AS one ON one.identifier_id = edge.a
 JOIN identifier AS other ON other.identifier_id = edge.b
-WHERE edge.workspace_id = $1 AND edge.held_reason = ANY ($2::smallint[])
-  AND (edge.a, edge.b, edge.kind) > ($3, $4, $5)
+WHERE edge.workspace_id = $1 AND edge.held_reason = requested.reason
+  AND (edge.kind, edge.a, edge.b) > ($5, $3, $4) AND edge.kind <= $7
   -- SHARED and UNTRUSTED do not depend on the profiles, which other evidence may have joined.
   AND (edge.held_reason NOT IN (3, 8) OR one.profile_id <> other.profile_id)
-ORDER BY edge.a, edge.b, edge.kind LIMIT $6
+ORDER BY edge.kind, edge.a, edge.b LIMIT $6
+) AS found
+ORDER BY kind, a, b LIMIT $6
+
+-- name: count_held
+-- How many edges of each kind are held for some reasons, each counted up to a number; and whose
+-- they are.
+SELECT reason, kind, counted.number, counted.workspace_id
+FROM unnest($2::smallint[]) AS reason
+CROSS JOIN unnest($3::smallint[]) AS kind
+CROSS JOIN LATERAL (
+    SELECT count(*) AS number, max(workspace_id) AS workspace_id FROM (
+        SELECT edge.workspace_id FROM edge
+        WHERE edge.workspace_id = $1 AND edge.held_reason = reason AND edge.kind = kind.kind
+        LIMIT $4
+    ) AS found
+) AS counted
+WHERE counted.number > 0
+ORDER BY kind, reason
 
 -- name: list_representatives
 -- The first seen identifier of each namespace of profiles.

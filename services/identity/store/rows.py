@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from services.identity.domain.evidence import FirstSeen, IdentifierInWorkspace, SeenSpan
-from services.identity.domain.resolution import HeldEdge
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.rows import EdgeRow, IdentifierRow, StoredIdentifier
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, ProfileId, WorkspaceId

@@ -68,7 +68,7 @@ async def expire_quarantine(
         try:
             deleted = await delete_expired(event_log, quarantine, days=days)
         except Exception as error:
-            log.debug("expiry_postponed", error=type(error).__name__)
+            log.warning("expiry_postponed", exc_info=error)
         else:
             if deleted:
                 log.info("quarantine_expired", count=deleted)

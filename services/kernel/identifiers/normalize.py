@@ -55,7 +55,7 @@ def account_of(group_id: str) -> Identifier | None:
 def expected_format(namespace: str, region: str) -> str:
     """Return the expected format of the namespace's values as readable text."""
     if namespace == "phone":
-        return f"a number that exists, with + and country code or as it is dialled in {region}"
+        return f"a number that exists, such as +8613812345678, or as it is dialled in {region}"
     if namespace == "email":
         return "an address such as name@example.com that belongs to someone"
     if namespace == "account_domain":

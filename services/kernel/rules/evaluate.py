@@ -47,7 +47,7 @@ from services.kernel.rules.readings.dates import read_date
 from services.kernel.rules.readings.orders import read_orders
 from services.kernel.rules.readings.sequences import read_sequence
 from services.kernel.rules.readings.views import ProfileFacts
-from services.kernel.rules.values import Json, Operator, comparison_of
+from services.kernel.rules.values import Json, Operator, comparison_at, comparison_of
 from services.kernel.rules.windows import Ever, Rolling
 
 
@@ -178,8 +178,8 @@ def _compile_reading(predicate: model.Predicate, read: FeatureFn) -> PredicateFn
 
 
 def _compile_trait(predicate: model.Predicate, trait: Trait) -> PredicateFn:
-    name, parties = trait.name, trait.parties
-    test = comparison_of(predicate.operator, predicate.value, ignore_case=predicate.ignore_case)
+    name, parties, ignore_case = trait.name, trait.parties, predicate.ignore_case
+    test = comparison_at(name, predicate.operator, predicate.value, ignore_case=ignore_case)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
         actual = profile.trait(name, parties)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -82,7 +82,10 @@ def set_literal(owner: object, operator: Operator, value: Json, ignore_case: boo
 def matcher(where: tuple[PropertyFilter, ...]) -> Callable[[Mapping[str, Json]], bool]:
     """Return whether all filters are true of some properties, as a function of these."""
     tests = tuple(
-        (property_getter(f.property), comparison_of(f.operator, f.value, ignore_case=f.ignore_case))
+        (
+            property_getter(f.property),
+            comparison_at(f.property, f.operator, f.value, ignore_case=f.ignore_case),
+        )
         for f in where
     )
 
@@ -95,7 +98,8 @@ def matcher(where: tuple[PropertyFilter, ...]) -> Callable[[Mapping[str, Json]],
 def property_getter(path: str) -> Callable[[Mapping[str, Json]], Json]:
     """Return a function that reads a property by its path; it returns None if it is absent.
 
-    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first.
+    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first. Where
+    `a` is a list, it is the `Members` of its elements.
     """
     steps = path.split(".")
     if len(steps) == 1:
@@ -105,10 +109,41 @@ def property_getter(path: str) -> Callable[[Mapping[str, Json]], Json]:
         if path in properties:
             return properties[path]
         value: Json = properties
-        for step in steps:
+        for at, step in enumerate(steps):
+            if type(value) is list:
+                return _members_of(value, steps[at:])
             if type(value) is not dict:
                 return None
             value = value.get(step)
         return value
 
     return walk
+
+
+#: The list that a path led through last, and its members by the rest of the path.
+_last_list: tuple[list[Json], dict[tuple[str, ...], Members | None]] = ([], {})
+
+
+def _members_of(elements: list[Json], steps: Sequence[str]) -> Members | None:
+    """Return the values at a path below each element; None if there is none.
+
+    The predicates over one list read it in a row, so that it is walked once for all of them.
+    """
+    global _last_list
+    if _last_list[0] is not elements:
+        _last_list = (elements, {})
+    found, key = _last_list[1], tuple(steps)
+    if key not in found:
+        values = elements
+        for step in steps:
+            members = (value.get(step) for value in values if type(value) is dict)
+            values = [each for member in members for each in _flat(member)]
+        found[key] = Members(values) if values else None
+    return found[key]
+
+
+def _flat(value: Json) -> list[Json]:
+    """Return the elements of a list, or a list of any other value; null has none."""
+    if type(value) is list:
+        return [element for element in value if element is not None]
+    return [] if value is None else [value]

@@ -121,6 +121,43 @@ def _folded(left: Json) -> Json:
     return list(map(fold_case, left)) if type(left) is list else fold_case(left)
 
 
+class Members(list[Json]):
+    """The values at a path that leads through a list: those of its elements, at least one."""
+
+
+def comparison_at(
+    path: str, operator: Operator, value: Literal, *, ignore_case: bool = False
+) -> Test:
+    """Return the comparison of the value at a path.
+
+    Where the path leads through a list, one of the values has to pass; a negated comparison is true
+    if none does.
+    """
+    compare = comparison_of(operator, value, ignore_case=ignore_case)
+    if "." not in path:
+        return compare
+    any_passes = _comparison_of_members(operator, value)
+    if ignore_case:
+        return lambda left: (
+            any_passes(Members(map(fold_case, left))) if type(left) is Members else compare(left)
+        )
+    return lambda left: any_passes(left) if type(left) is Members else compare(left)
+
+
+def _comparison_of_members(operator: Operator, value: Literal) -> Callable[[Members], bool]:
+    if operator in _NEGATED:
+        holds = _comparison_of_members(_NEGATED[operator], value)
+        return lambda members: not holds(members)
+    if operator in (Operator.EQ, Operator.CONTAINS):
+        key = scalar_key(value)
+        return lambda members: key in _keys_of(members)
+    if operator is Operator.IN:
+        keys = frozenset(map(scalar_key, value if isinstance(value, tuple) else ()))
+        return lambda members: not keys.isdisjoint(_keys_of(members))
+    test = _test_of(operator, value)
+    return lambda members: any(map(test, members))
+
+
 def scalar_key(value: Json) -> str | None:
     """Return a text that is equal for equal scalars only; None for null, lists and objects."""
     kind = type(value)

@@ -20,9 +20,10 @@ from services.kernel.identifiers.model import (
     ACCOUNT_PREFIX,
     Identifier,
     is_account_namespace,
+    is_placeholder,
     validation_error,
 )
-from services.kernel.identifiers.normalize import normalize
+from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.identifiers.priority import account_leaf, priority_of
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
 from services.kernel.index_key import IndexKey
@@ -63,6 +64,11 @@ def lookup_id(
             if error := validation_error(namespace, value):
                 raise InvalidField(error, field="identifier")
             identifier = normalize(namespace, value, region)
+            if identifier is None and not is_placeholder(value):
+                raise InvalidField(
+                    f"this is no valid {namespace}: send {expected_format(namespace, region)}",
+                    field="identifier",
+                )
             # A placeholder such as `null` identifies no profile; no profile has this id either.
             return (identifier or Identifier(namespace, "")).id_in(workspace_id, index_key)
         case "profile_id":

@@ -71,6 +71,8 @@ class Registration(NamedTuple):
     is_blocked: bool = False
     #: The predicates that no definition of the shard needs any more.
     dropped: frozenset[ScopedId] = frozenset()
+    #: The predicates of workspaces that have no leaf in the shard: there is nothing to sweep.
+    backfilled: frozenset[ScopedId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,14 @@ class Backfiller:
             return Registration(version)
         if change.dropped:
             await store.lock_registration(conn)
-        await store.save_stages(conn, shard, change.added, BackfillStage.WAITING)
+        empty = await self._empty_workspaces(conn, shard, change)
+        backfilled = frozenset(key for key in change.added if key.workspace_id in empty)
+        await store.save_stages(conn, shard, backfilled, BackfillStage.BACKFILLED)
+        await store.save_stages(conn, shard, change.added - backfilled, BackfillStage.WAITING)
         await store.save_stages(conn, shard, change.dropped, BackfillStage.DROPPED)
         version = await store.change_predicates_version(conn, shard)
         self.predicates.put(shard, version, after)
-        is_blocked = await self._schedule(conn, shard, change)
+        is_blocked = await self._schedule(conn, shard, change, empty)
         log.info(
             "definitions_registered",
             shard=shard,
@@ -112,12 +117,26 @@ class Backfiller:
             added=len(change.added),
             dropped=len(change.dropped),
         )
-        return Registration(version, is_blocked, change.dropped)
+        return Registration(version, is_blocked, change.dropped, backfilled)
 
-    async def _schedule(self, conn: Connection, shard: int, change: plan.IndexChange) -> bool:
+    async def _empty_workspaces(
+        self, conn: Connection, shard: int, change: plan.IndexChange
+    ) -> frozenset[WorkspaceId]:
+        """Return the workspaces with new predicates that have no leaf in the shard.
+
+        This worker alone adds leaves to it, and folds later events with these predicates.
+        """
+        added = sorted({key.workspace_id for key in change.added})
+        return frozenset(
+            [one for one in added if await profile_store.has_at_most(conn, shard, one, 0)]
+        )
+
+    async def _schedule(
+        self, conn: Connection, shard: int, change: plan.IndexChange, empty: frozenset[WorkspaceId]
+    ) -> bool:
         """Schedule the jobs that a change requires; return whether one blocks the shard."""
         is_blocked = False
-        for workspace_id in sorted({key.workspace_id for key in change.added}):
+        for workspace_id in sorted({key.workspace_id for key in change.added} - empty):
             blocking = await profile_store.has_at_most(
                 conn, shard, workspace_id, self.blocking_leaves
             )

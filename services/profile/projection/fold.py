@@ -144,7 +144,12 @@ class ProfileProjection:
         if not batch.is_late:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
         outputs = encode_outputs(
-            Publication(changes.changed, broadcast, dropped=registered.dropped),
+            Publication(
+                changes.changed,
+                broadcast,
+                backfilled=registered.backfilled,
+                dropped=registered.dropped,
+            ),
             batch,
             batch.log_offset if is_behind else end,
             scheduled.at_us,

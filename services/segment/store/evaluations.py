@@ -78,9 +78,11 @@ async def has_at_most(
     return int(await conn.fetchval(Q.count_profiles, shard, workspace_id, most + 1)) <= most
 
 
-async def load_all_profiles(conn: asyncpg.Connection) -> list[ProfileId]:
-    """Return every profile that has an evaluation, by id."""
-    return [row["profile_id"] for row in await conn.fetch(Q.load_all_profiles)]
+async def load_profiles_after(
+    conn: asyncpg.Connection, after: bytes, limit: int
+) -> list[ProfileId]:
+    """Return the first profiles after an id that have an evaluation, of all workspaces, by id."""
+    return [row["profile_id"] for row in await conn.fetch(Q.load_profiles_after, after, limit)]
 
 
 async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:

@@ -34,9 +34,9 @@ SELECT count(*) FROM (
     SELECT FROM evaluation WHERE shard = $1 AND workspace_id = $2 LIMIT $3
 ) AS first_profiles;
 
--- name: load_all_profiles
--- Every profile that has an evaluation.
-SELECT profile_id FROM evaluation ORDER BY profile_id;
+-- name: load_profiles_after
+-- The first profiles after an id that have an evaluation, of all workspaces.
+SELECT profile_id FROM evaluation WHERE profile_id > $1 ORDER BY profile_id LIMIT $2;
 
 -- name: count_rows
 -- Named counts for the status.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -140,6 +141,67 @@ async def test_backfills_of_a_shard_take_turns(
         assert toy.runner.stalled == {}
     small = [i for i, (_, version, _) in enumerate(words.steps) if version == 2]
     assert max(small) <= 3
+
+
+async def test_first_step_of_a_new_backfill_does_not_wait_for_messages(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    word_log.page, words = 1, Labels()
+    large = [WordFact("large", f"leaf{i}", "word") for i in range(20)]
+    options = {"words": words, "limits": Limits(messages=1)}
+    async with replica(database, nats_url, word_log, tmp_path, **options) as toy:
+        await toy.runner.wait_for(await append(word_log, None, large), DEADLINE)
+        words.may_end.clear()
+        await append(word_log, None, [definition("large", 1)])
+        await wait_until(lambda: words.steps)
+        words.journal.clear()
+        await toy.bus.ensure_stream("onefold.log")
+        for fact in (definition("small", 2), *leaves(9)):
+            [output] = await word_log.append(0, [fact])
+            await (await toy.bus.publish("onefold.log.0", output))
+        # The step takes so long that batches have more than enough time of their own after it.
+        await asyncio.sleep(0.5)
+        words.may_end.set()
+        await wait_until(lambda: len(words.steps) >= 2)
+    assert words.journal[:2] == ["fold", "step"]
+    assert words.steps[1][1] == 2
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_backfill_of_a_small_workspace_makes_the_next_step(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path, blocking: bool
+) -> None:
+    """However many pages that of a large one has left."""
+    word_log.page, words = 1, Labels(page=2)
+    large = [WordFact("large", f"leaf{i}", "word") for i in range(20)]
+    facts = [*large, WordFact("small", "leaf0", "word"), definition("large", 1)]
+    await word_log.append(0, [*facts, definition("small", 2, blocking=blocking)])
+    options = {"words": words, "limits": Limits(messages=1)}
+    async with replica(database, nats_url, word_log, tmp_path, **options) as toy:
+        await wait_until(lambda: len(words.steps) == 12)
+        assert toy.runner.stalled == {}
+    assert [version for _, version, _ in words.steps[:3]] == [1, 2, 1]
+
+
+async def test_unit_of_another_workspace_is_folded_between_two_pages(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = Labels()
+    large = [WordFact("large", f"leaf{i}", "word") for i in range(20)]
+    async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
+        await toy.runner.wait_for(await append(word_log, None, large), DEADLINE)
+        words.may_end.clear()
+        await append(word_log, None, [definition("large", 1)])
+        await wait_until(lambda: words.steps)
+        [output] = await word_log.append(0, [WordFact("small", "leaf0", "word")])
+        await toy.bus.ensure_stream("onefold.log")
+        await (await toy.bus.publish("onefold.log.0", output))
+        words.journal.clear()
+        # The message arrives while the first page is under way.
+        await asyncio.sleep(0.5)
+        words.may_end.set()
+        await wait_until(lambda: len(words.journal) >= 20)
+    assert words.journal.index("fold") == 0, "19 pages are left"
 
 
 async def test_two_blocking_backfills_release_tokens_when_the_last_one_ends(

@@ -8,13 +8,18 @@ import asyncpg
 import pytest
 from service_fixtures import wait_until
 
+from services.chassis.postgres import database as database_module
 from services.chassis.postgres import leases
-from services.chassis.postgres.database import Database, lock_class
+from services.chassis.postgres.database import Database, acquire, lock_class
 from services.chassis.postgres.leases import MEMBERS, Leases
 from services.chassis.postgres.migrate import migrate
+from services.chassis.postgres.roles import ServiceRoles
 from services.chassis.runtime.tasks import background, cancel_and_wait
+from services.kernel.errors import StoreUnavailable
 
 NAME, SHARDS = "ingest", 4
+#: The greatest values: two in seconds, the number of probes.
+KEEPALIVES = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 
 
 @pytest.fixture
@@ -99,11 +104,30 @@ async def _is_zero(count: object) -> bool:
 async def test_sessions_notice_a_host_that_is_gone(database: str) -> None:
     await migrate(database, NAME)
     async with Database(database, NAME) as store, store.pool.acquire() as conn:
-        for setting in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_user_timeout"):
+        for setting, most in {**KEEPALIVES, "tcp_user_timeout": 30_000}.items():
             [row] = await conn.fetch(
                 "SELECT setting::bigint AS value FROM pg_settings WHERE name = $1", setting
             )
-            assert 0 < row["value"] <= 30_000
+            assert 0 < row["value"] <= most, setting
+
+
+@pytest.mark.parametrize("refreshed", [False, True])
+@pytest.mark.parametrize("single_role", [False, True])
+async def test_statement_without_an_answer_is_given_up(
+    database: str, monkeypatch: pytest.MonkeyPatch, single_role: bool, refreshed: bool
+) -> None:
+    """Where the host of PostgreSQL is gone, neither an answer nor an error comes."""
+    monkeypatch.setattr(database_module, "COMMAND_TIMEOUT", 0.2)
+    roles = None if single_role else ServiceRoles.from_dsn(database, NAME)
+    await migrate(database, NAME, roles=roles)
+    async with Database(database, NAME, roles=roles) as store:
+        if refreshed:
+            store.generation = 7
+            await store.refresh()
+        for pool in (store.pool, store.api_pool):
+            with pytest.raises(StoreUnavailable):
+                async with acquire(pool) as conn:
+                    await conn.execute("SELECT pg_sleep(3600)")
 
 
 async def _never() -> object:

@@ -45,7 +45,7 @@ async def test_external_postgres_without_the_roles_is_refused_with_the_command_t
     database: str, nats_url: str, tmp_path: Path
 ) -> None:
     settings = {DSN: database.replace("//onefold:", "//missing:"), NATS_URL: nats_url}
-    with pytest.raises(ServerError, match="`onefold database roles`"):
+    with pytest.raises(ServerError, match=r"`\./onefold database roles`"):
         await Stack(tmp_path, settings=settings, only=("ingest",)).start()
 
 

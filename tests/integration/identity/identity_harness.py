@@ -28,7 +28,7 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.runtime.tasks import task_scope
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Decision, Edge, FirstSeen, Pair, SeenSpan
-from services.identity.domain.resolution import HeldEdge
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.rows import EdgeRow
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection

@@ -28,12 +28,12 @@ from service_fixtures import wait_until
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import digests
 from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind
+from services.identity.domain.held import HeldEdge
 from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, NamespaceRule, Policy
-from services.identity.domain.resolution import HeldEdge
 from services.identity.projection import policy_rollout
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
-from services.identity.store import assignments
+from services.identity.store import assignments, evidence
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.time import DAY_US
@@ -51,6 +51,8 @@ POLICIES = [
         1, {"user_id": NamespaceRule(limit=1), "phone": NamespaceRule(2, 0, 1, MatchMode.VERIFIED)}
     ),
     Policy(1, DEFAULT.rules, (Blocked("", "*1"),), frozenset({EvidenceKind.CO_OBSERVED})),
+    Policy(1, DEFAULT.rules, claimed_devices=1),
+    Policy(1, {"user_id": NamespaceRule(limit=1)}, claimed_devices=2),
 ]
 
 
@@ -95,10 +97,11 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
 ) -> None:
     monkeypatch.setattr(policy_rollout, "PAGE", 5)
     monkeypatch.setattr(assignments, "MAX_UNPUBLISHED", 7)
+    monkeypatch.setattr(evidence, "CLAIMS", 1)
     chance = random.Random(seed)
     facts = random_history(chance, 150, chance.choice([8, 25, 60]))
     chosen = chance.sample(POLICIES, chance.choice([0, 1, 2]))
-    policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(chosen, 1)]
+    policies = [policy.at_version(n) for n, policy in enumerate(chosen, 1)]
     log, cache = log_with_policies(facts, policies, chance), EvidenceCache(50, INDEX_KEY)
     projections = [IdentityProjection(shards=4, cache=cache) for _ in range(4)]
 

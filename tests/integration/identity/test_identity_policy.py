@@ -19,7 +19,8 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, wait_until
 
-from services.kernel.errors import Conflict, InvalidField
+from services.identity.queries import policy_preview
+from services.kernel.errors import Conflict, InvalidField, TooLarge
 from services.kernel.identifiers.model import Identifier
 from tests.index_key import INDEX_KEY
 
@@ -236,6 +237,19 @@ async def test_invalid_policy_is_rejected_with_its_field(open_system: OpenSystem
                 await work
             assert error.value.field == "policy.namespaces[1].namespace"
         assert (await get_policy(system)).version == 0
+
+
+async def test_preview_of_a_workspace_that_memory_may_not_contain_is_refused(
+    open_system: OpenSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_system() as system:
+        await roll_out(system, OPEN)
+        await send_neighbours(system)
+        await system.drain()
+        assert await preview(system, CAREFUL)
+        monkeypatch.setattr(policy_preview, "MAX_PREVIEWED", 3)
+        with pytest.raises(TooLarge, match="more than 3 identifiers"):
+            await preview(system, CAREFUL)
 
 
 async def test_preview_equals_the_rollout_and_rolling_back_restores_the_profiles(

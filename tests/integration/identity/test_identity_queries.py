@@ -20,9 +20,9 @@ from services.chassis.postgres.migrate import migrate
 from services.chassis.projection.checkpoint import Checkpoint, add_digest, save_checkpoint
 from services.identity.domain.evidence import DecisionKind, EvidenceKind
 from services.identity.domain.explain import Explanation
+from services.identity.domain.held import HeldReason
 from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
 from services.identity.domain.preview import PreviewTotals, Regrouping
-from services.identity.domain.resolution import HeldReason
 from services.identity.projection.reader import StateReader
 from services.identity.queries.explain import ExplanationQueries
 from services.identity.queries.held import HeldEdgeQueries
@@ -282,6 +282,46 @@ async def test_list_held_in_pages_returns_every_edge_once(folded: FoldedLog) -> 
         after = page[-1].edge.edge
     assert paged == every
     assert await folded.held.list_held(WORKSPACE, [HeldReason.LIMIT]) == []
+
+
+async def test_list_held_has_trusted_evidence_before_a_flood_of_claims_and_counts_both(
+    folded: FoldedLog,
+) -> None:
+    flood = [
+        ModelEvent((Identifier("user_id", f"m{n}"), LI), n, n, trust=SourceTrust.PUBLIC)
+        for n in range(30)
+    ]
+    await folded.append(*flood, event(LI, PHONE, n=40), event(WANG, PHONE, n=41))
+    every = await folded.held.list_held(WORKSPACE, limit=100)
+    kinds = [one.edge.edge.kind for one in every]
+    assert kinds == [EvidenceKind.OBSERVED] * 2 + [EvidenceKind.CLAIMED] * 30
+    trusted = await folded.held.list_held(WORKSPACE, weakest=EvidenceKind.CO_OBSERVED)
+    assert trusted == every[:2]
+    after = every[9].edge.edge
+    assert await folded.held.list_held(WORKSPACE, after=after, limit=7) == every[10:17]
+    counts = await folded.held.counts(WORKSPACE)
+    assert counts == [
+        (HeldReason.SHARED, EvidenceKind.OBSERVED, 2),
+        (HeldReason.UNTRUSTED, EvidenceKind.CLAIMED, 30),
+    ]
+
+
+async def test_list_held_has_the_claims_beyond_those_that_may_link(folded: FoldedLog) -> None:
+    few = Policy(1, DEFAULT.rules, claimed_devices=2)
+    await folded.append(few)
+    await folded.roll_out()
+    browsers = [Identifier("anonymous_id", f"b{n}") for n in range(20)]
+    for n, browser in enumerate(browsers):
+        await folded.append(ModelEvent((LI, browser), 9 + n, n, trust=SourceTrust.PUBLIC))
+    held = await folded.held.list_held(WORKSPACE, [HeldReason.TOO_MANY_CLAIMS])
+    assert {one.edge.edge for one in held} == {
+        edge_between(LI, browser, EvidenceKind.CLAIMED) for browser in browsers[2:]
+    }
+    # Both devices that link are confirmed by a trusted source: the next two link.
+    await folded.append(*(event(LI, browser, n=50 + n) for n, browser in enumerate(browsers[:2])))
+    held = await folded.held.list_held(WORKSPACE, [HeldReason.TOO_MANY_CLAIMS])
+    assert len(held) == 16
+    assert (await folded.explain(LI, browsers[3])).same
 
 
 async def test_list_held_has_claims_of_two_persons_until_trusted_evidence_links_them(

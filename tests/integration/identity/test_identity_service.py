@@ -79,7 +79,7 @@ async def roll_out(running: RunningIdentity) -> None:
     await digest(running)
 
     async def is_finished() -> bool:
-        status = await running.projection.GetStatus(projection_pb.GetStatusRequest())
+        status = await running.projection.GetStatus(projection_pb.GetStatusRequest(counts=True))
         return not status.counts["shards_rolling_out"]
 
     await wait_until(is_finished)
@@ -324,7 +324,7 @@ async def test_status_health_and_metrics_are_served(open_identity: OpenIdentity)
     events = history()
     async with open_identity(log_of(events)) as running, aiohttp.ClientSession() as http:
         await digest(running)
-        status = await running.projection.GetStatus(projection_pb.GetStatusRequest())
+        status = await running.projection.GetStatus(projection_pb.GetStatusRequest(counts=True))
         profiles = expected_state(events).profiles
         assert status.counts["identifiers"] == len(profiles)
         assert status.counts["profiles"] == len(set(profiles.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import asyncpg
 import pytest
@@ -20,10 +21,12 @@ from laws.profile_model import (
 )
 
 from services.chassis.codec.named_rules import SEGMENT_DEFINED
+from services.chassis.projection.backfill import BackfillJob
 from services.kernel.fold.leaf import decode
 from services.kernel.rules.ids import from_bigint, predicate_id, predicates
 from services.profile.codec.definitions import rule_definition
 from services.profile.domain.accounts import accumulators_of
+from services.profile.projection.backfill import Backfiller
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -79,6 +82,32 @@ async def test_backfill_reads_the_events_of_its_own_workspace_only(pool: asyncpg
     await harness.finish(log, streams, end_us)
     assert harness.reader.events_read == {}
     assert all(len(harness.backfilled(shard)) == 2 for shard in range(2))
+
+
+async def test_definition_of_a_workspace_without_leaves_waits_for_no_backfill(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(5)
+    end_us = fill(log, random_events(rng, 60, 20), rng, [definition("s", RULES[2])], "first")
+    log.append(definition("s", RULES[1], workspace="college"), end_us)
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, seed=5)
+    swept: set[str] = set()
+    step = Backfiller.step
+
+    async def noted(self: Backfiller, conn: Any, job: BackfillJob, at: Any) -> Any:
+        swept.add(job.workspace_id)
+        return await step(self, conn, job, at)
+
+    monkeypatch.setattr(Backfiller, "step", noted)
+    await harness.start()
+    await harness.fold_all(streams, 50)
+    await harness.finish(log, streams, end_us)
+    assert "college" not in swept
+    expected = {predicate_id(p) for p in predicates(RULES[1])}
+    for shard in range(2):
+        [message] = [m for m in harness.outputs[shard] if m.backfilled_workspace_id == "college"]
+        assert set(message.backfilled_predicates) == expected
 
 
 async def test_retired_definition_leaves_no_predicate_and_no_accumulator(

@@ -265,7 +265,7 @@ async def test_resumed_watch_misses_no_change(whole: RunningSegment) -> None:
         await whole.fold()
 
     async def count_published() -> int:
-        status = await whole.projection.GetStatus(projection_pb.GetStatusRequest())
+        status = await whole.projection.GetStatus(projection_pb.GetStatusRequest(counts=True))
         return status.counts["published_changes"]
 
     async def has_more_or_is_done() -> bool:
@@ -488,7 +488,7 @@ async def test_rebuild_has_the_same_digest_and_entries(whole: RunningSegment) ->
     assert dict(compared.rebuilt_digests) == live
     switched = await whole.rebuild(switch_over=True)
     assert switched.equal
-    status = await whole.projection.GetStatus(projection_pb.GetStatusRequest())
+    status = await whole.projection.GetStatus(projection_pb.GetStatusRequest(counts=True))
     assert status.generation == 2
 
     async def is_unchanged() -> bool:
@@ -585,5 +585,5 @@ async def test_rebuild_names_differing_rows(whole: RunningSegment, database: str
     result = await whole.rebuild(switch_over=True)
     assert not result.equal
     assert list(result.differing_rows) == [f"membership buyers {deleted.hex()}"]
-    status = await whole.projection.GetStatus(projection_pb.GetStatusRequest())
+    status = await whole.projection.GetStatus(projection_pb.GetStatusRequest(counts=True))
     assert status.generation == 1

@@ -1,4 +1,4 @@
-"""`onefold match` against a running system: the matches it records, and their effect."""
+"""`./onefold match` against a running system: the matches it records, and their effect."""
 
 from __future__ import annotations
 

@@ -455,3 +455,11 @@ async def test_known_key_is_accepted_from_an_address_that_is_limited(
 
 async def test_caller_without_an_address_has_no_limit_of_refusals(strict: Authenticator) -> None:
     assert "RATE_LIMITED" not in await refusals_of(strict, Peer(), 20)
+
+
+async def test_unknown_key_is_refused_with_what_to_do_about_a_new_one() -> None:
+    async def load(_: bytes) -> AccessKey | None:
+        return None
+
+    with pytest.raises(NotAllowed, match=r"just issued is known .* within some seconds"):
+        await Authenticator(load).authenticate("new")

@@ -14,11 +14,13 @@ def caller(role: Role, key_id: str = "k", workspace: str = "shop") -> Principal:
     return Principal(WorkspaceId(workspace), role, key_id)
 
 
-def admitted(admission: Admission, who: Principal, *, is_stream: bool = False) -> int:
+def admitted(
+    admission: Admission, who: Principal, *, is_stream: bool = False, address: str = ""
+) -> int:
     """Return how many calls are admitted until one is refused, at most 100."""
     for count in range(100):
         try:
-            admission.enter(who, is_stream=is_stream)
+            admission.enter(who, address, is_stream=is_stream)
         except RateLimited:
             return count
     return 100
@@ -50,6 +52,24 @@ def test_keys_of_a_workspace_share_a_limit_and_leave_room_for_another_one() -> N
     assert admitted(admission, caller(Role.READER, "another", "market")) == 10
     admission.leave(caller(Role.READER, "key 0"), is_stream=False)
     assert admitted(admission, caller(Role.READER, "key 3")) == 1
+
+
+def test_address_leaves_half_of_the_calls_of_a_source_to_others() -> None:
+    admission, who = Admission(LIMITS), caller(Role.SOURCE)
+    assert admitted(admission, who, address="192.0.2.1") == 5
+    assert admitted(admission, who, address="192.0.2.2") == 3
+    admission.leave(who, "192.0.2.1", is_stream=False)
+    assert admitted(admission, who, address="192.0.2.3") == 2
+
+
+def test_address_leaves_half_of_the_streams_of_a_source_to_others() -> None:
+    admission, who = Admission(LIMITS), caller(Role.SOURCE)
+    assert admitted(admission, who, is_stream=True, address="192.0.2.1") == 2
+    assert admitted(admission, who, is_stream=True, address="192.0.2.2") == 1
+
+
+def test_address_may_use_all_calls_of_a_key_that_is_no_source() -> None:
+    assert admitted(Admission(LIMITS), caller(Role.ADMIN), address="192.0.2.1") == 10
 
 
 def test_other_services_have_no_limit() -> None:

@@ -28,5 +28,5 @@ def test_step_without_messages_is_due_at_once() -> None:
     share = BackfillShare()
     share.note_step(5.0)
     assert not share.is_step_due
-    share.note_silence()
+    share.make_step_due()
     assert share.is_step_due

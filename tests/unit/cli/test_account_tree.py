@@ -1,4 +1,4 @@
-"""Tests what `onefold account` prints."""
+"""Tests what `./onefold account` prints."""
 
 from __future__ import annotations
 

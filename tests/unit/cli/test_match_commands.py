@@ -1,4 +1,4 @@
-"""Tests `onefold match` and `onefold matches` against services in memory."""
+"""Tests `./onefold match` and `./onefold matches` against services in memory."""
 
 from __future__ import annotations
 

@@ -48,6 +48,7 @@ policies = st.builds(
         )
     ),
     ignored=st.lists(st.sampled_from([pb.EVIDENCE_KIND_STATED, pb.EVIDENCE_KIND_CO_OBSERVED])),
+    claimed_devices=st.none() | numbers,
 )
 
 
@@ -81,7 +82,7 @@ def test_written_policy_is_read_back_unchanged(policy: pb.IdentityPolicy) -> Non
     ("form", "message"),
     [
         ([], "p: write a mapping"),
-        ({"names": []}, "unknown 'names'; known: blocked, ignored, namespaces"),
+        ({"names": []}, "unknown 'names'; known: blocked, claimed_devices, ignored, namespaces"),
         ({"namespaces": {}}, "p.namespaces: write a list"),
         ({"namespaces": [{}]}, "p.namespaces[0].name: write a text"),
         ({"namespaces": [{"name": "phone", "limit": -1}]}, "limit: write a whole number, 0 or"),

@@ -1,4 +1,4 @@
-"""Tests `onefold test`: its options, and that one failure makes it fail."""
+"""Tests `./onefold test`: its options, and that one failure makes it fail."""
 
 from __future__ import annotations
 

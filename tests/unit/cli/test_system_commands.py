@@ -1,4 +1,4 @@
-"""Tests what `onefold up` prints while the system starts."""
+"""Tests what `./onefold up` prints while the system starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.cli.commands.system import _show_start, up
+from services.cli.commands.system import _next_steps, _show_start, up
+from services.cli.endpoints import default_data_dir
 from services.devstack.errors import ServerError
 from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE
 
@@ -49,3 +50,10 @@ def test_help_of_up_names_the_default_ports() -> None:
     for name in ("ingest_http", *ends, "postgres", "nats", "nats_monitor"):
         assert str(DEFAULT_PORTS[name]) in text
     assert FIRST_PORT_VARIABLE not in text, "the option names it"
+
+
+def test_next_steps_after_up_use_the_same_data_folder() -> None:
+    assert "--data" not in _next_steps(default_data_dir())
+    steps = _next_steps(Path("my data"))
+    assert steps.count("--data 'my data'`") == 3
+    assert "`./onefold status --data 'my data'`" in steps

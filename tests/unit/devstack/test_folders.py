@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from services.devstack.errors import ServerError
 from services.devstack.folders import (
+    FORMAT,
     close_to_others,
     load_or_create_secrets,
+    load_secrets,
     make_folder,
     open_private,
 )
@@ -59,3 +63,32 @@ def test_existing_files_and_folders_are_closed_to_others(tmp_path: Path) -> None
     close_to_others(data, skipped=("cluster",))
     assert [mode(file) for file in files] == [0o600, 0o600, 0o666, 0o666]
     assert (mode(data / "run"), mode(data / "empty"), mode(program)) == (0o700, 0o700, 0o700)
+
+
+def test_secrets_of_a_folder_are_made_once(tmp_path: Path) -> None:
+    made = load_secrets(tmp_path)
+    assert set(made) == {"internal", "index", "seal", "bus"}
+    assert len(set(made.values())) == 4
+    assert load_secrets(tmp_path) == made
+
+
+@pytest.mark.parametrize(
+    ("state", "age"), [({}, "an older"), ({"format": FORMAT + 1, "x": "index"}, "a newer")]
+)
+def test_folder_of_another_format_is_refused_by_its_number(
+    tmp_path: Path, state: dict[str, object], age: str
+) -> None:
+    load_secrets(tmp_path)
+    file = tmp_path / "secrets.json"
+    saved = json.loads(file.read_text(encoding="ascii"))
+    del saved["format"]
+    file.write_text(json.dumps(saved | state), encoding="ascii")
+    with pytest.raises(ServerError, match=f"made by {age} version .* choose another data folder"):
+        load_secrets(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}', '{"format": "x"}', "null", "é"])
+def test_damaged_file_of_secrets_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secrets.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ServerError, match="cannot be read as passwords"):
+        load_secrets(tmp_path)

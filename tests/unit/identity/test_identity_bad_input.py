@@ -11,9 +11,9 @@ from laws.identity_memory import MemoryEvidence, run
 from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent, expected_state
 
 from services.identity.domain.evidence import DecisionKind, Evidence, EvidenceKind, span_of
+from services.identity.domain.held import HeldReason
 from services.identity.domain.normalize import observation_of
 from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
-from services.identity.domain.resolution import HeldReason
 from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers.model import Identifier
@@ -191,6 +191,7 @@ def test_recycled_phone_leaves_its_earlier_holder() -> None:
         event(A, PHONE, at=1, n=1),
         event(A, PHONE, at=9 * DAY_US, n=2),
         event(B, PHONE, at=year, n=3),
+        event(B, PHONE, at=year + 30 * DAY_US, n=5),
     ]
     for store in fold_in_every_order(history):
         assert are_one(store, B, PHONE)
@@ -199,6 +200,17 @@ def test_recycled_phone_leaves_its_earlier_holder() -> None:
     returned = fold(*history, event(A, PHONE, at=year - DAY_US, n=4))
     reasons = held_reasons(returned)
     assert reasons == {HeldReason.SHARED}, "it was used shortly before, so it was not recycled"
+
+
+def test_phone_that_another_person_used_once_is_shared_and_not_recycled() -> None:
+    """A lent card or a mistyped number takes no phone from its person for another one."""
+    year = 365 * DAY_US
+    history = [event(A, PHONE, at=1, n=1), event(B, PHONE, at=year, n=2)]
+    again = event(B, PHONE, at=year + 1, n=3)
+    for store in fold_in_every_order([*history, again]):
+        assert not are_one(store, B, PHONE)
+        assert not are_one(store, A, PHONE)
+        assert held_reasons(store) == {HeldReason.SHARED}
 
 
 def test_same_email_in_two_workspaces_is_two_profiles() -> None:

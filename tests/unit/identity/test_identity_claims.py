@@ -12,13 +12,13 @@ from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent
 
 from services.identity.domain.co_occurrence import max_holders
 from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind, span_of
+from services.identity.domain.held import HeldReason
 from services.identity.domain.normalize import observation_of
-from services.identity.domain.policy import DEFAULT
-from services.identity.domain.resolution import HeldReason
+from services.identity.domain.policy import DEFAULT, DEFAULT_CLAIMED_DEVICES, Policy
 from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import LeafId, ProfileId
+from services.kernel.ids import IdentifierId, LeafId, ProfileId
 from services.kernel.time import DAY_US
 from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
@@ -49,6 +49,101 @@ class CountingEvidence(MemoryEvidence):
         found = await super().load_profiles(profiles)
         self.loaded += len(found.members) + len(found.edges)
         return found
+
+    async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
+        found = await super().load_edges(ids)
+        self.loaded += len(found.edges)
+        return found
+
+    async def load_claims(self, ids: Collection[IdentifierId], limit: int) -> ProfileGraph:
+        found = await super().load_claims(ids, limit)
+        self.loaded += len(found.edges)
+        return found
+
+
+FLOOD = 60
+FEW_CLAIMS = Policy(rules=DEFAULT.rules, claimed_devices=3)
+
+
+def browser(number: int) -> Identifier:
+    return Identifier("anonymous_id", f"browser {number:04}")
+
+
+def flooded(*facts: ModelEvent | ModelDecision) -> CountingEvidence:
+    """Fold facts and a flood of claims by a policy that lets few of them link."""
+    store = CountingEvidence()
+    store.policy = FEW_CLAIMS
+    flood = [public(VICTIM, browser(n), at=100 + n) for n in range(FLOOD)]
+    fold_into(store, server(VICTIM, EMAIL), *facts, *flood)
+    return store
+
+
+def size(store: MemoryEvidence, of: Identifier = VICTIM) -> int:
+    """Return the number of identifiers of a profile."""
+    return next(len(each) for each in partition(store) if of in each)
+
+
+def test_flood_of_claims_adds_as_many_devices_as_the_policy_allows_the_earliest_first() -> None:
+    store = flooded()
+    profile = next(each for each in partition(store) if VICTIM in each)
+    assert profile == {VICTIM, EMAIL, browser(0), browser(1), browser(2)}
+    reasons = list(held(store).values())
+    assert reasons == [HeldReason.TOO_MANY_CLAIMS] * (FLOOD - 3)
+
+
+def test_flood_costs_a_claim_no_more_than_the_profile_that_it_concerns() -> None:
+    store = flooded()
+    before = store.loaded
+    fold_into(store, public(VICTIM, browser(FLOOD), at=500))
+    assert store.loaded - before < FLOOD // 2
+    before = store.loaded
+    fold_into(store, public(VICTIM, browser(FLOOD + 1), at=2), server(VICTIM, PHONE, at=600))
+    assert store.loaded - before < FLOOD
+    assert size(store) == 6
+
+
+def test_chain_of_claims_between_devices_is_bounded_too() -> None:
+    store = MemoryEvidence()
+    store.policy = FEW_CLAIMS
+    chain = [public(browser(n), browser(n + 1), at=n + 2) for n in range(FLOOD)]
+    fold_into(store, public(VICTIM, browser(0)), *chain)
+    assert size(store) <= 1 + 3
+    assert max(map(len, partition(store))) <= 2 * (1 + 3)
+
+
+def test_devices_of_trusted_sources_are_not_limited_and_confirm_claims_that_are_held() -> None:
+    store = flooded()
+    fold_into(store, *(server(VICTIM, browser(n), at=900) for n in range(10, 20)))
+    assert size(store) == 2 + 3 + 10
+    # Three claims are confirmed, so the next three link.
+    fold_into(store, *(server(VICTIM, browser(n), at=901) for n in range(3)))
+    assert size(store) == 2 + 6 + 10
+
+
+def test_flood_in_any_order_gives_one_outcome() -> None:
+    facts = [server(VICTIM, EMAIL), *(public(VICTIM, browser(n), at=9 - n) for n in range(5))]
+    digests = set()
+    for order in permutations(facts):
+        store = MemoryEvidence()
+        store.policy = FEW_CLAIMS
+        fold_into(store, *order)
+        digests.add(store.computed_digest())
+    assert len(digests) == 1
+
+
+def test_decision_links_a_device_beyond_the_limit_of_claims() -> None:
+    link = ModelDecision(VICTIM, browser(FLOOD - 1), DecisionKind.LINK, 999, 1)
+    store = flooded()
+    fold_into(store, link)
+    assert size(store) == 2 + 3 + 1
+
+
+def test_default_policy_lets_a_thousand_claims_link() -> None:
+    evidence = evidence_of([public(VICTIM, browser(n), at=n + 1) for n in range(1_100)])
+    store = MemoryEvidence()
+    run(apply_evidence(store, evidence, run(store.load(evidence))))
+    run(store.unlock())
+    assert size(store) == 1 + DEFAULT_CLAIMED_DEVICES == 1_001
 
 
 def fold(*facts: ModelEvent | ModelDecision) -> MemoryEvidence:
@@ -236,6 +331,7 @@ def test_claims_of_many_users_make_a_browser_a_shared_one() -> None:
 
 def test_claim_does_not_renew_the_evidence_of_a_number_that_was_recycled() -> None:
     later = 400 * DAY_US
-    history = [server(VICTIM, PHONE, at=1), server(MALLORY, PHONE, at=later)]
+    taken = [server(MALLORY, PHONE, at=at) for at in (later, later + 30 * DAY_US)]
+    history = [server(VICTIM, PHONE, at=1), *taken]
     store = fold_in_every_order(*history, public(VICTIM, PHONE, at=later + 1))
     assert partition(store) == profiles_of((VICTIM,), (MALLORY, PHONE))

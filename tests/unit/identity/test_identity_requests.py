@@ -61,7 +61,15 @@ def test_policy_round_trip_is_unchanged() -> None:
     message = phone_policy(limit=2, shared_after=3, recycled_after_days=4, match_mode=2)
     message.blocked.add(namespace="email", pattern="a@*")
     message.ignored.append(pb.EVIDENCE_KIND_STATED)
-    assert policy_to_proto(policy_from_proto(message, 7)) == message
+    for most in (0, 5):
+        message.claimed_devices = most
+        assert policy_to_proto(policy_from_proto(message, 7)) == message
+
+
+def test_policy_that_says_nothing_of_claims_has_the_default_limit() -> None:
+    assert policy_from_proto(pb.IdentityPolicy(), 1).claimed_devices == 1_000
+    with pytest.raises(InvalidField, match="at most 1000000"):
+        validate(pb.IdentityPolicy(claimed_devices=1_000_001), "CN")
 
 
 @pytest.mark.parametrize(

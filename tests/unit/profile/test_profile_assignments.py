@@ -27,6 +27,12 @@ def test_newest_assignments_in_any_order_have_the_highest_version() -> None:
     assert found == by_id(assigned("a", "p", 2))
 
 
+def test_assignment_that_is_received_twice_is_the_one_received_first() -> None:
+    """As with the stored one, only a higher version replaces an assignment."""
+    first, again = assigned("a", "p", 2), assigned("a", "p", 2)
+    assert newest_assignments([first, again])[first.identifier_id] is first
+
+
 def test_reassignments_are_those_with_a_newer_version_or_an_unknown_identifier() -> None:
     stored = by_id(assigned("a", "p", 2), assigned("b", "p", 2))
     received = by_id(assigned("a", "q", 1), assigned("b", "q", 3), assigned("c", "q", 1))

@@ -120,3 +120,17 @@ def test_lookup_of_a_placeholder_returns_the_id_of_an_empty_value() -> None:
     request.identifier.namespace, request.identifier.value = "email", "null"
     id_ = lookup_id(WorkspaceId("w"), "CN", request, INDEX_KEY)
     assert id_ == Identifier("email", "").id_in(WorkspaceId("w"), INDEX_KEY)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "value", "shown"),
+    [("phone", "abc", r"\+8613812345678"), ("email", "li.example.cn", "name@example.com")],
+)
+def test_lookup_of_a_malformed_value_says_so_and_shows_a_correct_one(
+    namespace: str, value: str, shown: str
+) -> None:
+    request = GetProfileRequest()
+    request.identifier.namespace, request.identifier.value = namespace, value
+    with pytest.raises(InvalidField, match=f"no valid {namespace}: .*{shown}") as raised:
+        lookup_id(WorkspaceId("w"), "CN", request, INDEX_KEY)
+    assert value not in str(raised.value)

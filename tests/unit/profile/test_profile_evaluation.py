@@ -68,6 +68,13 @@ def test_unchanged_result_with_a_later_due_returns_the_same_evaluation() -> None
     assert evaluate(RECENT_ONLY, before, view(viewed(5)), INDEX, 7) is before
 
 
+def test_whole_evaluation_with_a_later_due_returns_the_same_evaluation() -> None:
+    """A later due would cost a write; the earlier one costs one evaluation too many."""
+    before = evaluated(RECENT_ID, NEVER_ID, due=12, changed_at=3)
+    assert evaluate(ALL_PREDICATES, before, view(viewed(5)), INDEX, 7) is before
+    assert evaluate(ALL_PREDICATES, before, view(viewed(5)), INDEX, 12).next_due_us == 15
+
+
 def test_unchanged_result_with_an_earlier_due_returns_the_new_due() -> None:
     before = evaluated(RECENT_ID, NEVER_ID, due=40, changed_at=3)
     after = evaluate(RECENT_ONLY, before, view(viewed(5)), INDEX, 7)

@@ -46,8 +46,11 @@ CREATE INDEX edge_by_b ON edge (b);
 -- Edges held between profiles: LIMIT, SEPARATED and OTHER_PERSON.
 CREATE INDEX edge_cross_profile_a ON edge (a) WHERE held_reason BETWEEN 5 AND 7;
 CREATE INDEX edge_cross_profile_b ON edge (b) WHERE held_reason BETWEEN 5 AND 7;
--- The list of held edges, by reason.
-CREATE INDEX edge_held ON edge (workspace_id, held_reason, a, b, kind) WHERE held_reason > 0;
+-- Claims that are held as there are too many, the earliest first.
+CREATE INDEX edge_too_many_a ON edge (a, first_seen_us, first_fact) WHERE held_reason = 9;
+CREATE INDEX edge_too_many_b ON edge (b, first_seen_us, first_fact) WHERE held_reason = 9;
+-- The list of held edges, by reason, the strongest evidence first.
+CREATE INDEX edge_held ON edge (workspace_id, held_reason, kind, a, b) WHERE held_reason > 0;
 
 -- Manual decisions about two identifiers, a < b; the latest one of each pair.
 CREATE TABLE decision (

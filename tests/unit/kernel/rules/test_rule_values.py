@@ -69,10 +69,13 @@ def test_comparison_is_false(left: Any, operator: Operator, right: Any) -> None:
 
 @examples(300)
 @given(some.values, some.comparisons())
-def test_comparison_equals_that_of_the_oracle(left: Any, comparison: tuple[Operator, Any]) -> None:
-    operator, right = comparison
-    result = make_test(operator, literal(operator, right))(left)
-    assert result is oracle.compare(operator, left, right)
+def test_comparison_equals_that_of_the_oracle(
+    left: Any, comparison: tuple[Operator, Any, bool]
+) -> None:
+    operator, right, ignore_case = comparison
+    value = literal(operator, right, ignore_case=ignore_case)
+    result = make_test(operator, value, ignore_case=ignore_case)(left)
+    assert result is oracle.compare(operator, left, right, ignore_case=ignore_case)
 
 
 any_json = st.recursive(
@@ -85,10 +88,11 @@ any_json = st.recursive(
 @examples(200)
 @given(any_json, some.comparisons())
 def test_comparison_with_any_data_does_not_raise(
-    left: Any, comparison: tuple[Operator, Any]
+    left: Any, comparison: tuple[Operator, Any, bool]
 ) -> None:
-    operator, right = comparison
-    assert make_test(operator, literal(operator, right))(left) in (True, False)
+    operator, right, ignore_case = comparison
+    value = literal(operator, right, ignore_case=ignore_case)
+    assert make_test(operator, value, ignore_case=ignore_case)(left) in (True, False)
     scalar_key(left)
 
 
