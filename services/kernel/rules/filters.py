@@ -8,7 +8,14 @@ from typing import Final
 
 from services.kernel.errors import RuleError
 from services.kernel.rules.names import check_name
-from services.kernel.rules.values import Json, Operator, canonical_json, comparison_of, literal
+from services.kernel.rules.values import (
+    Json,
+    Members,
+    Operator,
+    canonical_json,
+    comparison_at,
+    literal,
+)
 
 MAX_FILTERS = 50
 MAX_EVENT_NAMES = 50
