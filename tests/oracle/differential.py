@@ -120,6 +120,7 @@ class _Expected:
     def compare(self, result: PredicateResult, at_us: int) -> str:
         """Return what is wrong with a result but its due."""
         value = oracle.actual(self.case.predicate, self.events, at_us, self.case.related)
+        value = list(value) if isinstance(value, tuple) else value  # a path through a list
         is_equal = result.actual == value and oracle.kind(result.actual) == oracle.kind(value)
         # All but traits have one form: 1 and 1.0 are another one.
         is_same = isinstance(self.case.predicate.feature, Trait) or repr(result.actual) == repr(

@@ -96,11 +96,8 @@ def trait(feature: Trait, events: list[OracleEvent]) -> Any:
     ]
     if any(feature.name in event.traits for event in allowed):
         return _stated(feature.name, allowed)
-    first, *steps = feature.name.split(".")
-    value = _stated(first, allowed)
-    for step in steps:
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
+    first, dot, _ = feature.name.partition(".")
+    return get({first: _stated(first, allowed)}, feature.name) if dot else None
 
 
 def _stated(name: str, events: list[OracleEvent]) -> Any:
