@@ -49,7 +49,7 @@ _NICKNAMES: Final = {
 }
 
 
-class Level(IntEnum):
+class DivisionLevel(IntEnum):
     """How high a division is; the lower number is the higher division."""
 
     PROVINCE = 1
@@ -62,11 +62,11 @@ class Division(NamedTuple):
 
     code: str
     name: str
-    level: Level
+    level: DivisionLevel
 
     def contains(self, other: Division) -> bool:
         """Return whether another division is below this one."""
-        digits = 2 if self.level is Level.PROVINCE else 4
+        digits = 2 if self.level is DivisionLevel.PROVINCE else 4
         return self.level < other.level and self.code[:digits] == other.code[:digits]
 
 
@@ -127,10 +127,12 @@ def _lines(name: str) -> list[str]:
     return text.splitlines()
 
 
-def _level(code: str) -> Level:
+def _level(code: str) -> DivisionLevel:
     if code.endswith("0000"):
-        return Level.PROVINCE
-    return Level.CITY if code.endswith("00") or code[2:4] == _DIRECT else Level.COUNTY
+        return DivisionLevel.PROVINCE
+    return (
+        DivisionLevel.CITY if code.endswith("00") or code[2:4] == _DIRECT else DivisionLevel.COUNTY
+    )
 
 
 def _spellings(name: str) -> dict[str, bool]:

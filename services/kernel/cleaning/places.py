@@ -10,7 +10,7 @@ from typing import Final
 
 from services.kernel.cleaning.place_table import (
     Division,
-    Level,
+    DivisionLevel,
     Spelling,
     latin_key,
     place_table,
@@ -40,8 +40,8 @@ _BESIDE: Final = frozenset(
 )
 #: Words after the name in Latin script that decide its level.
 _LEVELS: Final = {
-    **dict.fromkeys(("province", "sheng"), Level.PROVINCE),
-    **dict.fromkeys(("city", "shi", "prefecture", "league"), Level.CITY),
+    **dict.fromkeys(("province", "sheng"), DivisionLevel.PROVINCE),
+    **dict.fromkeys(("city", "shi", "prefecture", "league"), DivisionLevel.CITY),
 }
 #: A name in Latin script has at most as many words, one for each syllable.
 _MOST_WORDS: Final = 6
@@ -98,11 +98,11 @@ def _standard_place(text: str) -> Place | None:
 def _place(division: Division) -> Place:
     by_code = place_table().by_code
     province = by_code[division.code[:2] + "0000"]
-    if division.level is Level.CITY:
+    if division.level is DivisionLevel.CITY:
         return Place(province.name, division.name)
-    county = division.name if division.level is Level.COUNTY else ""
+    county = division.name if division.level is DivisionLevel.COUNTY else ""
     city = by_code.get(division.code[:4] + "00") if county else None
-    if city is not None and city.level is Level.CITY:
+    if city is not None and city.level is DivisionLevel.CITY:
         return Place(province.name, city.name, county)
     return Place(province.name, province.name if _is_city(province) else "", county)
 
@@ -144,7 +144,7 @@ def _highest(spellings: tuple[Spelling, ...], above: Division | None) -> Spellin
 def _after_name(rest: str, division: Division) -> str:
     """Return a text without the repeated name of a municipality, or of its districts, in front."""
     rest = _without_separators(rest)
-    if division.level is Level.PROVINCE and _is_city(division):
+    if division.level is DivisionLevel.PROVINCE and _is_city(division):
         for length in range(len(division.name), 1, -1):
             spellings = place_table().by_name.get(rest[:length], ())
             if any(spelling.division == division for spelling in spellings):
@@ -199,9 +199,11 @@ def _latin_spellings(key: str) -> tuple[Spelling, ...]:
     return ()
 
 
-def _is_of(division: Division, level: Level) -> bool:
+def _is_of(division: Division, level: DivisionLevel) -> bool:
     """Return whether a division has a level; a municipality has both."""
-    return division.level is level or (division.level is Level.PROVINCE and _is_city(division))
+    return division.level is level or (
+        division.level is DivisionLevel.PROVINCE and _is_city(division)
+    )
 
 
 def _lowest(names: list[tuple[Spelling, ...]]) -> Division | None:

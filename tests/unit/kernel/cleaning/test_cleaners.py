@@ -132,7 +132,7 @@ def test_a_name_of_a_person_has_one_form(value: Any, name: str | None) -> None:
         *[("港币", "HKD"), ("NT$", "TWD"), ("日元", "JPY")],
         *[
             ("", None),
-            ("XXX", None),
+            ("XPT", None),
             ("XAU", None),
             ("Q", None),
             (5, None),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from services.kernel.cleaning.place_table import Level, place_table, simplified_characters
+from services.kernel.cleaning.place_table import DivisionLevel, place_table, simplified_characters
 from services.kernel.cleaning.places import MAX_LENGTH, Place, standard_place
 from services.kernel.cleaning.regions import REGIONS, region_of, standard_region
 
@@ -171,16 +171,16 @@ def test_the_standard_name_of_every_division_is_its_own_standard_name() -> None:
 
 def test_the_table_has_every_province_and_the_cities_below_it() -> None:
     divisions = place_table().by_code.values()
-    provinces = [d.name for d in divisions if d.level is Level.PROVINCE]
+    provinces = [d.name for d in divisions if d.level is DivisionLevel.PROVINCE]
     assert len(provinces) == 34
-    mainland = [d for d in divisions if d.level is Level.CITY and d.code < "71"]
+    mainland = [d for d in divisions if d.level is DivisionLevel.CITY and d.code < "71"]
     assert sum(d.code.endswith("00") for d in mainland) == 333
-    assert sum(d.level is Level.COUNTY for d in divisions) > 2_800
+    assert sum(d.level is DivisionLevel.COUNTY for d in divisions) > 2_800
 
 
 def test_every_province_and_city_has_a_name_in_latin_letters() -> None:
     latin = {d for found in place_table().by_latin.values() for d in found}
-    assert latin == {d for d in place_table().by_code.values() if d.level < Level.COUNTY}
+    assert latin == {d for d in place_table().by_code.values() if d.level < DivisionLevel.COUNTY}
 
 
 def test_no_character_of_a_name_is_translated() -> None:
@@ -190,7 +190,9 @@ def test_no_character_of_a_name_is_translated() -> None:
 
 def test_each_province_is_in_one_region() -> None:
     of_regions = [province for provinces in REGIONS.values() for province in provinces]
-    provinces = {d.name for d in place_table().by_code.values() if d.level is Level.PROVINCE}
+    provinces = {
+        d.name for d in place_table().by_code.values() if d.level is DivisionLevel.PROVINCE
+    }
     assert len(of_regions) == len(provinces)
     assert set(of_regions) == provinces
     assert {region_of(p) for p in ("上海市", "江苏省", "浙江省", "山东省")} == {"华东"}
