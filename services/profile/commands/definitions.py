@@ -13,7 +13,7 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.ids import WorkspaceId
-from services.kernel.rules.limits import check_together
+from services.kernel.rules.limits import check_cost, check_size, check_together
 from services.kernel.rules.model import ReferenceKind, Rule
 from services.kernel.rules.references import (
     Classification,
@@ -21,7 +21,6 @@ from services.kernel.rules.references import (
     Name,
     check_definition,
     expand,
-    references,
 )
 from services.kernel.tokens import Token
 from services.profile.codec.definitions import settings_to_fact, tag_to_fact
@@ -170,12 +169,13 @@ def _numbered(tag: Tag) -> list[tuple[int, tuple[str, Rule]]]:
 
 
 def _expand(rule: Rule, names: Definitions, assumed: frozenset[Name], field_: str) -> Rule:
-    if next(references(rule), None) is None:
-        return rule
     try:
-        return expand(rule, names, assumed)
+        expanded = expand(rule, names, assumed)
+        check_size(expanded)
     except RuleError as error:
         raise error.under(field_) from None
+    check_cost(expanded, field=field_)
+    return expanded
 
 
 def _check_references(
