@@ -2,9 +2,9 @@
 
 A database can go back: a standby that lagged is promoted, a backup is restored. What is published
 afterwards has sequence numbers that other messages had before, and soon the stream is longer than
-it was. So whoever writes a stream begins a life of it with each connection or lease, and stores
-where the life begins. Who has read up to a sequence number in a life has read the same stream if
-that life is stored and has not ended before that number.
+it was. So a writer begins a life of its stream with each connection or lease, and stores where the
+life begins. A reader that is at a sequence number in a life has read the same stream if that life
+is stored and has not ended before that number.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
 
 def bench(
     names: Annotated[
-        list[str], Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, identity.")
+        list[str],
+        Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, fairness, identity."),
     ],
 ) -> None:
     """Run benchmarks; each prints one JSON object."""

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 #: The longest line, bytes.
 MAX_LINE = 4 << 20
+#: Why a line with a NUL is rejected: every other byte of Latin text in UTF-16 is one.
+NUL = "the line has a NUL character: remove it, or write `encoding: utf-16-le` into the mapping"
 _READ_SIZE = 1 << 20
 _STRAY = "onefold-stray"
 _C1 = re.compile("[\x80-\x9f]")
@@ -45,7 +47,7 @@ def decode_lines(lines: Iterable[bytes | None], encoding: str, error: str) -> It
         content = content.removeprefix("\ufeff")
         problem = error
         if is_whole:
-            problem = "the line has a NUL character: remove it" if "\0" in content else ""
+            problem = NUL if "\0" in content else ""
         yield Line(number, content, end, problem)
 
 

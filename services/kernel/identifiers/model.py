@@ -38,8 +38,16 @@ PLACEHOLDERS: frozenset[str] = frozenset(
         *("not provided", "no data", "tbd", "空值", "空白", "无数据", "暂无", "暂无数据", "没有"),
         *("未填写", "未填", "未提供", "未登录", "未登陆", "未注册", "未绑定", "未知用户", "未设置"),
         *("匿名", "匿名用户", "游客", "访客", "测试", "测试用户", "不适用", "待定", "缺失", "不详"),
+        *("無", "無資料", "無數據", "暫無", "暫無資料", "沒有", "未填寫"),
+        *("未登錄", "未登入", "未註冊", "未綁定", "未知用戶", "未設定", "匿名用戶", "訪客", "測試"),
+        *("測試用戶", "不適用", "不詳", "散客", "佚名", "保密", "no value", "no phone", "no email"),
+        *("none given", "not given", "not known", "anonymous user", "guest user", "dummy", "n\\a"),
+        *("\\\\n", "#ref", "#value", "#null", "#div/0", "#name", "#num", "#error", "&nbsp;"),
     }
 )
+#: Signs around such a word, as in (空), "null" and N/A.
+_AROUND = "\"'()[]<>“”‘’「」【】.,;:!?。、"
+_PLAIN_PLACEHOLDERS = frozenset(word.strip(_AROUND) for word in PLACEHOLDERS)
 #: Signs of a value that consists of nothing else, such as 0000, -- and ???.
 _EMPTY_SIGNS = "0-. _/\\?#—–・·"
 # A variable that was not filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
@@ -83,6 +91,10 @@ def is_placeholder(value: str) -> bool:
     """Return whether a value in canonical form identifies no one, in any namespace."""
     lowered = value.lower()
     if lowered in PLACEHOLDERS or not lowered.strip(_EMPTY_SIGNS):
+        return True
+    if (lowered[0] in _AROUND or lowered[-1] in _AROUND) and (
+        lowered.strip(_AROUND) in _PLAIN_PLACEHOLDERS
+    ):
         return True
     # A masked value such as 138****0000 matches ten thousand numbers, and so does 1.38E+10.
     if "**" in lowered or "\ufffd" in lowered or ("e" in lowered[1:] and is_scientific(lowered)):

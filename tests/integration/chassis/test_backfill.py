@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -55,6 +54,13 @@ async def published_offsets(toy: Replica) -> list[int]:
     """The log offsets that the outputs of shard 0 carry, in order."""
     outputs = await Outbox(toy.database.pool).read(0, 0, 1_000)
     return [json.loads(output.payload)["log_offset"] for output in outputs]
+
+
+async def received(toy: Replica, end: int) -> None:
+    """Wait until the messages of the bus up to `end` wait for the worker."""
+    [worker] = toy.runner._workers
+    subscription = worker._consumer._subscription
+    await wait_until(lambda: subscription.high_water_mark(0) == end, DEADLINE)
 
 
 async def log_offset(toy: Replica) -> int:
@@ -159,8 +165,8 @@ async def test_first_step_of_a_new_backfill_does_not_wait_for_messages(
         for fact in (definition("small", 2), *leaves(9)):
             [output] = await word_log.append(0, [fact])
             await (await toy.bus.publish("onefold.log.0", output))
-        # The step takes so long that batches have more than enough time of their own after it.
-        await asyncio.sleep(0.5)
+        # The step takes so long that one batch does not use up the time of the batches after it.
+        await received(toy, output.next)
         words.may_end.set()
         await wait_until(lambda: len(words.steps) >= 2)
     assert words.journal[:2] == ["fold", "step"]
@@ -198,7 +204,7 @@ async def test_unit_of_another_workspace_is_folded_between_two_pages(
         await (await toy.bus.publish("onefold.log.0", output))
         words.journal.clear()
         # The message arrives while the first page is under way.
-        await asyncio.sleep(0.5)
+        await received(toy, output.next)
         words.may_end.set()
         await wait_until(lambda: len(words.journal) >= 20)
     assert words.journal.index("fold") == 0, "19 pages are left"

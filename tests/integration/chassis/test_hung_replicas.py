@@ -127,7 +127,7 @@ async def test_statement_without_an_answer_is_given_up(
         for pool in (store.pool, store.api_pool):
             with pytest.raises(StoreUnavailable):
                 async with acquire(pool) as conn:
-                    await conn.execute("SELECT pg_sleep(3600)")
+                    await conn.execute("SELECT pg_sleep(5)")
 
 
 async def _never() -> object:

@@ -94,6 +94,15 @@ def test_file_in_utf_8_is_rejected_where_the_mapping_names_another_encoding(
         list(outcomes(tmp_path, raw, **CITY, encoding=named))
 
 
+def test_file_in_utf_16_without_a_mark_is_rejected_with_what_to_write(tmp_path: Path) -> None:
+    raw = "m,city\n1,York\n".encode("utf-16-le")
+    with pytest.raises(InvalidField, match="write `encoding: utf-16-le`"):
+        list(outcomes(tmp_path, raw, **CITY))
+    assert list(outcomes(tmp_path, raw, **CITY, encoding="utf-16-le")) == [
+        (2, {"phone": "1", "city": "York"})
+    ]
+
+
 def test_line_that_is_utf_8_by_chance_does_not_slip_through(tmp_path: Path) -> None:
     raw = "m,city\n1,一\n2,北京\n".encode("gb18030")
     with pytest.raises(InvalidField, match=r"line 3 .*`encoding: gb18030`"):

@@ -21,6 +21,20 @@ WORDS = [
         "Infinity",
         "\uff0d",
     ),
+    *("(空)", "（无）", "(blank)", '"null"', "'NULL'", "null,", "N/A.", "N\\A", "#REF", "\\\\N"),
+    *(
+        "無",
+        "暫無",
+        "未填寫",
+        "訪客",
+        "散客",
+        "no phone",
+        "(None)",
+        "[unknown]",
+        "<none>",
+        "Guest!",
+        "()",
+    ),
 ]
 
 
@@ -30,6 +44,9 @@ def test_word_for_nothing_identifies_no_one_in_any_namespace(namespace: str, wor
     assert normalize(namespace, word, "CN") is None
 
 
-@pytest.mark.parametrize("value", ["0001", "N/A-7", "a#n/a", "北京", "123E45", "null-7", "nato"])
+@pytest.mark.parametrize(
+    "value",
+    ["0001", "N/A-7", "a#n/a", "北京", "123E45", "null-7", "nato", "(a)", "n", "R.", "[7]x", "O'N"],
+)
 def test_value_that_contains_such_a_word_is_a_value(value: str) -> None:
     assert normalize("member_id", value, "CN") is not None
