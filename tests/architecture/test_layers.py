@@ -11,11 +11,11 @@ import pytest
 from architecture.source_tree import PURE, ROOT, SERVICES, Source, message, run, source, under
 
 _VALUES = """
-    __future__ array base64 binascii bisect collections collections.abc contextlib
+    __future__ array base64 binascii bisect collections collections.abc contextlib csv
     cryptography.exceptions cryptography.hazmat.primitives.ciphers.aead
     dataclasses datetime decimal difflib enum fractions functools hashlib heapq ipaddress itertools
-    json math operator re struct sys types typing unicodedata urllib.parse msgspec phonenumbers idna
-    yaml
+    importlib.resources json math operator re struct sys types typing unicodedata urllib.parse
+    zoneinfo msgspec phonenumbers idna yaml
 """
 _CLOCKS = "now utcnow today time time_ns monotonic perf_counter localtime gmtime"
 _RANDOM = "urandom token_bytes token_hex token_urlsafe uuid1 uuid4 getrandbits"

@@ -15,7 +15,7 @@ from architecture.source_tree import Source, functions, message, under
 #: The most tests of each folder or file that starts a whole system or several services.
 BUDGET = {
     "tests/scenarios/": 3,
-    # Two ways in which a log that was restored alone is met: by running services, and by later ones.
+    # A log that was restored alone is met in two ways: by running services, and by later ones.
     "tests/faults/": 9,
     "tests/contract/readme/": 3,
     "tests/laws/test_whole_system.py": 6,

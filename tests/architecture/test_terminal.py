@@ -22,7 +22,7 @@ SINKS = {
 #: Functions of OUTPUT that escape a text.
 ESCAPING = {"plain", "printable", "_joined"}
 #: Names of OUTPUT for what is made of escaped parts already.
-RENDERED = {"table", "text.rendered", "line", "status", "task"}
+RENDERED = {"table", "rendered", "text.rendered", "line", "status", "task"}
 
 
 def writes(file: Source) -> Iterator[str]:

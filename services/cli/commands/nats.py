@@ -89,9 +89,14 @@ def credentials(
             url = output.run(apply_credentials(home.resolve(), client))
             is_missing = not receive and output.run(_is_not_defined(data, client))
     output.out.print(url, soft_wrap=True)
+    _explain_credentials(client, file, is_missing=is_missing)
+
+
+def _explain_credentials(client: ClientId, file: Path | None, *, is_missing: bool) -> None:
+    """Print how credentials are used, and what has to be done before."""
     for line in (
-        f"The source {'receives' if receive else 'publishes on'} {client.subject}, with the inbox "
-        f"prefix {client.inbox_prefix}.",
+        f"The source {'receives' if client.receives else 'publishes on'} {client.subject}, with "
+        f"the inbox prefix {client.inbox_prefix}.",
         "The URL has its password, and is shown only this once.",
         *([] if file is None else [_reload(file)]),
         *([_define(client)] if is_missing else []),

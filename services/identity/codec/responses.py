@@ -74,7 +74,11 @@ def _edge_to_proto(explained: ExplainedEdge) -> pb.Edge:
 def held_count_to_proto(counted: HeldCount) -> pb.HeldCount:
     """Return the message of a number of held edges."""
     reason, kind, number = counted
-    return pb.HeldCount(reason=reason, kind=kind, count=number)  # type: ignore[arg-type]
+    return pb.HeldCount(
+        reason=reason,  # type: ignore[arg-type]  # the numbers are the enum's
+        kind=kind,  # type: ignore[arg-type]  # the numbers are the enum's
+        count=number,
+    )
 
 
 def preview_to_proto(part: Regrouping | PreviewTotals, token: Token) -> pb.PreviewPolicyResponse:

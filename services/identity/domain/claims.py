@@ -64,7 +64,7 @@ def check_persons(
     clusters: Collection[Cluster],
     contents: Mapping[ProfileId, ProfileContents],
 ) -> Split:
-    """Split clusters by whether each is one person at most, of whom claims say not too much.
+    """Split clusters by whether each is one person at most, with few enough claims about it.
 
     `contents` has the profiles of `doubtful_profiles`.
     """

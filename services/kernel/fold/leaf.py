@@ -378,7 +378,7 @@ def combine_accumulators(parts: Sequence[Accumulator]) -> Accumulator:
         return first
     if any(type(other) is not type(first) for other in others):
         raise TypeError("an accumulator has changed its kind")
-    return first.combine(*others)  # type: ignore[arg-type]
+    return first.combine(*others)  # type: ignore[arg-type]  # all have the kind of the first
 
 
 def add_id(packed: bytes, id_: bytes) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 
 from services.kernel.fold.accumulators import EXACT_LIMIT
 from services.kernel.rules.readings.amounts import micro_units
-from services.kernel.rules.readings.views import Cell, RecordValue
+from services.kernel.rules.readings.views import RecordGroup, RecordValue
 from services.kernel.rules.values import Json, canonical_json, number
 from services.kernel.time import DAY_US
 
@@ -98,19 +98,19 @@ class RecordAccumulator(msgspec.Struct, array_like=True, gc=False, tag=2):
         """Return the first record of all. There is at least one."""
         return (self.first[0], self.first[1]) if self.first else (self.times[0], self.values[0])
 
-    def older(self) -> list[Cell]:
+    def older(self) -> list[RecordGroup]:
         """Return the days of the older records, ascending by the time at which they count."""
         if not self.days:
             return []
         oldest_us = self.times[0]
         return [
-            Cell(
+            RecordGroup(
                 min((day + 1) * DAY_US - 1, oldest_us), t.records, t.numbers, int(t.sum), *_ends(t)
             )
             for day, t in self.days.items()
         ]
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[RecordGroup]:
         """Return all records, the days of the older ones first, ascending by time."""
         return [*self.older(), *map(cell_of, self.times, self.values)]
 
@@ -153,10 +153,10 @@ def recordable(value: Json) -> RecordValue | None:
     return value if kind is bool else None
 
 
-def cell_of(at_us: int, value: RecordValue) -> Cell:
+def cell_of(at_us: int, value: RecordValue) -> RecordGroup:
     """Return one record as windows read it."""
     totals = _totals(value)
-    return Cell(at_us, 1, totals.numbers, int(totals.sum), totals.least, totals.greatest)
+    return RecordGroup(at_us, 1, totals.numbers, int(totals.sum), totals.least, totals.greatest)
 
 
 def _totals(value: RecordValue) -> DayTotals:

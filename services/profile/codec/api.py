@@ -106,7 +106,11 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         identifiers=identifiers_to_proto(profile.identifiers),
         traits=traits_to_proto(view),
         tags=[
-            pb.ProfileTag(tag_id=tag_id, value=value, kind=kind)  # type: ignore[arg-type]
+            pb.ProfileTag(
+                tag_id=tag_id,
+                value=value,
+                kind=kind,  # type: ignore[arg-type]  # the numbers are the enum's
+            )
             for tag_id, value, kind in profile.tags
         ],
         computed_traits=[

@@ -26,7 +26,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.model import Predicate, ReferenceKind
 from services.kernel.rules.references import Classification, Name
 from services.profile.domain.facts import RuleDefinition
-from services.profile.domain.settings import ComputedTrait, ProfileSettings
+from services.profile.domain.settings import ComputedTrait, WorkspaceSettings
 from services.profile.domain.tags import Tag, TagKind
 
 SETTINGS_DEFINED: str = pb.ProfileSettingsDefined.DESCRIPTOR.full_name
@@ -138,9 +138,9 @@ def tag_to_fact(tag: Tag) -> DefinitionFact:
     )
 
 
-def decode_settings(workspace_id: WorkspaceId, facts: Iterable[bytes]) -> ProfileSettings:
+def decode_settings(workspace_id: WorkspaceId, facts: Iterable[bytes]) -> WorkspaceSettings:
     """Return the newest settings that serialised facts define; empty ones where none can be."""
-    newest = ProfileSettings(workspace_id)
+    newest = WorkspaceSettings(workspace_id)
     for raw in facts:
         message = pb.ProfileSettingsDefined.FromString(Fact.FromString(raw).payload)
         if message.version > newest.version:
@@ -151,7 +151,7 @@ def decode_settings(workspace_id: WorkspaceId, facts: Iterable[bytes]) -> Profil
 
 def settings_from_proto(
     workspace_id: WorkspaceId, message: pb.ProfileSettingsDefined
-) -> ProfileSettings:
+) -> WorkspaceSettings:
     """Return the settings of a message. Raises InvalidField where they cannot be decoded."""
     orders, computed = None, list[ComputedTrait]()
     if message.HasField("orders"):
@@ -160,7 +160,7 @@ def settings_from_proto(
     for i, trait in enumerate(message.computed_traits):
         field = f"settings.computed_traits[{i}].feature"
         computed.append(ComputedTrait(trait.name, predicate_from_proto(trait.feature, field)))
-    return ProfileSettings(
+    return WorkspaceSettings(
         workspace_id,
         message.version,
         message.zone or DEFAULT_ZONE,
@@ -170,7 +170,7 @@ def settings_from_proto(
     )
 
 
-def settings_to_proto(settings: ProfileSettings) -> pb.ProfileSettingsDefined:
+def settings_to_proto(settings: WorkspaceSettings) -> pb.ProfileSettingsDefined:
     """Return the message of settings."""
     message = pb.ProfileSettingsDefined(zone=settings.zone, version=settings.version)
     if settings.orders is not None:
@@ -182,7 +182,7 @@ def settings_to_proto(settings: ProfileSettings) -> pb.ProfileSettingsDefined:
     return message
 
 
-def settings_to_fact(settings: ProfileSettings) -> DefinitionFact:
+def settings_to_fact(settings: WorkspaceSettings) -> DefinitionFact:
     """Return the fact that defines settings."""
     return DefinitionFact.from_message(
         settings_to_proto(settings),

@@ -24,7 +24,7 @@ from services.kernel.rules.references import (
 )
 from services.kernel.tokens import Token
 from services.profile.codec.definitions import settings_to_fact, tag_to_fact
-from services.profile.domain.settings import ProfileSettings, check_settings
+from services.profile.domain.settings import WorkspaceSettings, check_settings
 from services.profile.domain.tags import Tag, WorkspaceDefinitions, check_tag
 from services.profile.projection.limits import RuleLimiter
 from services.profile.store.definitions import load_workspace
@@ -76,8 +76,8 @@ class ProfileDefinitions:
         return await self._define(tag.workspace_id, tag, load, tag_to_fact, etag, dry_run=dry_run)
 
     async def define_settings(
-        self, settings: ProfileSettings, *, etag: str = "", dry_run: bool = False
-    ) -> Defined[ProfileSettings]:
+        self, settings: WorkspaceSettings, *, etag: str = "", dry_run: bool = False
+    ) -> Defined[WorkspaceSettings]:
         """Define the settings of a workspace; their version is ignored.
 
         Raises InvalidField, Conflict, TokenNotReached.
@@ -85,7 +85,7 @@ class ProfileDefinitions:
         check_settings(settings)
         workspace_id = settings.workspace_id
 
-        async def load(token: Token) -> ProfileSettings | None:
+        async def load(token: Token) -> WorkspaceSettings | None:
             existing = await self._workspace(workspace_id, token)
             needed = [trait.feature for trait in settings.computed_traits]
             await self.limiter.check(workspace_id, needed, field="settings.computed_traits")

@@ -29,7 +29,7 @@ class ComputedTrait(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileSettings:
+class WorkspaceSettings:
     """One version of the settings of a workspace."""
 
     workspace_id: WorkspaceId
@@ -40,12 +40,12 @@ class ProfileSettings:
     #: The standard of each trait that has one, such as `place@1`, by name.
     cleaners: tuple[tuple[str, str], ...] = ()
 
-    def at_version(self, version: int) -> ProfileSettings:
+    def at_version(self, version: int) -> WorkspaceSettings:
         """Return the same settings with another version."""
         return replace(self, version=version)
 
 
-def check_settings(settings: ProfileSettings) -> None:
+def check_settings(settings: WorkspaceSettings) -> None:
     """Raise InvalidField where settings cannot be defined."""
     try:
         check_zone(settings.zone)
@@ -71,7 +71,7 @@ def check_settings(settings: ProfileSettings) -> None:
 
 
 def computed_values(
-    settings: ProfileSettings, view: ProfileFacts, at_us: int, backfilled: Set[int] | None = None
+    settings: WorkspaceSettings, view: ProfileFacts, at_us: int, backfilled: Set[int] | None = None
 ) -> list[tuple[str, Json]]:
     """Return the computed traits of a profile that have a value, by name, at an instant.
 

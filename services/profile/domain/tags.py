@@ -15,7 +15,7 @@ from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import Predicate, ReferenceKind, Rule
 from services.kernel.rules.references import Classification, Definitions, Name, expand_known
-from services.profile.domain.settings import ProfileSettings
+from services.profile.domain.settings import WorkspaceSettings
 
 MAX_ID_LENGTH, MAX_TITLE_LENGTH = 128, 200
 
@@ -106,7 +106,7 @@ class WorkspaceDefinitions(NamedTuple):
     tags: Mapping[str, Tag]
     #: What references may name.
     names: Definitions
-    settings: ProfileSettings
+    settings: WorkspaceSettings
 
 
 def active_rules(

@@ -22,7 +22,7 @@ from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import Profile
-from services.profile.domain.settings import ProfileSettings, computed_values
+from services.profile.domain.settings import WorkspaceSettings, computed_values
 from services.profile.domain.tags import Tag, active_rules, tags_of
 from services.profile.store import definitions as definition_store
 from services.profile.store import profiles as profile_store
@@ -151,7 +151,7 @@ class ProfileQueries:
                 (await definition_store.load_workspace(at.conn, workspace_id)).tags.values()
             )
 
-    async def settings(self, workspace_id: WorkspaceId) -> ProfileSettings:
+    async def settings(self, workspace_id: WorkspaceId) -> WorkspaceSettings:
         async with self.snapshot() as at:
             return (await definition_store.load_workspace(at.conn, workspace_id)).settings
 

@@ -39,7 +39,7 @@ WRITES = {
     },
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},
-    "onefold.profile.v1.ProfileService": {"DefineTag"},
+    "onefold.profile.v1.ProfileService": {"DefineSettings", "DefineTag"},
     "onefold.projection.v1.ProjectionService": {"Rebuild", "RetryFailedFacts"},
     "onefold.segment.v1.SegmentService": {"DefineSegment"},
 }

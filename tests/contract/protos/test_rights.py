@@ -16,11 +16,11 @@ CHANGES = {
     Role.SOURCE: {"IngestEvents", "StreamEvents"},
     Role.READER: set(),
     Role.SERVICE: {
-        *("DefineTag", "DefineSegment"),
+        *("DefineTag", "DefineSettings", "DefineSegment"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
     },
     Role.ADMIN: {
-        *("DefineTag", "DefineSegment"),
+        *("DefineTag", "DefineSettings", "DefineSegment"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "TickClock"),

@@ -35,7 +35,7 @@ class Unavailable(BaseHTTPRequestHandler):
 async def test_step_that_takes_too_long_raises_an_error_with_its_name() -> None:
     with pytest.raises(ServiceUnavailable, match=r"sending took longer than 0 s: .*logs"):
         async with bounded("sending", 0.01):
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
 
 async def test_work_that_fails_ends_those_beside_it_with_its_own_error() -> None:
@@ -43,7 +43,7 @@ async def test_work_that_fails_ends_those_beside_it_with_its_own_error() -> None
 
     async def wait() -> None:
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         finally:
             ended.set()
 

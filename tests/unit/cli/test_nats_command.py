@@ -58,9 +58,9 @@ def test_credentials_of_a_source_that_is_not_defined_say_what_to_do(
     response = ListSourcesResponse()
     response.sources.add().source.source_id = "web"
     answer(monkeypatch, response)
-    said = make(tmp_path, "--source", "wbe")
-    assert "No source wbe is defined" in said
-    assert "`./onefold apply -f FILE`" in said
+    output = make(tmp_path, "--source", "wbe")
+    assert "No source wbe is defined" in output
+    assert "`./onefold apply -f FILE`" in output
     assert "is defined" not in make(tmp_path, "--source", "web")
 
 

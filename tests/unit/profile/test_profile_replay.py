@@ -15,7 +15,7 @@ from services.kernel.rules.model import All, Not
 from services.kernel.rules.references import Classification, ValueRule
 from services.kernel.rules.values import Operator
 from services.profile.domain.profile import LeafEvent, TimelineCursor, cursor_after, replay
-from services.profile.domain.settings import ProfileSettings
+from services.profile.domain.settings import WorkspaceSettings
 from services.profile.domain.tags import (
     PredicateAnswer,
     Tag,
@@ -41,7 +41,7 @@ def tag(tag_id: str, version: int = 1, *, retired: bool = False) -> Tag:
 
 
 def workspace(*tags: Tag) -> WorkspaceDefinitions:
-    settings = ProfileSettings(WorkspaceId("w"))
+    settings = WorkspaceSettings(WorkspaceId("w"))
     return WorkspaceDefinitions(newest_tags(tags), {}, settings)
 
 
@@ -70,7 +70,7 @@ def test_values_of_a_tag_exclude_each_other_and_the_default_is_for_the_rest() ->
     values = (ValueRule("viewer", VIEWED), ValueRule("keen", KEEN))
     stages = Tag(WorkspaceId("w"), "life", 1, "", Classification(values, "visitor"), TagKind.STAGE)
     rules = active_rules(
-        WorkspaceDefinitions({"life": stages}, {}, ProfileSettings(WorkspaceId("w")))
+        WorkspaceDefinitions({"life": stages}, {}, WorkspaceSettings(WorkspaceId("w")))
     )
     state = LeafState()
     assert [t.value for t in tags_of(rules, view_of([state]), 9)] == ["visitor"]

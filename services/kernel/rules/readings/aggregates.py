@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from services.kernel.rules.features import Aggregate, Function, TopValues, Trend, TrendMeasure
 from services.kernel.rules.ids import accumulator_id
@@ -16,7 +16,7 @@ from services.kernel.rules.inputs import (
 )
 from services.kernel.rules.readings.amounts import MICRO, from_micro_units
 from services.kernel.rules.readings.ranges import Range, before, range_of, turns_of, turns_of_both
-from services.kernel.rules.readings.views import Cell, ProfileFacts, RecordsView
+from services.kernel.rules.readings.views import ProfileFacts, RecordGroup, RecordsView
 from services.kernel.rules.values import Json, canonical_json, scalar_key
 from services.kernel.rules.windows import Calendar, Rolling
 
@@ -118,22 +118,22 @@ def _compared(now: Json, earlier: Json, *, is_ratio: bool) -> Json:
     return now - earlier
 
 
-def _times(spec: AccumulatorSpec, accumulator: object) -> Sequence[int]:
+def _times(spec: AccumulatorSpec, accumulator: Any) -> Sequence[int]:
     """Return the instants of an accumulator, as windows count them."""
     if spec.kind is AccumulatorKind.COUNT:
-        return accumulator.all_times()  # type: ignore[attr-defined]
+        return accumulator.all_times()
     if spec.kind is AccumulatorKind.DISTINCT:
-        return list(accumulator.values.values())  # type: ignore[attr-defined]
-    return [cell.at_us for cell in accumulator.cells()]  # type: ignore[attr-defined]
+        return list(accumulator.values.values())
+    return [cell.at_us for cell in accumulator.cells()]
 
 
-def _range_value(function: Function, spec: AccumulatorSpec, accumulator: object) -> RangeValueFn:
+def _range_value(function: Function, spec: AccumulatorSpec, accumulator: Any) -> RangeValueFn:
     """Return a function of the records of one accumulator in a range."""
     if spec.kind is AccumulatorKind.COUNT:
-        return lambda r: accumulator.count_between(*r)  # type: ignore[attr-defined]
+        return lambda r: accumulator.count_between(*r)
     if spec.kind is AccumulatorKind.DISTINCT:
-        return lambda r: accumulator.count_after(r.start_us - 1)  # type: ignore[attr-defined]
-    records: RecordsView = accumulator  # type: ignore[assignment]
+        return lambda r: accumulator.count_after(r.start_us - 1)
+    records: RecordsView = accumulator
     match function:
         case Function.FIRST:
             return lambda r: _first(records, r)
@@ -181,7 +181,7 @@ def _measured(function: Function, records: RecordsView) -> RangeValueFn:
     return value
 
 
-def _prefixes(cells: Sequence[Cell]) -> tuple[list[int], list[int]]:
+def _prefixes(cells: Sequence[RecordGroup]) -> tuple[list[int], list[int]]:
     """Return the sums in micro-units, and the numbers, of the first n cells for each n."""
     sums, numbers = [0], [0]
     for cell in cells:
@@ -190,7 +190,7 @@ def _prefixes(cells: Sequence[Cell]) -> tuple[list[int], list[int]]:
     return sums, numbers
 
 
-def _extreme(function: Function, cells: Sequence[Cell], indexes: tuple[int, int]) -> Json:
+def _extreme(function: Function, cells: Sequence[RecordGroup], indexes: tuple[int, int]) -> Json:
     within = cells[slice(*indexes)]
     if not within:
         return None

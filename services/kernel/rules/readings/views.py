@@ -12,7 +12,7 @@ from services.kernel.trust import Party
 RecordValue: TypeAlias = Any
 
 
-class Cell(NamedTuple):
+class RecordGroup(NamedTuple):
     """One record, or all older records of one day, as windows read them."""
 
     at_us: int
@@ -67,10 +67,10 @@ class RecordsView(Protocol):
     def earliest(self) -> tuple[int, RecordValue]:
         """Return the first record of all, (occurred_at, value)."""
 
-    def older(self) -> list[Cell]:
+    def older(self) -> list[RecordGroup]:
         """Return the days of the older records, ascending by time."""
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[RecordGroup]:
         """Return all records, the days of the older ones first, ascending by time."""
 
 

@@ -241,8 +241,8 @@ def test_state_has_its_golden_bytes() -> None:
     assert encode(state) == bytes.fromhex(
         "96 01 01 03 03"  # version, first seen, last seen, number of events
         "81 a463697479 94 02 03 c410 00000000000000000000000000000005 c40b 22e58c97e4baace5b88222"
-            "82 cf3e2d2e7e3936dd8a 93 01 82 a26e37 01 a3736331 02 c2"
-            "   cf90be176c6179a2d3 94 00 c410 0100000000000000 0200000000000000 80 00"
+        "82 cf3e2d2e7e3936dd8a 93 01 82 a26e37 01 a3736331 02 c2"
+        "   cf90be176c6179a2d3 94 00 c410 0100000000000000 0200000000000000 80 00"
     )
 
 
