@@ -58,9 +58,10 @@ ROLES = {
     },
     "profile.v1.ProfileService": {
         **dict.fromkeys(("GetProfile", "BatchGetProfiles", "PreviewRule"), "RSAI"),
+        "GetSettings": "RSAI",
         **dict.fromkeys(("ListProfiles", "GetAccount", "ListAccounts", "ListTimeline"), "RSA"),
         **dict.fromkeys(("ExplainRule", "PreviewProfiles", "ListTags"), "RSA"),
-        "DefineTag": "SA",
+        **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations"), "I"),
     },
     "projection.v1.ProjectionService": {

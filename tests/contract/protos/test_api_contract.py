@@ -39,7 +39,9 @@ WRITES = {
     },
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},
-    "onefold.profile.v1.ProfileService": {"DefineSettings", "DefineTag"},
+    "onefold.profile.v1.ProfileService": {
+        *("CorrectTrait", "DefineSettings", "DefineTag", "RecordScores")
+    },
     "onefold.projection.v1.ProjectionService": {"Rebuild", "RetryFailedFacts"},
     "onefold.segment.v1.SegmentService": {"DefineSegment"},
 }

@@ -16,11 +16,11 @@ CHANGES = {
     Role.SOURCE: {"IngestEvents", "StreamEvents"},
     Role.READER: set(),
     Role.SERVICE: {
-        *("DefineTag", "DefineSettings", "DefineSegment"),
+        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
     },
     Role.ADMIN: {
-        *("DefineTag", "DefineSettings", "DefineSegment"),
+        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "TickClock"),

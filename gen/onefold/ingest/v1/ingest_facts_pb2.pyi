@@ -31,7 +31,7 @@ class WorkspaceDefined(_message.Message):
     def __init__(self, title: _Optional[str] = ..., default_region: _Optional[str] = ...) -> None: ...
 
 class SourceDefined(_message.Message):
-    __slots__ = ("source_id", "title", "channel", "version", "disabled", "trust", "allowed_namespaces", "allowed_event_names", "allowed_traits", "max_age_days")
+    __slots__ = ("source_id", "title", "channel", "version", "disabled", "trust", "allowed_namespaces", "allowed_event_names", "allowed_traits", "max_age_days", "party")
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class SourceDefined(_message.Message):
     ALLOWED_EVENT_NAMES_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_TRAITS_FIELD_NUMBER: _ClassVar[int]
     MAX_AGE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    PARTY_FIELD_NUMBER: _ClassVar[int]
     source_id: str
     title: str
     channel: str
@@ -52,7 +53,8 @@ class SourceDefined(_message.Message):
     allowed_event_names: _containers.RepeatedScalarFieldContainer[str]
     allowed_traits: _containers.RepeatedScalarFieldContainer[str]
     max_age_days: int
-    def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., allowed_namespaces: _Optional[_Iterable[str]] = ..., allowed_event_names: _Optional[_Iterable[str]] = ..., allowed_traits: _Optional[_Iterable[str]] = ..., max_age_days: _Optional[int] = ...) -> None: ...
+    party: _source_trust_pb2.Party
+    def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., allowed_namespaces: _Optional[_Iterable[str]] = ..., allowed_event_names: _Optional[_Iterable[str]] = ..., allowed_traits: _Optional[_Iterable[str]] = ..., max_age_days: _Optional[int] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ...) -> None: ...
 
 class KeyDefined(_message.Message):
     __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled", "version", "created_at_us", "expires_at_us", "allowed_origins", "allowed_addresses", "bootstrap")

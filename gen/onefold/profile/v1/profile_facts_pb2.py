@@ -26,7 +26,7 @@ from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/profile/v1/profile_facts.proto\x12\x12onefold.profile.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"E\n\x08TagValue\x12\x14\n\x05value\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12#\n\x04rule\x18\x02 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\"\xf0\x01\n\nTagDefined\x12\x15\n\x06tag_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x12,\n\x06values\x18\x06 \x03(\x0b\x32\x1c.onefold.profile.v1.TagValue\x12\x1c\n\rdefault_value\x18\x07 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x1b.onefold.profile.v1.TagKind\"Q\n\rComputedTrait\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12+\n\x07\x66\x65\x61ture\x18\x02 \x01(\x0b\x32\x1a.onefold.rule.v1.Predicate\";\n\x0cTraitCleaner\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x15\n\x07\x63leaner\x18\x02 \x01(\tB\x04\xb8\xbb\x18@\"\xdf\x01\n\x16ProfileSettingsDefined\x12\x12\n\x04zone\x18\x01 \x01(\tB\x04\xb8\xbb\x18@\x12\x30\n\x06orders\x18\x02 \x01(\x0b\x32 .onefold.rule.v1.OrderDefinition\x12:\n\x0f\x63omputed_traits\x18\x03 \x03(\x0b\x32!.onefold.profile.v1.ComputedTrait\x12\x32\n\x08\x63leaners\x18\x04 \x03(\x0b\x32 .onefold.profile.v1.TraitCleaner\x12\x0f\n\x07version\x18\x05 \x01(\r*I\n\x07TagKind\x12\x18\n\x14TAG_KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cTAG_KIND_TAG\x10\x01\x12\x12\n\x0eTAG_KIND_STAGE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/profile/v1/profile_facts.proto\x12\x12onefold.profile.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"E\n\x08TagValue\x12\x14\n\x05value\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12#\n\x04rule\x18\x02 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\"\xf0\x01\n\nTagDefined\x12\x15\n\x06tag_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x12,\n\x06values\x18\x06 \x03(\x0b\x32\x1c.onefold.profile.v1.TagValue\x12\x1c\n\rdefault_value\x18\x07 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x1b.onefold.profile.v1.TagKind\"Q\n\rComputedTrait\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12+\n\x07\x66\x65\x61ture\x18\x02 \x01(\x0b\x32\x1a.onefold.rule.v1.Predicate\";\n\x0cTraitCleaner\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x15\n\x07\x63leaner\x18\x02 \x01(\tB\x04\xb8\xbb\x18@\"\xdf\x01\n\x16ProfileSettingsDefined\x12\x12\n\x04zone\x18\x01 \x01(\tB\x04\xb8\xbb\x18@\x12\x30\n\x06orders\x18\x02 \x01(\x0b\x32 .onefold.rule.v1.OrderDefinition\x12:\n\x0f\x63omputed_traits\x18\x03 \x03(\x0b\x32!.onefold.profile.v1.ComputedTrait\x12\x32\n\x08\x63leaners\x18\x04 \x03(\x0b\x32 .onefold.profile.v1.TraitCleaner\x12\x0f\n\x07version\x18\x05 \x01(\r\"e\n\x0eTraitCorrected\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x13\n\x05value\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x11\n\twithdrawn\x18\x03 \x01(\x08\x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\"~\n\rScoreRecorded\x12.\n\x08model_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1c\n\rmodel_version\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08\x61s_of_us\x18\x04 \x01(\x03*I\n\x07TagKind\x12\x18\n\x14TAG_KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cTAG_KIND_TAG\x10\x01\x12\x12\n\x0eTAG_KIND_STAGE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAITCLEANER'].fields_by_name['cleaner']._serialized_options = b'\270\273\030@'
   _globals['_PROFILESETTINGSDEFINED'].fields_by_name['zone']._loaded_options = None
   _globals['_PROFILESETTINGSDEFINED'].fields_by_name['zone']._serialized_options = b'\270\273\030@'
-  _globals['_TAGKIND']._serialized_start=805
-  _globals['_TAGKIND']._serialized_end=878
+  _globals['_TRAITCORRECTED'].fields_by_name['trait']._loaded_options = None
+  _globals['_TRAITCORRECTED'].fields_by_name['trait']._serialized_options = b'\270\273\030\200\004'
+  _globals['_TRAITCORRECTED'].fields_by_name['value']._loaded_options = None
+  _globals['_TRAITCORRECTED'].fields_by_name['value']._serialized_options = b'\250\273\030\001'
+  _globals['_TRAITCORRECTED'].fields_by_name['reason']._loaded_options = None
+  _globals['_TRAITCORRECTED'].fields_by_name['reason']._serialized_options = b'\270\273\030\364\003'
+  _globals['_SCORERECORDED'].fields_by_name['model_id']._loaded_options = None
+  _globals['_SCORERECORDED'].fields_by_name['model_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_SCORERECORDED'].fields_by_name['model_version']._loaded_options = None
+  _globals['_SCORERECORDED'].fields_by_name['model_version']._serialized_options = b'\270\273\030\200\001'
+  _globals['_TAGKIND']._serialized_start=1036
+  _globals['_TAGKIND']._serialized_end=1109
   _globals['_TAGVALUE']._serialized_start=121
   _globals['_TAGVALUE']._serialized_end=190
   _globals['_TAGDEFINED']._serialized_start=193
@@ -59,4 +69,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAITCLEANER']._serialized_end=577
   _globals['_PROFILESETTINGSDEFINED']._serialized_start=580
   _globals['_PROFILESETTINGSDEFINED']._serialized_end=803
+  _globals['_TRAITCORRECTED']._serialized_start=805
+  _globals['_TRAITCORRECTED']._serialized_end=906
+  _globals['_SCORERECORDED']._serialized_start=908
+  _globals['_SCORERECORDED']._serialized_end=1034
 # @@protoc_insertion_point(module_scope)

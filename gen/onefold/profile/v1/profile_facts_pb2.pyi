@@ -75,3 +75,27 @@ class ProfileSettingsDefined(_message.Message):
     cleaners: _containers.RepeatedCompositeFieldContainer[TraitCleaner]
     version: int
     def __init__(self, zone: _Optional[str] = ..., orders: _Optional[_Union[_rule_pb2.OrderDefinition, _Mapping]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedTrait, _Mapping]]] = ..., cleaners: _Optional[_Iterable[_Union[TraitCleaner, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class TraitCorrected(_message.Message):
+    __slots__ = ("trait", "value", "withdrawn", "reason")
+    TRAIT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    trait: str
+    value: bytes
+    withdrawn: bool
+    reason: str
+    def __init__(self, trait: _Optional[str] = ..., value: _Optional[bytes] = ..., withdrawn: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ScoreRecorded(_message.Message):
+    __slots__ = ("model_id", "model_version", "score", "as_of_us")
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    model_id: str
+    model_version: str
+    score: float
+    as_of_us: int
+    def __init__(self, model_id: _Optional[str] = ..., model_version: _Optional[str] = ..., score: _Optional[float] = ..., as_of_us: _Optional[int] = ...) -> None: ...

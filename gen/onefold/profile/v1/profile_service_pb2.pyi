@@ -15,18 +15,68 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Trait(_message.Message):
-    __slots__ = ("name", "value", "occurred_at_us", "fact_id", "trust")
+    __slots__ = ("name", "value", "occurred_at_us", "fact_id", "trust", "source_id", "party", "correction")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTY_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: bytes
     occurred_at_us: int
     fact_id: str
     trust: _source_trust_pb2.SourceTrust
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
+    source_id: str
+    party: _source_trust_pb2.Party
+    correction: Correction
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., source_id: _Optional[str] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ...) -> None: ...
+
+class Correction(_message.Message):
+    __slots__ = ("actor", "reason")
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    reason: str
+    def __init__(self, actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Touch(_message.Message):
+    __slots__ = ("occurred_at_us", "fact_id", "source", "medium", "name", "term", "content", "click_id", "click_id_type")
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MEDIUM_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    CLICK_ID_FIELD_NUMBER: _ClassVar[int]
+    CLICK_ID_TYPE_FIELD_NUMBER: _ClassVar[int]
+    occurred_at_us: int
+    fact_id: str
+    source: str
+    medium: str
+    name: str
+    term: str
+    content: str
+    click_id: str
+    click_id_type: str
+    def __init__(self, occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., source: _Optional[str] = ..., medium: _Optional[str] = ..., name: _Optional[str] = ..., term: _Optional[str] = ..., content: _Optional[str] = ..., click_id: _Optional[str] = ..., click_id_type: _Optional[str] = ...) -> None: ...
+
+class Prediction(_message.Message):
+    __slots__ = ("model_id", "model_version", "score", "as_of_us", "fact_id")
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    model_id: str
+    model_version: str
+    score: float
+    as_of_us: int
+    fact_id: str
+    def __init__(self, model_id: _Optional[str] = ..., model_version: _Optional[str] = ..., score: _Optional[float] = ..., as_of_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
 
 class ProfileTag(_message.Message):
     __slots__ = ("tag_id", "value", "kind")
@@ -47,12 +97,15 @@ class ComputedValue(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count")
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_touch", "last_touch", "predictions", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     COMPUTED_TRAITS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TOUCH_FIELD_NUMBER: _ClassVar[int]
+    LAST_TOUCH_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +118,9 @@ class Profile(_message.Message):
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
     tags: _containers.RepeatedCompositeFieldContainer[ProfileTag]
     computed_traits: _containers.RepeatedCompositeFieldContainer[ComputedValue]
+    first_touch: Touch
+    last_touch: Touch
+    predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     first_seen_us: int
     last_seen_us: int
     event_count: int
@@ -72,7 +128,7 @@ class Profile(_message.Message):
     accounts: _containers.RepeatedCompositeFieldContainer[AccountName]
     has_dropped_traits: bool
     identifier_count: int
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_touch: _Optional[_Union[Touch, _Mapping]] = ..., last_touch: _Optional[_Union[Touch, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ...) -> None: ...
 
 class AccountName(_message.Message):
     __slots__ = ("profile_id", "account_ids")
@@ -259,7 +315,7 @@ class ListTimelineRequest(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class TimelineEntry(_message.Message):
-    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust")
+    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust", "party", "actor", "correction", "score")
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -271,6 +327,10 @@ class TimelineEntry(_message.Message):
     PROPERTIES_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    PARTY_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     fact_id: str
     kind: str
     type: str
@@ -282,7 +342,11 @@ class TimelineEntry(_message.Message):
     properties: bytes
     traits: bytes
     trust: _source_trust_pb2.SourceTrust
-    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
+    party: _source_trust_pb2.Party
+    actor: str
+    correction: _profile_facts_pb2.TraitCorrected
+    score: _profile_facts_pb2.ScoreRecorded
+    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., actor: _Optional[str] = ..., correction: _Optional[_Union[_profile_facts_pb2.TraitCorrected, _Mapping]] = ..., score: _Optional[_Union[_profile_facts_pb2.ScoreRecorded, _Mapping]] = ...) -> None: ...
 
 class ListTimelineResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")
@@ -449,6 +513,50 @@ class ListTagsResponse(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     tags: _containers.RepeatedCompositeFieldContainer[TagSummary]
     def __init__(self, tags: _Optional[_Iterable[_Union[TagSummary, _Mapping]]] = ...) -> None: ...
+
+class CorrectTraitRequest(_message.Message):
+    __slots__ = ("profile_id", "identifier", "correction")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    correction: _profile_facts_pb2.TraitCorrected
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., correction: _Optional[_Union[_profile_facts_pb2.TraitCorrected, _Mapping]] = ...) -> None: ...
+
+class CorrectTraitResponse(_message.Message):
+    __slots__ = ("changed", "token")
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    changed: bool
+    token: _token_pb2.Token
+    def __init__(self, changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PersonScore(_message.Message):
+    __slots__ = ("profile_id", "identifier", "score")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    score: _profile_facts_pb2.ScoreRecorded
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., score: _Optional[_Union[_profile_facts_pb2.ScoreRecorded, _Mapping]] = ...) -> None: ...
+
+class RecordScoresRequest(_message.Message):
+    __slots__ = ("scores",)
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedCompositeFieldContainer[PersonScore]
+    def __init__(self, scores: _Optional[_Iterable[_Union[PersonScore, _Mapping]]] = ...) -> None: ...
+
+class RecordScoresResponse(_message.Message):
+    __slots__ = ("recorded", "duplicates", "token")
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    recorded: int
+    duplicates: int
+    token: _token_pb2.Token
+    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
     __slots__ = ("shard", "from_sequence", "end_sequence", "life")

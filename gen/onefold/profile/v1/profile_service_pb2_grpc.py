@@ -100,6 +100,16 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsResponse.FromString,
                 _registered_method=True)
+        self.CorrectTrait = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/CorrectTrait',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CorrectTraitRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CorrectTraitResponse.FromString,
+                _registered_method=True)
+        self.RecordScores = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/RecordScores',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.FromString,
+                _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.profile.v1.ProfileService/ReadOutbox',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
@@ -214,6 +224,22 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CorrectTrait(self, request, context):
+        """Corrects a trait of one profile, or withdraws the correction. The statements
+        of sources stay in the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordScores(self, request, context):
+        """Records scores that models outside of the system computed. Records all of
+        them or none; a score that is recorded already changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -296,6 +322,16 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.GetSettings,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsResponse.SerializeToString,
+            ),
+            'CorrectTrait': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectTrait,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CorrectTraitRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CorrectTraitResponse.SerializeToString,
+            ),
+            'RecordScores': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordScores,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -660,6 +696,60 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/GetSettings',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectTrait(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/CorrectTrait',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.CorrectTraitRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.CorrectTraitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordScores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/RecordScores',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.FromString,
             options,
             channel_credentials,
             insecure,

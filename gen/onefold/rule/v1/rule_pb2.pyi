@@ -251,14 +251,16 @@ class Window(_message.Message):
     def __init__(self, rolling_us: _Optional[int] = ..., calendar: _Optional[_Union[CalendarWindow, _Mapping]] = ..., relative: _Optional[_Union[RelativeWindow, _Mapping]] = ...) -> None: ...
 
 class Trait(_message.Message):
-    __slots__ = ("name", "parties", "cleaner")
+    __slots__ = ("name", "parties", "cleaner", "sources")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARTIES_FIELD_NUMBER: _ClassVar[int]
     CLEANER_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     name: str
     parties: _containers.RepeatedScalarFieldContainer[_source_trust_pb2.Party]
     cleaner: str
-    def __init__(self, name: _Optional[str] = ..., parties: _Optional[_Iterable[_Union[_source_trust_pb2.Party, str]]] = ..., cleaner: _Optional[str] = ...) -> None: ...
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., parties: _Optional[_Iterable[_Union[_source_trust_pb2.Party, str]]] = ..., cleaner: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Aggregate(_message.Message):
     __slots__ = ("function", "events", "property", "window")

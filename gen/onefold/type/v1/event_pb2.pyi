@@ -28,7 +28,7 @@ EVENT_TYPE_GROUP: EventType
 EVENT_TYPE_ALIAS: EventType
 
 class Event(_message.Message):
-    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id", "group_identifiers", "member_leaf_id", "trust")
+    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id", "group_identifiers", "member_leaf_id", "trust", "party", "touch")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,8 @@ class Event(_message.Message):
     GROUP_IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     MEMBER_LEAF_ID_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    PARTY_FIELD_NUMBER: _ClassVar[int]
+    TOUCH_FIELD_NUMBER: _ClassVar[int]
     type: EventType
     name: str
     message_id: str
@@ -55,4 +57,6 @@ class Event(_message.Message):
     group_identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     member_leaf_id: bytes
     trust: _source_trust_pb2.SourceTrust
-    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ..., group_identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., member_leaf_id: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
+    party: _source_trust_pb2.Party
+    touch: bytes
+    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ..., group_identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., member_leaf_id: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., touch: _Optional[bytes] = ...) -> None: ...
