@@ -1,0 +1,113 @@
+"""Evaluates the rules of packs for one person, with the pure functions that the services use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from services.chassis.codec.named_rules import segment_rules, tag_rules
+from services.cli.definitions import Pack, read_pack
+from services.kernel.fold.events import IDENTIFY, PAGE, TRACK, EventView
+from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.ids import predicates
+from services.kernel.rules.model import Rule
+from services.profile.domain.tags import answer_rule
+from services.segment.domain.model import followed
+
+PACKS = Path(__file__).parents[1] / "packs"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+#: The instant from which the cases count.
+NOW = datetime(2026, 6, 15, 12, tzinfo=SHANGHAI)
+_TYPES = {"identify": IDENTIFY, "page": PAGE}
+_numbers = count()
+
+
+class Call(NamedTuple):
+    """What a source sends: an event, or `identify` with traits."""
+
+    at: datetime
+    name: str
+    values: dict[str, Any]
+
+
+def before(days: float, name: str, **values: Any) -> Call:
+    """Return an event some days before `NOW`."""
+    return Call(NOW - timedelta(days=days), name, values)
+
+
+def order(days: float, amount: float, *skus: str, id_: str = "", event: str = "order_paid") -> Call:
+    """Return a paid order some days before `NOW`; without an id it is another one each time."""
+    id_ = id_ or f"order-{next(_numbers)}"
+    products = [{"sku": sku} for sku in skus]
+    return before(days, event, order_id=id_, amount=amount, currency="CNY", products=products)
+
+
+def refund(days: float, amount: float, id_: str) -> Call:
+    """Return the refund of an order some days before `NOW`."""
+    return before(days, "order_refunded", order_id=id_, amount=amount, refund_id=f"r-{id_}")
+
+
+class PackRules:
+    """The rules of a pack."""
+
+    def __init__(self, pack: Pack) -> None:
+        defined = [*map(tag_rules, pack.tags), *map(segment_rules, pack.segments)]
+        self.rules: dict[str, Rule] = {
+            definition.segment_id: definition.rule
+            for definition in followed(WorkspaceId("default"), defined)
+            if not definition.retired
+        }
+
+    @classmethod
+    def of(cls, name: str, **variables: str) -> PackRules:
+        """Return the rules of an industry's pack."""
+        return cls(read_pack(PACKS / name, variables))
+
+    @cached_property
+    def _index(self) -> PredicateIndex:
+        return PredicateIndex({p for rule in self.rules.values() for p in predicates(rule)})
+
+    def fold(self, calls: Sequence[Call]) -> ProfileView:
+        """Return the profile of a person who sent these calls."""
+        state = LeafState()
+        for number, call in enumerate(calls):
+            fold_event(state, _event(call, number), self._index)
+        return view_of([state])
+
+    def memberships(self, calls: Sequence[Call], at: datetime = NOW) -> set[str]:
+        """Return the segments, `tag:ID=VALUE` and `stage:SET=STAGE` of a person at an instant."""
+        view, at_us = self.fold(calls), to_us(at)
+        return {id_ for id_, rule in self.rules.items() if answer_rule(rule, view, at_us)[0]}
+
+    def value(self, kind: str, id_: str, calls: Sequence[Call], at: datetime = NOW) -> str:
+        """Return the one value of a tag or the one stage of a person; empty = none."""
+        prefix = f"{kind}:{id_}="
+        found = [m for m in self.memberships(calls, at) if m.startswith(prefix)]
+        assert len(found) < 2, f"several values: {found}"
+        return found[0].removeprefix(prefix) if found else ""
+
+
+def to_us(at: datetime) -> int:
+    """Return Unix microseconds."""
+    return round(at.timestamp() * 1_000_000)
+
+
+def _event(call: Call, number: int) -> EventView:
+    kind = _TYPES.get(call.name, TRACK)
+    body = json.dumps(call.values).encode()
+    return EventView(
+        type=kind,
+        name=call.name if kind == TRACK else "",
+        occurred_at_us=to_us(call.at),
+        fact_id=number.to_bytes(16, "big"),
+        properties=b"" if kind == IDENTIFY else body,
+        traits=body if kind == IDENTIFY else b"",
+    )
