@@ -2,7 +2,7 @@
 
 A pack is a folder of `*.yaml` files (or one file) with any of these::
 
-    sources:      [{id, title, channel, trust, allowed_namespaces, allowed_event_names,
+    sources:      [{id, title, channel, trust, party, allowed_namespaces, allowed_event_names,
                     allowed_traits, max_age, disabled}]
     tags:         [{id, title, rule, retired}, {id, title, values: [{value, rule}], default}]
     stages:       [{id, title, stages: [{stage, rule}], default, retired}]
@@ -28,7 +28,7 @@ from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
-from onefold.type.v1.source_trust_pb2 import SourceTrust
+from onefold.type.v1.source_trust_pb2 import Party, SourceTrust
 
 from services.cli.policy_form import read_policy
 from services.cli.rule_forms import (
@@ -47,7 +47,7 @@ _TRIGGERS = {"entered": pb.TRIGGER_ENTERED, "left": pb.TRIGGER_LEFT}
 _POLICY = "identity_policy"
 #: The parts that a pack has once.
 _ONCE = frozenset({_POLICY, "settings"})
-_SOURCE_TRUST = "SOURCE_TRUST_"
+_SOURCE_TRUST, _PARTY = "SOURCE_TRUST_", "PARTY_"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -215,24 +215,25 @@ def _value_of(name: str, variables: Mapping[str, str]) -> str:
 
 def _source(entry: Any, path: str, defaults: RuleDefaults) -> SourceDefined:
     lists = ("allowed_namespaces", "allowed_event_names", "allowed_traits")
-    plain = {"id", "title", "channel", "trust", "max_age", "disabled"}
+    plain = {"id", "title", "channel", "trust", "party", "max_age", "disabled"}
     values = mapping(entry, path, plain.union(lists))
     limits: dict[str, Any] = {name: texts(values, name, path) for name in lists}
     return SourceDefined(
         source_id=text(values, "id", path, required=True),
         title=text(values, "title", path),
         channel=text(values, "channel", path),
-        trust=_trust(values, path),
+        trust=_word(values, "trust", path, SourceTrust, _SOURCE_TRUST),
+        party=_word(values, "party", path, Party, _PARTY),
         max_age_days=days(values, "max_age", path),
         disabled=flag(values, "disabled", path),
         **limits,
     )
 
 
-def _trust(values: dict[str, Any], path: str) -> Any:
-    """Return the trust of a source; None where the entry does not state it."""
-    word = text(values, "trust", path)
-    return value_of(SourceTrust, _SOURCE_TRUST, word, f"{path}.trust") if word else None
+def _word(values: dict[str, Any], key: str, path: str, enum: Any, prefix: str) -> Any:
+    """Return the value of an enum that a word names; None where the entry has no such key."""
+    word = text(values, key, path)
+    return value_of(enum, prefix, word, f"{path}.{key}") if word else None
 
 
 def _destination(entry: Any, path: str, defaults: RuleDefaults) -> pb.DestinationDefined:

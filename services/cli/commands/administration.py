@@ -15,7 +15,7 @@ from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, Release
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
-from onefold.type.v1.source_trust_pb2 import SourceTrust
+from onefold.type.v1.source_trust_pb2 import Party, SourceTrust
 from typer import Argument, Option
 
 from services.cli import output
@@ -42,12 +42,13 @@ def list_sources(data: DataDir) -> None:
             each.source.source_id,
             each.source.title,
             word_of(SourceTrust, "SOURCE_TRUST_", each.source.trust),
+            word_of(Party, "PARTY_", each.source.party),
             limits_text(each.source),
             "disabled" if each.source.disabled else "",
         )
         for each in response.sources
     ]
-    output.print_table(("id", "title", "trust", "limits", ""), rows)
+    output.print_table(("id", "title", "trust", "party", "limits", ""), rows)
 
 
 def limits_text(source: SourceDefined) -> str:

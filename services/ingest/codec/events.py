@@ -53,9 +53,11 @@ class ProtoEvent:
         return self.raw()
 
     def payload(self, accepted: Accepted) -> bytes:
-        """Return the event as it was sent, with its message id, channel and trust."""
+        """Return the event as it was sent, with what only ingest sets, whatever the sender set."""
         message: Any = self.message  # so that `trust` may be any number of the enum
         message.trust = accepted.trust
+        message.party = accepted.party
+        message.touch = accepted.touch
         if message.message_id != accepted.message_id:
             message.message_id = accepted.message_id
         if message.channel != accepted.channel:
@@ -115,6 +117,8 @@ class SegmentCall:
             channel=accepted.channel,
             group_id=event.group_id or "",
             trust=accepted.trust,  # type: ignore[arg-type]  # the numbers are the enum's
+            party=accepted.party,  # type: ignore[arg-type]
+            touch=accepted.touch,
         )
         message.identifiers.extend(Identifier(namespace=n, value=v) for n, v in event.identifiers)
         message.group_identifiers.extend(
@@ -219,5 +223,6 @@ def _account_payload(message: Event, accepted: Accepted) -> bytes:
         group_identifiers=message.group_identifiers,
         member_leaf_id=accepted.leaf_id,
         trust=accepted.trust,  # type: ignore[arg-type]  # the numbers are the enum's
+        party=accepted.party,  # type: ignore[arg-type]
     )
     return event.SerializeToString()

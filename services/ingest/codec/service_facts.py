@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded, DestinationDefined
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
-from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.profile.v1.profile_facts_pb2 import (
+    ProfileSettingsDefined,
+    ScoreRecorded,
+    TagDefined,
+    TraitCorrected,
+)
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 _MESSAGES = (
     *(IdentityPolicyDefined, LinkDecided, MatchAssessed),  # identity
-    TagDefined,  # profile
+    *(TagDefined, ProfileSettingsDefined, TraitCorrected, ScoreRecorded),  # profile
     SegmentDefined,  # segment
     *(DestinationDefined, DeliveryEnded),  # activation
 )

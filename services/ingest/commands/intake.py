@@ -260,6 +260,7 @@ class EventIntake:
             definition.trust,
             definition.limits,
             received_us[0] - max_age_us if max_age_us else 0,
+            definition.party,
         )
         batch = _AdmittedBatch(producer)
         order = StatementOrder()
@@ -336,7 +337,7 @@ class _AdmittedBatch:
 
     def add(self, index: int, accepted: Accepted, incoming: IncomingEvent) -> None:
         workspace_id, source_id, key_id, _, _ = self.producer
-        fact_id, leaf_id, _, occurred_us, _, _, tag, copy, _, unusable = accepted
+        fact_id, leaf_id, _, occurred_us, _, _, tag, copy, _, unusable, *_ = accepted
         self.unusable_identifiers += unusable
         payload = incoming.payload(accepted)
         fact = NewFact(

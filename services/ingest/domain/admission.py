@@ -21,6 +21,7 @@ from services.ingest.domain.events import (
 from services.ingest.domain.json_limits import decode_documents
 from services.ingest.domain.source_limits import EVENT_TOO_OLD, limits_refusal
 from services.ingest.domain.timestamps import EARLIEST_US, occurred_at, read_instant
+from services.ingest.domain.touches import touch_of
 from services.kernel.cache import MemoizedFunction
 from services.kernel.identifiers.model import is_account_namespace, validation_error
 from services.kernel.identifiers.normalize import expected_format, normalize
@@ -92,6 +93,8 @@ def admit(
         None,
         source.trust,
         unusable,
+        source.party,
+        touch_of(decoded[0], decoded[2]),
     )
     return _with_account_copy(accepted, raw, source) if type_ == _GROUP else accepted
 

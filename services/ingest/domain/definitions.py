@@ -11,7 +11,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import validation_error
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
 from services.kernel.time import DAY_US
-from services.kernel.trust import SourceTrust
+from services.kernel.trust import Party, SourceTrust
 
 MAX_TITLE = 200
 #: The most entries of the lists of a source, and the most characters of an entry.
@@ -21,6 +21,7 @@ MAX_AGE_DAYS = 36_500
 #: their device has a wrong clock.
 PUBLIC_MAX_AGE_DAYS = 30
 _TRUSTS = frozenset(map(int, SourceTrust))
+_PARTIES = frozenset(map(int, Party))
 #: Ids are parts of NATS subjects and of URLs.
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -61,6 +62,8 @@ class SourceDefinition(NamedTuple):
     allowed_traits: tuple[str, ...] = ()
     #: 0 = the default of the trust.
     max_age_days: int = 0
+    #: A number of Party; 0 = FIRST.
+    party: int = Party.FIRST
 
     @property
     def key(self) -> str:
@@ -93,9 +96,11 @@ class SourceDefinition(NamedTuple):
         return self._replace(version=version)
 
     def normalized(self) -> SourceDefinition:
-        """Return the definition with its trust stated and its lists sorted, without repetitions."""
+        """Return the definition with its trust and party stated, and its lists sorted, without
+        repetitions."""
         return self._replace(
             trust=self.trust or SourceTrust.PUBLIC,
+            party=self.party or Party.FIRST,
             allowed_namespaces=_sorted(self.allowed_namespaces),
             allowed_event_names=_sorted(self.allowed_event_names),
             allowed_traits=_sorted(self.allowed_traits),
@@ -187,6 +192,12 @@ def check_source(source: SourceDefinition) -> None:
             "choose how far the source is believed: SOURCE_TRUST_PUBLIC, SOURCE_TRUST_SERVER or"
             " SOURCE_TRUST_SYSTEM_OF_RECORD",
             field="source.trust",
+        )
+    if source.party not in _PARTIES:
+        raise InvalidField(
+            "choose where the data of the source comes from: PARTY_FIRST, PARTY_SECOND or"
+            " PARTY_THIRD",
+            field="source.party",
         )
     _check_names("source.allowed_event_names", source.allowed_event_names, MAX_NAMES)
     _check_names("source.allowed_traits", source.allowed_traits, MAX_NAMES)

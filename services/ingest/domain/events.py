@@ -11,7 +11,7 @@ from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import FactId, LeafId
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
-from services.kernel.trust import SourceTrust
+from services.kernel.trust import Party, SourceTrust
 
 
 class EventType(IntEnum):
@@ -55,6 +55,8 @@ class Source(NamedTuple):
     limits: SourceLimits | None = None
     #: Earlier events are too old for the source, Unix microseconds; 0 = none is.
     oldest_us: int = 0
+    #: As Party.
+    party: int = Party.FIRST
 
 
 class Producer(NamedTuple):
@@ -121,6 +123,10 @@ class Accepted(NamedTuple):
     trust: int = SourceTrust.PUBLIC
     #: How many of the identifiers that were sent identify no one.
     unusable_identifiers: int = 0
+    #: The party class of its source, as Party.
+    party: int = Party.FIRST
+    #: How the person came, as `touch_of` writes it; empty = it does not say.
+    touch: bytes = b""
 
 
 class Refusal(NamedTuple):

@@ -28,15 +28,16 @@ ON CONFLICT DO NOTHING
 -- Stores a source; its highest version wins.
 INSERT INTO source AS old (
     workspace_id, source_id, title, channel, version, disabled,
-    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days
+    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days, party
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (workspace_id, source_id) DO UPDATE
     SET title = excluded.title, channel = excluded.channel,
     version = excluded.version, disabled = excluded.disabled, trust = excluded.trust,
     allowed_namespaces = excluded.allowed_namespaces,
     allowed_event_names = excluded.allowed_event_names,
-    allowed_traits = excluded.allowed_traits, max_age_days = excluded.max_age_days
+    allowed_traits = excluded.allowed_traits, max_age_days = excluded.max_age_days,
+    party = excluded.party
     WHERE old.version < excluded.version
 
 -- name: save_keys
@@ -63,7 +64,7 @@ SELECT workspace_id, title, default_region FROM workspace WHERE workspace_id = $
 -- Reads the sources of a workspace.
 SELECT
     workspace_id, source_id, title, channel, version, disabled,
-    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days
+    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days, party
 FROM source
 WHERE workspace_id = $1 ORDER BY source_id
 
@@ -71,7 +72,7 @@ WHERE workspace_id = $1 ORDER BY source_id
 -- Reads one source.
 SELECT
     workspace_id, source_id, title, channel, version, disabled,
-    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days
+    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days, party
 FROM source
 WHERE workspace_id = $1 AND source_id = $2
 

@@ -40,6 +40,7 @@ BY_NAME = {
     "allowed_namespaces": NAMESPACE,
     "held_namespace": NAMESPACE,
     "key_id": KEY_ID,
+    "model_id": SLUG,
     "default_region": REGION,
 } | dict.fromkeys(
     (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
-from onefold.type.v1.source_trust_pb2 import SourceTrust
+from onefold.type.v1.source_trust_pb2 import Party, SourceTrust
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import PackErrors, read_pack
@@ -50,7 +50,7 @@ def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
     allowed_event_names: [Product Viewed]
     allowed_traits: [city]
     max_age: 7d
-  - {id: erp, trust: system_of_record}
+  - {id: erp, trust: system_of_record, party: second}
   - {id: other}
 """
     )
@@ -63,6 +63,7 @@ def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
     assert (site.trust, site.max_age_days) == (SourceTrust.SOURCE_TRUST_PUBLIC, 7)
     assert erp.trust == SourceTrust.SOURCE_TRUST_SYSTEM_OF_RECORD
     assert (other.trust, other.max_age_days) == (SourceTrust.SOURCE_TRUST_UNSPECIFIED, 0)
+    assert (erp.party, other.party) == (Party.PARTY_SECOND, Party.PARTY_UNSPECIFIED)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,7 @@ def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
         ("destinations: [{id: a, file: {name: f}, on: [came]}]", "'came' is no trigger"),
         ("sources: [{id: a, disabled: maybe}]", "write true or false"),
         ("sources: [{id: a, trust: full}]", "write public, server, system_of_record"),
+        ("sources: [{id: a, party: fourth}]", "write first, second, third"),
         ("sources: [{id: a, max_age: 90m}]", "write whole days"),
         ("sources: [{id: a, allowed_traits: city}]", "write a list of texts"),
         ("sources: [{id: a}, {id: b}, {id: a}]", "sources[2].id: the pack defines 'a' twice"),

@@ -8,7 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1.identifier_pb2 import Identifier
 
+from services.ingest.codec.events import ProtoEvent, SegmentCall
 from services.ingest.domain.admission import admit
 from services.ingest.domain.definitions import (
     MAX_AGE_DAYS,
@@ -20,7 +23,7 @@ from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal
 from services.ingest.domain.source_limits import allows_namespace
 from services.kernel.errors import InvalidField
 from services.kernel.time import DAY_US, parse_rfc3339
-from services.kernel.trust import SourceTrust
+from services.kernel.trust import Party, SourceTrust
 from tests.index_key import INDEX_KEY
 
 NOW = parse_rfc3339("2026-11-21T20:00:00Z")
@@ -164,6 +167,41 @@ def test_traits_are_accepted_exactly_if_all_are_allowed(
 def test_source_without_a_word_about_trust_is_public() -> None:
     source = SourceDefinition("default", "site", trust=0).normalized()
     assert source.trust == SourceTrust.PUBLIC
+
+
+def test_source_without_a_word_about_its_party_is_of_the_first() -> None:
+    source = SourceDefinition("default", "site", party=0).normalized()
+    assert source.party == Party.FIRST
+
+
+@pytest.mark.parametrize("party", Party)
+def test_stored_event_has_party_and_touch_that_ingest_sets_and_the_sender_cannot(
+    party: Party,
+) -> None:
+    sent = Event(
+        type=EventType.TRACK,  # type: ignore[arg-type]
+        name="viewed",
+        message_id="m",
+        identifiers=[Identifier(namespace="user_id", value="u-1")],
+        context=b'{"campaign": {"source": "baidu"}}',
+        party=Party.FIRST,  # type: ignore[arg-type]
+        touch=b'{"source":"forged"}',
+    )
+    incoming = ProtoEvent(sent)
+    context = {"campaign": {"source": "baidu"}}
+    call = {"type": "track", "event": "viewed", "userId": "u-1", "context": context}
+    source = Source("default", "site", INDEX_KEY, party=party)
+    for each in (incoming, SegmentCall(msgspec.json.encode(call))):
+        assert isinstance(each.event, RawEvent)
+        accepted = admit(each.event, source, NOW, lambda: "m")
+        assert isinstance(accepted, Accepted)
+        stored = Event.FromString(each.payload(accepted))
+        assert (stored.party, stored.touch) == (party, b'{"source":"baidu"}')
+    plain = ProtoEvent(Event(type=sent.type, name="v", identifiers=sent.identifiers, touch=b"{}"))
+    assert isinstance(plain.event, RawEvent)
+    accepted = admit(plain.event, source, NOW, lambda: "m")
+    assert isinstance(accepted, Accepted)
+    assert Event.FromString(plain.payload(accepted)).touch == b""
     assert source.max_age_us == PUBLIC_MAX_AGE_DAYS * DAY_US
 
 
@@ -171,6 +209,7 @@ def test_source_without_a_word_about_trust_is_public() -> None:
     ("fields", "field"),
     [
         ({"trust": 9}, "source.trust"),
+        ({"party": 9}, "source.party"),
         ({"allowed_namespaces": ("User",)}, "source.allowed_namespaces"),
         ({"allowed_namespaces": tuple(f"n{n}" for n in range(101))}, "source.allowed_namespaces"),
         ({"allowed_event_names": ("",)}, "source.allowed_event_names"),

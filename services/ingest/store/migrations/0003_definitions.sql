@@ -23,6 +23,8 @@ CREATE TABLE source (
     allowed_traits text [] NOT NULL,
     -- 0 = the default of the trust.
     max_age_days integer NOT NULL,
+    -- As onefold.type.v1.Party.
+    party smallint NOT NULL,
     PRIMARY KEY (workspace_id, source_id)
 );
 
