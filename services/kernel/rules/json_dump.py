@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from services.kernel.rules import features, model, words
+from services.kernel.rules.defaults import NO_CLEANERS, Defaults
+from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.filters import EventFilter, PropertyFilter
 from services.kernel.rules.periods import Periods, format_periods
 from services.kernel.rules.values import Json, Operator
@@ -15,56 +17,63 @@ from services.kernel.time import format_span
 Form = dict[str, Any]
 
 
-#: The cleaners of the traits of a workspace that has none.
-NO_CLEANERS: Final[Mapping[str, str]] = {}
-
-
-def dump_rule(rule: model.Rule, *, cleaners: Mapping[str, str] = NO_CLEANERS) -> Form:
+def dump_rule(
+    rule: model.Rule,
+    *,
+    zone: str = "",
+    orders: OrderDefinition | None = None,
+    cleaners: Mapping[str, str] = NO_CLEANERS,
+) -> Form:
     """Return the canonical form: equal rules have equal forms, and `parse_rule` reads it back.
 
-    `cleaners` are those that the reader of the form has for traits that have none in it.
+    What is equal to `zone`, `orders` and `cleaners`, which the reader of the form has, is left out.
     """
+    return _rule_form(rule, Defaults(zone, orders, cleaners))
+
+
+def _rule_form(rule: model.Rule, defaults: Defaults) -> Form:
     match rule:
         case model.All():
-            return {"all": [dump_rule(part, cleaners=cleaners) for part in rule.rules]}
+            return {"all": [_rule_form(part, defaults) for part in rule.rules]}
         case model.Any_():
-            return {"any": [dump_rule(part, cleaners=cleaners) for part in rule.rules]}
+            return {"any": [_rule_form(part, defaults) for part in rule.rules]}
         case model.Not():
-            return {"not": dump_rule(rule.rule, cleaners=cleaners)}
+            return {"not": _rule_form(rule.rule, defaults)}
         case model.Reference():
             return {rule.kind.value: _reference_form(rule)}
         case model.Predicate():
-            return _predicate_form(rule, cleaners)
+            return _predicate_form(rule, defaults)
 
 
-def feature_form(
-    feature: features.Feature, cleaners: Mapping[str, str] = NO_CLEANERS
-) -> tuple[str, Form]:
+def _feature_form(feature: features.Feature, defaults: Defaults) -> tuple[str, Form]:
     """Return the kind of a feature, and the body of its predicates without the comparison."""
     match feature:
         case features.Trait():
-            return "trait", _trait_form(feature, cleaners)
+            return "trait", _trait_form(feature, defaults.cleaners)
         case features.Aggregate():
             read = {"property": feature.property} if feature.property else {}
-            body = events_form(feature.events) | read | window_form(feature.window)
+            body = events_form(feature.events) | read | _window_form(feature.window, defaults)
             return feature.function.value, body
         case features.Elapsed():
             return _AGE_KINDS[feature.since_first], events_form(feature.events)
         case features.Sequence():
             body = {"steps": [_step_form(step) for step in feature.steps]}
             same = {"same": feature.same} if feature.same else {}
-            return "sequence", body | same | window_form(feature.window)
+            return "sequence", body | same | _window_form(feature.window, defaults)
         case features.Trend():
-            kind, body = feature_form(feature.aggregate)
+            kind, body = _feature_form(feature.aggregate, defaults)
             return "trend", {kind: body}
         case features.DateDistance():
-            return "date", {"trait": feature.trait, "zone": feature.zone}
+            return "date", {"trait": feature.trait} | _zone_form(feature.zone, defaults)
         case features.TopValues():
             of: Form = {"property": feature.property, "limit": feature.limit}
-            return "top", events_form(feature.events) | of | window_form(feature.window)
+            window = _window_form(feature.window, defaults)
+            return "top", events_form(feature.events) | of | window
         case features.Orders():
-            definition = {"definition": orders_form(feature.definition)}
-            return "orders", _where(feature.where) | window_form(feature.window) | definition
+            is_default = feature.definition == defaults.orders
+            definition = {} if is_default else {"definition": orders_form(feature.definition)}
+            body = _where(feature.where) | _window_form(feature.window, defaults)
+            return "orders", body | definition
         case features.Related():
             return "related", {"type": feature.object_type} | _where(feature.where)
 
@@ -73,21 +82,6 @@ def events_form(events: EventFilter) -> Form:
     """Return the part of a form that selects events."""
     names = list(events.names)
     return {"event": names[0] if len(names) == 1 else names} | _where(events.where)
-
-
-def window_form(window: Window) -> Form:
-    """Return the part of a form that is a window; nothing for the whole past."""
-    match window:
-        case Ever():
-            return {}
-        case Rolling():
-            return {"within": format_span(window.span_us)}
-        case Calendar():
-            periods = Periods(window.unit, window.oldest, window.newest)
-            return {"during": format_periods(periods), "zone": window.zone}
-        case Relative():
-            anchor = events_form(window.events) | {"which": window.anchor.value}
-            return {"after" if window.after else "before": anchor | _within(window.within_us)}
 
 
 def orders_form(definition: features.OrderDefinition) -> Form:
@@ -105,9 +99,28 @@ def orders_form(definition: features.OrderDefinition) -> Form:
     return form
 
 
-def _predicate_form(predicate: model.Predicate, cleaners: Mapping[str, str]) -> Form:
+def _window_form(window: Window, defaults: Defaults) -> Form:
+    """Return the part of a form that is a window; nothing for the whole past."""
+    match window:
+        case Ever():
+            return {}
+        case Rolling():
+            return {"within": format_span(window.span_us)}
+        case Calendar():
+            periods = Periods(window.unit, window.oldest, window.newest)
+            return {"during": format_periods(periods)} | _zone_form(window.zone, defaults)
+        case Relative():
+            anchor = events_form(window.events) | {"which": window.anchor.value}
+            return {"after" if window.after else "before": anchor | _within(window.within_us)}
+
+
+def _zone_form(zone: str, defaults: Defaults) -> Form:
+    return {} if zone == defaults.zone else {"zone": zone}
+
+
+def _predicate_form(predicate: model.Predicate, defaults: Defaults) -> Form:
     feature = predicate.feature
-    kind, body = feature_form(feature, cleaners)
+    kind, body = _feature_form(feature, defaults)
     if isinstance(feature, features.Elapsed):
         span = format_span(predicate.value)
         return {kind: body | {words.AGE_WORDS[predicate.operator]: span}}

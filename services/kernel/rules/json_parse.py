@@ -7,26 +7,16 @@ from typing import NamedTuple
 
 from services.kernel.errors import RuleError, join_path
 from services.kernel.rules import features, model, words
+from services.kernel.rules.defaults import Defaults
 from services.kernel.rules.features import Function, OrderDefinition
 from services.kernel.rules.filters import EventFilter, PropertyFilter
 from services.kernel.rules.json_body import Body, Form, listed, make, span_of, unknown_word, word_of
-from services.kernel.rules.json_dump import NO_CLEANERS
 from services.kernel.rules.periods import parse_periods
 from services.kernel.rules.values import Json, Operator, number
 from services.kernel.rules.windows import EVER, Calendar, Relative, Rolling, Window
 
 #: Lists of filters inside of each other.
 _MAX_NESTED = 32
-
-
-class Defaults(NamedTuple):
-    """What a rule means where it omits something: properties of the workspace."""
-
-    #: The IANA name of the zone of calendar windows and dates.
-    zone: str
-    orders: OrderDefinition | None = None
-    #: The cleaner of each trait that has one, by name.
-    cleaners: Mapping[str, str] = NO_CLEANERS
 
 
 class _Comparison(NamedTuple):

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.kernel.rules import features, model
+from services.kernel.rules.defaults import NO_CLEANERS
 from services.kernel.rules.features import Function, OrderDefinition
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
-from services.kernel.rules.json_dump import NO_CLEANERS
 from services.kernel.rules.periods import Periods, format_periods
 from services.kernel.rules.text_words import (
     NAME,

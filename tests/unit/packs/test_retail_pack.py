@@ -138,7 +138,11 @@ STARTER_TAGS = {
     "one order": ([order(900, 1)], "tag:first_purchase", True),
     "no order": ([before(1, "added_to_cart")], "tag:first_purchase", False),
     "two orders": ([order(900, 1), order(1, 1)], "tag:first_purchase", False),
-    "one order paid twice": ([order(9, 1, id_="o"), order(8, 1, id_="o")], "tag:first_purchase", True),
+    "one order paid twice": (
+        [order(9, 1, id_="o"), order(8, 1, id_="o")],
+        "tag:first_purchase",
+        True,
+    ),
     "active": ([before(29.99, "page")], "tag:active", True),
     "not active": ([before(30, "page")], "tag:active", False),
     "only written to": ([before(1, "message_sent")], "tag:active", False),

@@ -252,7 +252,22 @@ def test_calendar_periods_are_parsed_and_written_in_words(
 
 def test_zone_that_is_omitted_is_that_of_the_workspace() -> None:
     form = {"count": {"event": "a", "during": "today", "at_least": 1}}
-    assert dump_rule(parse_rule(form, zone="Asia/Tokyo"))["count"]["zone"] == "Asia/Tokyo"
+    rule = parse_rule(form, zone="Asia/Tokyo")
+    assert dump_rule(rule)["count"]["zone"] == "Asia/Tokyo"
+    assert dump_rule(rule, zone="UTC")["count"]["zone"] == "Asia/Tokyo"
+    assert dump_rule(rule, zone="Asia/Tokyo") == form
+
+
+@pytest.mark.parametrize(("text", "rule"), FEATURES)
+def test_form_without_the_settings_of_the_workspace_is_read_with_them(
+    text: str, rule: Rule
+) -> None:
+    form = dump_rule(rule, zone=SHANGHAI, orders=ORDERS)
+    assert SHANGHAI not in canonical_json(form)
+    assert "definition" not in canonical_json(form)
+    assert parse_rule(form, zone=SHANGHAI, orders=ORDERS) == rule
+    other = OrderDefinition(EventFilter.of("sold"), "id", "total")
+    assert parse_rule(dump_rule(rule, zone="UTC", orders=other), zone="UTC", orders=other) == rule
 
 
 @examples(150)
