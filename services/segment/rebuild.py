@@ -350,6 +350,7 @@ async def _publish_shard(
             () if start else facts,
             log_offset=at.log_offset,
             log_time_us=at.log_time_us,
+            reached_offset=before.log_offset,
         )
         outputs.append(output)
     return outputs

@@ -208,4 +208,11 @@ def change_to_proto(evaluation: Evaluation) -> stream_pb.ProfileChange:
         true_predicates=sorted(evaluation.true_predicates),
         merged_into=evaluation.merged_into or b"",
         changed_at_us=evaluation.changed_at_us,
+        by_time=evaluation.by_time,
+        passed=[
+            stream_pb.PassedState(
+                true_predicates=sorted(state.true_predicates), changed_at_us=state.changed_at_us
+            )
+            for state in evaluation.passed
+        ],
     )

@@ -19,6 +19,16 @@ PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
 EMPTY_INDEX = PredicateIndex()
 
 _NO_PREDICATES: frozenset[int] = frozenset()
+#: Instants that one evaluation passes through at most; later ones are evaluated together.
+MAX_PASSED = 64
+
+
+class PassedState(NamedTuple):
+    """The predicates that were true of a profile from one instant on, until the next change."""
+
+    true_predicates: frozenset[int]
+    #: The instant at which time alone made them so, Unix microseconds.
+    changed_at_us: int
 
 
 class Evaluation(NamedTuple):
@@ -32,10 +42,15 @@ class Evaluation(NamedTuple):
     #: The earliest instant at which time alone may change `true_predicates`, Unix microseconds;
     #: None = never.
     next_due_us: int | None
-    #: The instant of the last change, Unix microseconds.
+    #: The instant of the last change, Unix microseconds: when time alone changed a predicate, else
+    #: when the log recorded the last event that did.
     changed_at_us: int
     #: None while the profile has leaves; then the profile that took over its id, or NO_ID.
     merged_into: ProfileId | None = None
+    #: Whether time alone made the last change. Published only, like `passed`.
+    by_time: bool = False
+    #: The states between the one before and this one, ascending by instants.
+    passed: tuple[PassedState, ...] = ()
 
     @property
     def digest_share(self) -> int:
@@ -50,11 +65,15 @@ class EvaluationScope(NamedTuple):
 
     #: None = all.
     predicates: frozenset[int] | None
+    #: When the log recorded the last event that may have changed them, Unix microseconds; 0 = it
+    #: was no event.
+    recorded_at_us: int = 0
 
     def union(self, other: EvaluationScope) -> EvaluationScope:
+        recorded_at_us = max(self.recorded_at_us, other.recorded_at_us)
         if self.predicates is None or other.predicates is None:
-            return ALL_PREDICATES
-        return EvaluationScope(self.predicates | other.predicates)
+            return EvaluationScope(None, recorded_at_us)
+        return EvaluationScope(self.predicates | other.predicates, recorded_at_us)
 
 
 ALL_PREDICATES = EvaluationScope(None)
@@ -99,26 +118,73 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a profile that has leaves as of `at_us` (Unix microseconds).
 
-    Predicates outside the scope keep their result, unless the profile is due. Returns `before`
-    itself where there is nothing to save: a later due is not worth a write, it only costs one
-    evaluation too many. A saved due is always after `at_us`.
+    Predicates outside the scope keep their result, unless the profile is due: then they change at
+    each instant that was due. Returns `before` itself where there is nothing to save: a later due
+    is not worth a write, it only costs one evaluation too many. A saved due is always after
+    `at_us`.
     """
     at_us = max(at_us, before.changed_at_us)
     is_back = before.merged_into is not None
     is_due = before.next_due_us is not None and before.next_due_us <= at_us
-    if scope.predicates is None or is_back or is_due:
+    passed: list[PassedState] = []
+    if scope.predicates is None or is_back:
         true, due_us = evaluate_predicates(index.predicates, view, index, at_us)
     else:
-        found, due_us = evaluate_predicates(scope.predicates, view, index, at_us)
-        true = (before.true_predicates - scope.predicates) | found
-        due_us = earliest(due_us, before.next_due_us)
-    if is_back or true != before.true_predicates:
+        kept, due_us = before.true_predicates, before.next_due_us
+        if is_due:
+            passed, due_us = _pass_dues(scope.predicates, before, view, index, at_us)
+            kept = passed[-1].true_predicates if passed else kept
+        found, own_due_us = evaluate_predicates(scope.predicates, view, index, at_us)
+        true, due_us = (kept - scope.predicates) | found, earliest(own_due_us, due_us)
+    if passed and passed[-1].true_predicates == true:
+        *passed, last = passed
+        changed_at_us, by_time = last.changed_at_us, True
+    else:
+        changed_at_us, by_time = _event_time(scope, before, passed, at_us), False
+    if is_back or passed or true != before.true_predicates:
         return Evaluation(
-            before.profile_id, before.workspace_id, before.version, true, due_us, at_us
+            before.profile_id,
+            before.workspace_id,
+            before.version,
+            true,
+            due_us,
+            changed_at_us,
+            by_time=by_time,
+            passed=tuple(passed),
         )
     if is_due or earliest(due_us, before.next_due_us) != before.next_due_us:
         return before._replace(next_due_us=due_us)
     return before
+
+
+def _pass_dues(
+    scope: frozenset[int],
+    before: Evaluation,
+    view: ProfileView,
+    index: PredicateIndex,
+    at_us: int,
+) -> tuple[list[PassedState], int | None]:
+    """Return the states that the predicates outside the scope pass through, and their next due."""
+    passed: list[PassedState] = []
+    true, due_us = before.true_predicates, before.next_due_us
+    kept, others = true & scope, index.predicates.keys() - scope
+    for step in range(MAX_PASSED + 1):
+        if due_us is None or due_us > at_us:
+            break
+        instant_us = max(due_us, before.changed_at_us) if step < MAX_PASSED else at_us
+        found, due_us = evaluate_predicates(others, view, index, instant_us)
+        if kept | found != true:
+            true = kept | found
+            passed.append(PassedState(true, instant_us))
+    return passed, due_us
+
+
+def _event_time(
+    scope: EvaluationScope, before: Evaluation, passed: Sequence[PassedState], at_us: int
+) -> int:
+    """Return the instant of a change that time alone did not make."""
+    earliest_us = passed[-1].changed_at_us if passed else before.changed_at_us
+    return max(min(scope.recorded_at_us or at_us, at_us), earliest_us)
 
 
 def evaluate_predicates(
@@ -215,10 +281,8 @@ def evaluate_all(
             index = indexes.get(profile.workspace_id, EMPTY_INDEX)
             after = evaluate(scopes[profile.profile_id], before, profile.view, index, at_us)
         # A new due alone need not be published.
-        if (before.true_predicates, before.merged_into) != (
-            after.true_predicates,
-            after.merged_into,
-        ):
+        is_changed = before.true_predicates != after.true_predicates or after.passed
+        if is_changed or before.merged_into != after.merged_into:
             changed.append(after)
             deltas[after.workspace_id] += after.digest_share - before.digest_share
         elif after is not before:

@@ -9,7 +9,6 @@ from hashlib import blake2b
 from services.kernel.fold.leaf import LeafState, fold_event
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile.domain.evaluation import (
-    ALL_PREDICATES,
     EMPTY_INDEX,
     EvaluationScope,
     PredicateIndexes,
@@ -40,18 +39,18 @@ def fold_events(
     result = LeafFold(states)
     workspaces, scopes = result.workspaces, result.scopes
     for fact in facts:
-        _, _, workspace_id, leaf_id, _, event, _ = fact
+        _, recorded_at_us, workspace_id, leaf_id, _, event, _ = fact
         if event is None:
             continue
         state = states.get(leaf_id)
         if state is None:
             state = states[leaf_id] = LeafState()
-            scopes[leaf_id] = ALL_PREDICATES
+            scopes[leaf_id] = EvaluationScope(None, recorded_at_us=recorded_at_us)
             result.fallback_assignments[leaf_id] = _fallback_assignment(fact)
         workspaces[leaf_id] = workspace_id
         affected = fold_event(state, event, indexes.get(workspace_id, EMPTY_INDEX))
         if affected:
-            _add_scope(result, fact, EvaluationScope(affected))
+            _add_scope(result, fact, EvaluationScope(affected, recorded_at_us))
     return result
 
 

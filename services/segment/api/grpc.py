@@ -13,7 +13,13 @@ from onefold.type.v1.token_pb2 import StreamPosition
 
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
-from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
+from services.chassis.codec.fields import (
+    PageToken,
+    at_least_of,
+    page_size_of,
+    token_from_proto,
+    token_to_proto,
+)
 from services.chassis.codec.rules import names_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
@@ -23,10 +29,12 @@ from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
+from services.segment.codec.api import stay_to_proto
 from services.segment.codec.bus import change_to_proto, hypothetical_evaluations
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
 from services.segment.commands.segments import SegmentCommands
 from services.segment.domain.model import TAG_PREFIXES, check_segment_id
+from services.segment.domain.stays import stays_of
 from services.segment.queries import memberships as queries
 from services.segment.queries.history import read_published, watch_memberships
 
@@ -91,6 +99,10 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         size = page_size_of(request)
         (after,) = _PAGE_TOKEN.decode(request.page_token) or (b"",)
         token = await self.runner.reach(at_least_of(request))
+        as_of = None
+        if request.WhichOneof("as_of") == "as_of_token":
+            as_of = token_from_proto(request.as_of_token)
+            token = await self.runner.reach(as_of)
         rows = await queries.list_members(
             self.database,
             workspace_id(),
@@ -98,6 +110,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
             after=after,
             limit=size,
             as_of_us=request.as_of_us,
+            as_of=as_of,
         )
         return pb.ListMembersResponse(
             members=[
@@ -113,13 +126,12 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     ) -> pb.ListMembershipsResponse:
         token = await self.runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
-        segment_ids, changes = await queries.memberships_of(
-            self.database, workspace_id(), profile_id
-        )
+        found = await queries.memberships_of(self.database, workspace_id(), profile_id)
         return pb.ListMembershipsResponse(
             profile_id=to_hex(profile_id),
-            segment_ids=sorted(id_ for id_ in segment_ids if not id_.startswith(TAG_PREFIXES)),
-            history=map(change_to_proto, changes),
+            segment_ids=sorted(i for i in found.segment_ids if not i.startswith(TAG_PREFIXES)),
+            history=map(change_to_proto, found.changes),
+            stays=[stay_to_proto(stay, found.now_us) for stay in stays_of(found.changes)],
             token=token_to_proto(token),
         )
 

@@ -12,7 +12,7 @@ from onefold.segment.v1 import segment_stream_pb2 as pb
 
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
-from services.segment.domain.model import MembershipChange, ProfileEvaluation
+from services.segment.domain.model import MembershipChange, PassedState, ProfileEvaluation
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 _ProfilesChanged = profile_pb.ProfilesChanged
@@ -39,6 +39,11 @@ def evaluation_from_proto(message: profile_pb.ProfileChange) -> ProfileEvaluatio
         frozenset(message.true_predicates),
         ProfileId(message.merged_into) if message.merged_into else None,
         message.changed_at_us,
+        message.by_time,
+        tuple(
+            PassedState(frozenset(state.true_predicates), state.changed_at_us)
+            for state in message.passed
+        ),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
 from services.segment.domain.model import (
     MembershipCause,
     MembershipChange,
+    PassedState,
     ProfileEvaluation,
     SegmentDefinition,
 )
@@ -60,13 +62,30 @@ class ActiveSegments:
 def newer_evaluations(
     evaluations: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, ProfileEvaluation]
 ) -> list[ProfileEvaluation]:
-    """Return the evaluations that are newer than the stored ones, at most one a profile."""
-    newest: dict[ProfileId, ProfileEvaluation] = {}
+    """Return the evaluations that are newer than the stored ones, at most one a profile.
+
+    The newest of a profile has passed through those before it.
+    """
+    newer: dict[ProfileId, dict[int, ProfileEvaluation]] = {}
     for evaluation in evaluations:
-        best = newest.get(evaluation.profile_id) or stored.get(evaluation.profile_id)
-        if best is None or evaluation.version > best.version:
-            newest[evaluation.profile_id] = evaluation
-    return list(newest.values())
+        existing = stored.get(evaluation.profile_id)
+        if existing is None or evaluation.version > existing.version:
+            newer.setdefault(evaluation.profile_id, {})[evaluation.version] = evaluation
+    return [_combined([own[v] for v in sorted(own)]) for own in newer.values()]
+
+
+def _combined(evaluations: list[ProfileEvaluation]) -> ProfileEvaluation:
+    """Return the newest evaluation of a profile, which has passed through the others."""
+    *earlier, newest = evaluations
+    if not earlier:
+        return newest
+    passed: list[PassedState] = []
+    for evaluation in earlier:
+        passed += evaluation.passed
+        if evaluation.merged_into is None:
+            own = (evaluation.true_predicates, evaluation.changed_at_us, evaluation.by_time)
+            passed.append(PassedState(*own))
+    return replace(newest, passed=(*passed, *newest.passed))
 
 
 def membership_changes(
@@ -85,19 +104,22 @@ def membership_changes(
     changes: list[MembershipChange] = []
     for evaluation in each(sorted(evaluations, key=lambda e: e.profile_id)):
         before = memberships.get(evaluation.profile_id, frozenset())
-        after = segments.segments_of(evaluation, before)
-        changes += [
-            MembershipChange(
-                evaluation.workspace_id,
-                segment_id,
-                segments.version(evaluation.workspace_id, segment_id),
-                evaluation.profile_id,
-                segment_id in after,
-                evaluation.changed_at_us,
-                cause,
-            )
-            for segment_id in sorted(before ^ after)
-        ]
+        for state in evaluation.states:
+            after = segments.segments_of(state, before)
+            by_time = state.by_time and cause is MembershipCause.RULE
+            changes += [
+                MembershipChange(
+                    state.workspace_id,
+                    segment_id,
+                    segments.version(state.workspace_id, segment_id),
+                    state.profile_id,
+                    segment_id in after,
+                    state.changed_at_us,
+                    MembershipCause.TIME if by_time else cause,
+                )
+                for segment_id in sorted(before ^ after)
+            ]
+            before = after
     return mark_merges(changes, evaluations, memberships)
 
 

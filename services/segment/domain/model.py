@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
@@ -26,6 +26,7 @@ class MembershipCause(IntEnum):
     RULE = 1
     MERGE = 2
     DEFINITION = 3
+    TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,14 @@ def membership_id(name: Name, value: str) -> str:
     return f"{name.kind.value}:{name.id}" + (f"={value}" if value else "")
 
 
+class PassedState(NamedTuple):
+    """The predicates that were true of a profile from one instant on, until the next change."""
+
+    true_predicates: frozenset[int]
+    changed_at_us: int
+    by_time: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileEvaluation:
     """Which predicates are true of one profile."""
@@ -85,8 +94,26 @@ class ProfileEvaluation:
     true_predicates: frozenset[int]
     #: The profile that this one was merged into.
     merged_into: ProfileId | None
-    #: The log's clock at the evaluation, Unix microseconds.
+    #: The instant of the change, Unix microseconds of the log's clock.
     changed_at_us: int
+    #: Whether time alone made the change.
+    by_time: bool = False
+    #: The states between the evaluation before and this one, ascending by instants.
+    passed: tuple[PassedState, ...] = ()
+
+    @property
+    def states(self) -> Iterator[ProfileEvaluation]:
+        """The evaluation in each state that the profile passed through, the last one at last."""
+        for true_predicates, changed_at_us, by_time in self.passed:
+            yield replace(
+                self,
+                true_predicates=true_predicates,
+                changed_at_us=changed_at_us,
+                by_time=by_time,
+                merged_into=None,
+                passed=(),
+            )
+        yield self
 
 
 class MembershipChange(NamedTuple):

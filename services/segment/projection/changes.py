@@ -65,11 +65,15 @@ async def publish(
     *,
     log_offset: int,
     log_time_us: int,
+    reached_offset: int,
 ) -> OutboxMessage:
-    """Add changes (with ordinals) and facts to the history; return the message for the outbox."""
+    """Add changes (with ordinals) and facts to the history; return the message for the outbox.
+
+    `reached_offset`: the offset in the log that the state had reached before.
+    """
     await store.add_broadcast_facts(conn, shard, sequence, broadcast_facts)
     if changes:
-        await store.add_changes(conn, shard, sequence, changes)
+        await store.add_changes(conn, shard, sequence, changes, reached_offset)
     payload = encode_memberships_changed(
         shard, sequence, changes, broadcast_facts, log_offset=log_offset, log_time_us=log_time_us
     )
@@ -99,7 +103,13 @@ async def reevaluate_page(
         # Until the last page is published, no consumer may take the definition for carried out.
         log_offset = job.log_offset_at_end if is_last else at.log_offset
         output = await publish(
-            conn, job.shard, at.next_output, changes, log_offset=log_offset, log_time_us=now_us
+            conn,
+            job.shard,
+            at.next_output,
+            changes,
+            log_offset=log_offset,
+            log_time_us=now_us,
+            reached_offset=at.log_offset,
         )
         outputs.append(output)
     cursor = None if is_last else page[-1]

@@ -24,7 +24,7 @@ from services.segment.codec.bus import decode_profiles_changed, evaluation_from_
 from services.segment.codec.units import UNITS
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments
-from services.segment.domain.model import MembershipChange, ProfileEvaluation
+from services.segment.domain.model import MembershipCause, MembershipChange, ProfileEvaluation
 from services.segment.projection import changes as decisions
 from services.segment.store import definitions
 from services.segment.store import evaluations as store
@@ -60,7 +60,7 @@ class SegmentProjection:
         self._on_access = on_access
         self._on_published = on_published
         self._watch = watch
-        #: By shard, the instants of the changes of the open transaction.
+        #: By shard, the instants of the changes of the open transaction that time did not make.
         self._uncommitted: dict[int, list[int]] = {}
         #: The revision of the cached segments, and the segments.
         self._cached: tuple[int, ActiveSegments] | None = None
@@ -91,8 +91,9 @@ class SegmentProjection:
             facts,
             log_offset=batch.log_offset if is_blocked else log_offset,
             log_time_us=log_time_us,
+            reached_offset=batch.log_offset,
         )
-        self._uncommitted[batch.shard] = [change.changed_at_us for change in changes]
+        self._uncommitted[batch.shard] = _event_instants(changes)
         for workspace_id, shards in sorted(sweeps.items()):
             # A sweep uses the newest definitions, so every request has the same version.
             for shard in sorted(shards):
@@ -119,7 +120,7 @@ class SegmentProjection:
         step, changes = await decisions.reevaluate_page(
             conn, self.load_segments, job, at, self._shards
         )
-        self._uncommitted[job.shard] = [change.changed_at_us for change in changes]
+        self._uncommitted[job.shard] = _event_instants(changes)
         return step
 
     def committed(self, shard: int) -> None:
@@ -220,3 +221,7 @@ class SegmentProjection:
         if changes and split:
             changes = membership.mark_unmerges(changes, split, await last_causes(conn, changes))
         return await decisions.save_numbered(conn, changes, self._shards)
+
+
+def _event_instants(changes: Iterable[MembershipChange]) -> list[int]:
+    return [c.changed_at_us for c in changes if c.cause is not MembershipCause.TIME]

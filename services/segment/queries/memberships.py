@@ -9,7 +9,9 @@ import asyncpg
 
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.backfill import is_backfilling
+from services.chassis.projection.checkpoint import load_checkpoints
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.tokens import Token
 from services.segment.domain.membership import membership_changes
 from services.segment.domain.model import MembershipChange, ProfileEvaluation, SegmentDefinition
 from services.segment.projection.changes import REEVALUATION
@@ -61,27 +63,44 @@ async def list_members(
     after: bytes,
     limit: int,
     as_of_us: int = 0,
+    as_of: Token | None = None,
 ) -> list[asyncpg.Record]:
     """Return profile_id and since_us (Unix microseconds of the log's clock) of members.
 
-    They are the next ones after a profile id, by profile id; `as_of_us` 0 = now.
+    They are the next ones after a profile id, by profile id; `as_of_us` 0 = now. `as_of`: a token
+    that was reached: the members as they were known in the first state that included it.
     """
     page = (workspace_id, segment_id, after, limit)
     async with acquire(database.api_pool) as conn:
+        if as_of is not None:
+            statement = memberships.Q.list_members_as_of_token
+            return await conn.fetch(statement, *page, as_of.offsets)
         if as_of_us:
             return await conn.fetch(memberships.Q.list_members_as_of, *page, as_of_us)
         return await conn.fetch(memberships.Q.list_members, *page)
 
 
+class ProfileMemberships(NamedTuple):
+    """The memberships of one profile."""
+
+    segment_ids: frozenset[str]
+    #: Every published change, oldest first.
+    changes: list[MembershipChange]
+    #: The log's clock, Unix microseconds.
+    now_us: int
+
+
 async def memberships_of(
     database: Database, workspace_id: WorkspaceId, profile_id: ProfileId
-) -> tuple[frozenset[str], list[MembershipChange]]:
-    """Return the current segments of a profile, and every published change, oldest first."""
+) -> ProfileMemberships:
+    """Return the current segments of a profile, and every published change."""
     async with acquire(database.api_pool) as conn:
         segments = await memberships.load_memberships(conn, [profile_id])
         rows = await conn.fetch(memberships.Q.load_changes_of_profile, workspace_id, profile_id)
+        checkpoints = await load_checkpoints(conn)
     changes = list(map(memberships.change_from_row, rows))
-    return segments.get(profile_id, frozenset()), changes
+    now_us = max(at.log_time_us for at in checkpoints)
+    return ProfileMemberships(segments.get(profile_id, frozenset()), changes, now_us)
 
 
 async def preview_memberships(

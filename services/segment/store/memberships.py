@@ -40,12 +40,13 @@ async def load_entries(
 async def save_changes(
     conn: asyncpg.Connection, changes: Sequence[MembershipChange], shards: int
 ) -> None:
-    """Add and delete the memberships of profiles that enter and leave."""
+    """Add and delete the memberships of profiles that enter and leave, in the order given."""
     left = [c for c in changes if not c.entered]
     if left:
         profiles, segments = [c.profile_id for c in left], [c.segment_id for c in left]
         await conn.execute(Q.delete_memberships, profiles, segments)
-    entered = [c for c in changes if c.entered]
+    last = {(c.profile_id, c.segment_id): c for c in changes}
+    entered = [c for c in last.values() if c.entered]
     if entered:
         await conn.execute(
             Q.add_memberships,
@@ -94,16 +95,14 @@ async def assign_ordinals(
     Shards progress at different speeds, so the instant of a change may lie before the last
     published one; then it becomes that one, so that the changes of a membership are in time order.
     """
-    last = await _load_last_changes(conn, changes)
+    rows = await _load_last_changes(conn, changes)
+    last = {key: (row["ordinal"], row["changed_at_us"]) for key, row in rows.items()}
     numbered = []
     for change in changes:
-        row = last.get((change.profile_id, change.segment_id))
-        if row is None:
-            numbered.append(change._replace(ordinal=1))
-        else:
-            changed_at_us = max(change.changed_at_us, row["changed_at_us"])
-            ordinal = row["ordinal"] + 1
-            numbered.append(change._replace(ordinal=ordinal, changed_at_us=changed_at_us))
+        key = (change.profile_id, change.segment_id)
+        ordinal, changed_at_us = last.get(key, (0, change.changed_at_us))
+        last[key] = (ordinal + 1, max(change.changed_at_us, changed_at_us))
+        numbered.append(change._replace(ordinal=last[key][0], changed_at_us=last[key][1]))
     return numbered
 
 
@@ -116,9 +115,13 @@ async def last_causes(
 
 
 async def add_changes(
-    conn: asyncpg.Connection, shard: int, sequence: int, changes: Sequence[MembershipChange]
+    conn: asyncpg.Connection,
+    shard: int,
+    sequence: int,
+    changes: Sequence[MembershipChange],
+    reached_offset: int,
 ) -> None:
-    """Add the changes of one message to the history."""
+    """Add the changes of one message to the history; `reached_offset`: of the state before."""
     await conn.execute(
         Q.add_changes,
         shard,
@@ -133,6 +136,7 @@ async def add_changes(
         [c.changed_at_us for c in changes],
         [c.cause.value for c in changes],
         [c.other_profile_id for c in changes],
+        reached_offset,
     )
 
 

@@ -75,8 +75,9 @@ CROSS JOIN LATERAL (
 -- name: add_changes
 -- Adds the changes of one message.
 INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
-                     profile_id, entered, ordinal, changed_at_us, cause, other_profile_id)
-SELECT $1, $2, t.*
+                     profile_id, entered, ordinal, changed_at_us, cause, other_profile_id,
+                     reached_offset)
+SELECT $1, $2, t.*, $13
 FROM unnest($3::int[], $4::text[], $5::text[], $6::int[], $7::bytea[], $8::bool[], $9::int[],
             $10::bigint[], $11::smallint[], $12::bytea[]) AS t;
 
@@ -136,5 +137,15 @@ SELECT shard, max(sequence) + 1 AS next FROM history GROUP BY shard;
 SELECT profile_id, changed_at_us AS since_us FROM (
     SELECT DISTINCT ON (profile_id) profile_id, changed_at_us, entered FROM history
     WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3 AND changed_at_us <= $5
+    ORDER BY profile_id, ordinal DESC
+) last WHERE entered ORDER BY profile_id LIMIT $4;
+
+-- name: list_members_as_of_token
+-- Members of a segment in the first state that included one offset of each shard, after one, by
+-- profile id.
+SELECT profile_id, changed_at_us AS since_us FROM (
+    SELECT DISTINCT ON (profile_id) profile_id, changed_at_us, entered FROM history
+    WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3
+        AND reached_offset < ($5::bigint[])[shard + 1]
     ORDER BY profile_id, ordinal DESC
 ) last WHERE entered ORDER BY profile_id LIMIT $4;

@@ -14,11 +14,14 @@ from services.kernel.rules.values import Operator
 from services.profile.domain.evaluation import (
     ALL_PREDICATES,
     DUE_ONLY,
+    MAX_PASSED,
     Evaluation,
     EvaluationScope,
+    PassedState,
     ProfileState,
     evaluate,
     evaluate_all,
+    evaluate_predicates,
     initial,
     tombstone,
 )
@@ -84,9 +87,52 @@ def test_unchanged_result_with_an_earlier_due_returns_the_new_due() -> None:
 def test_due_profile_is_evaluated_whole_in_any_scope() -> None:
     before = evaluated(RECENT_ID, LOCAL_ID, NEVER_ID, due=15, changed_at=3)
     after = evaluate(DUE_ONLY, before, view(viewed(5)), INDEX, 15)
-    assert after == evaluated(NEVER_ID, changed_at=15)
+    assert after == evaluated(NEVER_ID, changed_at=15)._replace(by_time=True)
     later = evaluate(DUE_ONLY, before, view(viewed(5), viewed(9)), INDEX, 15)
-    assert later == evaluated(RECENT_ID, NEVER_ID, due=19, changed_at=15)
+    expected = evaluated(RECENT_ID, NEVER_ID, due=19, changed_at=15)
+    assert later == expected._replace(by_time=True)
+
+
+WITHIN_20 = count_of(events_named("viewed"), 20, Operator.GE, 1)
+
+
+def test_time_that_passes_several_dues_at_once_gives_each_its_own_instant() -> None:
+    index = PredicateIndex([RECENT, WITHIN_20])
+    long_id = predicate_id(WITHIN_20)
+    before = evaluated(RECENT_ID, long_id, due=15, changed_at=5)
+    after = evaluate(DUE_ONLY, before, view(viewed(5)), index, 1_000)
+    assert after.passed == (PassedState(frozenset({long_id}), 15),)
+    assert (after.true_predicates, after.changed_at_us, after.by_time) == (frozenset(), 25, True)
+    assert after.next_due_us is None
+
+
+def test_state_that_time_leaves_again_is_published_although_nothing_differs() -> None:
+    between = count_of(events_named("viewed"), 10, Operator.EQ, 1)
+    index, id_ = PredicateIndex([between]), predicate_id(between)
+    before = evaluated(due=15, changed_at=6)
+    profile = ProfileState(PROFILE, WORKSPACE, before, view(viewed(5), viewed(6)))
+    changes = evaluate_all({PROFILE: DUE_ONLY}, [profile], {WORKSPACE: index}, 1_000)
+    [after] = changes.changed
+    assert after.passed == (PassedState(frozenset({id_}), 15),)
+    assert (after.true_predicates, after.changed_at_us) == (frozenset(), 16)
+
+
+def test_change_by_an_event_has_the_time_at_which_the_log_recorded_it() -> None:
+    scope = EvaluationScope(frozenset({RECENT_ID}), recorded_at_us=6)
+    after = evaluate(scope, evaluated(NEVER_ID), view(viewed(5)), INDEX, 9)
+    assert (after.changed_at_us, after.by_time) == (6, False)
+    assert scope.union(DUE_ONLY).recorded_at_us == 6
+    assert scope.union(ALL_PREDICATES).recorded_at_us == 6
+
+
+def test_dues_beyond_the_most_are_evaluated_together() -> None:
+    times = range(0, 4 * MAX_PASSED, 2)
+    index = PredicateIndex([count_of(events_named("viewed"), 1, Operator.EQ, n) for n in range(2)])
+    first = evaluate(ALL_PREDICATES, evaluated(), view(*map(viewed, times)), index, 0)
+    after = evaluate(DUE_ONLY, first, view(*map(viewed, times)), index, 8 * MAX_PASSED)
+    assert len(after.passed) <= MAX_PASSED
+    whole, _ = evaluate_predicates(index.predicates, view(*map(viewed, times)), index, 10**6)
+    assert after.true_predicates == whole
 
 
 def test_evaluation_never_goes_back_in_time() -> None:

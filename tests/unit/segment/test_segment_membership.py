@@ -20,9 +20,11 @@ from services.segment.domain.membership import (
 from services.segment.domain.model import (
     MembershipCause,
     MembershipChange,
+    PassedState,
     ProfileEvaluation,
     SegmentDefinition,
 )
+from services.segment.domain.stays import stays_of
 
 W = WorkspaceId("w")
 BOUGHT = parse_rule({"count": {"event": "bought", "at_least": 1}})
@@ -169,3 +171,45 @@ def test_unmerge_does_not_mark_an_entry_after_an_exit_by_rule() -> None:
             (profile(1), True, MembershipCause.RULE, None),
             (profile(2), False, MembershipCause.RULE, None),
         ]
+
+
+def test_states_that_time_passed_through_enter_and_leave_at_their_instants() -> None:
+    passed = (PassedState(frozenset({BOUGHT_ID, VISITED_ID}), 20), PassedState(frozenset(), 30))
+    last = replace(evaluation(1, BOUGHT_ID), passed=passed, changed_at_us=40, by_time=True)
+    memberships = {profile(1): frozenset({"idle"})}
+    changes = membership_changes([last], memberships, ActiveSegments([BUYERS, IDLE]))
+    assert [(c.segment_id, c.entered, c.changed_at_us) for c in changes] == [
+        ("buyers", True, 20),
+        ("idle", False, 20),
+        ("buyers", False, 30),
+        ("idle", True, 30),
+        ("buyers", True, 40),
+    ]
+    assert {c.cause for c in changes} == {MembershipCause.TIME}
+
+
+def test_newest_evaluation_has_passed_through_the_ones_before_it() -> None:
+    older = replace(evaluation(1, BOUGHT_ID, version=2), changed_at_us=20)
+    newest = replace(evaluation(1, version=3), changed_at_us=30, by_time=True)
+    [combined] = newer_evaluations([newest, older], {profile(1): evaluation(1)})
+    assert combined.passed == (PassedState(frozenset({BOUGHT_ID}), 20, by_time=False),)
+    changes = membership_changes([combined], {}, ActiveSegments([BUYERS]))
+    assert [(c.entered, c.changed_at_us, c.cause) for c in changes] == [
+        (True, 20, MembershipCause.RULE),
+        (False, 30, MembershipCause.TIME),
+    ]
+
+
+def test_stays_pair_each_entry_with_the_next_exit() -> None:
+    def change(segment: str, ordinal: int, at_us: int) -> MembershipChange:
+        entered = ordinal % 2 == 1
+        cause = MembershipCause.RULE if entered else MembershipCause.TIME
+        return MembershipChange(W, segment, 1, profile(1), entered, at_us, cause, None, ordinal)
+
+    stays = stays_of(
+        [change("b", 1, 15), change("a", 3, 40), change("a", 1, 10), change("a", 2, 15)]
+    )
+    found = [(s.entered.segment_id, s.entered.changed_at_us, s.left_at_us) for s in stays]
+    assert found == [("a", 10, 15), ("b", 15, None), ("a", 40, None)]
+    assert [stay.duration_us(100) for stay in stays] == [5, 85, 60]
+    assert [s.left_cause for s in stays] == [MembershipCause.TIME, None, None]

@@ -31,17 +31,29 @@ class ProfilesChanged(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ..., dropped_predicates: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
-    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us")
+    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRUE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
     CHANGED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    BY_TIME_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     profile_id: bytes
     version: int
     true_predicates: _containers.RepeatedScalarFieldContainer[int]
     merged_into: bytes
     changed_at_us: int
-    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ...) -> None: ...
+    by_time: bool
+    passed: _containers.RepeatedCompositeFieldContainer[PassedState]
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ..., by_time: _Optional[bool] = ..., passed: _Optional[_Iterable[_Union[PassedState, _Mapping]]] = ...) -> None: ...
+
+class PassedState(_message.Message):
+    __slots__ = ("true_predicates", "changed_at_us")
+    TRUE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    true_predicates: _containers.RepeatedScalarFieldContainer[int]
+    changed_at_us: int
+    def __init__(self, true_predicates: _Optional[_Iterable[int]] = ..., changed_at_us: _Optional[int] = ...) -> None: ...

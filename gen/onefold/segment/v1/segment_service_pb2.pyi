@@ -76,18 +76,20 @@ class ListSegmentsResponse(_message.Message):
     def __init__(self, segments: _Optional[_Iterable[_Union[SegmentSummary, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., tags: _Optional[_Iterable[_Union[TagSize, _Mapping]]] = ...) -> None: ...
 
 class ListMembersRequest(_message.Message):
-    __slots__ = ("segment_id", "page_size", "page_token", "at_least", "as_of_us")
+    __slots__ = ("segment_id", "page_size", "page_token", "at_least", "as_of_us", "as_of_token")
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TOKEN_FIELD_NUMBER: _ClassVar[int]
     segment_id: str
     page_size: int
     page_token: str
     at_least: _token_pb2.Token
     as_of_us: int
-    def __init__(self, segment_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+    as_of_token: _token_pb2.Token
+    def __init__(self, segment_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("profile_id", "since_us")
@@ -118,16 +120,36 @@ class ListMembershipsRequest(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListMembershipsResponse(_message.Message):
-    __slots__ = ("profile_id", "segment_ids", "history", "token")
+    __slots__ = ("profile_id", "segment_ids", "history", "token", "stays")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STAYS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     segment_ids: _containers.RepeatedScalarFieldContainer[str]
     history: _containers.RepeatedCompositeFieldContainer[_segment_stream_pb2.MembershipChange]
     token: _token_pb2.Token
-    def __init__(self, profile_id: _Optional[str] = ..., segment_ids: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    stays: _containers.RepeatedCompositeFieldContainer[Stay]
+    def __init__(self, profile_id: _Optional[str] = ..., segment_ids: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., stays: _Optional[_Iterable[_Union[Stay, _Mapping]]] = ...) -> None: ...
+
+class Stay(_message.Message):
+    __slots__ = ("segment_id", "entered_at_us", "left_at_us", "duration_us", "segment_version", "entered_cause", "left_cause")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTERED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    LEFT_AT_US_FIELD_NUMBER: _ClassVar[int]
+    DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENTERED_CAUSE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_CAUSE_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    entered_at_us: int
+    left_at_us: int
+    duration_us: int
+    segment_version: int
+    entered_cause: _segment_stream_pb2.MembershipCause
+    left_cause: _segment_stream_pb2.MembershipCause
+    def __init__(self, segment_id: _Optional[str] = ..., entered_at_us: _Optional[int] = ..., left_at_us: _Optional[int] = ..., duration_us: _Optional[int] = ..., segment_version: _Optional[int] = ..., entered_cause: _Optional[_Union[_segment_stream_pb2.MembershipCause, str]] = ..., left_cause: _Optional[_Union[_segment_stream_pb2.MembershipCause, str]] = ...) -> None: ...
 
 class PreviewMembershipsRequest(_message.Message):
     __slots__ = ("evaluations", "at_least")

@@ -15,10 +15,12 @@ class MembershipCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MEMBERSHIP_CAUSE_RULE: _ClassVar[MembershipCause]
     MEMBERSHIP_CAUSE_MERGE: _ClassVar[MembershipCause]
     MEMBERSHIP_CAUSE_DEFINITION: _ClassVar[MembershipCause]
+    MEMBERSHIP_CAUSE_TIME: _ClassVar[MembershipCause]
 MEMBERSHIP_CAUSE_UNSPECIFIED: MembershipCause
 MEMBERSHIP_CAUSE_RULE: MembershipCause
 MEMBERSHIP_CAUSE_MERGE: MembershipCause
 MEMBERSHIP_CAUSE_DEFINITION: MembershipCause
+MEMBERSHIP_CAUSE_TIME: MembershipCause
 
 class MembershipsChanged(_message.Message):
     __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts")

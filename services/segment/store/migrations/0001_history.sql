@@ -13,6 +13,8 @@ CREATE TABLE history (
     changed_at_us    bigint   NOT NULL,
     cause            smallint NOT NULL,
     other_profile_id bytea,
+    -- The offset in the log that the shard had reached before the change.
+    reached_offset   bigint   NOT NULL,
     PRIMARY KEY (shard, sequence, position)
 );
 
