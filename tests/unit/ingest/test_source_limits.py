@@ -167,6 +167,7 @@ def test_traits_are_accepted_exactly_if_all_are_allowed(
 def test_source_without_a_word_about_trust_is_public() -> None:
     source = SourceDefinition("default", "site", trust=0).normalized()
     assert source.trust == SourceTrust.PUBLIC
+    assert source.max_age_us == PUBLIC_MAX_AGE_DAYS * DAY_US
 
 
 def test_source_without_a_word_about_its_party_is_of_the_first() -> None:
@@ -202,7 +203,6 @@ def test_stored_event_has_party_and_touch_that_ingest_sets_and_the_sender_cannot
     accepted = admit(plain.event, source, NOW, lambda: "m")
     assert isinstance(accepted, Accepted)
     assert Event.FromString(plain.payload(accepted)).touch == b""
-    assert source.max_age_us == PUBLIC_MAX_AGE_DAYS * DAY_US
 
 
 @pytest.mark.parametrize(
