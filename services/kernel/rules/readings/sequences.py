@@ -8,7 +8,7 @@ that are no longer stored one by one take no part.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from services.kernel.rules.features import Sequence as SequenceFeature
@@ -32,12 +32,11 @@ class _StepIds(NamedTuple):
 
 def read_sequence(sequence: SequenceFeature) -> FeatureFn:
     """Return how a sequence is read: the number of its completions."""
-    steps = [_step_ids(step, sequence.same) for step in sequence.steps]
     range_at, turns = range_of(sequence.window), turns_of(sequence.window)
-    complete = _completions_by_value if sequence.same else _completions
+    complete = _completions_of(sequence)
 
     def read(profile: ProfileFacts, as_of_us: int) -> Reading:
-        times = complete(profile, steps)
+        times = complete(profile)
 
         def value_at(at_us: int) -> int:
             low, high = indexes_of(times, range_at(profile, at_us))
@@ -47,6 +46,17 @@ def read_sequence(sequence: SequenceFeature) -> FeatureFn:
         return Reading(value_at, later)
 
     return read
+
+
+def completions(sequence: SequenceFeature, profile: ProfileFacts) -> Sequence[int]:
+    """Return the times of the events that complete a sequence, ascending, whatever the window."""
+    return _completions_of(sequence)(profile)
+
+
+def _completions_of(sequence: SequenceFeature) -> Callable[[ProfileFacts], Sequence[int]]:
+    steps = [_step_ids(step, sequence.same) for step in sequence.steps]
+    complete = _completions_by_value if sequence.same else _completions
+    return lambda profile: complete(profile, steps)
 
 
 def _step_ids(step: Step, same: str) -> _StepIds:
