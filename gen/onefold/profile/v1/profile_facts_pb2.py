@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
+from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/profile/v1/profile_facts.proto\x12\x12onefold.profile.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"E\n\x08TagValue\x12\x14\n\x05value\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12#\n\x04rule\x18\x02 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\"\xf0\x01\n\nTagDefined\x12\x15\n\x06tag_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x12,\n\x06values\x18\x06 \x03(\x0b\x32\x1c.onefold.profile.v1.TagValue\x12\x1c\n\rdefault_value\x18\x07 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x1b.onefold.profile.v1.TagKind\"Q\n\rComputedTrait\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12+\n\x07\x66\x65\x61ture\x18\x02 \x01(\x0b\x32\x1a.onefold.rule.v1.Predicate\";\n\x0cTraitCleaner\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x15\n\x07\x63leaner\x18\x02 \x01(\tB\x04\xb8\xbb\x18@\"\xdf\x01\n\x16ProfileSettingsDefined\x12\x12\n\x04zone\x18\x01 \x01(\tB\x04\xb8\xbb\x18@\x12\x30\n\x06orders\x18\x02 \x01(\x0b\x32 .onefold.rule.v1.OrderDefinition\x12:\n\x0f\x63omputed_traits\x18\x03 \x03(\x0b\x32!.onefold.profile.v1.ComputedTrait\x12\x32\n\x08\x63leaners\x18\x04 \x03(\x0b\x32 .onefold.profile.v1.TraitCleaner\x12\x0f\n\x07version\x18\x05 \x01(\r\"e\n\x0eTraitCorrected\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x13\n\x05value\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x11\n\twithdrawn\x18\x03 \x01(\x08\x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\"~\n\rScoreRecorded\x12.\n\x08model_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1c\n\rmodel_version\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08\x61s_of_us\x18\x04 \x01(\x03*I\n\x07TagKind\x12\x18\n\x14TAG_KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cTAG_KIND_TAG\x10\x01\x12\x12\n\x0eTAG_KIND_STAGE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/profile/v1/profile_facts.proto\x12\x12onefold.profile.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"E\n\x08TagValue\x12\x14\n\x05value\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12#\n\x04rule\x18\x02 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\"\x9b\x02\n\nTagDefined\x12\x15\n\x06tag_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x12,\n\x06values\x18\x06 \x03(\x0b\x32\x1c.onefold.profile.v1.TagValue\x12\x1c\n\rdefault_value\x18\x07 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x1b.onefold.profile.v1.TagKind\x12)\n\x03rfm\x18\t \x01(\x0b\x32\x1c.onefold.profile.v1.RfmModel\"\xa6\x01\n\x08RfmModel\x12\x11\n\tquantiles\x18\x01 \x01(\r\x12+\n\x06period\x18\x02 \x01(\x0e\x32\x1b.onefold.rule.v1.PeriodUnit\x12\x31\n\x06values\x18\x03 \x03(\x0b\x32!.onefold.profile.v1.MinimumScores\x12\'\n\x03\x66it\x18\x04 \x01(\x0b\x32\x1a.onefold.profile.v1.RfmFit\"[\n\rMinimumScores\x12\x14\n\x05value\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07recency\x18\x02 \x01(\r\x12\x11\n\tfrequency\x18\x03 \x01(\r\x12\x10\n\x08monetary\x18\x04 \x01(\r\"\x8f\x01\n\x06RfmFit\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0f\n\x07persons\x18\x03 \x01(\x04\x12\x12\n\nrecency_us\x18\x04 \x03(\x03\x12\x11\n\tfrequency\x18\x05 \x03(\x03\x12\x17\n\x0fmonetary_micros\x18\x06 \x03(\x03\"Q\n\rComputedTrait\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12+\n\x07\x66\x65\x61ture\x18\x02 \x01(\x0b\x32\x1a.onefold.rule.v1.Predicate\";\n\x0cTraitCleaner\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x15\n\x07\x63leaner\x18\x02 \x01(\tB\x04\xb8\xbb\x18@\"\xdf\x01\n\x16ProfileSettingsDefined\x12\x12\n\x04zone\x18\x01 \x01(\tB\x04\xb8\xbb\x18@\x12\x30\n\x06orders\x18\x02 \x01(\x0b\x32 .onefold.rule.v1.OrderDefinition\x12:\n\x0f\x63omputed_traits\x18\x03 \x03(\x0b\x32!.onefold.profile.v1.ComputedTrait\x12\x32\n\x08\x63leaners\x18\x04 \x03(\x0b\x32 .onefold.profile.v1.TraitCleaner\x12\x0f\n\x07version\x18\x05 \x01(\r\"e\n\x0eTraitCorrected\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x13\n\x05value\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x11\n\twithdrawn\x18\x03 \x01(\x08\x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\"~\n\rScoreRecorded\x12.\n\x08model_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1c\n\rmodel_version\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08\x61s_of_us\x18\x04 \x01(\x03*I\n\x07TagKind\x12\x18\n\x14TAG_KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cTAG_KIND_TAG\x10\x01\x12\x12\n\x0eTAG_KIND_STAGE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAGDEFINED'].fields_by_name['tag_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_TAGDEFINED'].fields_by_name['default_value']._loaded_options = None
   _globals['_TAGDEFINED'].fields_by_name['default_value']._serialized_options = b'\270\273\030\200\001'
+  _globals['_MINIMUMSCORES'].fields_by_name['value']._loaded_options = None
+  _globals['_MINIMUMSCORES'].fields_by_name['value']._serialized_options = b'\270\273\030\200\001'
   _globals['_COMPUTEDTRAIT'].fields_by_name['name']._loaded_options = None
   _globals['_COMPUTEDTRAIT'].fields_by_name['name']._serialized_options = b'\270\273\030\200\004'
   _globals['_TRAITCLEANER'].fields_by_name['trait']._loaded_options = None
@@ -57,20 +60,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORERECORDED'].fields_by_name['model_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
   _globals['_SCORERECORDED'].fields_by_name['model_version']._loaded_options = None
   _globals['_SCORERECORDED'].fields_by_name['model_version']._serialized_options = b'\270\273\030\200\001'
-  _globals['_TAGKIND']._serialized_start=1036
-  _globals['_TAGKIND']._serialized_end=1109
-  _globals['_TAGVALUE']._serialized_start=121
-  _globals['_TAGVALUE']._serialized_end=190
-  _globals['_TAGDEFINED']._serialized_start=193
-  _globals['_TAGDEFINED']._serialized_end=433
-  _globals['_COMPUTEDTRAIT']._serialized_start=435
-  _globals['_COMPUTEDTRAIT']._serialized_end=516
-  _globals['_TRAITCLEANER']._serialized_start=518
-  _globals['_TRAITCLEANER']._serialized_end=577
-  _globals['_PROFILESETTINGSDEFINED']._serialized_start=580
-  _globals['_PROFILESETTINGSDEFINED']._serialized_end=803
-  _globals['_TRAITCORRECTED']._serialized_start=805
-  _globals['_TRAITCORRECTED']._serialized_end=906
-  _globals['_SCORERECORDED']._serialized_start=908
-  _globals['_SCORERECORDED']._serialized_end=1034
+  _globals['_TAGKIND']._serialized_start=1516
+  _globals['_TAGKIND']._serialized_end=1589
+  _globals['_TAGVALUE']._serialized_start=150
+  _globals['_TAGVALUE']._serialized_end=219
+  _globals['_TAGDEFINED']._serialized_start=222
+  _globals['_TAGDEFINED']._serialized_end=505
+  _globals['_RFMMODEL']._serialized_start=508
+  _globals['_RFMMODEL']._serialized_end=674
+  _globals['_MINIMUMSCORES']._serialized_start=676
+  _globals['_MINIMUMSCORES']._serialized_end=767
+  _globals['_RFMFIT']._serialized_start=770
+  _globals['_RFMFIT']._serialized_end=913
+  _globals['_COMPUTEDTRAIT']._serialized_start=915
+  _globals['_COMPUTEDTRAIT']._serialized_end=996
+  _globals['_TRAITCLEANER']._serialized_start=998
+  _globals['_TRAITCLEANER']._serialized_end=1057
+  _globals['_PROFILESETTINGSDEFINED']._serialized_start=1060
+  _globals['_PROFILESETTINGSDEFINED']._serialized_end=1283
+  _globals['_TRAITCORRECTED']._serialized_start=1285
+  _globals['_TRAITCORRECTED']._serialized_end=1386
+  _globals['_SCORERECORDED']._serialized_start=1388
+  _globals['_SCORERECORDED']._serialized_end=1514
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
+from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -27,7 +28,7 @@ class TagValue(_message.Message):
     def __init__(self, value: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ...) -> None: ...
 
 class TagDefined(_message.Message):
-    __slots__ = ("tag_id", "title", "rule", "version", "retired", "values", "default_value", "kind")
+    __slots__ = ("tag_id", "title", "rule", "version", "retired", "values", "default_value", "kind", "rfm")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +37,7 @@ class TagDefined(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    RFM_FIELD_NUMBER: _ClassVar[int]
     tag_id: str
     title: str
     rule: _rule_pb2.Rule
@@ -44,7 +46,48 @@ class TagDefined(_message.Message):
     values: _containers.RepeatedCompositeFieldContainer[TagValue]
     default_value: str
     kind: TagKind
-    def __init__(self, tag_id: _Optional[str] = ..., title: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., values: _Optional[_Iterable[_Union[TagValue, _Mapping]]] = ..., default_value: _Optional[str] = ..., kind: _Optional[_Union[TagKind, str]] = ...) -> None: ...
+    rfm: RfmModel
+    def __init__(self, tag_id: _Optional[str] = ..., title: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., values: _Optional[_Iterable[_Union[TagValue, _Mapping]]] = ..., default_value: _Optional[str] = ..., kind: _Optional[_Union[TagKind, str]] = ..., rfm: _Optional[_Union[RfmModel, _Mapping]] = ...) -> None: ...
+
+class RfmModel(_message.Message):
+    __slots__ = ("quantiles", "period", "values", "fit")
+    QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    FIT_FIELD_NUMBER: _ClassVar[int]
+    quantiles: int
+    period: _rule_pb2.PeriodUnit
+    values: _containers.RepeatedCompositeFieldContainer[MinimumScores]
+    fit: RfmFit
+    def __init__(self, quantiles: _Optional[int] = ..., period: _Optional[_Union[_rule_pb2.PeriodUnit, str]] = ..., values: _Optional[_Iterable[_Union[MinimumScores, _Mapping]]] = ..., fit: _Optional[_Union[RfmFit, _Mapping]] = ...) -> None: ...
+
+class MinimumScores(_message.Message):
+    __slots__ = ("value", "recency", "frequency", "monetary")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_FIELD_NUMBER: _ClassVar[int]
+    MONETARY_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    recency: int
+    frequency: int
+    monetary: int
+    def __init__(self, value: _Optional[str] = ..., recency: _Optional[int] = ..., frequency: _Optional[int] = ..., monetary: _Optional[int] = ...) -> None: ...
+
+class RfmFit(_message.Message):
+    __slots__ = ("token", "at_us", "persons", "recency_us", "frequency", "monetary_micros")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_US_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_FIELD_NUMBER: _ClassVar[int]
+    MONETARY_MICROS_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    at_us: int
+    persons: int
+    recency_us: _containers.RepeatedScalarFieldContainer[int]
+    frequency: _containers.RepeatedScalarFieldContainer[int]
+    monetary_micros: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., at_us: _Optional[int] = ..., persons: _Optional[int] = ..., recency_us: _Optional[_Iterable[int]] = ..., frequency: _Optional[_Iterable[int]] = ..., monetary_micros: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ComputedTrait(_message.Message):
     __slots__ = ("name", "feature")

@@ -462,6 +462,22 @@ class DefineTagResponse(_message.Message):
     etag: str
     def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
+class FitTagRequest(_message.Message):
+    __slots__ = ("tag_id",)
+    TAG_ID_FIELD_NUMBER: _ClassVar[int]
+    tag_id: str
+    def __init__(self, tag_id: _Optional[str] = ...) -> None: ...
+
+class FitTagResponse(_message.Message):
+    __slots__ = ("tag", "fitted", "token")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    FITTED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tag: _profile_facts_pb2.TagDefined
+    fitted: bool
+    token: _token_pb2.Token
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., fitted: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class DefineSettingsRequest(_message.Message):
     __slots__ = ("settings", "dry_run", "etag")
     SETTINGS_FIELD_NUMBER: _ClassVar[int]

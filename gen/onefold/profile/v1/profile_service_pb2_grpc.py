@@ -85,6 +85,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagResponse.FromString,
                 _registered_method=True)
+        self.FitTag = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/FitTag',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.FitTagRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.FitTagResponse.FromString,
+                _registered_method=True)
         self.ListTags = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/ListTags',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsRequest.SerializeToString,
@@ -202,6 +207,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FitTag(self, request, context):
+        """Fits the model of a tag over all persons, unless it is fitted in the current
+        period of the model. Takes seconds for a million persons.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTags(self, request, context):
         """Lists the tags of the workspace.
         """
@@ -307,6 +320,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.DefineTag,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagResponse.SerializeToString,
+            ),
+            'FitTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.FitTag,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.FitTagRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.FitTagResponse.SerializeToString,
             ),
             'ListTags': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTags,
@@ -615,6 +633,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/DefineTag',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FitTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/FitTag',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.FitTagRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.FitTagResponse.FromString,
             options,
             channel_credentials,
             insecure,
