@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from oracle.random_rules import NAMES, OBJECT_TYPES, SCALARS, SPANS, ZONES
+from oracle.random_rules import NAMES, OBJECT_TYPES, SCALARS, SOURCES, SPANS, ZONES
 from oracle.rules_oracle import OracleEvent
 
 from services.kernel.time import DAY_US, HOUR_US, to_us
@@ -93,7 +93,8 @@ def make_event(
         name = random.choice(NAMES if type_ == "track" else ("viewed", ""))
         own = _make_properties(random)
     trust, party = random.choice(tuple(SourceTrust)), random.choice(tuple(Party))
-    return OracleEvent(type_, name, at_us, fact_id, own, stated, trust, party)
+    source = random.choice(SOURCES)
+    return OracleEvent(type_, name, at_us, fact_id, own, stated, trust, party, source)
 
 
 def make_value(random: Random) -> Any:

@@ -47,6 +47,7 @@ from services.kernel.trust import Party
 NAMES = ("viewed", "viewed", "bought", "refunded", "page")
 PATHS = ("p", "n", "n", "o.p", "o.p.q")
 TRAITS = ("city", "city", "age", "born", "o", "o.p", "o.p.q")
+SOURCES = ("crm", "crm", "web", "vendor")
 ZONES = (
     *("UTC", "Asia/Shanghai", "America/New_York", "Africa/Cairo", "Pacific/Apia"),
     *("Europe/Berlin", "Asia/Kathmandu", "Pacific/Kiritimati"),
@@ -126,7 +127,8 @@ def make_feature(random: Random, kind: str) -> Feature:
     match kind:
         case "Trait":
             parties: Any = ((), (), (Party.FIRST,), (Party.SECOND, Party.THIRD), (Party.THIRD,))
-            return Trait(random.choice(TRAITS), random.choice(parties))
+            sources: Any = random.choice(((), (), ("crm",), ("crm", "web"), ("nothing",)))
+            return Trait(random.choice(TRAITS), random.choice(parties), sources=sources)
         case "Aggregate":
             return make_aggregate(random, tuple(Function), make_window(random))
         case "Elapsed":

@@ -43,6 +43,7 @@ class OracleEvent:
     trust: int = 0
     #: The party class of the source; the lower number takes precedence.
     party: int = 1
+    source: str = ""
 
 
 #: The traits of the related objects, by the type of the object.
@@ -94,15 +95,16 @@ def trait(feature: Trait, events: list[OracleEvent]) -> Any:
         for event in events
         if event.type == "identify" and (not feature.parties or event.party in feature.parties)
     ]
+    sources = feature.sources
     if any(feature.name in event.traits for event in allowed):
-        return _stated(feature.name, allowed)
+        return _stated(feature.name, allowed, sources)
     first, dot, _ = feature.name.partition(".")
-    return get({first: _stated(first, allowed)}, feature.name) if dot else None
+    return get({first: _stated(first, allowed, sources)}, feature.name) if dot else None
 
 
-def _stated(name: str, events: list[OracleEvent]) -> Any:
+def _stated(name: str, events: list[OracleEvent], sources: tuple[str, ...]) -> Any:
     """Return what the best party states, of it the most trusted sources, of these the last one by
-    (occurred_at, fact id); None = absent."""
+    (occurred_at, fact id); None = absent, or another source than one of `sources` states that."""
     stating = [event for event in events if name in event.traits]
     if not stating:
         return None
@@ -110,7 +112,8 @@ def _stated(name: str, events: list[OracleEvent]) -> Any:
     stating = [event for event in stating if event.party == party]
     trust = max(event.trust for event in stating)
     stating = [event for event in stating if event.trust == trust]
-    return max(stating, key=lambda event: (event.occurred_at_us, event.fact_id)).traits[name]
+    winner = max(stating, key=lambda event: (event.occurred_at_us, event.fact_id))
+    return winner.traits[name] if not sources or winner.source in sources else None
 
 
 def compare(operator: Operator, left: Any, right: Any, *, ignore_case: bool = False) -> bool:

@@ -60,4 +60,5 @@ def view_of(event: OracleEvent) -> EventView:
         traits=msgspec.json.encode(event.traits),
         trust=event.trust,
         party=event.party,
+        source_id=event.source,
     )

@@ -82,7 +82,13 @@ windows: st.SearchStrategy[Window] = st.one_of(
     ),
     st.builds(Relative, event_filters, st.sampled_from(Anchor), st.booleans(), st.just(0) | spans),
 )
-traits = st.builds(Trait, names, st.lists(st.sampled_from(Party), max_size=3).map(tuple))
+traits = st.builds(
+    Trait,
+    names,
+    st.lists(st.sampled_from(Party), max_size=3).map(tuple),
+    st.just(""),
+    st.lists(names, max_size=3).map(tuple),
+)
 cleaned = st.builds(
     lambda name, cleaner, value: Predicate(Trait(name, (), cleaner), Operator.EQ, value),
     names,

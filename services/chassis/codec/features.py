@@ -72,7 +72,7 @@ def feature_from_proto(message: pb.Predicate) -> kernel.Feature:
 
 def _trait_to_proto(trait: kernel.Trait) -> pb.Trait:
     parties = map(_PARTIES.to_proto, trait.parties)
-    return pb.Trait(name=trait.name, parties=parties, cleaner=trait.cleaner)
+    return pb.Trait(name=trait.name, parties=parties, cleaner=trait.cleaner, sources=trait.sources)
 
 
 def _trait(message: pb.Trait) -> kernel.Trait:
@@ -80,7 +80,7 @@ def _trait(message: pb.Trait) -> kernel.Trait:
         _PARTIES.from_proto(number, f"parties[{index}]")
         for index, number in enumerate(message.parties)
     )
-    return kernel.Trait(message.name, parties, message.cleaner)
+    return kernel.Trait(message.name, parties, message.cleaner, tuple(message.sources))
 
 
 def _aggregate_to_proto(aggregate: kernel.Aggregate) -> pb.Aggregate:

@@ -13,6 +13,9 @@ PAGE: Final = 3
 SCREEN: Final = 4
 GROUP: Final = 5
 ALIAS: Final = 6
+#: Of facts about a person that are no events; no number of onefold.type.v1.EventType.
+CORRECTION: Final = 100
+SCORE: Final = 101
 
 #: The names of pages and screens without a name, as rules use them.
 UNNAMED: Final = {PAGE: "page", SCREEN: "screen"}
@@ -29,7 +32,7 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
 
     #: One of the numbers above.
     type: int
-    #: As it was sent; may be empty.
+    #: As it was sent; may be empty. Of a correction the trait, of a score the model.
     name: str
     #: Unix microseconds.
     occurred_at_us: int
@@ -47,6 +50,12 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     trust: int = 0
     #: The party class of its source: a number of services.kernel.trust.Party; 0 = the first.
     party: int = 0
+    #: The id of its source.
+    source_id: str = ""
+    #: How the person came: a JSON object of texts in canonical form, or empty.
+    touch: bytes = b""
+    #: Of a correction or a score: what `services.kernel.fold.additions` stores of it.
+    record: Any = None
 
 
 def rule_event_name(event: EventView) -> str:

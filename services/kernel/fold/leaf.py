@@ -13,22 +13,40 @@ from typing import Any, TypeAlias
 import msgspec
 
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
-from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
+from services.kernel.fold.additions import (
+    Additions,
+    add_record,
+    add_touch,
+    combine_additions,
+    correction_of,
+    drop_surplus,
+    reserved_trait,
+)
+from services.kernel.fold.events import (
+    CORRECTION,
+    GROUP,
+    IDENTIFY,
+    EventView,
+    raw_members,
+    read_value,
+)
+from services.kernel.fold.packed_ids import add_id, combine_ids, split_ids
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.fold.records import RecordAccumulator
-from services.kernel.fold.trait_limit import least_traits
 from services.kernel.fold.trait_values import canonical_value
+from services.kernel.fold.traits import (
+    CORRECTED,
+    TraitValue,
+    WinningTrait,
+    combine_traits,
+    drop_least,
+)
 from services.kernel.rules.filters import property_getter
 from services.kernel.rules.inputs import AccumulatorKind
+from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.values import Json
 from services.kernel.trust import Party
 
-#: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the
-#: JSON value in canonical form. The greatest one wins: the statement of most trust, and of these
-#: the last one by (occurred_at, fact id). A value of `null` removes the trait and is stored, as it
-#: must win over older values that arrive later. A plain tuple, as the hot path makes one for every
-#: trait of an event.
-TraitValue: TypeAlias = tuple[int, int, bytes, bytes]
 Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator | RecordAccumulator
 
 NOT_YET_US = 2**63 - 1
@@ -43,7 +61,6 @@ _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.RECORDS: RecordAccumulator,
     AccumulatorKind.STATEMENTS: RecordAccumulator,
 }
-_ID_BYTES = 16
 
 
 class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
@@ -69,10 +86,12 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     dropped_traits: bool = False
     #: What sources of the second and third party state: by the digit of the party and the name.
     party_traits: dict[str, TraitValue] = {}
+    #: None if there are none.
+    additions: Additions | None = None
 
 
 class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
-    """The fields of a state that is encoded without its last four."""
+    """The fields of a state that is encoded without its last five."""
 
     first_seen_us: int
     last_seen_us: int
@@ -88,9 +107,10 @@ _decoder = msgspec.msgpack.Decoder(LeafState)
 def encode(state: LeafState) -> bytes:
     """Return the canonical bytes of a state: equal states have equal bytes.
 
-    The last four fields are omitted if all are empty, as in most states.
+    The last five fields are omitted if all are empty, as in most states.
     """
-    if state.accounts or state.members or state.dropped_traits or state.party_traits:
+    has_lists = state.accounts or state.members or state.party_traits
+    if has_lists or state.dropped_traits or state.additions is not None:
         return _encoder.encode(state)
     first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
     return _encoder.encode(
@@ -105,12 +125,20 @@ def decode(data: bytes) -> LeafState:
 
 def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     """Fold one event into a state and return the ids of the predicates that may have changed."""
+    if event.type >= CORRECTION:
+        return _fold_record(state, event, index)
     occurred_at_us = event.occurred_at_us
     if occurred_at_us < state.first_seen_us:
         state.first_seen_us = occurred_at_us
     if occurred_at_us > state.last_seen_us:
         state.last_seen_us = occurred_at_us
     state.event_count += 1
+    if event.touch:
+        return _fold_touch(state, event, index) | _fold_content(state, event, index)
+    return _fold_content(state, event, index)
+
+
+def _fold_content(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     if event.type == IDENTIFY:
         return _fold_traits(state, event, index)
     if event.type == GROUP:
@@ -148,10 +176,11 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
     result only.
     """
     traits, party_traits = (
-        _combine_traits(a.traits, b.traits),
-        _combine_traits(a.party_traits, b.party_traits),
+        combine_traits(a.traits, b.traits),
+        combine_traits(a.party_traits, b.party_traits),
     )
-    dropped = _drop_least(traits) | _drop_least(party_traits)
+    additions = combine_additions(a.additions, b.additions)
+    dropped = [*drop_least(traits), *drop_least(party_traits), *drop_surplus(additions)]
     return LeafState(
         min(a.first_seen_us, b.first_seen_us),
         max(a.last_seen_us, b.last_seen_us),
@@ -162,6 +191,7 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
         combine_ids(a.members, b.members),
         a.dropped_traits or b.dropped_traits or bool(dropped),
         party_traits,
+        additions,
     )
 
 
@@ -177,6 +207,7 @@ class ProfileView:
         "_leaves",
         "_related",
         "_traits",
+        "additions",
         "event_count",
         "first_seen_us",
         "last_seen_us",
@@ -191,8 +222,10 @@ class ProfileView:
         self._leaves = leaves
         self._related = related
         #: Decoded values of traits, and combined accumulators; None before the first one.
-        self._traits: dict[tuple[str, tuple[Party, ...]], Json] | None = None
+        self._traits: dict[tuple[str, tuple[Party, ...], tuple[str, ...]], Json] | None = None
         self._accumulators: dict[int, Accumulator | None] | None = None
+        #: Those of the leaves that have any.
+        self.additions = [leaf.additions for leaf in leaves if leaf.additions is not None]
         if len(leaves) == 1:  # the usual case, and this runs for every event that matters
             self.first_seen_us = leaves[0].first_seen_us
             self.last_seen_us = leaves[0].last_seen_us
@@ -205,7 +238,9 @@ class ProfileView:
     @property
     def is_account(self) -> bool:
         """Return whether this is an account. Rules are never evaluated for accounts."""
-        return bool(self._leaves) and all(leaf.members for leaf in self._leaves)
+        return any(leaf.members for leaf in self._leaves) and all(
+            leaf.members or not leaf.event_count for leaf in self._leaves
+        )
 
     @property
     def has_dropped_traits(self) -> bool:
@@ -222,11 +257,15 @@ class ProfileView:
         """Return the leaves of the persons that belong to the account, ascending."""
         return split_ids(reduce(combine_ids, (leaf.members for leaf in self._leaves), b""))
 
-    def trait_value(self, name: str, parties: tuple[Party, ...] = ()) -> TraitValue | None:
+    def trait_value(self, name: str, parties: tuple[Party, ...] = ()) -> WinningTrait | None:
         """Return the value of a trait that wins, null or not; None if it was never stated.
 
-        `parties`: only their statements count; empty = all.
+        `parties`: only their statements count; empty = all. A correction counts as a statement of
+        the first party, and wins over all of them.
         """
+        correction = correction_of(self.additions, name) if self.additions else None
+        if correction is not None and (not parties or Party.FIRST in parties):
+            return WinningTrait(CORRECTED, *correction[:3], "", Party.FIRST)
         for party in parties or _ALL_PARTIES:
             last: TraitValue | None = None
             for leaf in self._leaves:
@@ -237,42 +276,47 @@ class ProfileView:
                 if value is not None and (last is None or value > last):
                     last = value
             if last is not None:
-                return last
+                return WinningTrait(*last, party)
         return None
 
-    def trait(self, name: str, parties: tuple[Party, ...] = ()) -> Json:
+    def trait(
+        self, name: str, parties: tuple[Party, ...] = (), sources: tuple[str, ...] = ()
+    ) -> Json:
+        key = (name, parties, sources)
         if self._traits is None:
             self._traits = {}
-        elif (name, parties) in self._traits:
-            return self._traits[name, parties]
-        value = self.trait_value(name, parties)
-        decoded = self._member(name, parties) if value is None else read_value(value[3])
-        self._traits[name, parties] = decoded
+        elif key in self._traits:
+            return self._traits[key]
+        if is_reserved_trait(name):
+            decoded = reserved_trait(self.additions, name)
+        else:
+            decoded = self._stated(name, parties, sources)
+        self._traits[key] = decoded
         return decoded
 
-    def _member(self, path: str, parties: tuple[Party, ...]) -> Json:
-        """Return the member of a trait by its path, `trait.member`; None if it is absent."""
-        name, dot, _ = path.partition(".")
-        value = self.trait_value(name, parties) if dot else None
-        if value is None:
+    def _stated(self, path: str, parties: tuple[Party, ...], sources: tuple[str, ...]) -> Json:
+        """Return a stated trait, or the member of one by its path, `trait.member`; None if the
+        trait is absent, or its winning statement comes from none of the sources (empty = any)."""
+        name, value = path, self.trait_value(path, parties)
+        if value is None and "." in path:
+            name = path.partition(".")[0]
+            value = self.trait_value(name, parties)
+        if value is None or (sources and value.source_id not in sources):
             return None
-        return property_getter(path)({name: read_value(value[3])})
+        decoded = read_value(value.value)
+        return decoded if name == path else property_getter(path)({name: decoded})
 
     def related(self, object_type: str) -> Sequence[Mapping[str, Json]]:
         """Return the traits of each related object of a type."""
         return self._related.get(object_type, ())
 
-    def traits(self) -> dict[str, TraitValue]:
+    def traits(self) -> dict[str, WinningTrait]:
         """Return the present traits by name, ascending."""
-        combined: dict[str, TraitValue] = reduce(
-            _combine_traits, (leaf.traits for leaf in self._leaves), {}
-        )
-        stated = {name[1:] for leaf in self._leaves for name in leaf.party_traits}
-        for name in stated - combined.keys():
-            value = self.trait_value(name)
-            if value is not None:
-                combined[name] = value
-        return {name: combined[name] for name in sorted(combined) if combined[name][3] != b"null"}
+        names = {name for leaf in self._leaves for name in leaf.traits}
+        names.update(name[1:] for leaf in self._leaves for name in leaf.party_traits)
+        names.update(name for own in self.additions for name in own.corrections)
+        winning = ((name, self.trait_value(name)) for name in sorted(names))
+        return {n: won for n, won in winning if won is not None and won.value != b"null"}
 
     def accumulator(self, accumulator_id: int) -> Accumulator | None:
         if len(self._leaves) == 1:
@@ -313,14 +357,16 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
     traits = state.traits if is_first else dict(state.party_traits)
     prefix, count = "" if is_first else str(int(event.party)), len(traits)
     trust, occurred_at_us, fact_id = event.trust, event.occurred_at_us, event.fact_id
+    source_id = event.source_id
     for name, json in raw_members(event.traits).items():
-        value, key = (trust, occurred_at_us, fact_id, canonical_value(json)), prefix + name
+        value = (trust, occurred_at_us, fact_id, canonical_value(json), source_id)
+        key = prefix + name
         before = traits.get(key)
         if before is None or value > before:
             traits[key] = value
             affected |= index.affected_by_trait(name)
     if len(traits) > count:
-        for key in _drop_least(traits):
+        for key in drop_least(traits):
             state.dropped_traits = True
             affected |= index.affected_by_trait(key if is_first else key[1:])
         traits = dict(sorted(traits.items()))
@@ -331,12 +377,17 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
     return affected
 
 
-def _drop_least(traits: dict[str, TraitValue]) -> set[str]:
-    """Remove the traits beyond the limit and return their names."""
-    dropped = least_traits(traits)
-    for name in dropped:
-        del traits[name]
-    return set(dropped)
+def _fold_touch(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+    additions = state.additions = state.additions or Additions()
+    return _NONE.union(*map(index.affected_by_trait, add_touch(additions, event)))
+
+
+def _fold_record(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+    """Fold a correction or a score, which is no event of the person."""
+    additions = state.additions = state.additions or Additions()
+    changed, dropped = add_record(additions, event), drop_surplus(additions)
+    state.dropped_traits = state.dropped_traits or bool(dropped)
+    return _NONE.union(*map(index.affected_by_trait, [*changed, *dropped]))
 
 
 def _add_missing(state: LeafState, matching: list[tuple[AccumulatorBinding, Any]]) -> None:
@@ -351,13 +402,6 @@ def _add_missing(state: LeafState, matching: list[tuple[AccumulatorBinding, Any]
             }
             state.accumulators = dict(sorted((accumulators | new).items()))
             return
-
-
-def _combine_traits(a: dict[str, TraitValue], b: dict[str, TraitValue]) -> dict[str, TraitValue]:
-    combined = dict(a)
-    for name, value in b.items():
-        combined[name] = max(value, combined.get(name, value))
-    return dict(sorted(combined.items()))
 
 
 def _combine_accumulators(
@@ -379,34 +423,3 @@ def combine_accumulators(parts: Sequence[Accumulator]) -> Accumulator:
     if any(type(other) is not type(first) for other in others):
         raise TypeError("an accumulator has changed its kind")
     return first.combine(*others)  # type: ignore[arg-type]  # all have the kind of the first
-
-
-def add_id(packed: bytes, id_: bytes) -> bytes:
-    """Return the set with one more id; the same object if the set has it already.
-
-    A set is 16 bytes an id, ascending. So ten thousand ids are loaded and saved with their state as
-    one string of bytes, and equal sets are equal bytes.
-    """
-    low, high = 0, len(packed) // _ID_BYTES
-    while low < high:
-        middle = (low + high) // 2
-        if packed[_ID_BYTES * middle : _ID_BYTES * middle + _ID_BYTES] < id_:
-            low = middle + 1
-        else:
-            high = middle
-    offset = _ID_BYTES * low
-    if packed[offset : offset + _ID_BYTES] == id_:
-        return packed
-    return packed[:offset] + id_ + packed[offset:]
-
-
-def combine_ids(a: bytes, b: bytes) -> bytes:
-    """Return the union of two sets."""
-    if not a or not b:
-        return a or b
-    return b"".join(sorted({*split_ids(a), *split_ids(b)}))
-
-
-def split_ids(packed: bytes) -> list[bytes]:
-    """Return the ids of a set, ascending."""
-    return [packed[start : start + _ID_BYTES] for start in range(0, len(packed), _ID_BYTES)]

@@ -17,12 +17,12 @@ source states, a name that a more trusted source states is not dropped.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 #: The most names of one leaf.
 MAX_TRAITS: Final = 1_000
 
-V = TypeVar("V", bound=tuple[int, int, bytes, bytes])
+V = TypeVar("V", bound=tuple[Any, ...])
 
 
 def least_traits(traits: dict[str, V]) -> list[str]:

@@ -178,11 +178,12 @@ def _compile_reading(predicate: model.Predicate, read: FeatureFn) -> PredicateFn
 
 
 def _compile_trait(predicate: model.Predicate, trait: Trait) -> PredicateFn:
-    name, parties, ignore_case = trait.name, trait.parties, predicate.ignore_case
+    name, parties, sources = trait.name, trait.parties, trait.sources
+    ignore_case = predicate.ignore_case
     test = comparison_at(name, predicate.operator, predicate.value, ignore_case=ignore_case)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
-        actual = profile.trait(name, parties)
+        actual = profile.trait(name, parties, sources)
         return PredicateResult(test(actual), actual, None)
 
     return evaluate
@@ -201,10 +202,10 @@ def _compile_total(predicate: model.Predicate, aggregate: Aggregate) -> Predicat
 
 
 def _read_cleaned_trait(trait: Trait) -> FeatureFn:
-    name, parties, cleaner = trait.name, trait.parties, trait.cleaner
+    name, parties, sources, cleaner = trait.name, trait.parties, trait.sources, trait.cleaner
 
     def read(profile: ProfileFacts, as_of_us: int) -> Reading:
-        value = clean(cleaner, profile.trait(name, parties))
+        value = clean(cleaner, profile.trait(name, parties, sources))
         return Reading(lambda at_us: value, iter(()))
 
     return read

@@ -15,12 +15,13 @@ from services.kernel.calendar import check_zone
 from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import RuleError
 from services.kernel.rules.filters import EventFilter, PropertyFilter, ordered_filters
-from services.kernel.rules.names import check_name, check_span, check_whole
+from services.kernel.rules.names import check_name, check_span, check_whole, is_reserved_trait
 from services.kernel.rules.windows import EVER, Calendar, Rolling, Window
 from services.kernel.trust import Party
 
 MAX_STEPS = 10
 MAX_TOP = 100
+MAX_SOURCES = 50
 #: The form of an ISO 4217 code.
 CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -31,7 +32,11 @@ class Trait:
 
     Of several statements one wins: of the party that takes precedence, of it the one of most trust,
     of these the last one by (occurred_at, fact id). If that one is null, the trait is absent. A
-    trait whose own name is `a.b` goes first.
+    trait whose own name is `a.b` goes first. A correction by a person is a statement of the first
+    party that wins over those of all sources; it comes from no source.
+
+    `first_touch`, `last_touch`, their members and `score.MODEL` are no stated traits: they are how
+    the person came, and the last score of a model.
     """
 
     name: str
@@ -40,10 +45,19 @@ class Trait:
     #: The cleaner applied to the value, such as `place@1`; empty = none. Without a version it is
     #: the newest one.
     cleaner: str = ""
+    #: The winning statement counts only if it comes from one of these sources; empty = from any.
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
         object.__setattr__(self, "parties", tuple(sorted(set(self.parties))))
+        for index, source in enumerate(self.sources):
+            check_name(f"sources[{index}]", source)
+        object.__setattr__(self, "sources", tuple(sorted(set(self.sources))))
+        check_whole("sources", len(self.sources), 0, MAX_SOURCES)
+        if (self.parties or self.sources) and is_reserved_trait(self.name):
+            remedy = "remove the parties and sources"
+            raise RuleError("no source states a touch or a score", remedy).under("name")
         if self.cleaner:
             object.__setattr__(self, "cleaner", newest_version(self.cleaner))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, TypeVar
 
 from services.kernel.errors import RuleError, join_path
@@ -64,6 +65,18 @@ class Body:
     def optional_name(self, key: str) -> str:
         """Return a name; empty if the key is absent. Raises RuleError."""
         return self.name(key) if key in self.form else ""
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Return the names of a list, or of one name; none without the key. Raises RuleError."""
+        listed_names = self.form.get(key, ())
+        if isinstance(listed_names, str):
+            listed_names = (listed_names,)
+        if not isinstance(listed_names, list | tuple) or (key in self and not listed_names):
+            remedy = f"write some names in brackets, such as `{key}: [a, b]`"
+            raise RuleError("this is no list of names", remedy, field=self.at(key))
+        for index, name in enumerate(listed_names):
+            make(self.path, "", partial(check_name, f"{key}[{index}]", name))
+        return tuple(listed_names)
 
     def word(self, key: str, words: Mapping[str, _Part]) -> _Part:
         """Return what one of some words stands for. Raises RuleError."""

@@ -152,6 +152,8 @@ def _trait_form(trait: features.Trait, cleaners: Mapping[str, str]) -> Form:
     form: Form = {"name": trait.name}
     if trait.parties:
         form["party"] = [party.name.lower() for party in trait.parties]
+    if trait.sources:
+        form["from"] = list(trait.sources)
     cleaner = trait.cleaner or (words.NO_CLEANER if trait.name in cleaners else "")
     return form | ({"clean": cleaner} if cleaner else {})
 

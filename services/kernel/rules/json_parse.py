@@ -11,6 +11,7 @@ from services.kernel.rules.defaults import Defaults
 from services.kernel.rules.features import Function, OrderDefinition
 from services.kernel.rules.filters import EventFilter, PropertyFilter
 from services.kernel.rules.json_body import Body, Form, listed, make, span_of, unknown_word, word_of
+from services.kernel.rules.names import check_whole
 from services.kernel.rules.periods import parse_periods
 from services.kernel.rules.values import Json, Operator, number
 from services.kernel.rules.windows import EVER, Calendar, Relative, Rolling, Window
@@ -117,10 +118,11 @@ def _trait(body: Body, kind: str, defaults: Defaults) -> features.Feature:
     parties = tuple(
         word_of(party, words.PARTIES, f"{at}[{i}]") for i, party in enumerate(listed_parties)
     )
-    name = body.name("name")
+    name, sources = body.name("name"), body.names("from")
     cleaner = body.name("clean") if "clean" in body else defaults.cleaners.get(name, "")
     cleaner = "" if cleaner == words.NO_CLEANER else cleaner
-    return make(body.path, "clean", lambda: features.Trait(name, parties, cleaner))
+    make(body.path, "", lambda: check_whole("from", len(sources), 0, features.MAX_SOURCES))
+    return make(body.path, "clean", lambda: features.Trait(name, parties, cleaner, sources))
 
 
 def _aggregate(body: Body, kind: str, defaults: Defaults) -> features.Aggregate:

@@ -189,6 +189,17 @@ _KEYS: Final[dict[str, Schema]] = {
     "which": {"enum": list(words.ANCHORS)},
     "without": _ref("events"),
     "party": {"anyOf": [_PARTY, {"type": "array", "items": _PARTY, "minItems": 1}]},
+    "from": {
+        "anyOf": [
+            _ref("name"),
+            {
+                "type": "array",
+                "items": _ref("name"),
+                "minItems": 1,
+                "maxItems": features.MAX_SOURCES,
+            },
+        ]
+    },
     "clean": {"enum": [words.NO_CLEANER, *_CLEANERS]},
     "limit": {"type": "integer", "minimum": 1, "maximum": features.MAX_TOP},
     "steps": {

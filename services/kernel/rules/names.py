@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.kernel.errors import RuleError
 
 MAX_NAME = 512
 MAX_SPAN_US = 2**62
+#: Reserved names of traits: how the person came first and last, as objects with the members
+#: `source`, `medium`, `name`, `term`, `content`, `click_id` and `click_id_type`; and the last score
+#: of each model, as `score.MODEL`. A stated trait with such a name is not read.
+FIRST_TOUCH: Final = "first_touch"
+LAST_TOUCH: Final = "last_touch"
+SCORE: Final = "score"
+_TOUCHES: Final = (FIRST_TOUCH, LAST_TOUCH)
+_RESERVED_STARTS: Final = (FIRST_TOUCH, LAST_TOUCH, f"{SCORE}.")
+
+
+def is_reserved_trait(name: str) -> bool:
+    """Return whether a name of a trait means a touch or a score. `score` alone does not."""
+    if not name.startswith(_RESERVED_STARTS):
+        return False
+    head = name.partition(".")[0]
+    return head == SCORE or head in _TOUCHES
 
 
 def check_name(what: str, name: str) -> None:

@@ -123,6 +123,8 @@ class _Writer:
         if trait.parties:
             parties = ", ".join(self._words[party] for party in trait.parties)
             text += f" {self._words[Word.FROM]} {parties}"
+        if trait.sources:
+            text += f" {self._words[Word.STATED_BY]} {', '.join(map(_name, trait.sources))}"
         if trait.cleaner != self._cleaners.get(trait.name, ""):
             cleaner = _name(trait.cleaner or NO_CLEANER)
             text += f" {self._words[Word.STANDARDISED]} {cleaner}"

@@ -235,10 +235,16 @@ class _TextParser:
             parties.append(self._scan.expect(self._scan.one_of(Party)))
             while self._scan.mark(",，、"):
                 parties.append(self._scan.expect(self._scan.one_of(Party)))
+        sources: list[str] = []
+        if self._scan.word(Word.STATED_BY):
+            sources.append(self._name("the id of a source"))
+            while self._scan.mark(",，、"):
+                sources.append(self._name("the id of a source"))
         cleaner = self._defaults.cleaners.get(name, "")
         if self._scan.word(Word.STANDARDISED):
             cleaner = self._name("a cleaner such as place")
-        return features.Trait(name, tuple(parties), "" if cleaner == NO_CLEANER else cleaner)
+        cleaner = "" if cleaner == NO_CLEANER else cleaner
+        return features.Trait(name, tuple(parties), cleaner, tuple(sources))
 
     def _sequence(self) -> _Windowed | None:
         if not self._scan.word(Word.SEQUENCE):

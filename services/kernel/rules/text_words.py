@@ -41,6 +41,7 @@ class Word(Enum):
     WHERE = "where"
     ZONE = "zone"
     FROM = "from"
+    STATED_BY = "stated by"
     STANDARDISED = "standardised as"
     IGNORING_CASE = "ignoring case"
     TRUE = "true"
@@ -142,6 +143,7 @@ CHINESE: Final[Vocabulary] = {
     Word.WHERE: "其中",
     Word.ZONE: "时区",
     Word.FROM: "来自",
+    Word.STATED_BY: "来源于",
     Word.STANDARDISED: "标准化为",
     Word.IGNORING_CASE: "忽略大小写",
     Word.TRUE: "是",

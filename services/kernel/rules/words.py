@@ -111,7 +111,7 @@ TREND_FUNCTIONS: Final = {w: f for w, f in FUNCTIONS.items() if f not in _VALUE_
 AGES: Final = {"last_seen": False, "first_seen": True}
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "trait": Kind(("name",), ("party", "clean"), VALUES),
+    "trait": Kind(("name",), ("party", "from", "clean"), VALUES),
     **{word: _aggregate(function) for word, function in FUNCTIONS.items()},
     **dict.fromkeys(AGES, Kind(("event",), ("where",), SPANS)),
     "sequence": Kind(("steps",), ("same", *WINDOW_KEYS), COUNTS, is_optional=True),
@@ -152,6 +152,7 @@ SYNONYMS: Final = {
     **dict.fromkeys(("not_exists", "absent", "is_null"), "missing"),
     **dict.fromkeys(("prefix", "begins_with"), "starts_with"),
     **dict.fromkeys(("events", "name"), "event"),
+    **dict.fromkeys(("source", "sources"), "from"),
     **dict.fromkeys(("timezone", "time_zone", "tz"), "zone"),
     **dict.fromkeys(("filter", "filters"), "where"),
     **dict.fromkeys(("funnel", "path"), "sequence"),

@@ -81,10 +81,13 @@ class ProfileFacts(Protocol):
     def last_seen_us(self) -> int:
         """The occurred_at of its newest event; 0 if there is none."""
 
-    def trait(self, name: str, parties: tuple[Party, ...] = ()) -> Json:
+    def trait(
+        self, name: str, parties: tuple[Party, ...] = (), sources: tuple[str, ...] = ()
+    ) -> Json:
         """Return the decoded value of a trait that sources of some parties (empty = all) state.
 
-        None if it is absent.
+        None if it is absent, and if the statement that wins comes from none of `sources` (empty =
+        any).
         """
 
     def accumulator(self, accumulator_id: int) -> Any:

@@ -218,7 +218,7 @@ class _Profile:
     def __init__(self, city: Any) -> None:
         self._city = city
 
-    def trait(self, name: str, parties: Any = ()) -> Any:
+    def trait(self, name: str, parties: Any = (), sources: Any = ()) -> Any:
         return self._city
 
 

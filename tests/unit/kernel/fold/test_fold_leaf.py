@@ -29,7 +29,7 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
-from services.kernel.trust import SourceTrust
+from services.kernel.trust import Party, SourceTrust
 
 RULES = [
     parse_rule({"count": {"event": "viewed", "within": "7d", "at_least": 1}}),
@@ -185,7 +185,8 @@ def test_null_removes_a_trait_and_wins_over_older_values() -> None:
     view = view_of([state])
     assert view.trait("city") is None
     assert view.traits() == {}
-    assert view.trait_value("city") == (0, 5, (1).to_bytes(16, "big"), b"null")
+    expected = (0, 5, (1).to_bytes(16, "big"), b"null", "", Party.FIRST)
+    assert view.trait_value("city") == expected
     fold_event(state, identify(6, 3, city="back"), INDEX)
     assert view_of([state]).trait("city") == "back"
 
@@ -237,10 +238,12 @@ def test_state_has_its_golden_bytes() -> None:
     state = LeafState()
     fold_event(state, EventView(TRACK, "viewed", 2, bytes(16), b'{"id":"c1"}'), INDEX)
     fold_event(state, EventView(TRACK, "viewed", 1, bytes(16), b'{"id":7}'), INDEX)
-    fold_event(state, identify(3, 5, SourceTrust.SERVER, city="北京市"), INDEX)
+    stated = identify(3, 5, SourceTrust.SERVER, city="北京市")
+    fold_event(state, msgspec.structs.replace(stated, source_id="crm"), INDEX)
     assert encode(state) == bytes.fromhex(
         "96 01 01 03 03"  # version, first seen, last seen, number of events
-        "81 a463697479 94 02 03 c410 00000000000000000000000000000005 c40b 22e58c97e4baace5b88222"
+        "81 a463697479 95 02 03 c410 00000000000000000000000000000005 c40b 22e58c97e4baace5b88222"
+        "   a3 63726d"  # the source
         "82 cf3e2d2e7e3936dd8a 93 01 82 a26e37 01 a3736331 02 c2"
         "   cf90be176c6179a2d3 94 00 c410 0100000000000000 0200000000000000 80 00"
     )
@@ -300,8 +303,8 @@ def test_account_state_has_its_golden_bytes() -> None:
     state = LeafState()
     fold_event(state, joined_by(3, 5, b"m", plan="pro"), INDEX)
     assert encode(state) == bytes.fromhex(
-        "9a 01 03 03 01"
-        "81 a4706c616e 94 00 03 c410 00000000000000000000000000000005 c405 2270726f22"
-        "80 c400 c410" + "6d" * 16 + "c2 80"
+        "9b 01 03 03 01"
+        "81 a4706c616e 95 00 03 c410 00000000000000000000000000000005 c405 2270726f22 a0"
+        "80 c400 c410" + "6d" * 16 + "c2 80 c0"
     )
     assert encode(LeafState())[:1] == b"\x96"

@@ -13,6 +13,7 @@ from services.kernel.fold import trait_limit
 from services.kernel.fold.events import IDENTIFY, EventView
 from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.fold.traits import TraitValue
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.values import Operator
 from services.kernel.trust import SourceTrust
@@ -48,12 +49,12 @@ def folded(events: list[EventView], index: PredicateIndex | None = None) -> Leaf
     return state
 
 
-def expected(events: list[EventView]) -> dict[str, tuple[int, int, bytes, bytes]]:
+def expected(events: list[EventView]) -> dict[str, TraitValue]:
     """Return the greatest names of all statements, which are never forgotten here."""
-    greatest: dict[str, tuple[int, int, bytes, bytes]] = {}
+    greatest: dict[str, TraitValue] = {}
     for event in events:
         for name, json in msgspec.json.decode(event.traits, type=dict[str, msgspec.Raw]).items():
-            value = (event.trust, event.occurred_at_us, event.fact_id, bytes(json))
+            value = (event.trust, event.occurred_at_us, event.fact_id, bytes(json), "")
             greatest[name] = max(value, greatest.get(name, value))
     ranked = sorted(greatest, key=lambda name: (greatest[name], name), reverse=True)
     return {name: greatest[name] for name in sorted(ranked[:LIMIT])}

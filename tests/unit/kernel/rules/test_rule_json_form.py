@@ -123,6 +123,14 @@ FEATURES: list[tuple[str, Rule]] = [
         Predicate(Trait("city", (Party.FIRST, Party.SECOND), "place"), Operator.EQ, "北京市"),
     ),
     (
+        "{trait: {name: city, from: [erp, crm, erp], eq: Bonn}}",
+        Predicate(Trait("city", sources=("crm", "erp")), Operator.EQ, "Bonn"),
+    ),
+    (
+        "{trait: {name: city, from: crm, party: first, clean: place, eq: 北京市}}",
+        Predicate(Trait("city", (Party.FIRST,), "place", ("crm",)), Operator.EQ, "北京市"),
+    ),
+    (
         "{trait: {name: city, party: first, starts_with: Bei, ignore_case: true}}",
         Predicate(Trait("city", (Party.FIRST,)), Operator.STARTS_WITH, "bei", True),
     ),

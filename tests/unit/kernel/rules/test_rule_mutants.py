@@ -13,7 +13,7 @@ from oracle.random_logs import make_value
 from oracle.random_rules import make_comparison
 from oracle.rules_oracle import compare
 
-from services.kernel.fold import accumulators, leaf, predicate_index, records
+from services.kernel.fold import accumulators, leaf, predicate_index, records, traits
 from services.kernel.rules import evaluate, filters, inputs, values
 from services.kernel.rules.readings import aggregates, amounts, dates, orders, ranges, sequences
 from services.kernel.rules.values import comparison_of, literal
@@ -308,10 +308,16 @@ STATE = {
     ),
     **_of(
         "Trait",
+        leaf.ProfileView._stated,
+        sources=("sources and value.source_id not in sources", "False"),
+        one_source=("value.source_id not in sources", "value.source_id != sources[0]"),
+    ),
+    **_of(
+        "Trait",
         leaf._fold_traits,
         trust=("(trust, occurred_at_us, fact_id", "(0, occurred_at_us, fact_id"),
     ),
-    **_of("Trait", leaf._combine_traits, merged_trait=("max(value, ", "min(value, ")),
+    **_of("Trait", traits.combine_traits, merged_trait=("max(value, ", "min(value, ")),
     **_of(
         "Rolling",
         accumulators.CountAccumulator.combine,
