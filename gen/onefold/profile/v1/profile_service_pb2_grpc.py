@@ -70,6 +70,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
                 _registered_method=True)
+        self.ExplainMembership = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/ExplainMembership',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.FromString,
+                _registered_method=True)
         self.PreviewProfiles = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/PreviewProfiles',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.SerializeToString,
@@ -178,7 +183,16 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRule(self, request, context):
-        """Explains a rule for one profile: the value and the result of each predicate.
+        """Explains a rule for one profile, now or in the past: each part with its value
+        and its facts, and what would change the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainMembership(self, request, context):
+        """Explains why a profile is in a segment, has a tag or is in a stage, or why
+        not, by the definition that is stored; as `ExplainRule`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,6 +319,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.ExplainRule,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.SerializeToString,
+            ),
+            'ExplainMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMembership,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.SerializeToString,
             ),
             'PreviewProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewProfiles,
@@ -552,6 +571,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/ExplainRule',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/ExplainMembership',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.FromString,
             options,
             channel_credentials,
             insecure,
