@@ -47,6 +47,8 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     trust: int = 0
     #: The party class of its source: a number of services.kernel.trust.Party; 0 = the first.
     party: int = 0
+    #: In a group event of an account's leaf: the type of the object, such as `account`.
+    object_type: str = ""
 
 
 def rule_event_name(event: EventView) -> str:

@@ -6,7 +6,7 @@ runs ten thousand times a second; to preserve a state, encode it first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -36,7 +36,6 @@ NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
 _NOTHING: Mapping[str, Sequence[Mapping[str, Json]]] = {}
 _ALL_PARTIES = tuple(Party)
-_EMPTY_INDEX = PredicateIndex()
 _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.COUNT: CountAccumulator,
     AccumulatorKind.DISTINCT: DistinctAccumulator,
@@ -69,10 +68,12 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     dropped_traits: bool = False
     #: What sources of the second and third party state: by the digit of the party and the name.
     party_traits: dict[str, TraitValue] = {}
+    #: The type of the object that a leaf of an account is, such as `account`; else empty.
+    object_type: str = ""
 
 
 class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
-    """The fields of a state that is encoded without its last four."""
+    """The fields of a state that is encoded without its last five."""
 
     first_seen_us: int
     last_seen_us: int
@@ -88,7 +89,7 @@ _decoder = msgspec.msgpack.Decoder(LeafState)
 def encode(state: LeafState) -> bytes:
     """Return the canonical bytes of a state: equal states have equal bytes.
 
-    The last four fields are omitted if all are empty, as in most states.
+    The last five fields are omitted if all are empty, as in most states.
     """
     if state.accounts or state.members or state.dropped_traits or state.party_traits:
         return _encoder.encode(state)
@@ -112,9 +113,9 @@ def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> fro
         state.last_seen_us = occurred_at_us
     state.event_count += 1
     if event.type == IDENTIFY:
-        return _fold_traits(state, event, index)
+        return _fold_traits(state, event, index.affected_by_trait)
     if event.type == GROUP:
-        return _fold_group(state, event)
+        return _fold_group(state, event, index)
     return fold_accumulators(state, event, index)
 
 
@@ -162,6 +163,7 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
         combine_ids(a.members, b.members),
         a.dropped_traits or b.dropped_traits or bool(dropped),
         party_traits,
+        a.object_type or b.object_type,
     )
 
 
@@ -258,6 +260,10 @@ class ProfileView:
             return None
         return property_getter(path)({name: read_value(value[3])})
 
+    def with_related(self, related: Mapping[str, Sequence[Mapping[str, Json]]]) -> ProfileView:
+        """Return the same profile with the traits of its related objects, by type."""
+        return ProfileView(self._leaves, related)
+
     def related(self, object_type: str) -> Sequence[Mapping[str, Json]]:
         """Return the traits of each related object of a type."""
         return self._related.get(object_type, ())
@@ -298,17 +304,23 @@ def view_of(states: Iterable[LeafState]) -> ProfileView:
     return ProfileView(tuple(states))
 
 
-def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
-    """Fold a group event. Its traits are the account's, and no rule reads the data stored here."""
+def _fold_group(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+    """Fold a group event: its traits are the account's, and rules of its members read them."""
+    related = index.related_predicates
     if event.member_leaf:
         state.members = add_id(state.members, event.member_leaf)
-        _fold_traits(state, event, _EMPTY_INDEX)
-    elif event.account_leaf:
-        state.accounts = add_id(state.accounts, event.account_leaf)
-    return _NONE
+        state.object_type = event.object_type
+        return _fold_traits(state, event, lambda name: related)
+    accounts = add_id(state.accounts, event.account_leaf) if event.account_leaf else state.accounts
+    if accounts is state.accounts:
+        return _NONE
+    state.accounts = accounts
+    return related
 
 
-def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+def _fold_traits(
+    state: LeafState, event: EventView, affected_by: Callable[[str], frozenset[int]]
+) -> frozenset[int]:
     is_first, affected = event.party <= Party.FIRST, _NONE
     traits = state.traits if is_first else dict(state.party_traits)
     prefix, count = "" if is_first else str(int(event.party)), len(traits)
@@ -318,11 +330,11 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
         before = traits.get(key)
         if before is None or value > before:
             traits[key] = value
-            affected |= index.affected_by_trait(name)
+            affected |= affected_by(name)
     if len(traits) > count:
         for key in _drop_least(traits):
             state.dropped_traits = True
-            affected |= index.affected_by_trait(key if is_first else key[1:])
+            affected |= affected_by(key if is_first else key[1:])
         traits = dict(sorted(traits.items()))
     if is_first:
         state.traits = traits
