@@ -18,6 +18,7 @@ from services.cli.commands import (
     packs,
     profiles,
     rebuild,
+    rules,
     system,
 )
 
@@ -41,6 +42,7 @@ app.command("test", context_settings=_PASSED_ON)(development.suite)
 app.add_typer(identity.app, name="identity")
 app.add_typer(identity.explain, name="explain")
 app.add_typer(packs.export, name="export")
+app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")

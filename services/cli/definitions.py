@@ -118,6 +118,11 @@ def read_pack(
     return pack
 
 
+def is_pack(form: Any) -> bool:
+    """Return whether a document has a part of a pack; a rule has none."""
+    return isinstance(form, dict) and not form.keys().isdisjoint({*_READERS, *_ONCE})
+
+
 def pack_forms(pack: Pack) -> dict[str, Any]:
     """Return the parts of a pack by name, as `read_pack` reads them, ascending by id.
 

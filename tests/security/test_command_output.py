@@ -216,6 +216,9 @@ def hostile_file(system: System) -> str:
 CASES: dict[str, Callable[[System], Case]] = {
     "status": lambda _: Case([], shows=False),
     "apply": lambda s: Case(["-f", s.write("p.yaml", PACK), "--dry-run"], shows=False),
+    "export definitions": lambda _: Case([]),
+    "rules schema": lambda _: Case([], shows=False),
+    "rules check": lambda s: Case(["-f", s.write("rule.yaml", PACK)]),
     "profile": lambda _: Case([WHO]),
     "account": lambda _: Case([f"{MARKUP}2", "--tag", "keen", "--children"]),
     "segments": lambda _: Case([]),
