@@ -97,6 +97,7 @@ class ProfileApi(Protocol):
     ExplainRule: Unary[profile_pb.ExplainRuleRequest, profile_pb.ExplainRuleResponse]
     PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
     DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
+    FitTag: Unary[profile_pb.FitTagRequest, profile_pb.FitTagResponse]
     ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
     DefineSettings: Unary[profile_pb.DefineSettingsRequest, profile_pb.DefineSettingsResponse]
     GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]

@@ -63,6 +63,7 @@ ROLES = {
         **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
         **dict.fromkeys(("PreviewProfiles", "ListTags"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
+        "FitTag": "SA",
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations"), "I"),
     },
     "projection.v1.ProjectionService": {

@@ -40,7 +40,7 @@ WRITES = {
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},
     "onefold.profile.v1.ProfileService": {
-        *("CorrectTrait", "DefineSettings", "DefineTag", "RecordScores")
+        *("CorrectTrait", "DefineSettings", "DefineTag", "FitTag", "RecordScores")
     },
     "onefold.projection.v1.ProjectionService": {"Rebuild", "RetryFailedFacts"},
     "onefold.segment.v1.SegmentService": {"DefineSegment"},

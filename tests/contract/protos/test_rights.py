@@ -16,11 +16,11 @@ CHANGES = {
     Role.SOURCE: {"IngestEvents", "StreamEvents"},
     Role.READER: set(),
     Role.SERVICE: {
-        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores"),
+        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
     },
     Role.ADMIN: {
-        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores"),
+        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "TickClock"),
