@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -273,12 +273,22 @@ async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]
         )
 
 
-async def load_objects(conn: Connection, leaves: Collection[bytes]) -> RelatedObjects:
-    """Return the objects that have one of some leaves."""
+async def load_objects(
+    conn: Connection,
+    leaves: Collection[bytes],
+    regrouped: Mapping[IdentifierId, ProfileId] | None = None,
+) -> RelatedObjects:
+    """Return the objects that have one of some leaves.
+
+    `regrouped`: the hypothetical profiles of some identifiers.
+    """
     if not leaves:
         return RelatedObjects()
-    rows = await conn.fetch(Q.object_leaves, leaves)
-    return RelatedObjects(ObjectLeaf(*row) for row in rows)
+    profile_of = regrouped or {}
+    return RelatedObjects(
+        ObjectLeaf(profile_of.get(leaf_id, profile_id), leaf_id, object_type, traits)
+        for profile_id, leaf_id, object_type, traits in await conn.fetch(Q.object_leaves, leaves)
+    )
 
 
 async def list_accounts(
