@@ -20,6 +20,7 @@ from services.cli.commands import (
     rebuild,
     rules,
     system,
+    tags,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ app.add_typer(identity.explain, name="explain")
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")
+app.add_typer(tags.app, name="tags")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(facts.facts, name="facts")

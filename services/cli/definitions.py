@@ -4,7 +4,8 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
 
     sources:      [{id, title, channel, trust, party, allowed_namespaces, allowed_event_names,
                     allowed_traits, max_age, disabled}]
-    tags:         [{id, title, rule, retired}, {id, title, values: [{value, rule}], default}]
+    tags:         [{id, title, rule, retired}, {id, title, values: [{value, rule}], default},
+                   {id, title, rfm: {quantiles, period, values: [{value, recency, …}]}, default}]
     stages:       [{id, title, stages: [{stage, rule}], default, retired}]
     segments:     [{id, title, rule, retired}]
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]

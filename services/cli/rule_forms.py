@@ -16,6 +16,7 @@ from services.chassis.codec.rules import (
     rule_from_proto,
     rule_to_proto,
 )
+from services.cli.model_forms import read_model, write_model
 from services.cli.values import entries, flag, mapping, set_fields, text
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.cleaning.cleaners import newest_version
@@ -98,9 +99,15 @@ def read_segment(entry: Any, path: str, defaults: RuleDefaults) -> SegmentDefine
 
 
 def read_tag(entry: Any, path: str, defaults: RuleDefaults) -> profile_pb.TagDefined:
-    """Return a tag: id, title, retired, and rule, or values with a default."""
-    values = mapping(entry, path, {"id", "title", "rule", "values", "default", "retired"})
+    """Return a tag: id, title, retired, and rule, or values or rfm with a default."""
+    values = mapping(entry, path, {"id", "title", "rule", "values", "rfm", "default", "retired"})
     message = _tag(values, path, profile_pb.TAG_KIND_TAG)
+    if "rfm" in values:
+        if "rule" in values or "values" in values:
+            problem = f"{path}.rfm: write exactly one of rule, values, rfm"
+            raise InvalidField(problem, field=f"{path}.rfm")
+        message.rfm.CopyFrom(read_model(values["rfm"], f"{path}.rfm"))
+        return message
     if "values" in values:
         _add_values(message, values, "values", "value", path, defaults)
     if "rule" in values or "values" not in values:
@@ -140,6 +147,8 @@ def write_segment(segment: SegmentDefined, defaults: RuleDefaults) -> dict[str, 
 def write_tag(tag: profile_pb.TagDefined, defaults: RuleDefaults) -> dict[str, Any]:
     """Return the form of a tag or of a set of stages, as they are read with these defaults."""
     form = set_fields(id=tag.tag_id, title=tag.title, retired=tag.retired)
+    if tag.HasField("rfm"):
+        return form | {"rfm": write_model(tag.rfm)} | set_fields(default=tag.default_value)
     if tag.HasField("rule"):
         return form | {"rule": _rule_form(tag.rule, defaults)}
     key, name = ("stages", "stage") if is_stage(tag) else ("values", "value")
@@ -155,7 +164,7 @@ def is_stage(tag: profile_pb.TagDefined) -> bool:
 def membership_ids(tag: profile_pb.TagDefined) -> list[str]:
     """Return the ids under which segment lists the members of a tag's values, or of stages."""
     prefix = "stage" if is_stage(tag) else "tag"
-    values = [own.value for own in tag.values]
+    values = [own.value for own in tag.values or tag.rfm.values]
     if tag.default_value:
         values.append(tag.default_value)
     return [f"{prefix}:{tag.tag_id}={value}" for value in values] or [f"{prefix}:{tag.tag_id}"]

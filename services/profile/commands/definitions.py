@@ -66,7 +66,9 @@ class ProfileDefinitions:
             nonlocal desired
             existing = await self._workspace(tag.workspace_id, token)
             current = existing.tags.get(tag.tag_id)
-            desired = tag.with_fit(_fit_kept(tag, current), existing.settings)
+            if existing.settings.orders is not None or not dry_run:
+                # A dry run may come before that of the settings.
+                desired = tag.with_fit(_fit_kept(tag, current), existing.settings)
             if current is not None and current.kind is not tag.kind and not current.retired:
                 raise InvalidField(
                     "the id names a tag of another kind: retire that first, or choose another id",
