@@ -113,6 +113,11 @@ class SegmentApi(Protocol):
     PreviewMemberships: Unary[
         segment_pb.PreviewMembershipsRequest, segment_pb.PreviewMembershipsResponse
     ]
+    ComputeSet: Unary[segment_pb.ComputeSetRequest, segment_pb.ComputeSetResponse]
+    OverlapSegments: Unary[segment_pb.OverlapSegmentsRequest, segment_pb.OverlapSegmentsResponse]
+    CreateSnapshot: Unary[segment_pb.CreateSnapshotRequest, segment_pb.CreateSnapshotResponse]
+    RemoveSnapshot: Unary[segment_pb.RemoveSnapshotRequest, segment_pb.RemoveSnapshotResponse]
+    ListSnapshots: Unary[segment_pb.ListSnapshotsRequest, segment_pb.ListSnapshotsResponse]
     WatchMemberships: ServerStream[
         segment_pb.WatchMembershipsRequest, segment_pb.WatchMembershipsResponse
     ]

@@ -74,7 +74,8 @@ ROLES = {
     "segment.v1.SegmentService": {
         **dict.fromkeys(("ListSegments", "ListMembers", "ListMemberships"), "RSA"),
         **dict.fromkeys(("PreviewMemberships", "WatchMemberships"), "RSA"),
-        "DefineSegment": "SA",
+        **dict.fromkeys(("ComputeSet", "OverlapSegments", "ListSnapshots"), "RSA"),
+        **dict.fromkeys(("DefineSegment", "CreateSnapshot", "RemoveSnapshot"), "SA"),
         "ReadOutbox": "I",
     },
 }

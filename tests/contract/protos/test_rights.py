@@ -18,10 +18,12 @@ CHANGES = {
     Role.SERVICE: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
+        *("CreateSnapshot", "RemoveSnapshot"),
     },
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
+        *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "TickClock"),
     },
