@@ -49,6 +49,8 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     party: int = 0
     #: In a group event of an account's leaf: the type of the object, such as `account`.
     object_type: str = ""
+    #: Of an event `consent_changed`: its source; else empty.
+    source_id: str = ""
 
 
 def rule_event_name(event: EventView) -> str:

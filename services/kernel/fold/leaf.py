@@ -13,7 +13,16 @@ from typing import Any, TypeAlias
 import msgspec
 
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
-from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
+from services.kernel.fold.consents import Consent, combine_consents, fold_consent
+from services.kernel.fold.events import (
+    GROUP,
+    IDENTIFY,
+    EventView,
+    raw_members,
+    read_value,
+    rule_event_name,
+)
+from services.kernel.fold.id_sets import add_id, combine_ids, split_ids
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.fold.records import RecordAccumulator
 from services.kernel.fold.trait_limit import least_traits
@@ -21,6 +30,7 @@ from services.kernel.fold.trait_values import canonical_value
 from services.kernel.rules.filters import property_getter
 from services.kernel.rules.inputs import AccumulatorKind
 from services.kernel.rules.values import Json
+from services.kernel.rules.words import CONSENT_CHANGED
 from services.kernel.trust import Party
 
 #: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the
@@ -42,7 +52,6 @@ _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.RECORDS: RecordAccumulator,
     AccumulatorKind.STATEMENTS: RecordAccumulator,
 }
-_ID_BYTES = 16
 
 
 class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
@@ -70,10 +79,12 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     party_traits: dict[str, TraitValue] = {}
     #: The type of the object that a leaf of an account is, such as `account`; else empty.
     object_type: str = ""
+    #: The last answer to each purpose.
+    consents: dict[str, Consent] = {}
 
 
 class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
-    """The fields of a state that is encoded without its last five."""
+    """The fields of a state that is encoded without its last six."""
 
     first_seen_us: int
     last_seen_us: int
@@ -89,9 +100,10 @@ _decoder = msgspec.msgpack.Decoder(LeafState)
 def encode(state: LeafState) -> bytes:
     """Return the canonical bytes of a state: equal states have equal bytes.
 
-    The last five fields are omitted if all are empty, as in most states.
+    The last six fields are omitted if all are empty, as in most states.
     """
-    if state.accounts or state.members or state.dropped_traits or state.party_traits:
+    has_last = state.accounts or state.members or state.dropped_traits
+    if has_last or state.party_traits or state.consents:
         return _encoder.encode(state)
     first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
     return _encoder.encode(
@@ -116,6 +128,8 @@ def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> fro
         return _fold_traits(state, event, index.affected_by_trait)
     if event.type == GROUP:
         return _fold_group(state, event, index)
+    if event.name == CONSENT_CHANGED and rule_event_name(event):
+        state.consents = fold_consent(state.consents, event)
     return fold_accumulators(state, event, index)
 
 
@@ -164,6 +178,7 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
         a.dropped_traits or b.dropped_traits or bool(dropped),
         party_traits,
         a.object_type or b.object_type,
+        combine_consents(a.consents, b.consents),
     )
 
 
@@ -223,6 +238,11 @@ class ProfileView:
     def members(self) -> list[bytes]:
         """Return the leaves of the persons that belong to the account, ascending."""
         return split_ids(reduce(combine_ids, (leaf.members for leaf in self._leaves), b""))
+
+    @property
+    def consents(self) -> dict[str, Consent]:
+        """Return the last answer to each purpose, by purpose."""
+        return reduce(combine_consents, (leaf.consents for leaf in self._leaves), {})
 
     def trait_value(self, name: str, parties: tuple[Party, ...] = ()) -> TraitValue | None:
         """Return the value of a trait that wins, null or not; None if it was never stated.
@@ -391,34 +411,3 @@ def combine_accumulators(parts: Sequence[Accumulator]) -> Accumulator:
     if any(type(other) is not type(first) for other in others):
         raise TypeError("an accumulator has changed its kind")
     return first.combine(*others)  # type: ignore[arg-type]  # all have the kind of the first
-
-
-def add_id(packed: bytes, id_: bytes) -> bytes:
-    """Return the set with one more id; the same object if the set has it already.
-
-    A set is 16 bytes an id, ascending. So ten thousand ids are loaded and saved with their state as
-    one string of bytes, and equal sets are equal bytes.
-    """
-    low, high = 0, len(packed) // _ID_BYTES
-    while low < high:
-        middle = (low + high) // 2
-        if packed[_ID_BYTES * middle : _ID_BYTES * middle + _ID_BYTES] < id_:
-            low = middle + 1
-        else:
-            high = middle
-    offset = _ID_BYTES * low
-    if packed[offset : offset + _ID_BYTES] == id_:
-        return packed
-    return packed[:offset] + id_ + packed[offset:]
-
-
-def combine_ids(a: bytes, b: bytes) -> bytes:
-    """Return the union of two sets."""
-    if not a or not b:
-        return a or b
-    return b"".join(sorted({*split_ids(a), *split_ids(b)}))
-
-
-def split_ids(packed: bytes) -> list[bytes]:
-    """Return the ids of a set, ascending."""
-    return [packed[start : start + _ID_BYTES] for start in range(0, len(packed), _ID_BYTES)]

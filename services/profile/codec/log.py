@@ -12,6 +12,7 @@ from services.kernel.identifiers.normalize import normalize, object_type_of
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
+from services.kernel.rules.words import CONSENT_CHANGED
 from services.profile.codec.definitions import rule_definition
 from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
 from services.profile.domain.profile import LeafEvent
@@ -28,7 +29,10 @@ def event_view(fact: Fact, index_key: IndexKey) -> EventView:
         return _group_view(fact, event, index_key)
     at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
     properties, traits = event.properties, event.traits
-    return EventView(type_, event.name, at_us, id_, properties, traits, b"", b"", trust)
+    source_id = fact.source_id if event.name == CONSENT_CHANGED else ""
+    return EventView(
+        *(type_, event.name, at_us, id_, properties, traits, b"", b"", trust), source_id=source_id
+    )
 
 
 def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
