@@ -124,7 +124,7 @@ class ComputedValue(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_touch", "last_touch", "predictions", "past_segment_ids", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count")
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_touch", "last_touch", "predictions", "past_segment_ids", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count", "consents", "blocks")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,8 @@ class Profile(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     HAS_DROPPED_TRAITS_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONSENTS_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
@@ -157,7 +159,35 @@ class Profile(_message.Message):
     accounts: _containers.RepeatedCompositeFieldContainer[AccountName]
     has_dropped_traits: bool
     identifier_count: int
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_touch: _Optional[_Union[Touch, _Mapping]] = ..., last_touch: _Optional[_Union[Touch, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., past_segment_ids: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ...) -> None: ...
+    consents: _containers.RepeatedCompositeFieldContainer[Consent]
+    blocks: _containers.RepeatedCompositeFieldContainer[ProfileBlockView]
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_touch: _Optional[_Union[Touch, _Mapping]] = ..., last_touch: _Optional[_Union[Touch, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., past_segment_ids: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ..., consents: _Optional[_Iterable[_Union[Consent, _Mapping]]] = ..., blocks: _Optional[_Iterable[_Union[ProfileBlockView, _Mapping]]] = ...) -> None: ...
+
+class Consent(_message.Message):
+    __slots__ = ("purpose", "granted", "since_us", "fact_id", "source_id")
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    purpose: str
+    granted: bool
+    since_us: int
+    fact_id: str
+    source_id: str
+    def __init__(self, purpose: _Optional[str] = ..., granted: _Optional[bool] = ..., since_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., source_id: _Optional[str] = ...) -> None: ...
+
+class ProfileBlockView(_message.Message):
+    __slots__ = ("block", "traits", "computed_traits", "tags")
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_TRAITS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    block: _profile_facts_pb2.ProfileBlock
+    traits: _containers.RepeatedScalarFieldContainer[str]
+    computed_traits: _containers.RepeatedScalarFieldContainer[str]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, block: _Optional[_Union[_profile_facts_pb2.ProfileBlock, str]] = ..., traits: _Optional[_Iterable[str]] = ..., computed_traits: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AccountName(_message.Message):
     __slots__ = ("profile_id", "account_ids")
@@ -332,19 +362,29 @@ class ListAccountsResponse(_message.Message):
     def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListTimelineRequest(_message.Message):
-    __slots__ = ("profile_id", "identifier", "page_size", "page_token")
+    __slots__ = ("profile_id", "identifier", "page_size", "page_token", "kinds", "events", "source_ids", "since_us", "before_us")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_US_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifier: _identifier_pb2.Identifier
     page_size: int
     page_token: str
-    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    kinds: _containers.RepeatedScalarFieldContainer[_profile_facts_pb2.TimelineKind]
+    events: _containers.RepeatedScalarFieldContainer[str]
+    source_ids: _containers.RepeatedScalarFieldContainer[str]
+    since_us: int
+    before_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_profile_facts_pb2.TimelineKind, str]]] = ..., events: _Optional[_Iterable[str]] = ..., source_ids: _Optional[_Iterable[str]] = ..., since_us: _Optional[int] = ..., before_us: _Optional[int] = ...) -> None: ...
 
 class TimelineEntry(_message.Message):
-    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust", "party", "actor", "correction", "score")
+    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust", "party", "actor", "correction", "score", "timeline_kind")
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -360,6 +400,7 @@ class TimelineEntry(_message.Message):
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_KIND_FIELD_NUMBER: _ClassVar[int]
     fact_id: str
     kind: str
     type: str
@@ -375,7 +416,8 @@ class TimelineEntry(_message.Message):
     actor: str
     correction: _profile_facts_pb2.TraitCorrected
     score: _profile_facts_pb2.ScoreRecorded
-    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., actor: _Optional[str] = ..., correction: _Optional[_Union[_profile_facts_pb2.TraitCorrected, _Mapping]] = ..., score: _Optional[_Union[_profile_facts_pb2.ScoreRecorded, _Mapping]] = ...) -> None: ...
+    timeline_kind: _profile_facts_pb2.TimelineKind
+    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., actor: _Optional[str] = ..., correction: _Optional[_Union[_profile_facts_pb2.TraitCorrected, _Mapping]] = ..., score: _Optional[_Union[_profile_facts_pb2.ScoreRecorded, _Mapping]] = ..., timeline_kind: _Optional[_Union[_profile_facts_pb2.TimelineKind, str]] = ...) -> None: ...
 
 class ListTimelineResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")
@@ -760,3 +802,39 @@ class ReadEvaluationsResponse(_message.Message):
     backfilled_predicates: _containers.RepeatedScalarFieldContainer[int]
     backfilled_workspace_id: str
     def __init__(self, evaluations: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ...) -> None: ...
+
+class EvaluateRulesRequest(_message.Message):
+    __slots__ = ("rules", "samples", "at_least")
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Rule]
+    samples: int
+    at_least: _token_pb2.Token
+    def __init__(self, rules: _Optional[_Iterable[_Union[_rule_pb2.Rule, _Mapping]]] = ..., samples: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class EvaluateRulesResponse(_message.Message):
+    __slots__ = ("profiles", "one_in", "new_predicates", "retained", "evaluated", "token")
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    ONE_IN_FIELD_NUMBER: _ClassVar[int]
+    NEW_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    RETAINED_FIELD_NUMBER: _ClassVar[int]
+    EVALUATED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profiles: int
+    one_in: int
+    new_predicates: int
+    retained: int
+    evaluated: _containers.RepeatedCompositeFieldContainer[EvaluatedProfile]
+    token: _token_pb2.Token
+    def __init__(self, profiles: _Optional[int] = ..., one_in: _Optional[int] = ..., new_predicates: _Optional[int] = ..., retained: _Optional[int] = ..., evaluated: _Optional[_Iterable[_Union[EvaluatedProfile, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class EvaluatedProfile(_message.Message):
+    __slots__ = ("profile_id", "true_rules", "predicates")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    TRUE_RULES_FIELD_NUMBER: _ClassVar[int]
+    PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    true_rules: _containers.RepeatedScalarFieldContainer[int]
+    predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
+    def __init__(self, profile_id: _Optional[str] = ..., true_rules: _Optional[_Iterable[int]] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ...) -> None: ...

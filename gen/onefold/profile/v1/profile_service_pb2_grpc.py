@@ -120,6 +120,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.FromString,
                 _registered_method=True)
+        self.EvaluateRules = channel.unary_stream(
+                '/onefold.profile.v1.ProfileService/EvaluateRules',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.FromString,
+                _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.profile.v1.ProfileService/ReadOutbox',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
@@ -267,6 +272,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluateRules(self, request, context):
+        """Evaluates rules that are not defined over the profiles of the workspace, or
+        over a sample of them, for the preview of a segment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -369,6 +382,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.RecordScores,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.SerializeToString,
+            ),
+            'EvaluateRules': grpc.unary_stream_rpc_method_handler(
+                    servicer.EvaluateRules,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -841,6 +859,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/RecordScores',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/EvaluateRules',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,
