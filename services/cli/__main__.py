@@ -18,7 +18,9 @@ from services.cli.commands import (
     packs,
     profiles,
     rebuild,
+    rules,
     system,
+    tags,
 )
 
 app = typer.Typer(
@@ -40,7 +42,10 @@ app.command("import")(imports.import_)
 app.command("test", context_settings=_PASSED_ON)(development.suite)
 app.add_typer(identity.app, name="identity")
 app.add_typer(identity.explain, name="explain")
+app.add_typer(packs.export, name="export")
+app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")
+app.add_typer(tags.app, name="tags")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(facts.facts, name="facts")

@@ -1,17 +1,18 @@
-"""Reads packs: definitions as YAML files, as the messages that the services take.
+"""Reads and writes packs: definitions as YAML files, as the messages that the services take.
 
 A pack is a folder of `*.yaml` files (or one file) with any of these::
 
     sources:      [{id, title, channel, trust, party, allowed_namespaces, allowed_event_names,
                     allowed_traits, max_age, disabled}]
-    tags:         [{id, title, rule, retired}, {id, title, values: [{value, rule}], default}]
+    tags:         [{id, title, rule, retired}, {id, title, values: [{value, rule}], default},
+                   {id, title, rfm: {quantiles, period, values: [{value, recency, …}]}, default}]
     stages:       [{id, title, stages: [{stage, rule}], default, retired}]
     segments:     [{id, title, rule, retired}]
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`, and once
 `settings: {zone, orders, computed_traits, cleaners}`, which the rules of the pack go by.
-`${NAME}` in any text is replaced by the value of that name.
+`${NAME}` in any text is replaced by the value of that name; `$${NAME}` stands for `${NAME}` itself.
 """
 
 from __future__ import annotations
@@ -30,16 +31,20 @@ from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefi
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.type.v1.source_trust_pb2 import Party, SourceTrust
 
-from services.cli.policy_form import read_policy
+from services.cli.policy_form import read_policy, write_policy
 from services.cli.rule_forms import (
     RuleDefaults,
     defaults_of,
+    is_stage,
     read_segment,
     read_settings,
     read_stages,
     read_tag,
+    write_segment,
+    write_settings,
+    write_tag,
 )
-from services.cli.values import days, flag, mapping, text, texts, value_of
+from services.cli.values import days, flag, mapping, set_fields, text, texts, value_of, word_of
 from services.kernel.errors import InvalidField
 from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
@@ -48,7 +53,8 @@ _POLICY = "identity_policy"
 #: The parts that a pack has once.
 _ONCE = frozenset({_POLICY, "settings"})
 _SOURCE_TRUST, _PARTY = "SOURCE_TRUST_", "PARTY_"
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+#: A variable; one with a second `$` stands for itself.
+_VARIABLE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(slots=True)
@@ -111,6 +117,39 @@ def read_pack(
     if problems:
         raise PackErrors([problem.message for problem in problems], field=problems[0].field)
     return pack
+
+
+def is_pack(form: Any) -> bool:
+    """Return whether a document has a part of a pack; a rule has none."""
+    return isinstance(form, dict) and not form.keys().isdisjoint({*_READERS, *_ONCE})
+
+
+def pack_forms(pack: Pack) -> dict[str, Any]:
+    """Return the parts of a pack by name, as `read_pack` reads them, ascending by id.
+
+    Retired definitions are left out. Of a webhook's secret there is the name of a variable.
+    """
+    defaults = defaults_of(pack.settings or ProfileSettingsDefined())
+    parts: dict[str, Any] = {}
+    if pack.settings is not None:
+        parts["settings"] = write_settings(pack.settings)
+    if pack.identity_policy is not None:
+        parts[_POLICY] = write_policy(pack.identity_policy)
+    tags = [tag for tag in pack.tags if not tag.retired]
+    lists = {
+        "sources": list(map(_source_form, pack.sources)),
+        "tags": [write_tag(tag, defaults) for tag in tags if not is_stage(tag)],
+        "stages": [write_tag(tag, defaults) for tag in tags if is_stage(tag)],
+        "segments": [write_segment(s, defaults) for s in pack.segments if not s.retired],
+    }
+    parts = _escaped(parts | lists)
+    destinations = [each for each in pack.destinations if not each.retired]
+    secrets = _secret_variables(destinations)
+    parts["destinations"] = [_destination_form(d, secrets[d.destination_id]) for d in destinations]
+    for name, forms in parts.items():
+        if isinstance(forms, list):
+            parts[name] = sorted(forms, key=lambda form: str(form["id"]))
+    return {name: form for name, form in parts.items() if form}
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -185,8 +224,8 @@ def _check_secrets(value: Any, in_arguments: Collection[str]) -> None:
     elif isinstance(value, dict):
         secret = value.get("secret")
         used = _VARIABLE.findall(secret) if isinstance(secret, str) else []
-        for name in used:
-            if name in in_arguments:
+        for escape, name in used:
+            if not escape and name in in_arguments:
                 raise InvalidField(
                     f"${{{name}}} is a secret: do not write it into the arguments, but --set "
                     f"{name}=@FILE or --set {name}=- for standard input, or set a variable of that "
@@ -199,11 +238,24 @@ def _check_secrets(value: Any, in_arguments: Collection[str]) -> None:
 
 def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda match: _value_of(match[1], variables), value)
+        return _VARIABLE.sub(
+            lambda match: match[0][1:] if match[1] else _value_of(match[2], variables), value
+        )
     if isinstance(value, list):
         return [_substitute(v, variables) for v in value]
     if isinstance(value, dict):
         return {key: _substitute(v, variables) for key, v in value.items()}
+    return value
+
+
+def _escaped(value: Any) -> Any:
+    """Return a value whose texts `_substitute` turns back into themselves."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: f"${match[0]}", value)
+    if isinstance(value, list):
+        return [_escaped(v) for v in value]
+    if isinstance(value, dict):
+        return {key: _escaped(v) for key, v in value.items()}
     return value
 
 
@@ -230,6 +282,21 @@ def _source(entry: Any, path: str, defaults: RuleDefaults) -> SourceDefined:
     )
 
 
+def _source_form(source: SourceDefined) -> dict[str, Any]:
+    return set_fields(
+        id=source.source_id,
+        title=source.title,
+        channel=source.channel,
+        trust=word_of(SourceTrust, _SOURCE_TRUST, source.trust) if source.trust else "",
+        party=word_of(Party, _PARTY, source.party) if source.party else "",
+        allowed_namespaces=list(source.allowed_namespaces),
+        allowed_event_names=list(source.allowed_event_names),
+        allowed_traits=list(source.allowed_traits),
+        max_age=f"{source.max_age_days}d" if source.max_age_days else "",
+        disabled=source.disabled,
+    )
+
+
 def _word(values: dict[str, Any], key: str, path: str, enum: Any, prefix: str) -> Any:
     """Return the value of an enum that a word names; None where the entry has no such key."""
     word = text(values, key, path)
@@ -250,6 +317,37 @@ def _destination(entry: Any, path: str, defaults: RuleDefaults) -> pb.Destinatio
     )
     _set_channel(message, values, path)
     return message
+
+
+def _destination_form(message: pb.DestinationDefined, secret: str) -> dict[str, Any]:
+    """Return the form of a destination; `secret` is the name of the variable with its secret."""
+    channel = message.WhichOneof("channel") or ""
+    keys, _ = _CHANNELS[channel]
+    of = getattr(message, channel)
+    settings = {key: _escaped(getattr(of, key)) for key in sorted(keys, reverse=True)}
+    if "secret" in keys:
+        settings["secret"] = f"${{{secret}}}"
+    triggers = [word for word, trigger in _TRIGGERS.items() if trigger in message.triggers]
+    own = set_fields(
+        segments=list(message.segment_ids),
+        on=triggers,
+        traits=list(message.traits),
+        content=msgspec.json.decode(message.content) if message.content else None,
+    )
+    names = set_fields(id=message.destination_id, title=message.title)
+    return {**_escaped(names), channel: settings, **_escaped(own)}
+
+
+def _secret_variables(destinations: Sequence[pb.DestinationDefined]) -> dict[str, str]:
+    """Return a name for the secret of each destination: COUPON_SECRET for `coupon`."""
+    names: dict[str, str] = {}
+    for id_ in sorted(each.destination_id for each in destinations):
+        name = re.sub("[^A-Z0-9]", "_", id_.upper()) + "_SECRET"
+        name = f"_{name}" if name[0].isdigit() else name
+        while name in names.values():
+            name += "_"
+        names[id_] = name
+    return names
 
 
 def _set_channel(message: pb.DestinationDefined, values: dict[str, Any], path: str) -> None:

@@ -14,7 +14,17 @@ from typing import Any
 
 from onefold.identity.v1 import identity_facts_pb2 as pb
 
-from services.cli.values import count, days, entries, mapping, text, texts, value_of, word_of
+from services.cli.values import (
+    count,
+    days,
+    entries,
+    mapping,
+    set_fields,
+    text,
+    texts,
+    value_of,
+    word_of,
+)
 
 _MATCH_MODE, _EVIDENCE_KIND = "MATCH_MODE_", "EVIDENCE_KIND_"
 
@@ -42,7 +52,7 @@ def write_policy(policy: pb.IdentityPolicy) -> dict[str, Any]:
     form: dict[str, Any] = {"namespaces": [_namespace_form(n) for n in policy.namespaces]}
     if policy.blocked:
         form["blocked"] = [
-            _set_fields(namespace=b.namespace, pattern=b.pattern) for b in policy.blocked
+            set_fields(namespace=b.namespace, pattern=b.pattern) for b in policy.blocked
         ]
     if policy.ignored:
         form["ignored"] = [evidence_word(kind) for kind in policy.ignored]
@@ -75,7 +85,7 @@ def _match_mode(values: dict[str, Any], path: str) -> Any:
 
 def _namespace_form(policy: pb.NamespacePolicy) -> dict[str, Any]:
     recycled_after, mode = policy.recycled_after_days, policy.match_mode
-    return _set_fields(
+    return set_fields(
         name=policy.namespace,
         limit=policy.limit,
         shared_after=policy.shared_after,
@@ -88,7 +98,3 @@ def _blocked(entry: Any, path: str) -> pb.BlockedValue:
     values = mapping(entry, path, {"namespace", "pattern"})
     pattern = text(values, "pattern", path, required=True)
     return pb.BlockedValue(namespace=text(values, "namespace", path), pattern=pattern)
-
-
-def _set_fields(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value}

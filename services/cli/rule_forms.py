@@ -1,4 +1,4 @@
-"""Reads the parts of packs that have rules: settings, tags, stages and segments."""
+"""Reads and writes the parts of packs that have rules: settings, tags, stages and segments."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from onefold.rule.v1 import rule_pb2
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.codec.features import order_definition_from_proto, order_definition_to_proto
-from services.chassis.codec.rules import predicate_to_proto, rule_to_proto
-from services.cli.values import entries, flag, mapping, text
+from services.chassis.codec.rules import (
+    predicate_from_proto,
+    predicate_to_proto,
+    rule_from_proto,
+    rule_to_proto,
+)
+from services.cli.model_forms import read_model, write_model
+from services.cli.values import entries, flag, mapping, set_fields, text
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.features import OrderDefinition
-from services.kernel.rules.json_form import parse_orders, parse_rule
+from services.kernel.rules.json_dump import orders_form
+from services.kernel.rules.json_form import dump_rule, parse_orders, parse_rule
 from services.kernel.rules.model import Predicate, Rule
 
 
@@ -36,6 +43,10 @@ class RuleDefaults:
         except RuleError as error:
             under = error.under(path)
             raise InvalidField(under.message, field=under.field) from None
+
+    def form(self, rule: Rule) -> dict[str, Any]:
+        """Return the canonical form of a rule, without what these defaults say."""
+        return dump_rule(rule, zone=self.zone, orders=self.orders, cleaners=self.cleaners)
 
 
 def defaults_of(settings: profile_pb.ProfileSettingsDefined) -> RuleDefaults:
@@ -88,9 +99,15 @@ def read_segment(entry: Any, path: str, defaults: RuleDefaults) -> SegmentDefine
 
 
 def read_tag(entry: Any, path: str, defaults: RuleDefaults) -> profile_pb.TagDefined:
-    """Return a tag: id, title, retired, and rule, or values with a default."""
-    values = mapping(entry, path, {"id", "title", "rule", "values", "default", "retired"})
+    """Return a tag: id, title, retired, and rule, or values or rfm with a default."""
+    values = mapping(entry, path, {"id", "title", "rule", "values", "rfm", "default", "retired"})
     message = _tag(values, path, profile_pb.TAG_KIND_TAG)
+    if "rfm" in values:
+        if "rule" in values or "values" in values:
+            problem = f"{path}.rfm: write exactly one of rule, values, rfm"
+            raise InvalidField(problem, field=f"{path}.rfm")
+        message.rfm.CopyFrom(read_model(values["rfm"], f"{path}.rfm"))
+        return message
     if "values" in values:
         _add_values(message, values, "values", "value", path, defaults)
     if "rule" in values or "values" not in values:
@@ -106,10 +123,48 @@ def read_stages(entry: Any, path: str, defaults: RuleDefaults) -> profile_pb.Tag
     return message
 
 
+def write_settings(settings: profile_pb.ProfileSettingsDefined) -> dict[str, Any]:
+    """Return the form of the settings of a workspace."""
+    defaults = defaults_of(settings)
+    computed = [
+        {"name": c.name, "feature": defaults.form(predicate_from_proto(c.feature, c.name))}
+        for c in settings.computed_traits
+    ]
+    return set_fields(
+        zone=settings.zone,
+        orders=orders_form(defaults.orders) if defaults.orders else None,
+        cleaners=defaults.cleaners,
+        computed_traits=computed,
+    )
+
+
+def write_segment(segment: SegmentDefined, defaults: RuleDefaults) -> dict[str, Any]:
+    """Return the form of a segment, as `read_segment` reads it with these defaults."""
+    form = set_fields(id=segment.segment_id, title=segment.title, retired=segment.retired)
+    return form | {"rule": _rule_form(segment.rule, defaults)}
+
+
+def write_tag(tag: profile_pb.TagDefined, defaults: RuleDefaults) -> dict[str, Any]:
+    """Return the form of a tag or of a set of stages, as they are read with these defaults."""
+    form = set_fields(id=tag.tag_id, title=tag.title, retired=tag.retired)
+    if tag.HasField("rfm"):
+        return form | {"rfm": write_model(tag.rfm)} | set_fields(default=tag.default_value)
+    if tag.HasField("rule"):
+        return form | {"rule": _rule_form(tag.rule, defaults)}
+    key, name = ("stages", "stage") if is_stage(tag) else ("values", "value")
+    form[key] = [{name: v.value, "rule": _rule_form(v.rule, defaults)} for v in tag.values]
+    return form | set_fields(default=tag.default_value)
+
+
+def is_stage(tag: profile_pb.TagDefined) -> bool:
+    """Return whether this is a set of stages."""
+    return tag.kind == profile_pb.TAG_KIND_STAGE
+
+
 def membership_ids(tag: profile_pb.TagDefined) -> list[str]:
     """Return the ids under which segment lists the members of a tag's values, or of stages."""
-    prefix = "stage" if tag.kind == profile_pb.TAG_KIND_STAGE else "tag"
-    values = [own.value for own in tag.values]
+    prefix = "stage" if is_stage(tag) else "tag"
+    values = [own.value for own in tag.values or tag.rfm.values]
     if tag.default_value:
         values.append(tag.default_value)
     return [f"{prefix}:{tag.tag_id}={value}" for value in values] or [f"{prefix}:{tag.tag_id}"]
@@ -142,3 +197,7 @@ def _add_values(
 
 def _rule(values: dict[str, Any], path: str, defaults: RuleDefaults) -> rule_pb2.Rule:
     return rule_to_proto(defaults.rule(values.get("rule"), f"{path}.rule"))
+
+
+def _rule_form(rule: rule_pb2.Rule, defaults: RuleDefaults) -> dict[str, Any]:
+    return defaults.form(rule_from_proto(rule, "rule"))

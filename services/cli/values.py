@@ -93,5 +93,10 @@ def value_of(enum: Any, prefix: str, word: str, path: str, *, but: Container[str
     return enum.Value(prefix + word.upper())
 
 
+def set_fields(**fields: Any) -> dict[str, Any]:
+    """Return the fields that have a value, in their order."""
+    return {name: value for name, value in fields.items() if value}
+
+
 def _wrong(path: str, key: str, advice: str) -> InvalidField:
     return InvalidField(f"{path}.{key}: {advice}", field=f"{path}.{key}")

@@ -97,6 +97,7 @@ class ProfileApi(Protocol):
     ExplainRule: Unary[profile_pb.ExplainRuleRequest, profile_pb.ExplainRuleResponse]
     PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
     DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
+    FitTag: Unary[profile_pb.FitTagRequest, profile_pb.FitTagResponse]
     ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
     DefineSettings: Unary[profile_pb.DefineSettingsRequest, profile_pb.DefineSettingsResponse]
     GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]
@@ -112,6 +113,11 @@ class SegmentApi(Protocol):
     PreviewMemberships: Unary[
         segment_pb.PreviewMembershipsRequest, segment_pb.PreviewMembershipsResponse
     ]
+    ComputeSet: Unary[segment_pb.ComputeSetRequest, segment_pb.ComputeSetResponse]
+    OverlapSegments: Unary[segment_pb.OverlapSegmentsRequest, segment_pb.OverlapSegmentsResponse]
+    CreateSnapshot: Unary[segment_pb.CreateSnapshotRequest, segment_pb.CreateSnapshotResponse]
+    RemoveSnapshot: Unary[segment_pb.RemoveSnapshotRequest, segment_pb.RemoveSnapshotResponse]
+    ListSnapshots: Unary[segment_pb.ListSnapshotsRequest, segment_pb.ListSnapshotsResponse]
     WatchMemberships: ServerStream[
         segment_pb.WatchMembershipsRequest, segment_pb.WatchMembershipsResponse
     ]

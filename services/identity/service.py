@@ -28,6 +28,7 @@ from services.identity.projection.upstream import LogUpstream
 from services.identity.queries.explain import ExplanationQueries
 from services.identity.queries.held import HeldEdgeQueries
 from services.identity.queries.merge_feed import MergeFeed
+from services.identity.queries.past import PastProfiles
 from services.identity.queries.policy_preview import PolicyQueries
 from services.identity.queries.probable import MatchQueries
 from services.identity.queries.profiles import IdentityQueries
@@ -76,7 +77,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
 
 def _servicer(reader: StateReader, log: LogClient) -> IdentityRpc:
     return IdentityRpc(
-        ProfilesRpc(reader, IdentityQueries(reader), MergeFeed(reader)),
+        ProfilesRpc(reader, IdentityQueries(reader), PastProfiles(reader, log), MergeFeed(reader)),
         DecisionsRpc(
             reader,
             DecisionCommands(reader, log),

@@ -15,8 +15,8 @@ import yaml
 
 from services.kernel.errors import InvalidField
 
-#: The largest file, bytes, and the deepest nesting of its values.
-MAX_BYTES, MAX_DEPTH = 1 << 20, 32
+#: The largest file, bytes, and the deepest nesting of its values: the deepest rule needs 70.
+MAX_BYTES, MAX_DEPTH = 1 << 20, 80
 
 _NULL = re.compile(r"\A(?:null|Null|NULL|~|)\Z")
 _BOOLEAN = re.compile(r"\A(?:true|True|TRUE|false|False|FALSE)\Z")

@@ -44,6 +44,7 @@ from services.segment.domain.model import MembershipCause, MembershipChange, Pro
 from services.segment.projection.changes import decide, digest_deltas, publish
 from services.segment.projection.upstream import ProfileUpstream
 from services.segment.store import definitions, evaluations, memberships
+from services.segment.store.sets import save_snapshots
 
 #: Profiles that are decided in one transaction, and changes in one published message.
 PAGE = 2_000
@@ -105,6 +106,7 @@ class SegmentRebuilder:
                 "workspace_id || ' ' || kind || ' ' || definition_id",
                 "version, payload",
             ),
+            ("snapshot", "workspace_id || ' ' || name", "version, payload"),
         ):
             rows += await differing_table_rows(conn, live, new, table, key, columns, limit)
         return rows
@@ -238,13 +240,14 @@ class _StateBuild:
         """
         dropped = dropped_predicates(message)
         changes = [one for one in changes if one.profile_id not in left_out.profiles]
-        facts = (fact for fact in message.broadcast_facts if fact.fact_id not in left_out.facts)
+        facts = [fact for fact in message.broadcast_facts if fact.fact_id not in left_out.facts]
         defined = [fact for fact in facts if fact.kind in NAMED_KINDS]
         async with transaction(self.pool) as conn:
             for fact in defined:
                 # The live state skips malformed definitions too.
                 with suppress(InvalidField):
                     await definitions.save_definition(conn, fact)
+            await save_snapshots(conn, facts)
             workspace_id, ids = message.backfilled_workspace_id, message.backfilled_predicates
             if dropped:
                 await definitions.delete_ready_predicates(conn, workspace_id, dropped, shard)

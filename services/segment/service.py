@@ -16,8 +16,10 @@ from services.chassis.runtime.cpu import ItemWatch
 from services.chassis.runtime.run import Endpoints
 from services.segment.api.grpc import ALLOWED, SegmentRpc
 from services.segment.commands.segments import SegmentCommands
+from services.segment.commands.snapshots import SnapshotCommands
 from services.segment.projection.fold import SegmentProjection
 from services.segment.projection.upstream import ProfileUpstream
+from services.segment.queries.sets import MemberSets
 from services.segment.rebuild import SegmentRebuilder
 from services.segment.settings import SegmentSettings
 from services.segment.store.evaluations import count_rows
@@ -60,7 +62,14 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
         log = LogClient(ingest, settings.service)
         commands = SegmentCommands(base.database, runner, log, upstream)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        segment_rpc = SegmentRpc(commands, base.database, runner, identity_client)
+        segment_rpc = SegmentRpc(
+            commands=commands,
+            database=base.database,
+            runner=runner,
+            identity_client=identity_client,
+            sets=MemberSets(base.database, settings.shards),
+            snapshots=SnapshotCommands(base.database, runner, log),
+        )
         rpc.add(add_SegmentServiceServicer_to_server, segment_rpc, public=True)
         async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
             yield endpoints

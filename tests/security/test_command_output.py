@@ -116,7 +116,12 @@ RULE = f"{{count: {{event: {TEXT}, at_least: 1}}}}"
 OUT = "file: {name: out.ndjson}, segments: [seen], on: [entered]"
 PACK = f"""
 sources: [{{id: web, title: {TEXT}, channel: web, trust: server}}]
-tags: [{{id: keen, title: {TEXT}, rule: {RULE}}}]
+settings: {{orders: {{payments: {{event: paid, order_id: id, amount: amount}}}}}}
+tags:
+  - {{id: keen, title: {TEXT}, rule: {RULE}}}
+  - id: scored
+    title: Scored
+    rfm: {{quantiles: 2, period: month, values: [{{value: {TEXT}, monetary: 2}}]}}
 segments: [{{id: seen, title: {TEXT}, rule: {RULE}}}]
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
 """
@@ -216,9 +221,13 @@ def hostile_file(system: System) -> str:
 CASES: dict[str, Callable[[System], Case]] = {
     "status": lambda _: Case([], shows=False),
     "apply": lambda s: Case(["-f", s.write("p.yaml", PACK), "--dry-run"], shows=False),
+    "export definitions": lambda _: Case([]),
+    "rules schema": lambda _: Case([], shows=False),
+    "rules check": lambda s: Case(["-f", s.write("rule.yaml", PACK)]),
     "profile": lambda _: Case([WHO]),
     "account": lambda _: Case([f"{MARKUP}2", "--tag", "keen", "--children"]),
     "segments": lambda _: Case([]),
+    "tags fit": lambda _: Case(["scored"]),
     "match": lambda s: Case(["--config", s.write("\x1b[2J.yaml", "a: [")], shows=False, fails=True),
     "verify": lambda _: Case([], shows=False),
     "rebuild": lambda _: Case(["segment"], shows=False),

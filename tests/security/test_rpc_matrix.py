@@ -36,9 +36,9 @@ ROLES = {
         "RetryDelivery": "SA",
     },
     "identity.v1.IdentityService": {
-        **dict.fromkeys(("ListIdentifiers", "ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
+        **dict.fromkeys(("ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
         **dict.fromkeys(("GetPolicy", "PreviewPolicy", "WatchMerges"), "RSA"),
-        "LookupProfiles": "RSAI",
+        **dict.fromkeys(("LookupProfiles", "ListIdentifiers"), "RSAI"),
         "DefinePolicy": "A",
         **dict.fromkeys(("RecordDecision", "AssessMatches"), "SA"),
         **dict.fromkeys(("ReadOutbox", "ReadAssignments"), "I"),
@@ -60,8 +60,10 @@ ROLES = {
         **dict.fromkeys(("GetProfile", "BatchGetProfiles", "PreviewRule"), "RSAI"),
         "GetSettings": "RSAI",
         **dict.fromkeys(("ListProfiles", "GetAccount", "ListAccounts", "ListTimeline"), "RSA"),
-        **dict.fromkeys(("ExplainRule", "PreviewProfiles", "ListTags"), "RSA"),
+        **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
+        **dict.fromkeys(("PreviewProfiles", "ListTags"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
+        "FitTag": "SA",
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations"), "I"),
     },
     "projection.v1.ProjectionService": {
@@ -72,7 +74,8 @@ ROLES = {
     "segment.v1.SegmentService": {
         **dict.fromkeys(("ListSegments", "ListMembers", "ListMemberships"), "RSA"),
         **dict.fromkeys(("PreviewMemberships", "WatchMemberships"), "RSA"),
-        "DefineSegment": "SA",
+        **dict.fromkeys(("ComputeSet", "OverlapSegments", "ListSnapshots"), "RSA"),
+        **dict.fromkeys(("DefineSegment", "CreateSnapshot", "RemoveSnapshot"), "SA"),
         "ReadOutbox": "I",
     },
 }

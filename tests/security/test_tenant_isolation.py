@@ -145,8 +145,21 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "segment/store/memberships.list_members_as_of": lambda b: (
         *(OWN, f"{MARK}-only", b"", 100, _FOREVER),
     ),
+    "segment/store/memberships.list_members_as_of_token": lambda b: (
+        *(OWN, f"{MARK}-only", b"", 100, [_FOREVER, _FOREVER]),
+    ),
     "segment/store/memberships.load_changes_of_profile": lambda b: (OWN, b.profile),
     "segment/store/memberships.load_changes_of_workspace": lambda b: (1, 0, OWN, 100),
+    "segment/store/sets.load_changed_members": lambda b: (OWN, 1, 0, 100),
+    "segment/store/sets.load_everyone": lambda b: (OWN,),
+    "segment/store/sets.load_merges": lambda b: (OWN,),
+    "segment/store/sets.load_number_sets": lambda b: (OWN, [f"{MARK}-only"]),
+    "segment/store/sets.load_numbers_at_token": lambda b: (
+        *(OWN, f"{MARK}-only", [_FOREVER, _FOREVER]),
+    ),
+    "segment/store/sets.load_snapshot": lambda b: (OWN, f"{MARK}-only"),
+    "segment/store/sets.load_snapshots": lambda b: (OWN,),
+    "segment/store/sets.profiles_numbered": lambda b: (OWN, list(range(1_000))),
 }
 #: Which service runs a statement of the chassis in its case.
 _RUN_BY = {"chassis/access/tables": "identity", "chassis/projection/backfill": "profile"}

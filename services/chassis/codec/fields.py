@@ -8,9 +8,12 @@ from typing import Any
 
 from onefold.type.v1 import token_pb2
 
+from services.kernel.as_of import AsOf
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
+#: The last microsecond of the year 9998: its neighbours have dates in all zones.
+MAX_INSTANT_US = 253_370_764_799_999_999
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1_000
 
 
@@ -27,6 +30,21 @@ def token_from_proto(message: token_pb2.Token) -> Token:
 def at_least_of(request: Any) -> Token | None:
     """Return the token in the field `at_least` of a request; None where it is not set."""
     return token_from_proto(request.at_least) if request.HasField("at_least") else None
+
+
+def as_of_of(request: Any) -> AsOf | None:
+    """Return the past in the fields `as_of` of a request; None for now. Raises InvalidField."""
+    match request.WhichOneof("as_of"):
+        case "as_of_token":
+            return AsOf(token_from_proto(request.as_of_token))
+        case "as_of_us":
+            if not 0 < request.as_of_us <= MAX_INSTANT_US:
+                raise InvalidField(
+                    "send an instant after 1970, in Unix microseconds", field="as_of_us"
+                )
+            return AsOf(occurred_until_us=request.as_of_us)
+        case _:
+            return None
 
 
 def page_size_of(request: Any) -> int:

@@ -20,8 +20,9 @@ from services.chassis.access.uses import KeyUse, RecordUses
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
+from services.kernel.as_of import AsOf
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.tokens import Token
 
 #: The most profiles that identity looks up in one call.
@@ -160,6 +161,23 @@ class IdentityClient:
     ) -> ProfileId | None:
         """Return the current id of a profile by any id it ever had; None if it no longer exists."""
         return (await self.current_profiles(workspace_id, [profile_id])).get(profile_id)
+
+    async def past_profile(
+        self, workspace_id: WorkspaceId, id_: bytes, as_of: AsOf
+    ) -> tuple[ProfileId, list[LeafId]]:
+        """Return the profile of an identifier or of a profile id in the past, by its id then.
+
+        With the ids of all its identifiers of then. Raises NotFound.
+        """
+        request = identity_pb.ListIdentifiersRequest(profile_id=to_hex(id_))
+        if as_of.token is not None:
+            request.as_of_token.CopyFrom(token_to_proto(as_of.token))
+        else:
+            request.as_of_us = as_of.occurred_until_us
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        found = await self._stub.ListIdentifiers(request, metadata=metadata)
+        leaves = [LeafId(from_hex(one.identifier_id)) for one in found.identifiers]
+        return ProfileId(from_hex(found.profile_id)), leaves
 
     async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]

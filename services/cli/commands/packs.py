@@ -1,35 +1,39 @@
-"""`./onefold apply`: defines everything in a pack, and waits until the definitions are live."""
+"""`./onefold apply` and `export`: defines everything in a pack, and writes what is defined."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
+from onefold.activation.v1.activation_service_pb2 import (
+    DefineDestinationRequest,
+    ListDestinationsRequest,
+)
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
-from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest
+from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, ListSourcesRequest
 from onefold.profile.v1.profile_facts_pb2 import TagDefined, TagKind
 from onefold.profile.v1.profile_service_pb2 import (
     DefineSettingsRequest,
     DefineTagRequest,
     GetSettingsRequest,
+    ListTagsRequest,
 )
 from onefold.rule.v1.rule_pb2 import Reference, ReferenceKind
 from onefold.rule.v1.rule_pb2 import Rule as RuleMessage
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
-from typer import Option
+from typer import Option, Typer
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
 from services.cli.context import DataDir, read_secret_option, run_with_client
-from services.cli.definitions import Pack, PackErrors, read_pack
+from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
 from services.cli.rule_forms import membership_ids
 from services.client.client import Client
 from services.kernel.errors import (
@@ -40,9 +44,12 @@ from services.kernel.errors import (
     TokenNotReached,
 )
 from services.kernel.tokens import Token
+from services.kernel.yaml_documents import MAX_BYTES
 
 LIVE_TIMEOUT_S = 3_600.0
 _POLL_S = 0.1
+
+export = Typer(no_args_is_help=True, help="Write what is defined as a pack.")
 
 
 def apply(
@@ -72,6 +79,83 @@ def apply(
         return await _apply(client, pack, dry_run=dry_run)
 
     _print_applied(run_with_client(data, apply_all), dry_run=dry_run)
+
+
+@export.command("definitions")
+def export_definitions(
+    data: DataDir,
+    folder: Annotated[
+        Path | None,
+        Option("-o", "--out", metavar="DIR", help="Write one file for each part into this folder."),
+    ] = None,
+) -> None:
+    """Write sources, policy, settings, tags, stages, segments and destinations as a pack.
+
+    Without a folder it is printed. `./onefold apply` defines the same elsewhere. Secrets are not
+    written, but names of variables; what is retired is left out.
+    """
+    forms = pack_forms(run_with_client(data, defined_pack))
+    files = pack_files(forms)
+    with output.exit_on_error():
+        if not files:
+            raise OnefoldError("nothing is defined: define something, such as `./onefold apply`")
+        if folder is None:
+            output.print_yaml(forms)
+            return
+        _write_pack(folder, files)
+    output.print_table(("file",), [(str(folder / name),) for name in files])
+
+
+async def defined_pack(client: Client) -> Pack:
+    """Return everything that is defined in a workspace as a pack."""
+    policy = await client.identity.GetPolicy(GetPolicyRequest())
+    settings = (await client.profile.GetSettings(GetSettingsRequest())).settings
+    sources = await client.admin.ListSources(ListSourcesRequest())
+    tags = await client.profile.ListTags(ListTagsRequest())
+    segments = await client.segment.ListSegments(ListSegmentsRequest())
+    destinations = await client.activation.ListDestinations(ListDestinationsRequest())
+    return Pack(
+        identity_policy=policy.policy if policy.version else None,
+        settings=settings if settings.version else None,
+        sources=[each.source for each in sources.sources],
+        tags=[each.tag for each in tags.tags],
+        segments=[each.segment for each in segments.segments],
+        destinations=[each.destination for each in destinations.destinations],
+    )
+
+
+def pack_files(forms: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of a pack by name, none of them larger than `apply` reads."""
+    return {
+        f"{name}-{i}.yaml" if i > 1 else f"{name}.yaml": document
+        for name, form in forms.items()
+        for i, document in enumerate(_documents(name, form), 1)
+    }
+
+
+def _documents(name: str, form: Any) -> Iterator[str]:
+    document = output.format_yaml({name: form})
+    if isinstance(form, list) and len(form) > 1 and len(document.encode()) > MAX_BYTES:
+        yield from _documents(name, form[: len(form) // 2])
+        yield from _documents(name, form[len(form) // 2 :])
+    else:
+        yield document
+
+
+def _write_pack(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files of a pack into a folder that has no others."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {file.name for pattern in ("*.yaml", "*.yml") for file in folder.glob(pattern)}
+        if others := sorted(found - files.keys()):
+            raise OnefoldError(
+                f"{folder} has {others[0]}, which would be read as a part of the pack: name another"
+                " folder, or remove it"
+            )
+        for name, document in files.items():
+            (folder / name).write_text(document, encoding="utf-8")
+    except OSError as error:
+        raise OnefoldError(f"{folder} cannot be written: {error.strerror}") from None
 
 
 async def _apply(client: Client, pack: Pack, *, dry_run: bool) -> list[AppliedDefinition]:

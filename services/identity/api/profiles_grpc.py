@@ -9,13 +9,14 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import workspace_id
-from services.chassis.codec.fields import at_least_of, token_from_proto, token_to_proto
+from services.chassis.codec.fields import as_of_of, at_least_of, token_from_proto, token_to_proto
 from services.identity.api.calls import caller
 from services.identity.codec.bus import assignment_to_proto
 from services.identity.codec.requests import decode_identifier_ids, decode_profile_ids
 from services.identity.codec.responses import merges_to_proto, profile_identifier
 from services.identity.projection.reader import StateReader
 from services.identity.queries.merge_feed import MergeFeed
+from services.identity.queries.past import PastProfiles
 from services.identity.queries.profiles import IdentityQueries
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, parse_id, to_hex
@@ -28,9 +29,12 @@ MAX_PURPOSE = 128
 class ProfilesRpc:
     """Looks up profiles, and streams assignments, outputs and merges."""
 
-    def __init__(self, reader: StateReader, queries: IdentityQueries, merges: MergeFeed) -> None:
+    def __init__(
+        self, reader: StateReader, queries: IdentityQueries, past: PastProfiles, merges: MergeFeed
+    ) -> None:
         self._reader = reader
         self._queries = queries
+        self._past = past
         self._merges = merges
 
     async def LookupProfiles(
@@ -55,9 +59,16 @@ class ProfilesRpc:
     ) -> pb.ListIdentifiersResponse:
         workspace, id_ = workspace_id(), ProfileId(parse_id(request.profile_id, "profile_id"))
         token = await self._reader.runner.reach(at_least_of(request))
-        profile = await self._queries.profile(workspace, id_)
+        as_of = as_of_of(request)
+        if as_of is None:
+            profile = await self._queries.profile(workspace, id_)
+        else:
+            if as_of.token is not None:
+                token = await self._reader.runner.reach(as_of.token)
+            profile = await self._past.profile(workspace, IdentifierId(id_), as_of)
         if profile is None:
-            raise NotFound("no profile has or had this id; check profile_id")
+            when = "" if as_of is None else " then"
+            raise NotFound(f"no profile had this id{when}; check profile_id")
         return pb.ListIdentifiersResponse(
             profile_id=to_hex(profile.profile_id),
             identifiers=list(map(profile_identifier, profile.identifiers)),

@@ -14,12 +14,12 @@ from onefold.profile.v1.profile_facts_pb2 import (
     TagDefined,
     TraitCorrected,
 )
-from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined, SnapshotTaken
 
 _MESSAGES = (
     *(IdentityPolicyDefined, LinkDecided, MatchAssessed),  # identity
     *(TagDefined, ProfileSettingsDefined, TraitCorrected, ScoreRecorded),  # profile
-    SegmentDefined,  # segment
+    *(SegmentDefined, SnapshotTaken),  # segment
     *(DestinationDefined, DeliveryEnded),  # activation
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

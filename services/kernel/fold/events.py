@@ -50,6 +50,8 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     trust: int = 0
     #: The party class of its source: a number of services.kernel.trust.Party; 0 = the first.
     party: int = 0
+    #: In a group event of an account's leaf: the type of the object, such as `account`.
+    object_type: str = ""
     #: The id of its source.
     source_id: str = ""
     #: How the person came: a JSON object of texts in canonical form, or empty.

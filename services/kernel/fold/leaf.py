@@ -6,7 +6,7 @@ runs ten thousand times a second; to preserve a state, encode it first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from services.kernel.fold.additions import (
     drop_surplus,
     reserved_trait,
 )
+from services.kernel.fold.consents import Consent, combine_consents, fold_consent
 from services.kernel.fold.events import (
     CORRECTION,
     GROUP,
@@ -29,8 +30,9 @@ from services.kernel.fold.events import (
     EventView,
     raw_members,
     read_value,
+    rule_event_name,
 )
-from services.kernel.fold.packed_ids import add_id, combine_ids, split_ids
+from services.kernel.fold.id_sets import add_id, combine_ids, split_ids
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.fold.records import RecordAccumulator
 from services.kernel.fold.trait_values import canonical_value
@@ -45,6 +47,7 @@ from services.kernel.rules.filters import property_getter
 from services.kernel.rules.inputs import AccumulatorKind
 from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.values import Json
+from services.kernel.rules.words import CONSENT_CHANGED
 from services.kernel.trust import Party
 
 Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator | RecordAccumulator
@@ -54,7 +57,6 @@ NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
 _NOTHING: Mapping[str, Sequence[Mapping[str, Json]]] = {}
 _ALL_PARTIES = tuple(Party)
-_EMPTY_INDEX = PredicateIndex()
 _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.COUNT: CountAccumulator,
     AccumulatorKind.DISTINCT: DistinctAccumulator,
@@ -86,12 +88,16 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     dropped_traits: bool = False
     #: What sources of the second and third party state: by the digit of the party and the name.
     party_traits: dict[str, TraitValue] = {}
+    #: The type of the object that a leaf of an account is, such as `account`; else empty.
+    object_type: str = ""
+    #: The last answer to each purpose.
+    consents: dict[str, Consent] = {}
     #: None if there are none.
     additions: Additions | None = None
 
 
 class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
-    """The fields of a state that is encoded without its last five."""
+    """The fields of a state that is encoded without its last seven."""
 
     first_seen_us: int
     last_seen_us: int
@@ -107,10 +113,10 @@ _decoder = msgspec.msgpack.Decoder(LeafState)
 def encode(state: LeafState) -> bytes:
     """Return the canonical bytes of a state: equal states have equal bytes.
 
-    The last five fields are omitted if all are empty, as in most states.
+    The last seven fields are omitted if all are empty, as in most states.
     """
-    has_lists = state.accounts or state.members or state.party_traits
-    if has_lists or state.dropped_traits or state.additions is not None:
+    has_last = state.accounts or state.members or state.dropped_traits or state.party_traits
+    if has_last or state.consents or state.additions is not None:
         return _encoder.encode(state)
     first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
     return _encoder.encode(
@@ -140,9 +146,11 @@ def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> fro
 
 def _fold_content(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     if event.type == IDENTIFY:
-        return _fold_traits(state, event, index)
+        return _fold_traits(state, event, index.affected_by_trait)
     if event.type == GROUP:
-        return _fold_group(state, event)
+        return _fold_group(state, event, index)
+    if event.name == CONSENT_CHANGED and rule_event_name(event):
+        state.consents = fold_consent(state.consents, event)
     return fold_accumulators(state, event, index)
 
 
@@ -191,6 +199,8 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
         combine_ids(a.members, b.members),
         a.dropped_traits or b.dropped_traits or bool(dropped),
         party_traits,
+        a.object_type or b.object_type,
+        combine_consents(a.consents, b.consents),
         additions,
     )
 
@@ -257,6 +267,11 @@ class ProfileView:
         """Return the leaves of the persons that belong to the account, ascending."""
         return split_ids(reduce(combine_ids, (leaf.members for leaf in self._leaves), b""))
 
+    @property
+    def consents(self) -> dict[str, Consent]:
+        """Return the last answer to each purpose, by purpose."""
+        return reduce(combine_consents, (leaf.consents for leaf in self._leaves), {})
+
     def trait_value(self, name: str, parties: tuple[Party, ...] = ()) -> WinningTrait | None:
         """Return the value of a trait that wins, null or not; None if it was never stated.
 
@@ -306,6 +321,10 @@ class ProfileView:
         decoded = read_value(value.value)
         return decoded if name == path else property_getter(path)({name: decoded})
 
+    def with_related(self, related: Mapping[str, Sequence[Mapping[str, Json]]]) -> ProfileView:
+        """Return the same profile with the traits of its related objects, by type."""
+        return ProfileView(self._leaves, related)
+
     def related(self, object_type: str) -> Sequence[Mapping[str, Json]]:
         """Return the traits of each related object of a type."""
         return self._related.get(object_type, ())
@@ -342,17 +361,23 @@ def view_of(states: Iterable[LeafState]) -> ProfileView:
     return ProfileView(tuple(states))
 
 
-def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
-    """Fold a group event. Its traits are the account's, and no rule reads the data stored here."""
+def _fold_group(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+    """Fold a group event: its traits are the account's, and rules of its members read them."""
+    related = index.related_predicates
     if event.member_leaf:
         state.members = add_id(state.members, event.member_leaf)
-        _fold_traits(state, event, _EMPTY_INDEX)
-    elif event.account_leaf:
-        state.accounts = add_id(state.accounts, event.account_leaf)
-    return _NONE
+        state.object_type = event.object_type
+        return _fold_traits(state, event, lambda name: related)
+    accounts = add_id(state.accounts, event.account_leaf) if event.account_leaf else state.accounts
+    if accounts is state.accounts:
+        return _NONE
+    state.accounts = accounts
+    return related
 
 
-def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+def _fold_traits(
+    state: LeafState, event: EventView, affected_by: Callable[[str], frozenset[int]]
+) -> frozenset[int]:
     is_first, affected = event.party <= Party.FIRST, _NONE
     traits = state.traits if is_first else dict(state.party_traits)
     prefix, count = "" if is_first else str(int(event.party)), len(traits)
@@ -364,11 +389,11 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
         before = traits.get(key)
         if before is None or value > before:
             traits[key] = value
-            affected |= index.affected_by_trait(name)
+            affected |= affected_by(name)
     if len(traits) > count:
         for key in drop_least(traits):
             state.dropped_traits = True
-            affected |= index.affected_by_trait(key if is_first else key[1:])
+            affected |= affected_by(key if is_first else key[1:])
         traits = dict(sorted(traits.items()))
     if is_first:
         state.traits = traits

@@ -57,17 +57,17 @@ class PredicateIndex:
         "_of_any",
         "_work",
         "accumulator_ids",
-        "by_related_type",
         "max_work",
         "predicates",
+        "related_predicates",
     )
 
     #: By id.
     predicates: Mapping[int, CompiledPredicate]
     #: All accumulators that the predicates need.
     accumulator_ids: frozenset[int]
-    #: The predicates that may change when a related object of a type does.
-    by_related_type: Mapping[str, frozenset[int]]
+    #: The predicates that may change when any related object does.
+    related_predicates: frozenset[int]
     #: The most that `work_of` returns.
     max_work: int
 
@@ -77,7 +77,9 @@ class PredicateIndex:
         self._bindings = _bindings_by_event(self.predicates.values())
         self._of_any = self._bindings.pop(ANY_EVENT, ())
         self._by_trait = _predicates_by_trait(self.predicates.values())
-        self.by_related_type = _predicates_by_related_type(self.predicates.values())
+        self.related_predicates = frozenset(
+            id_ for id_, predicate in self.predicates.items() if predicate.related_types
+        )
         self.accumulator_ids = frozenset(
             b.accumulator_id for own in (*self._bindings.values(), self._of_any) for b in own
         )
@@ -157,14 +159,6 @@ def _predicates_by_trait(compiled: Iterable[CompiledPredicate]) -> dict[str, fro
             # `a.b` also reads the member `b` of the trait `a`.
             dependants[name.partition(".")[0]].add(predicate.id)
     return {name: frozenset(ids) for name, ids in dependants.items()}
-
-
-def _predicates_by_related_type(compiled: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
-    dependants: dict[str, set[int]] = defaultdict(set)
-    for predicate in compiled:
-        for object_type in predicate.related_types:
-            dependants[object_type].add(predicate.id)
-    return {object_type: frozenset(ids) for object_type, ids in dependants.items()}
 
 
 def _binding(spec: AccumulatorSpec, predicates: frozenset[int]) -> AccumulatorBinding:

@@ -7,6 +7,7 @@ it uses, increase `NORMALIZATION_VERSION`: every state must be rebuilt then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -26,6 +27,11 @@ from services.kernel.identifiers.tidy import tidy
 #: 1: spaces and case. 2: numbers of phonenumberslite 9.0.42, domains of idna 3, ids of devices,
 #: digests, placeholders. 3: hidden characters, numbers with decimals and exponents.
 NORMALIZATION_VERSION = 3
+
+#: The type of an object whose group id names none.
+ACCOUNT = "account"
+#: A group id with the type of its object, such as `course:c1`; a URL and a URN have none.
+_TYPED = re.compile(r"([a-z][a-z0-9_]{0,63}):(?!/)[^:]+")
 
 #: Takes a tidy value and the default region; returns None if the value identifies no one.
 _Form = Callable[[str, str], str | None]
@@ -50,6 +56,17 @@ def account_of(group_id: str) -> Identifier | None:
     if validation_error(ACCOUNT_ID, group_id):
         return None
     return normalize(ACCOUNT_ID, group_id, DEFAULT_REGION)  # its form is the same in every region
+
+
+@lru_cache(maxsize=1 << 12)
+def object_type_of(group_id: str) -> str:
+    """Return the type of the object that a group id names: `course` for `course:c1`.
+
+    It is a function of the canonical form alone, as the leaf is, so it never changes.
+    """
+    account = account_of(group_id)
+    typed = None if account is None else _TYPED.fullmatch(account.value)
+    return ACCOUNT if typed is None else typed[1]
 
 
 def expected_format(namespace: str, region: str) -> str:

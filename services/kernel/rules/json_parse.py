@@ -103,7 +103,7 @@ def _consent(body: Body) -> model.Predicate:
     body.check_keys(("purpose", "is"))
     operator, value = body.word("is", words.CONSENTS)
     purpose = PropertyFilter("purpose", Operator.EQ, body.name("purpose"))
-    events = EventFilter.of("consent_changed", purpose)
+    events = EventFilter.of(words.CONSENT_CHANGED, purpose)
     return model.Predicate(features.Aggregate(Function.LAST, events, "granted"), operator, value)
 
 

@@ -21,10 +21,9 @@ from collections.abc import Callable, Mapping
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import RuleError
 from services.kernel.rules import features, model
-from services.kernel.rules.defaults import NO_CLEANERS
+from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import Function, OrderDefinition, Step
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
-from services.kernel.rules.json_parse import Defaults
 from services.kernel.rules.limits import MAX_DEPTH, RuleSize, check_size
 from services.kernel.rules.text_scan import Scanner
 from services.kernel.rules.text_words import Word

@@ -43,6 +43,8 @@ PARTIES: Final = {party.name.lower(): party for party in Party}
 NO_CLEANER: Final = "none"
 
 JOINS: Final[Mapping[str, type[model.All | model.Any_]]] = {"all": model.All, "any": model.Any_}
+#: The event that a `consent` reads.
+CONSENT_CHANGED: Final = "consent_changed"
 #: What follows `is` in a `consent`: the comparison of the property `granted`.
 CONSENTS: Final[Mapping[str, tuple[Operator, bool | None]]] = {
     "granted": (Operator.EQ, True),

@@ -203,6 +203,14 @@ class ProfileRpc(ProfileServiceServicer):
             etag=defined.etag,
         )
 
+    async def FitTag(self, request: pb.FitTagRequest, context: Any) -> pb.FitTagResponse:
+        fitted = await self.definitions.fit_tag(workspace_id(), request.tag_id)
+        return pb.FitTagResponse(
+            tag=tag_to_proto(fitted.definition),
+            fitted=fitted.changed,
+            token=token_to_proto(fitted.token),
+        )
+
     async def DefineSettings(
         self, request: pb.DefineSettingsRequest, context: Any
     ) -> pb.DefineSettingsResponse:

@@ -23,8 +23,9 @@ from services.chassis.definitions import DefinitionFact
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
-from services.kernel.rules.model import Predicate, ReferenceKind
+from services.kernel.rules.model import Any_, Predicate, ReferenceKind
 from services.kernel.rules.references import Classification, Name
+from services.profile.codec.models import model_from_proto, model_to_proto
 from services.profile.domain.facts import RuleDefinition
 from services.profile.domain.settings import ComputedTrait, WorkspaceSettings
 from services.profile.domain.tags import Tag, TagKind
@@ -99,7 +100,13 @@ def _decode_tag(raw: bytes) -> Tag | None:
 
 
 def tag_from_proto(workspace_id: WorkspaceId, message: pb.TagDefined) -> Tag:
-    """Return the tag of a message. Raises InvalidField where it cannot be decoded."""
+    """Return the tag of a message. Raises InvalidField where it cannot be decoded.
+
+    A tag with a model that comes from a client has no rules yet: no profile has a value of it.
+    """
+    model = model_from_proto(message.rfm, "tag.rfm") if message.HasField("rfm") else None
+    if model is not None and not message.values:
+        message = _with_empty_values(message)
     rules = tag_rules(message)
     kind = TagKind.STAGE if rules.name.kind is ReferenceKind.STAGE else TagKind.TAG
     return Tag(
@@ -110,7 +117,16 @@ def tag_from_proto(workspace_id: WorkspaceId, message: pb.TagDefined) -> Tag:
         rules.classification,
         kind,
         message.retired,
+        model,
     )
+
+
+def _with_empty_values(message: pb.TagDefined) -> pb.TagDefined:
+    copy = pb.TagDefined()
+    copy.CopyFrom(message)
+    for own in message.rfm.values:
+        copy.values.add(value=own.value, rule=rule_to_proto(Any_(())))
+    return copy
 
 
 def tag_to_proto(tag: Tag) -> pb.TagDefined:
@@ -122,6 +138,7 @@ def tag_to_proto(tag: Tag) -> pb.TagDefined:
         retired=tag.retired,
         default_value=tag.classification.default,
         kind=tag.kind,  # type: ignore[arg-type]  # the numbers are the enum's
+        rfm=None if tag.model is None else model_to_proto(tag.model),
     )
     for value, rule in tag.classification.values:
         if value:

@@ -8,10 +8,11 @@ from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.type.v1.event_pb2 import Event
 
 from services.kernel.fold.events import GROUP, EventView
-from services.kernel.identifiers.normalize import normalize
+from services.kernel.identifiers.normalize import normalize, object_type_of
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
+from services.kernel.rules.words import CONSENT_CHANGED
 from services.profile.codec.definitions import rule_definition
 from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
 from services.profile.domain.profile import LeafEvent
@@ -28,18 +29,24 @@ def event_view(fact: Fact, index_key: IndexKey) -> EventView:
         return _group_view(fact, event, index_key)
     at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
     properties, traits = event.properties, event.traits
-    return EventView(type_, event.name, at_us, id_, properties, traits, b"", b"", trust)
+    source_id = fact.source_id if event.name == CONSENT_CHANGED else ""
+    return EventView(
+        *(type_, event.name, at_us, id_, properties, traits, b"", b"", trust), source_id=source_id
+    )
 
 
 def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
     """Decode one of the two copies of a group event: the account's copy names its member."""
-    member = event.member_leaf_id
-    account = b""
-    if not member:
+    member, account, type_ = event.member_leaf_id, b"", ""
+    if member:
+        type_ = object_type_of(event.group_id)
+    else:
         account = account_leaf(fact.workspace_id, event.group_id, index_key) or b""
     at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
     properties, traits = event.properties, event.traits
-    return EventView(GROUP, "", at_us, id_, properties, traits, account, member, trust)
+    return EventView(
+        GROUP, "", at_us, id_, properties, traits, account, member, trust, object_type=type_
+    )
 
 
 def broadcast_fact(fact: Fact) -> BroadcastFact:

@@ -24,6 +24,8 @@ from services.kernel.rules.references import (
 )
 from services.kernel.tokens import Token
 from services.profile.codec.definitions import settings_to_fact, tag_to_fact
+from services.profile.commands.models import fit_model, model_tag
+from services.profile.domain.rfm import RfmFit
 from services.profile.domain.settings import WorkspaceSettings, check_settings
 from services.profile.domain.tags import Tag, WorkspaceDefinitions, check_tag
 from services.profile.projection.limits import RuleLimiter
@@ -58,10 +60,15 @@ class ProfileDefinitions:
         """
         check_tag(tag)
         taken = assumed if dry_run else frozenset[Name]()
+        desired = tag
 
         async def load(token: Token) -> Tag | None:
+            nonlocal desired
             existing = await self._workspace(tag.workspace_id, token)
             current = existing.tags.get(tag.tag_id)
+            if existing.settings.orders is not None or not dry_run:
+                # A dry run may come before that of the settings.
+                desired = tag.with_fit(_fit_kept(tag, current), existing.settings)
             if current is not None and current.kind is not tag.kind and not current.retired:
                 raise InvalidField(
                     "the id names a tag of another kind: retire that first, or choose another id",
@@ -70,10 +77,32 @@ class ProfileDefinitions:
             classification = None if tag.retired else tag.classification
             _check_references(tag.name, classification, existing.names, taken, prefix="tag")
             if not tag.retired:
-                await self._check_size(tag, existing, taken)
+                await self._check_size(desired, existing, taken)
             return current
 
-        return await self._define(tag.workspace_id, tag, load, tag_to_fact, etag, dry_run=dry_run)
+        return await self._define(
+            tag.workspace_id, lambda: desired, load, tag_to_fact, etag, dry_run=dry_run
+        )
+
+    async def fit_tag(self, workspace_id: WorkspaceId, tag_id: str) -> Defined[Tag]:
+        """Fit the model of a tag over all persons, unless it is fitted in the current period.
+
+        Raises NotFound, InvalidField, Conflict, TokenNotReached, ServiceUnavailable.
+        """
+        fitted: list[Tag] = []
+
+        async def load(token: Token) -> Tag:
+            await self.runner.reach(token)
+            async with open_snapshot(self.database) as at:
+                existing = await load_workspace(at.conn, workspace_id)
+                current = model_tag(existing, tag_id)
+                fitted[:] = [await fit_model(at, existing.settings, current)]
+            await self._check_size(fitted[0], existing, frozenset())
+            return current
+
+        return await self._define(
+            workspace_id, lambda: fitted[0], load, tag_to_fact, "", dry_run=False
+        )
 
     async def define_settings(
         self, settings: WorkspaceSettings, *, etag: str = "", dry_run: bool = False
@@ -92,7 +121,7 @@ class ProfileDefinitions:
             return existing.settings if existing.settings.version else None
 
         return await self._define(
-            workspace_id, settings, load, settings_to_fact, etag, dry_run=dry_run
+            workspace_id, lambda: settings, load, settings_to_fact, etag, dry_run=dry_run
         )
 
     async def check_rule(
@@ -146,7 +175,7 @@ class ProfileDefinitions:
     async def _define(
         self,
         workspace_id: WorkspaceId,
-        desired: _D,
+        desired: Callable[[], _D],
         load: Callable[[Token], Awaitable[_D | None]],
         to_fact: Callable[[_D], DefinitionFact],
         etag: str,
@@ -155,13 +184,20 @@ class ProfileDefinitions:
     ) -> Defined[_D]:
         async with self.locks.of(workspace_id):
             return await definitions.define(
-                lambda _: desired,
+                lambda _: desired(),
                 log=self.log,
                 load=load,
                 to_fact=to_fact,
                 etag=etag,
                 dry_run=dry_run,
             )
+
+
+def _fit_kept(tag: Tag, current: Tag | None) -> RfmFit | None:
+    """Return the fit of the current version, where it is one of as many quantiles."""
+    model, other = tag.model, current.model if current else None
+    is_same = model is not None and other is not None and model.quantiles == other.quantiles
+    return other.fit if other is not None and is_same else None
 
 
 def _numbered(tag: Tag) -> list[tuple[int, tuple[str, Rule]]]:

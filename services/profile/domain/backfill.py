@@ -20,7 +20,13 @@ from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.references import Definitions, expand_known
-from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
+from services.profile.domain.evaluation import (
+    ALL_PREDICATES,
+    EMPTY_INDEX,
+    EvaluationScope,
+    PredicateIndexes,
+    related_only,
+)
 from services.profile.domain.facts import LogEvent, RuleDefinition
 
 
@@ -191,6 +197,26 @@ def incomplete_accumulators(
     added = (index.predicates.get(id_) for id_ in sweep.added)
     needed = (compiled.accumulator_ids for compiled in added if compiled is not None)
     return frozenset().union(*needed).difference(*complete)
+
+
+def sweep_scopes(
+    leaves: Iterable[LeafId],
+    states: Mapping[LeafId, LeafState],
+    sweep: Sweep,
+    index: PredicateIndex,
+) -> dict[LeafId, EvaluationScope]:
+    """Return what a sweep evaluates for the profiles of some leaves, by leaf.
+
+    An object is not evaluated, but its members are where a new predicate reads objects: they may
+    have been evaluated before, in shards that knew the predicate when this one did not.
+    """
+    scope = ALL_PREDICATES if sweep.erased else EvaluationScope(sweep.added)
+    reads_objects = not sweep.added.isdisjoint(index.related_predicates)
+    return {
+        leaf: related_only() if states[leaf].members else scope
+        for leaf in leaves
+        if reads_objects or not states[leaf].members
+    }
 
 
 class LeafRefill:

@@ -19,6 +19,7 @@ PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
 EMPTY_INDEX = PredicateIndex()
 
 _NO_PREDICATES: frozenset[int] = frozenset()
+_NO_MEMBERS: Mapping[LeafId, int] = {}
 #: Instants that one evaluation passes through at most; later ones are evaluated together.
 MAX_PASSED = 64
 
@@ -65,15 +66,23 @@ class EvaluationScope(NamedTuple):
 
     #: None = all.
     predicates: frozenset[int] | None
-    #: When the log recorded the last event that may have changed them, Unix microseconds; 0 = it
-    #: was no event.
+    #: Also those that read related objects; for an object, those of its members.
+    related: bool = False
+    #: When the log recorded the last event that may have changed them, Unix microseconds; 0 = no
+    #: event did.
     recorded_at_us: int = 0
 
     def union(self, other: EvaluationScope) -> EvaluationScope:
         recorded_at_us = max(self.recorded_at_us, other.recorded_at_us)
         if self.predicates is None or other.predicates is None:
-            return EvaluationScope(None, recorded_at_us)
-        return EvaluationScope(self.predicates | other.predicates, recorded_at_us)
+            return EvaluationScope(None, recorded_at_us=recorded_at_us)
+        related = self.related or other.related
+        return EvaluationScope(self.predicates | other.predicates, related, recorded_at_us)
+
+    @property
+    def concerns_members(self) -> bool:
+        """Whether an object with this scope has changed for its members."""
+        return self.predicates is None or self.related
 
 
 ALL_PREDICATES = EvaluationScope(None)
@@ -94,6 +103,10 @@ class ProfileState:
     #: The profile that its own id belongs to now, where it has no leaves.
     heir: ProfileId | None = None
 
+    @property
+    def is_account(self) -> bool:
+        return self.view is not None and self.view.is_account
+
     @classmethod
     def emptied(cls, evaluation: Evaluation, heirs: Mapping[IdentifierId, ProfileId]) -> Self:
         """Return a profile that has lost its last leaf; `heirs`: the profiles of identifiers."""
@@ -111,6 +124,19 @@ class EvaluationChanges:
     rescheduled: Sequence[Evaluation] = ()
     #: The change of each workspace's digest.
     deltas: Mapping[str, int] = field(default_factory=dict)
+
+    def then(self, later: EvaluationChanges) -> EvaluationChanges:
+        """Return these changes and later ones, in order."""
+        deltas = Counter(self.deltas)
+        deltas.update(later.deltas)
+        return EvaluationChanges(
+            [*self.changed, *later.changed], [*self.rescheduled, *later.rescheduled], deltas
+        )
+
+
+def related_only(recorded_at_us: int = 0) -> EvaluationScope:
+    """Return the scope where a related object has changed; see `EvaluationScope`."""
+    return EvaluationScope(_NO_PREDICATES, related=True, recorded_at_us=recorded_at_us)
 
 
 def evaluate(
@@ -130,12 +156,13 @@ def evaluate(
     if scope.predicates is None or is_back:
         true, due_us = evaluate_predicates(index.predicates, view, index, at_us)
     else:
+        own = scope.predicates | index.related_predicates if scope.related else scope.predicates
         kept, due_us = before.true_predicates, before.next_due_us
         if is_due:
-            passed, due_us = _pass_dues(scope.predicates, before, view, index, at_us)
+            passed, due_us = _pass_dues(own, before, view, index, at_us)
             kept = passed[-1].true_predicates if passed else kept
-        found, own_due_us = evaluate_predicates(scope.predicates, view, index, at_us)
-        true, due_us = (kept - scope.predicates) | found, earliest(own_due_us, due_us)
+        found, own_due_us = evaluate_predicates(own, view, index, at_us)
+        true, due_us = (kept - own) | found, earliest(own_due_us, due_us)
     if passed and passed[-1].true_predicates == true:
         *passed, last = passed
         changed_at_us, by_time = last.changed_at_us, True
@@ -158,11 +185,7 @@ def evaluate(
 
 
 def _pass_dues(
-    scope: frozenset[int],
-    before: Evaluation,
-    view: ProfileView,
-    index: PredicateIndex,
-    at_us: int,
+    scope: frozenset[int], before: Evaluation, view: ProfileView, index: PredicateIndex, at_us: int
 ) -> tuple[list[PassedState], int | None]:
     """Return the states that the predicates outside the scope pass through, and their next due."""
     passed: list[PassedState] = []
@@ -236,10 +259,13 @@ def scopes_by_profile(
     profile_scopes: Mapping[ProfileId, EvaluationScope],
     stored: Assignments,
     reassigned: Sequence[Reassignment],
+    members: Mapping[LeafId, int] = _NO_MEMBERS,
 ) -> dict[ProfileId, EvaluationScope]:
     """Return the scope of each profile to evaluate, after assignments have changed.
 
-    `stored` has the assignment of each leaf in `leaf_scopes` that `reassigned` does not have. A
+    `stored` has the assignment of each leaf in `leaf_scopes` that `reassigned` does not have.
+    `members`: when the related objects of some leaves of persons have changed, as in
+    `EvaluationScope`; unknown leaves are left out. A
     profile that gains or loses an identifier is evaluated whole. An identifier that was unknown has
     no leaf outside of `leaf_scopes`: its assignment is stored with its leaf, or before it.
     """
@@ -247,6 +273,9 @@ def scopes_by_profile(
     current = {**stored, **{moved.after.identifier_id: moved.after for moved in reassigned}}
     for leaf_id, scope in leaf_scopes.items():
         _add_scope(scopes, current[IdentifierId(leaf_id)].profile_id, scope)
+    for leaf_id, recorded_at_us in members.items():
+        if (assignment := current.get(IdentifierId(leaf_id))) is not None:
+            _add_scope(scopes, assignment.profile_id, related_only(recorded_at_us))
     for before, after in reassigned:
         if before is not None and before != after.profile_id:
             _add_scope(scopes, before, ALL_PREDICATES)
@@ -272,7 +301,7 @@ def evaluate_all(
     rescheduled: list[Evaluation] = []
     deltas = Counter[str]()
     for profile in profiles:
-        if profile.view is not None and profile.view.is_account:
+        if profile.is_account:
             continue
         before = profile.evaluation or initial(profile.profile_id, profile.workspace_id)
         if profile.view is None:

@@ -131,9 +131,17 @@ def reassignments(received: Assignments, stored: Assignments) -> list[Reassignme
     return changed
 
 
-def lock_set(received: Assignments, stored: Assignments) -> set[bytes]:
-    """Return the ids to lock before assignments change: profiles, and unknown identifiers."""
+def lock_set(
+    received: Assignments, stored: Assignments, members: Iterable[LeafId] = ()
+) -> set[bytes]:
+    """Return the ids to lock before assignments change: profiles, and unknown identifiers.
+
+    `members`: further identifiers whose profiles are locked as they are stored.
+    """
     ids: set[bytes] = set()
+    for leaf_id in members:
+        known = stored.get(IdentifierId(leaf_id))
+        ids.add(known.profile_id if known else leaf_id)
     for id_, assignment in received.items():
         existing = stored.get(id_)
         ids.add(existing.profile_id if existing else id_)

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_event
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile.domain.evaluation import (
+    DUE_ONLY,
     EMPTY_INDEX,
     EvaluationScope,
     PredicateIndexes,
+    related_only,
 )
 from services.profile.domain.facts import AttributedFact, ProfileAssignment
 
@@ -27,6 +31,9 @@ class LeafFold:
     scopes: dict[LeafId, EvaluationScope] = field(default_factory=dict)
     #: The profiles of those leaves as the facts name them: assignments of version 0.
     fallback_assignments: dict[LeafId, ProfileAssignment] = field(default_factory=dict)
+    #: The leaves of persons that objects have gained, where rules read objects, with the time at
+    #: which the log recorded it.
+    new_members: dict[LeafId, int] = field(default_factory=dict)
 
 
 def fold_events(
@@ -48,10 +55,34 @@ def fold_events(
             scopes[leaf_id] = EvaluationScope(None, recorded_at_us=recorded_at_us)
             result.fallback_assignments[leaf_id] = _fallback_assignment(fact)
         workspaces[leaf_id] = workspace_id
-        affected = fold_event(state, event, indexes.get(workspace_id, EMPTY_INDEX))
+        index = indexes.get(workspace_id, EMPTY_INDEX)
+        if event.member_leaf and index.related_predicates:
+            _fold_object(result, fact, state, event, index)
+            continue
+        affected = fold_event(state, event, index)
         if affected:
-            _add_scope(result, fact, EvaluationScope(affected, recorded_at_us))
+            _add_scope(result, fact, EvaluationScope(affected, recorded_at_us=recorded_at_us))
     return result
+
+
+def _fold_object(
+    result: LeafFold,
+    fact: AttributedFact,
+    state: LeafState,
+    event: EventView,
+    index: PredicateIndex,
+) -> None:
+    """Fold a group event into the leaf of an object, which the rules of persons read.
+
+    The object is locked also where it only gains a member: else the member could be evaluated
+    with a part of a change of the object that another worker saves, and miss the rest.
+    """
+    members = state.members
+    if fold_event(state, event, index):
+        _add_scope(result, fact, related_only(fact.recorded_at_us))
+    if state.members is not members:
+        _add_scope(result, fact, DUE_ONLY)
+        result.new_members[LeafId(event.member_leaf)] = fact.recorded_at_us
 
 
 def _add_scope(result: LeafFold, fact: AttributedFact, scope: EvaluationScope) -> None:

@@ -15,6 +15,7 @@ from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import Predicate, ReferenceKind, Rule
 from services.kernel.rules.references import Classification, Definitions, Name, expand_known
+from services.profile.domain.rfm import RfmFit, RfmModel, check_model, classification_of
 from services.profile.domain.settings import WorkspaceSettings
 
 MAX_ID_LENGTH, MAX_TITLE_LENGTH = 128, 200
@@ -39,6 +40,8 @@ class Tag:
     classification: Classification
     kind: TagKind = TagKind.TAG
     retired: bool = False
+    #: The model that `classification` follows from; None = it has none.
+    model: RfmModel | None = None
 
     @property
     def name(self) -> Name:
@@ -49,6 +52,22 @@ class Tag:
     def at_version(self, version: int) -> Tag:
         """Return the same tag with another version."""
         return replace(self, version=version)
+
+    def with_fit(self, fit: RfmFit | None, settings: WorkspaceSettings) -> Tag:
+        """Return the tag with its model fitted, and the rules over orders that follow.
+
+        Raises InvalidField where the workspace has no orders.
+        """
+        if self.model is None:
+            return self
+        if settings.orders is None:
+            raise InvalidField(
+                "the workspace has no orders: define them in its settings", field="tag.rfm"
+            )
+        model = self.model.with_fit(fit)
+        default = self.classification.default
+        own = classification_of(model, settings.orders, default)
+        return replace(self, model=model, classification=own)
 
 
 class TagOfProfile(NamedTuple):
@@ -83,6 +102,8 @@ def check_tag(tag: Tag) -> None:
         raise InvalidField(
             f"title has at most {MAX_TITLE_LENGTH} characters and no NUL", field="tag.title"
         )
+    if tag.model is not None:
+        check_model(tag.model, "tag.rfm")
     if tag.kind is TagKind.STAGE and not tag.classification.default:
         raise InvalidField(
             "a set of stages has a default, the stage of everybody else: write one",

@@ -25,12 +25,7 @@ from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile.codec.bus import Publication, encode_outputs
 from services.profile.domain import backfill as plan
 from services.profile.domain.backfill import BackfillStage, ScopedId, Sweep
-from services.profile.domain.evaluation import (
-    ALL_PREDICATES,
-    EMPTY_INDEX,
-    EvaluationChanges,
-    EvaluationScope,
-)
+from services.profile.domain.evaluation import EMPTY_INDEX
 from services.profile.domain.facts import AttributedFact, LogEvent
 from services.profile.domain.leaves import leaf_delta
 from services.profile.projection import metrics
@@ -198,8 +193,19 @@ class Backfiller:
             within = plan.page_within(counts, self.events_per_step)
             is_last = is_last and within == len(rows)
             rows = rows[:within]
+        if not sweep.added.isdisjoint(index.related_predicates):
+            counts = [len(states[row.leaf_id].members) // 16 for row in rows]
+            within = plan.page_within(counts, self.evaluator.members_per_transaction)
+            is_last = is_last and within == len(rows)
+            rows = rows[:within]
         deltas = await self._refill(conn, at, rows, states, plan.LeafRefill(index, incomplete))
-        changes = await self._evaluate(conn, at, rows, states, sweep)
+        scopes = plan.sweep_scopes([row.leaf_id for row in rows], states, sweep, index)
+        assignments = await profile_store.load_assignments(conn, scopes.keys())
+        request = EvaluationRequest(
+            {leaf: scope for leaf, scope in scopes.items() if IdentifierId(leaf) in assignments},
+            assignments,
+        )
+        changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us, states)
         deltas.update(changes.deltas)
         if not is_last:
             cursor = cursor.next(swept_to=rows[-1].leaf_id)
@@ -247,21 +253,6 @@ class Backfiller:
             await profile_store.save_leaves(conn, at.shard, changed)
             await store.change_leaves_version(conn, at.shard)
         return deltas
-
-    async def _evaluate(
-        self,
-        conn: Connection,
-        at: Checkpoint,
-        rows: Sequence[LeafRow],
-        states: Mapping[LeafId, LeafState],
-        sweep: Sweep,
-    ) -> EvaluationChanges:
-        """Evaluate the profiles that have these leaves."""
-        scope = ALL_PREDICATES if sweep.erased else EvaluationScope(sweep.added)
-        assignments = await profile_store.load_assignments(conn, [row.leaf_id for row in rows])
-        scopes = {row.leaf_id: scope for row in rows if IdentifierId(row.leaf_id) in assignments}
-        request = EvaluationRequest(scopes, assignments)
-        return await self.evaluator.evaluate(conn, at.shard, request, at.log_time_us, states)
 
     async def _save(
         self, conn: Connection, job: BackfillJob, ids: Collection[int], stage: BackfillStage

@@ -24,6 +24,7 @@ from services.profile.codec.bus import (
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
 from services.profile.domain.facts import BroadcastFact, newest_assignments
+from services.profile.domain.objects import object_of
 from services.profile.domain.scheduling import (
     DueProfile,
     FoldSchedule,
@@ -34,6 +35,7 @@ from services.profile.domain.scheduling import (
 from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
+from services.profile.projection.objects import evaluate_member_page
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store.definitions import (
     FoldState,
@@ -93,7 +95,10 @@ class ProfileProjection:
     async def backfill_step(
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
-        return await self.backfiller.step(conn, job, at)
+        object_id = object_of(job.name)
+        if object_id is None:
+            return await self.backfiller.step(conn, job, at)
+        return await evaluate_member_page(conn, self.evaluator, job, at, object_id, at.log_time_us)
 
     async def _evaluate_due(
         self, conn: Connection, batch: Batch, scheduled: FoldSchedule
@@ -133,6 +138,7 @@ class ProfileProjection:
             leaves.scopes,
             newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),
             dict.fromkeys(scheduled.due, DUE_ONLY),
+            leaves.new_members,
         )
         changes = await self.evaluator.evaluate(
             conn, shard, request, scheduled.at_us, leaves.states

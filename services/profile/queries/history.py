@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.access.principal import region
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import NotFound
+from services.kernel.fold.leaf import ProfileView
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.ids import predicates
-from services.kernel.rules.model import Rule
+from services.kernel.rules.model import Predicate, Rule
 from services.kernel.rules.references import expand
 from services.kernel.tokens import Token
 from services.profile.codec.log import decode_leaf_events
+from services.profile.domain.objects import reads_objects
 from services.profile.domain.profile import Profile, ReplayedProfile, TimelineCursor, replay
 from services.profile.domain.settings import computed_values
 from services.profile.domain.tags import PredicateAnswer, active_rules, answer_rule, tags_of
+from services.profile.queries.objects import with_past_objects
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.store.definitions import load_workspace
+from services.profile.store.profiles import Snapshot
 
 #: The most leaves that the log reads in one request.
 MAX_LEAVES = 1_000
@@ -59,21 +63,23 @@ class HistoryQueries:
             definitions = await load_workspace(at.conn, workspace_id)
         rules, settings = active_rules(definitions), definitions.settings
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
-        needed = (p for rule in rules.values() for p in predicates(rule))
-        index = PredicateIndex([*needed, *(own.feature for own in settings.computed_traits)])
-        replayed = self._replay(await self._facts(workspace_id, leaves, as_of), index)
+        needed = [p for rule in rules.values() for p in predicates(rule)]
+        needed += [own.feature for own in settings.computed_traits]
+        facts = await self._facts(workspace_id, leaves, as_of)
+        replayed = self._replay(facts, PredicateIndex(needed))
         if not replayed.leaf_ids:
             raise NotFound("the profile had no events then")
         async with self.queries.snapshot() as at:
             accounts = await self.queries.accounts(at, workspace_id, replayed.view)
+            view = await self._with_objects(at, workspace_id, replayed.view, needed, as_of)
         return Profile(
             profile_id,
             sorted(replayed.identifiers),
-            replayed.view,
-            tags_of(rules, replayed.view, at_us),
+            view,
+            tags_of(rules, view, at_us),
             replayed.leaf_ids,
             accounts,
-            computed_values(settings, replayed.view, at_us),
+            computed_values(settings, view, at_us),
         )
 
     async def timeline(
@@ -101,11 +107,31 @@ class HistoryQueries:
             rule = expand(rule, (await load_workspace(at.conn, workspace_id)).names)
         index = PredicateIndex.from_rules([rule])
         facts = await self._facts(workspace_id, leaves, AsOf(token))
-        holds, answers = answer_rule(rule, self._replay(facts, index).view, now_us)
+        view = self._replay(facts, index).view
+        async with self.queries.snapshot() as at:
+            view = await self._with_objects(at, workspace_id, view, predicates(rule), AsOf(token))
+        holds, answers = answer_rule(rule, view, now_us)
         stating = {answer.fact_id for answer in answers}
         sources = {fact.fact_id: fact.source_id for fact in facts if fact.fact_id in stating}
         named = [a._replace(source_id=sources.get(a.fact_id, "")) for a in answers]
         return RuleExplanation(holds, named, now_us)
+
+    async def _with_objects(
+        self,
+        at: Snapshot,
+        workspace_id: WorkspaceId,
+        view: ProfileView,
+        needed: Iterable[Predicate],
+        as_of: AsOf,
+    ) -> ProfileView:
+        """Return a past profile with the related objects that predicates read."""
+        if not view.accounts or not reads_objects(needed):
+            return view
+
+        async def read_facts(leaves: Sequence[LeafId]) -> Sequence[Any]:
+            return await self._facts(workspace_id, leaves, as_of)
+
+        return await with_past_objects(at, workspace_id, view, read_facts, self.index_key)
 
     async def _facts(
         self, workspace_id: WorkspaceId, leaves: Sequence[LeafId], as_of: AsOf

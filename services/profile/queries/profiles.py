@@ -18,9 +18,11 @@ from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.rules.ids import predicates
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
+from services.profile.domain.objects import reads_objects
 from services.profile.domain.profile import Profile
 from services.profile.domain.settings import WorkspaceSettings, computed_values
 from services.profile.domain.tags import Tag, active_rules, tags_of
@@ -101,6 +103,9 @@ class ProfileQueries:
         rules = active_rules(definitions, backfilled)
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
+        needed = [p for rule in rules.values() for p in predicates(rule)]
+        if reads_objects([*needed, *(own.feature for own in definitions.settings.computed_traits)]):
+            persons = await with_objects(at, persons)
         names = await self._account_names(at, workspace_id, persons.values())
         profiles: list[Profile] = []
         for profile_id, view in persons.items():
@@ -198,6 +203,16 @@ async def group(rows: Iterable[profile_store.ProfileRow]) -> dict[ProfileId, Pro
         if row.state is not None:
             profile.leaves[row.leaf_id] = decode(row.state)
     return profiles
+
+
+async def with_objects(
+    at: Snapshot, views: Mapping[ProfileId, ProfileView]
+) -> dict[ProfileId, ProfileView]:
+    """Return persons with their related objects as they are now."""
+    objects = await profile_store.load_objects(
+        at.conn, {leaf for view in views.values() for leaf in view.accounts}
+    )
+    return {p: view.with_related(objects.of(view.accounts)) for p, view in views.items()}
 
 
 def _accounts_of(view: ProfileView, names: Mapping[bytes, AccountName]) -> Sequence[AccountName]:

@@ -22,10 +22,12 @@ from services.profile.domain.evaluation import (
     EMPTY_INDEX,
     Evaluation,
     PredicateIndexes,
+    ProfileState,
     evaluate_predicates,
 )
 from services.profile.domain.facts import LogEvent, ProfileAssignment, assignment_share
 from services.profile.domain.leaves import leaf_delta
+from services.profile.domain.objects import object_leaves
 from services.profile.store import profiles as profile_store
 from services.profile.store.evaluations import copy_evaluations, next_version
 from services.profile.store.profiles import (
@@ -39,6 +41,8 @@ from services.profile.store.profiles import (
 
 #: Profiles in one transaction.
 PAGE = 5_000
+#: Profiles whose states are in memory at a time.
+STATES = 500
 
 
 @dataclass(slots=True)
@@ -124,27 +128,31 @@ class BulkLoader:
         async with acquire(self.pool) as reading, reading.transaction():
             version = await next_version(reading)
             page: list[Evaluation] = []
-            async for leaves in _profiles(reading):
-                evaluation = self._evaluate(leaves, version, at_us)
-                if evaluation is None:
-                    continue
-                page.append(evaluation)
-                if len(page) == PAGE:
+            async for profiles in _pages(reading):
+                page += await self._evaluate(profiles, version, at_us)
+                if len(page) >= PAGE:
                     await self._save(page)
                     page = []
             await self._save(page)
 
-    def _evaluate(
-        self, leaves: Sequence[ProfileLeaf], version: int, at_us: int
-    ) -> Evaluation | None:
-        """Evaluate one profile; None where it is an account."""
-        profile_id, workspace_id = leaves[0].profile_id, leaves[0].workspace_id
-        index = self.indexes.get(workspace_id, EMPTY_INDEX)
-        view = view_of(decode(leaf.state) for leaf in leaves)
-        if view.is_account:
-            return None
-        true, due_us = evaluate_predicates(index.predicates, view, index, at_us)
-        return Evaluation(profile_id, workspace_id, version, true, due_us, at_us)
+    async def _evaluate(
+        self, profiles: Sequence[ProfileState], version: int, at_us: int
+    ) -> list[Evaluation]:
+        """Evaluate the profiles that are persons."""
+        if read := object_leaves(profiles, self.indexes):
+            async with acquire(self.pool) as conn:
+                objects = await profile_store.load_objects(conn, read)
+            profiles = [objects.add_to(profile) for profile in profiles]
+        evaluations: list[Evaluation] = []
+        for profile in profiles:
+            if profile.view is None or profile.is_account:
+                continue
+            index = self.indexes.get(profile.workspace_id, EMPTY_INDEX)
+            true, due_us = evaluate_predicates(index.predicates, profile.view, index, at_us)
+            evaluations.append(
+                Evaluation(profile.profile_id, profile.workspace_id, version, true, due_us, at_us)
+            )
+        return evaluations
 
     async def _save(self, page: Sequence[Evaluation]) -> None:
         deltas = Counter[str]()
@@ -155,12 +163,23 @@ class BulkLoader:
             await add_digest(conn, 0, deltas)
 
 
-async def _profiles(conn: Connection) -> AsyncIterator[list[ProfileLeaf]]:
+async def _pages(conn: Connection) -> AsyncIterator[list[ProfileState]]:
+    """Yield all profiles, in pages whose states fit into memory."""
+    page: list[ProfileState] = []
     leaves: list[ProfileLeaf] = []
     async for leaf in profile_store.all_profile_leaves(conn, prefetch=PAGE):
         if leaves and leaf.profile_id != leaves[0].profile_id:
-            yield leaves
+            page.append(_profile(leaves))
             leaves = []
+            if len(page) == STATES:
+                yield page
+                page = []
         leaves.append(leaf)
     if leaves:
-        yield leaves
+        page.append(_profile(leaves))
+    yield page
+
+
+def _profile(leaves: Sequence[ProfileLeaf]) -> ProfileState:
+    view = view_of(decode(leaf.state) for leaf in leaves)
+    return ProfileState(leaves[0].profile_id, leaves[0].workspace_id, None, view)

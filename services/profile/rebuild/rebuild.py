@@ -17,6 +17,7 @@ from asyncpg import Connection, Pool
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage, UnitId
 from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import (
     Checkpoint,
     add_digest,
@@ -31,7 +32,7 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
-from services.kernel.ids import LeafId, ProfileId, shard_of
+from services.kernel.ids import NO_ID, LeafId, ProfileId, shard_of
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.codec import definitions as definitions_codec
@@ -45,8 +46,10 @@ from services.profile.domain.evaluation import (
     PredicateIndexes,
 )
 from services.profile.domain.facts import AttributedFact, RuleDefinition, newest_assignments
+from services.profile.domain.objects import object_of
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
+from services.profile.projection.objects import evaluate_member_page
 from services.profile.projection.upstream import READ_PAGE, IdentityUpstream
 from services.profile.rebuild.bulk_load import BulkLoader
 from services.profile.rebuild.timers import late_timers
@@ -64,7 +67,9 @@ DUE_PAGE = 2_000
 CATCH_UP_S = 120.0
 #: Tables that the new state continues and no digest covers.
 CARRIED_OVER_TABLES = ("cache_version", "predicate", "broadcast_fact")
-ACCOUNT_COLUMNS = "workspace_id, parent_trust, parent_at, parent_fact, parent_leaf"
+ACCOUNT_COLUMNS = (
+    "workspace_id, parent_trust, parent_at, parent_fact, parent_leaf, object_type, traits"
+)
 #: Called with the facts that were folded since its last call.
 Progress: TypeAlias = Callable[[int], None]
 
@@ -306,7 +311,7 @@ def offline_evaluator(indexes: PredicateIndexes, shards: int) -> ProfileEvaluato
 
 @dataclass(frozen=True, slots=True)
 class ReplayFold:
-    """The fold for rebuilds, as of one instant; see `Projection` in the chassis."""
+    """The fold for rebuilds, as of one instant; see `Projection` and `Backfilling`."""
 
     indexes: PredicateIndexes
     #: Leaves are stored as if the log had this many shards.
@@ -324,6 +329,7 @@ class ReplayFold:
         deltas = Counter[str]()
         scopes: dict[LeafId, EvaluationScope] = {}
         states: dict[LeafId, LeafState] = {}
+        members = dict[LeafId, int]()
         assignments = list(decoded.assignments)
         by_shard: dict[int, list[AttributedFact]] = defaultdict(list)
         for fact in decoded.facts:
@@ -335,13 +341,22 @@ class ReplayFold:
             deltas.update(shard_deltas)
             scopes |= leaves.scopes
             states |= leaves.states
+            members |= leaves.new_members
             assignments += leaves.fallback_assignments.values()
         evaluator = offline_evaluator(self.indexes, self.shards)
-        request = EvaluationRequest(scopes, newest_assignments(assignments))
+        request = EvaluationRequest(scopes, newest_assignments(assignments), members=members)
         changes = await evaluator.evaluate(conn, batch.shard, request, self.at_us, states)
         deltas.update(changes.deltas)
         log_time_us = decoded.facts[-1].recorded_at_us
         return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
+
+    async def backfill_step(
+        self, conn: Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        """Evaluate a page of members: no other job is scheduled during a rebuild."""
+        evaluator = offline_evaluator(self.indexes, self.shards)
+        object_id = object_of(job.name) or ProfileId(NO_ID)
+        return await evaluate_member_page(conn, evaluator, job, at, object_id, self.at_us)
 
     async def _check_definitions(self, conn: Connection) -> None:
         change = index_change(

@@ -13,10 +13,16 @@ from asyncpg import Connection
 
 from services.kernel.fold.leaf import decode, view_of
 from services.kernel.ids import ProfileId
-from services.profile.domain.evaluation import EMPTY_INDEX, Evaluation, evaluate_predicates
+from services.profile.domain.evaluation import (
+    EMPTY_INDEX,
+    Evaluation,
+    ProfileState,
+    evaluate_predicates,
+)
+from services.profile.domain.objects import object_leaves
 from services.profile.store.definitions import load_indexes
 from services.profile.store.evaluations import later_timers, load_profile_leaves
-from services.profile.store.profiles import ProfileLeaf
+from services.profile.store.profiles import ProfileLeaf, load_objects
 
 #: Profiles whose timers are computed at a time.
 PAGE = 1_000
@@ -52,12 +58,18 @@ async def _late_among(
         if evaluation is not None:
             evaluations[leaf.profile_id] = evaluation
     indexes = await load_indexes(conn)
+    states = [
+        ProfileState(id_, own.workspace_id, own, view_of(decode(r.state) for r in leaves[id_]))
+        for id_, own in sorted(evaluations.items())
+    ]
+    objects = await load_objects(conn, object_leaves(states, indexes))
     late: list[ProfileId] = []
-    for profile_id, evaluation in sorted(evaluations.items()):
-        index = indexes.get(evaluation.workspace_id, EMPTY_INDEX)
-        view = view_of(decode(leaf.state) for leaf in leaves[profile_id])
-        _, due_us = evaluate_predicates(index.predicates, view, index, at_us)
-        stored_us = evaluation.next_due_us
+    for profile in map(objects.add_to, states):
+        index = indexes.get(profile.workspace_id, EMPTY_INDEX)
+        if profile.view is None or profile.evaluation is None:
+            continue
+        _, due_us = evaluate_predicates(index.predicates, profile.view, index, at_us)
+        stored_us = profile.evaluation.next_due_us
         if due_us is not None and (stored_us is None or stored_us > due_us):
-            late.append(profile_id)
+            late.append(profile.profile_id)
     return late

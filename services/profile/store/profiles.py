@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName, StatedParent, stated_parent
 from services.profile.domain.facts import ProfileAssignment, Reassignment
+from services.profile.domain.objects import ObjectLeaf, RelatedObjects, encode_traits
 
 Q = Queries.load(__package__, "profiles.sql")
 
@@ -231,19 +232,28 @@ def _profile_rows(rows: Iterable[Any]) -> list[ProfileRow]:
 
 
 class AccountRow(NamedTuple):
-    """A leaf of an account with the parent that its state has."""
+    """A leaf of an account with the parent, the type and the traits that its state has."""
 
     leaf_id: LeafId
     workspace_id: WorkspaceId
     #: None where the leaf never stated a parent.
     stated: StatedParent | None
+    object_type: str
+    #: As services.profile.domain.objects.encode_traits returns them.
+    traits: bytes
 
 
 def account_row(
     leaf_id: LeafId, workspace_id: WorkspaceId, state: LeafState, index_key: IndexKey
 ) -> AccountRow:
     """Return the row of an account's leaf."""
-    return AccountRow(leaf_id, workspace_id, stated_parent(workspace_id, state, index_key))
+    return AccountRow(
+        leaf_id,
+        workspace_id,
+        stated_parent(workspace_id, state, index_key),
+        state.object_type,
+        encode_traits(state),
+    )
 
 
 async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]) -> None:
@@ -258,7 +268,27 @@ async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]
             [row.stated.occurred_at_us if row.stated else None for row in rows],
             [row.stated.fact_id if row.stated else None for row in rows],
             [row.stated.parent if row.stated else None for row in rows],
+            [row.object_type for row in rows],
+            [row.traits for row in rows],
         )
+
+
+async def load_objects(
+    conn: Connection,
+    leaves: Collection[bytes],
+    regrouped: Mapping[IdentifierId, ProfileId] | None = None,
+) -> RelatedObjects:
+    """Return the objects that have one of some leaves.
+
+    `regrouped`: the hypothetical profiles of some identifiers.
+    """
+    if not leaves:
+        return RelatedObjects()
+    profile_of = regrouped or {}
+    return RelatedObjects(
+        ObjectLeaf(profile_of.get(leaf_id, profile_id), leaf_id, object_type, traits)
+        for profile_id, leaf_id, object_type, traits in await conn.fetch(Q.object_leaves, leaves)
+    )
 
 
 async def list_accounts(

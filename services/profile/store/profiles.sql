@@ -95,18 +95,28 @@ SELECT
     (SELECT count(DISTINCT shard) FROM backfill) AS backfilling_shards
 
 -- name: save_accounts
--- Inserts or updates the parents that leaves of accounts state.
+-- Inserts or updates the parents and the traits that leaves of accounts state.
 INSERT INTO account (
-    shard, leaf_id, workspace_id, parent_trust, parent_at, parent_fact, parent_leaf
+    shard, leaf_id, workspace_id, parent_trust, parent_at, parent_fact, parent_leaf, object_type,
+    traits
 )
 SELECT $1, * FROM unnest(
-    $2::bytea[], $3::text[], $4::smallint[], $5::bigint[], $6::bytea[], $7::bytea[]
+    $2::bytea[], $3::text[], $4::smallint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[],
+    $9::bytea[]
 )
 ON CONFLICT (leaf_id, shard) DO UPDATE
 SET parent_trust = excluded.parent_trust, parent_at = excluded.parent_at,
-    parent_fact = excluded.parent_fact, parent_leaf = excluded.parent_leaf
-WHERE (account.parent_at, account.parent_fact)
-    IS DISTINCT FROM (excluded.parent_at, excluded.parent_fact)
+    parent_fact = excluded.parent_fact, parent_leaf = excluded.parent_leaf,
+    traits = excluded.traits
+WHERE account.traits IS DISTINCT FROM excluded.traits
+
+-- name: object_leaves
+-- All leaves of the objects that have one of some leaves.
+SELECT b.profile_id, c.leaf_id, c.object_type, c.traits
+FROM (
+    SELECT DISTINCT profile_id FROM assignment WHERE identifier_id = ANY ($1::bytea[])
+) AS a JOIN assignment b ON b.profile_id = a.profile_id
+JOIN account c ON c.leaf_id = b.identifier_id AND c.shard = b.shard
 
 -- name: list_accounts
 -- Accounts, each by the first of its leaves.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from onefold.segment.v1 import segment_service_pb2 as pb
-from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 from onefold.type.v1.token_pb2 import StreamPosition
 
 from services.chassis.access.principal import workspace_id
@@ -23,17 +22,18 @@ from services.chassis.codec.fields import (
 from services.chassis.codec.rules import names_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
-from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
+from services.segment.api.sets import SetRpc
 from services.segment.codec.api import stay_to_proto
 from services.segment.codec.bus import change_to_proto, hypothetical_evaluations
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
 from services.segment.commands.segments import SegmentCommands
 from services.segment.domain.model import TAG_PREFIXES, check_segment_id
+from services.segment.domain.sets import SNAPSHOT_PREFIX
 from services.segment.domain.stays import stays_of
 from services.segment.queries import memberships as queries
 from services.segment.queries.history import read_published, watch_memberships
@@ -44,13 +44,12 @@ ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["SegmentService"
 _PAGE_TOKEN = PageToken("16s")
 
 
-@dataclass(eq=False)
-class SegmentRpc(pb_grpc.SegmentServiceServicer):
+@dataclass(eq=False, kw_only=True)
+class SegmentRpc(SetRpc):
     """onefold.segment.v1.SegmentService."""
 
     commands: SegmentCommands
     database: Database
-    runner: ProjectionRunner
     identity_client: IdentityClient
 
     async def DefineSegment(
@@ -97,8 +96,10 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     ) -> pb.ListMembersResponse:
         check_segment_id(request.segment_id, "segment_id")
         size = page_size_of(request)
-        (after,) = _PAGE_TOKEN.decode(request.page_token) or (b"",)
         token = await self.runner.reach(at_least_of(request))
+        if request.segment_id.startswith(SNAPSHOT_PREFIX):
+            return await self.snapshot_members(request, token)
+        (after,) = _PAGE_TOKEN.decode(request.page_token) or (b"",)
         as_of = None
         if request.WhichOneof("as_of") == "as_of_token":
             as_of = token_from_proto(request.as_of_token)

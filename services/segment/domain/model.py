@@ -18,6 +18,8 @@ MAX_MEMBERSHIP_ID = 300
 MAX_TITLE = 200
 #: How the ids of the members of tags and stages begin.
 TAG_PREFIXES = ("tag:", "stage:")
+#: How no id of a segment begins.
+RESERVED_PREFIXES = (*TAG_PREFIXES, "snapshot:")
 
 
 class MembershipCause(IntEnum):
@@ -140,10 +142,10 @@ def check_segment_id(segment_id: str, field: str, most: int = MAX_MEMBERSHIP_ID)
 def check_new_segment_id(segment_id: str, field: str) -> None:
     """Check that a text can be the id of a new segment. Raises InvalidField."""
     check_segment_id(segment_id, field, MAX_ID)
-    if segment_id.startswith(TAG_PREFIXES):
+    if segment_id.startswith(RESERVED_PREFIXES):
         raise InvalidField(
-            f"segment_id does not begin with {' or '.join(TAG_PREFIXES)}: these are the members of"
-            " tags and stages",
+            f"segment_id does not begin with {', '.join(RESERVED_PREFIXES)}: these are the members"
+            " of tags, stages and snapshots",
             field=field,
         )
 

@@ -29,6 +29,7 @@ from services.segment.projection import changes as decisions
 from services.segment.store import definitions
 from services.segment.store import evaluations as store
 from services.segment.store.memberships import last_causes
+from services.segment.store.sets import save_snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class SegmentProjection:
         sweeps = await self._register(conn, batch.shard, messages, facts)
         evaluations = [evaluation_from_proto(c) for m in messages for c in m.changes]
         changes = await self._apply_evaluations(conn, evaluations)
+        await save_snapshots(conn, facts)
         await fold_parked_facts(conn, "segment", batch.shard, facts)
         if await fold_access_facts(conn, facts):
             self._on_access()

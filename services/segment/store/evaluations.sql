@@ -14,11 +14,15 @@ SELECT profile_id, workspace_id, version, true_predicates, merged_into, changed_
 FROM evaluation WHERE profile_id = ANY ($1::bytea[]);
 
 -- name: save_evaluations
--- Replaces evaluations by newer ones.
+-- Replaces evaluations by newer ones, and numbers new profiles. A sequence gives no number back, so
+-- only new profiles take one.
 INSERT INTO evaluation
-    (shard, profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us)
-SELECT * FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[],
-                     $7::bigint[])
+    (shard, profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us, number)
+SELECT t.*, coalesce(e.number, nextval('profile_number'))
+FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[],
+            $7::bigint[])
+    AS t (shard, profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us)
+LEFT JOIN evaluation e ON e.profile_id = t.profile_id AND e.shard = t.shard
 ON CONFLICT (profile_id, shard) DO UPDATE
 SET version = excluded.version, true_predicates = excluded.true_predicates,
     merged_into = excluded.merged_into, changed_at_us = excluded.changed_at_us;

@@ -4,4 +4,4 @@ GRANT SELECT ON history TO {api}
 
 -- name: state
 -- Callers read segments and their members.
-GRANT SELECT ON evaluation, membership, definition, ready_predicate TO {api}
+GRANT SELECT ON evaluation, membership, definition, ready_predicate, snapshot TO {api}

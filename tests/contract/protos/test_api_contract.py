@@ -29,7 +29,7 @@ BINARY_IDS_IN_REQUESTS = {
 }
 
 READ_VERBS = (
-    "Await BatchGet Count Explain Get List Lookup Preview Read Watch".split()  # noqa: SIM905
+    "Await BatchGet Compute Count Explain Get List Lookup Overlap Preview Read Watch".split()  # noqa: SIM905
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {"DefineDestination", "RetryDelivery"},
@@ -40,10 +40,10 @@ WRITES = {
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},
     "onefold.profile.v1.ProfileService": {
-        *("CorrectTrait", "DefineSettings", "DefineTag", "RecordScores")
+        *("CorrectTrait", "DefineSettings", "DefineTag", "FitTag", "RecordScores")
     },
     "onefold.projection.v1.ProjectionService": {"Rebuild", "RetryFailedFacts"},
-    "onefold.segment.v1.SegmentService": {"DefineSegment"},
+    "onefold.segment.v1.SegmentService": {"CreateSnapshot", "DefineSegment", "RemoveSnapshot"},
 }
 
 #: Messages that return a definition to the caller, which can send its etag back.

@@ -16,12 +16,14 @@ CHANGES = {
     Role.SOURCE: {"IngestEvents", "StreamEvents"},
     Role.READER: set(),
     Role.SERVICE: {
-        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores"),
+        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
+        *("CreateSnapshot", "RemoveSnapshot"),
     },
     Role.ADMIN: {
-        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores"),
+        *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
+        *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "TickClock"),
     },

@@ -34,6 +34,10 @@ class ProfileStack:
     """The stubs of the three services."""
 
     event_log: EventLog
+    #: Where clients send events, `host:port`.
+    events_address: str
+    #: Called with an admin key.
+    admin: Any
     log: Any
     #: Called with an admin key.
     profile: Any
@@ -96,9 +100,12 @@ async def profile_stack(
         request = CreateWorkspaceRequest(workspace_id=workspace_id)
         created = await AdminServiceStub(await channel(ingest)).CreateWorkspace(request)
         admin_channel = await channel(profile, created.admin_key)
+        admin = AdminServiceStub(await channel(ingest, created.admin_key))
         profile_channel = await channel(profile)
         stack = ProfileStack(
             running.event_log,
+            f"127.0.0.1:{running.grpc_port}",
+            admin,
             LogServiceStub(await channel(ingest)),
             ProfileServiceStub(admin_channel),
             ProfileServiceStub(profile_channel),

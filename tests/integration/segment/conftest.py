@@ -14,7 +14,7 @@ from services.chassis.postgres.migrate import migrate
 from services.devstack.postgres import PostgresServer
 
 _TABLES = (
-    "evaluation, membership, definition, ready_predicate, backfill, history, broadcast_fact,"
+    "evaluation, membership, definition, snapshot, ready_predicate, backfill, history, broadcast_fact,"
     " outbox, digest, access_key, access_source"
 )
 

@@ -25,6 +25,7 @@ from services.profile.domain.accounts import (
     stated_parent,
 )
 from services.profile.domain.evaluation import ALL_PREDICATES, ProfileState, evaluate_all
+from services.profile.domain.objects import encode_traits
 from services.profile.store.profiles import account_row
 from tests.index_key import INDEX_KEY
 from tests.rule_builders import count_of, events_named, trait_is
@@ -43,7 +44,10 @@ def group_event(number: int, member: bytes = b"m", trust: int = 0, **traits: obj
     """Return the account's copy of a group event."""
     raw = msgspec.json.encode(traits)
     return EventView(
-        GROUP, "", number, fact(number), b"", raw, member_leaf=member * 16, trust=trust
+        *(GROUP, "", number, fact(number), b"", raw),
+        member_leaf=member * 16,
+        trust=trust,
+        object_type="account",
     )
 
 
@@ -90,7 +94,8 @@ class TestStatedParent:
     def test_row_of_an_account_has_the_parent_of_its_state(self) -> None:
         state = account(group_event(4, parent_account_id="hq"))
         row = account_row(LeafId(A), W, state, INDEX_KEY)
-        assert row == (A, W, (4, fact(4), account_leaf(W, "hq", INDEX_KEY), 0))
+        parent = account_leaf(W, "hq", INDEX_KEY)
+        assert row == (A, W, (4, fact(4), parent, 0), "account", encode_traits(state))
 
 
 def stated(

@@ -56,12 +56,16 @@ class LookupProfilesResponse(_message.Message):
     def __init__(self, profile_ids: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListIdentifiersRequest(_message.Message):
-    __slots__ = ("profile_id", "at_least")
+    __slots__ = ("profile_id", "at_least", "as_of_token", "as_of_us")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     at_least: _token_pb2.Token
-    def __init__(self, profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    as_of_token: _token_pb2.Token
+    as_of_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class ProfileIdentifier(_message.Message):
     __slots__ = ("identifier", "first_seen_us", "fact_id", "identifier_id")

@@ -15,9 +15,43 @@ class TagKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TAG_KIND_UNSPECIFIED: _ClassVar[TagKind]
     TAG_KIND_TAG: _ClassVar[TagKind]
     TAG_KIND_STAGE: _ClassVar[TagKind]
+
+class TimelineKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TIMELINE_KIND_UNSPECIFIED: _ClassVar[TimelineKind]
+    TIMELINE_KIND_AD_CLICK: _ClassVar[TimelineKind]
+    TIMELINE_KIND_VIEW: _ClassVar[TimelineKind]
+    TIMELINE_KIND_SALES_CONTACT: _ClassVar[TimelineKind]
+    TIMELINE_KIND_ORDER: _ClassVar[TimelineKind]
+    TIMELINE_KIND_SERVICE_REQUEST: _ClassVar[TimelineKind]
+    TIMELINE_KIND_MEMBER_ACTIVITY: _ClassVar[TimelineKind]
+    TIMELINE_KIND_OTHER: _ClassVar[TimelineKind]
+
+class ProfileBlock(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROFILE_BLOCK_UNSPECIFIED: _ClassVar[ProfileBlock]
+    PROFILE_BLOCK_DEMOGRAPHICS: _ClassVar[ProfileBlock]
+    PROFILE_BLOCK_PREFERENCES: _ClassVar[ProfileBlock]
+    PROFILE_BLOCK_TRANSACTIONS: _ClassVar[ProfileBlock]
+    PROFILE_BLOCK_INTERACTIONS: _ClassVar[ProfileBlock]
+    PROFILE_BLOCK_PREDICTIONS: _ClassVar[ProfileBlock]
 TAG_KIND_UNSPECIFIED: TagKind
 TAG_KIND_TAG: TagKind
 TAG_KIND_STAGE: TagKind
+TIMELINE_KIND_UNSPECIFIED: TimelineKind
+TIMELINE_KIND_AD_CLICK: TimelineKind
+TIMELINE_KIND_VIEW: TimelineKind
+TIMELINE_KIND_SALES_CONTACT: TimelineKind
+TIMELINE_KIND_ORDER: TimelineKind
+TIMELINE_KIND_SERVICE_REQUEST: TimelineKind
+TIMELINE_KIND_MEMBER_ACTIVITY: TimelineKind
+TIMELINE_KIND_OTHER: TimelineKind
+PROFILE_BLOCK_UNSPECIFIED: ProfileBlock
+PROFILE_BLOCK_DEMOGRAPHICS: ProfileBlock
+PROFILE_BLOCK_PREFERENCES: ProfileBlock
+PROFILE_BLOCK_TRANSACTIONS: ProfileBlock
+PROFILE_BLOCK_INTERACTIONS: ProfileBlock
+PROFILE_BLOCK_PREDICTIONS: ProfileBlock
 
 class TagValue(_message.Message):
     __slots__ = ("value", "rule")
@@ -105,19 +139,41 @@ class TraitCleaner(_message.Message):
     cleaner: str
     def __init__(self, trait: _Optional[str] = ..., cleaner: _Optional[str] = ...) -> None: ...
 
+class TimelineEvents(_message.Message):
+    __slots__ = ("kind", "events")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    kind: TimelineKind
+    events: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[TimelineKind, str]] = ..., events: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BlockContent(_message.Message):
+    __slots__ = ("block", "traits", "tags")
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    block: ProfileBlock
+    traits: _containers.RepeatedScalarFieldContainer[str]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, block: _Optional[_Union[ProfileBlock, str]] = ..., traits: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ProfileSettingsDefined(_message.Message):
-    __slots__ = ("zone", "orders", "computed_traits", "cleaners", "version")
+    __slots__ = ("zone", "orders", "computed_traits", "cleaners", "version", "timeline", "blocks")
     ZONE_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
     COMPUTED_TRAITS_FIELD_NUMBER: _ClassVar[int]
     CLEANERS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     zone: str
     orders: _rule_pb2.OrderDefinition
     computed_traits: _containers.RepeatedCompositeFieldContainer[ComputedTrait]
     cleaners: _containers.RepeatedCompositeFieldContainer[TraitCleaner]
     version: int
-    def __init__(self, zone: _Optional[str] = ..., orders: _Optional[_Union[_rule_pb2.OrderDefinition, _Mapping]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedTrait, _Mapping]]] = ..., cleaners: _Optional[_Iterable[_Union[TraitCleaner, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
+    timeline: _containers.RepeatedCompositeFieldContainer[TimelineEvents]
+    blocks: _containers.RepeatedCompositeFieldContainer[BlockContent]
+    def __init__(self, zone: _Optional[str] = ..., orders: _Optional[_Union[_rule_pb2.OrderDefinition, _Mapping]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedTrait, _Mapping]]] = ..., cleaners: _Optional[_Iterable[_Union[TraitCleaner, _Mapping]]] = ..., version: _Optional[int] = ..., timeline: _Optional[_Iterable[_Union[TimelineEvents, _Mapping]]] = ..., blocks: _Optional[_Iterable[_Union[BlockContent, _Mapping]]] = ...) -> None: ...
 
 class TraitCorrected(_message.Message):
     __slots__ = ("trait", "value", "withdrawn", "reason")

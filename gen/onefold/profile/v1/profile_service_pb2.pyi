@@ -7,12 +7,39 @@ from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import source_trust_pb2 as _source_trust_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class RulePart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RULE_PART_UNSPECIFIED: _ClassVar[RulePart]
+    RULE_PART_ALL: _ClassVar[RulePart]
+    RULE_PART_ANY: _ClassVar[RulePart]
+    RULE_PART_NOT: _ClassVar[RulePart]
+    RULE_PART_REFERENCE: _ClassVar[RulePart]
+    RULE_PART_PREDICATE: _ClassVar[RulePart]
+
+class MissingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MISSING_KIND_UNSPECIFIED: _ClassVar[MissingKind]
+    MISSING_KIND_EVENT: _ClassVar[MissingKind]
+    MISSING_KIND_TRAIT: _ClassVar[MissingKind]
+    MISSING_KIND_ORDER: _ClassVar[MissingKind]
+RULE_PART_UNSPECIFIED: RulePart
+RULE_PART_ALL: RulePart
+RULE_PART_ANY: RulePart
+RULE_PART_NOT: RulePart
+RULE_PART_REFERENCE: RulePart
+RULE_PART_PREDICATE: RulePart
+MISSING_KIND_UNSPECIFIED: MissingKind
+MISSING_KIND_EVENT: MissingKind
+MISSING_KIND_TRAIT: MissingKind
+MISSING_KIND_ORDER: MissingKind
 
 class Trait(_message.Message):
     __slots__ = ("name", "value", "occurred_at_us", "fact_id", "trust", "source_id", "party", "correction")
@@ -97,7 +124,7 @@ class ComputedValue(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_touch", "last_touch", "predictions", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count")
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_touch", "last_touch", "predictions", "past_segment_ids", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count", "consents", "blocks")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +133,7 @@ class Profile(_message.Message):
     FIRST_TOUCH_FIELD_NUMBER: _ClassVar[int]
     LAST_TOUCH_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    PAST_SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +141,8 @@ class Profile(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     HAS_DROPPED_TRAITS_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONSENTS_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
@@ -121,6 +151,7 @@ class Profile(_message.Message):
     first_touch: Touch
     last_touch: Touch
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
+    past_segment_ids: _containers.RepeatedScalarFieldContainer[str]
     first_seen_us: int
     last_seen_us: int
     event_count: int
@@ -128,7 +159,35 @@ class Profile(_message.Message):
     accounts: _containers.RepeatedCompositeFieldContainer[AccountName]
     has_dropped_traits: bool
     identifier_count: int
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_touch: _Optional[_Union[Touch, _Mapping]] = ..., last_touch: _Optional[_Union[Touch, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ...) -> None: ...
+    consents: _containers.RepeatedCompositeFieldContainer[Consent]
+    blocks: _containers.RepeatedCompositeFieldContainer[ProfileBlockView]
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_touch: _Optional[_Union[Touch, _Mapping]] = ..., last_touch: _Optional[_Union[Touch, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., past_segment_ids: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ..., consents: _Optional[_Iterable[_Union[Consent, _Mapping]]] = ..., blocks: _Optional[_Iterable[_Union[ProfileBlockView, _Mapping]]] = ...) -> None: ...
+
+class Consent(_message.Message):
+    __slots__ = ("purpose", "granted", "since_us", "fact_id", "source_id")
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    purpose: str
+    granted: bool
+    since_us: int
+    fact_id: str
+    source_id: str
+    def __init__(self, purpose: _Optional[str] = ..., granted: _Optional[bool] = ..., since_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., source_id: _Optional[str] = ...) -> None: ...
+
+class ProfileBlockView(_message.Message):
+    __slots__ = ("block", "traits", "computed_traits", "tags")
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_TRAITS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    block: _profile_facts_pb2.ProfileBlock
+    traits: _containers.RepeatedScalarFieldContainer[str]
+    computed_traits: _containers.RepeatedScalarFieldContainer[str]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, block: _Optional[_Union[_profile_facts_pb2.ProfileBlock, str]] = ..., traits: _Optional[_Iterable[str]] = ..., computed_traits: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AccountName(_message.Message):
     __slots__ = ("profile_id", "account_ids")
@@ -303,19 +362,29 @@ class ListAccountsResponse(_message.Message):
     def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListTimelineRequest(_message.Message):
-    __slots__ = ("profile_id", "identifier", "page_size", "page_token")
+    __slots__ = ("profile_id", "identifier", "page_size", "page_token", "kinds", "events", "source_ids", "since_us", "before_us")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_US_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifier: _identifier_pb2.Identifier
     page_size: int
     page_token: str
-    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    kinds: _containers.RepeatedScalarFieldContainer[_profile_facts_pb2.TimelineKind]
+    events: _containers.RepeatedScalarFieldContainer[str]
+    source_ids: _containers.RepeatedScalarFieldContainer[str]
+    since_us: int
+    before_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_profile_facts_pb2.TimelineKind, str]]] = ..., events: _Optional[_Iterable[str]] = ..., source_ids: _Optional[_Iterable[str]] = ..., since_us: _Optional[int] = ..., before_us: _Optional[int] = ...) -> None: ...
 
 class TimelineEntry(_message.Message):
-    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust", "party", "actor", "correction", "score")
+    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust", "party", "actor", "correction", "score", "timeline_kind")
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -331,6 +400,7 @@ class TimelineEntry(_message.Message):
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_KIND_FIELD_NUMBER: _ClassVar[int]
     fact_id: str
     kind: str
     type: str
@@ -346,7 +416,8 @@ class TimelineEntry(_message.Message):
     actor: str
     correction: _profile_facts_pb2.TraitCorrected
     score: _profile_facts_pb2.ScoreRecorded
-    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., actor: _Optional[str] = ..., correction: _Optional[_Union[_profile_facts_pb2.TraitCorrected, _Mapping]] = ..., score: _Optional[_Union[_profile_facts_pb2.ScoreRecorded, _Mapping]] = ...) -> None: ...
+    timeline_kind: _profile_facts_pb2.TimelineKind
+    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., actor: _Optional[str] = ..., correction: _Optional[_Union[_profile_facts_pb2.TraitCorrected, _Mapping]] = ..., score: _Optional[_Union[_profile_facts_pb2.ScoreRecorded, _Mapping]] = ..., timeline_kind: _Optional[_Union[_profile_facts_pb2.TimelineKind, str]] = ...) -> None: ...
 
 class ListTimelineResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")
@@ -357,14 +428,20 @@ class ListTimelineResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ExplainRuleRequest(_message.Message):
-    __slots__ = ("profile_id", "identifier", "rule")
+    __slots__ = ("profile_id", "identifier", "rule", "as_of_token", "as_of_us", "at_least")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifier: _identifier_pb2.Identifier
     rule: _rule_pb2.Rule
-    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ...) -> None: ...
+    as_of_token: _token_pb2.Token
+    as_of_us: int
+    at_least: _token_pb2.Token
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class PredicateResult(_message.Message):
     __slots__ = ("predicate", "actual", "holds", "source_id", "trust")
@@ -381,16 +458,124 @@ class PredicateResult(_message.Message):
     def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ..., source_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
 
 class ExplainRuleResponse(_message.Message):
-    __slots__ = ("holds", "predicates", "rule_text", "as_of_us")
+    __slots__ = ("holds", "predicates", "rule_text", "as_of_us", "explanation")
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     PREDICATES_FIELD_NUMBER: _ClassVar[int]
     RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     holds: bool
     predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
     rule_text: str
     as_of_us: int
-    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+    explanation: RuleExplanation
+    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ..., explanation: _Optional[_Union[RuleExplanation, _Mapping]] = ...) -> None: ...
+
+class ExplainedPart(_message.Message):
+    __slots__ = ("part", "holds", "text", "text_chinese", "children", "definition_version", "actual", "window_start_us", "window_end_us", "fact_ids", "fact_count", "next_due_us", "missing")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_CHINESE_FIELD_NUMBER: _ClassVar[int]
+    CHILDREN_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_START_US_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_END_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_IDS_FIELD_NUMBER: _ClassVar[int]
+    FACT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_DUE_US_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    part: RulePart
+    holds: bool
+    text: str
+    text_chinese: str
+    children: _containers.RepeatedCompositeFieldContainer[ExplainedPart]
+    definition_version: int
+    actual: bytes
+    window_start_us: int
+    window_end_us: int
+    fact_ids: _containers.RepeatedScalarFieldContainer[str]
+    fact_count: int
+    next_due_us: int
+    missing: _containers.RepeatedCompositeFieldContainer[MissingFact]
+    def __init__(self, part: _Optional[_Union[RulePart, str]] = ..., holds: _Optional[bool] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., children: _Optional[_Iterable[_Union[ExplainedPart, _Mapping]]] = ..., definition_version: _Optional[int] = ..., actual: _Optional[bytes] = ..., window_start_us: _Optional[int] = ..., window_end_us: _Optional[int] = ..., fact_ids: _Optional[_Iterable[str]] = ..., fact_count: _Optional[int] = ..., next_due_us: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[MissingFact, _Mapping]]] = ...) -> None: ...
+
+class MissingFact(_message.Message):
+    __slots__ = ("kind", "number", "events", "events_chinese", "name", "value", "until_us", "occurred_at_us")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_CHINESE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    kind: MissingKind
+    number: int
+    events: str
+    events_chinese: str
+    name: str
+    value: bytes
+    until_us: int
+    occurred_at_us: int
+    def __init__(self, kind: _Optional[_Union[MissingKind, str]] = ..., number: _Optional[int] = ..., events: _Optional[str] = ..., events_chinese: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[bytes] = ..., until_us: _Optional[int] = ..., occurred_at_us: _Optional[int] = ...) -> None: ...
+
+class RuleExplanation(_message.Message):
+    __slots__ = ("root", "cited_fact_ids", "cited_count", "removed_fact_ids", "removed_count", "is_minimal", "missing", "next_due_us", "as_of_us", "profile_id", "rule_text", "rule_text_chinese", "token")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    CITED_FACT_IDS_FIELD_NUMBER: _ClassVar[int]
+    CITED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FACT_IDS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IS_MINIMAL_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    NEXT_DUE_US_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
+    RULE_TEXT_CHINESE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    root: ExplainedPart
+    cited_fact_ids: _containers.RepeatedScalarFieldContainer[str]
+    cited_count: int
+    removed_fact_ids: _containers.RepeatedScalarFieldContainer[str]
+    removed_count: int
+    is_minimal: bool
+    missing: _containers.RepeatedCompositeFieldContainer[MissingFact]
+    next_due_us: int
+    as_of_us: int
+    profile_id: str
+    rule_text: str
+    rule_text_chinese: str
+    token: _token_pb2.Token
+    def __init__(self, root: _Optional[_Union[ExplainedPart, _Mapping]] = ..., cited_fact_ids: _Optional[_Iterable[str]] = ..., cited_count: _Optional[int] = ..., removed_fact_ids: _Optional[_Iterable[str]] = ..., removed_count: _Optional[int] = ..., is_minimal: _Optional[bool] = ..., missing: _Optional[_Iterable[_Union[MissingFact, _Mapping]]] = ..., next_due_us: _Optional[int] = ..., as_of_us: _Optional[int] = ..., profile_id: _Optional[str] = ..., rule_text: _Optional[str] = ..., rule_text_chinese: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ExplainMembershipRequest(_message.Message):
+    __slots__ = ("profile_id", "identifier", "segment_id", "as_of_token", "as_of_us", "at_least")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    segment_id: str
+    as_of_token: _token_pb2.Token
+    as_of_us: int
+    at_least: _token_pb2.Token
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., segment_id: _Optional[str] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ExplainMembershipResponse(_message.Message):
+    __slots__ = ("is_member", "definition_version", "explanation")
+    IS_MEMBER_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    is_member: bool
+    definition_version: int
+    explanation: RuleExplanation
+    def __init__(self, is_member: _Optional[bool] = ..., definition_version: _Optional[int] = ..., explanation: _Optional[_Union[RuleExplanation, _Mapping]] = ...) -> None: ...
 
 class PreviewRuleRequest(_message.Message):
     __slots__ = ("rule", "at_least", "segment_id", "retired", "assumed")
@@ -617,3 +802,39 @@ class ReadEvaluationsResponse(_message.Message):
     backfilled_predicates: _containers.RepeatedScalarFieldContainer[int]
     backfilled_workspace_id: str
     def __init__(self, evaluations: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ...) -> None: ...
+
+class EvaluateRulesRequest(_message.Message):
+    __slots__ = ("rules", "samples", "at_least")
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Rule]
+    samples: int
+    at_least: _token_pb2.Token
+    def __init__(self, rules: _Optional[_Iterable[_Union[_rule_pb2.Rule, _Mapping]]] = ..., samples: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class EvaluateRulesResponse(_message.Message):
+    __slots__ = ("profiles", "one_in", "new_predicates", "retained", "evaluated", "token")
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    ONE_IN_FIELD_NUMBER: _ClassVar[int]
+    NEW_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    RETAINED_FIELD_NUMBER: _ClassVar[int]
+    EVALUATED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profiles: int
+    one_in: int
+    new_predicates: int
+    retained: int
+    evaluated: _containers.RepeatedCompositeFieldContainer[EvaluatedProfile]
+    token: _token_pb2.Token
+    def __init__(self, profiles: _Optional[int] = ..., one_in: _Optional[int] = ..., new_predicates: _Optional[int] = ..., retained: _Optional[int] = ..., evaluated: _Optional[_Iterable[_Union[EvaluatedProfile, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class EvaluatedProfile(_message.Message):
+    __slots__ = ("profile_id", "true_rules", "predicates")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    TRUE_RULES_FIELD_NUMBER: _ClassVar[int]
+    PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    true_rules: _containers.RepeatedScalarFieldContainer[int]
+    predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
+    def __init__(self, profile_id: _Optional[str] = ..., true_rules: _Optional[_Iterable[int]] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ...) -> None: ...

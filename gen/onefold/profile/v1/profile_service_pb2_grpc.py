@@ -70,6 +70,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
                 _registered_method=True)
+        self.ExplainMembership = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/ExplainMembership',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.FromString,
+                _registered_method=True)
         self.PreviewProfiles = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/PreviewProfiles',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.SerializeToString,
@@ -114,6 +119,11 @@ class ProfileServiceStub:
                 '/onefold.profile.v1.ProfileService/RecordScores',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.FromString,
+                _registered_method=True)
+        self.EvaluateRules = channel.unary_stream(
+                '/onefold.profile.v1.ProfileService/EvaluateRules',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.FromString,
                 _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.profile.v1.ProfileService/ReadOutbox',
@@ -178,7 +188,16 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRule(self, request, context):
-        """Explains a rule for one profile: the value and the result of each predicate.
+        """Explains a rule for one profile, now or in the past: each part with its value
+        and its facts, and what would change the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainMembership(self, request, context):
+        """Explains why a profile is in a segment, has a tag or is in a stage, or why
+        not, by the definition that is stored; as `ExplainRule`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,6 +272,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluateRules(self, request, context):
+        """Evaluates rules that are not defined over the profiles of the workspace, or
+        over a sample of them, for the preview of a segment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -306,6 +333,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.SerializeToString,
             ),
+            'ExplainMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMembership,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.SerializeToString,
+            ),
             'PreviewProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewProfiles,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.FromString,
@@ -350,6 +382,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.RecordScores,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.SerializeToString,
+            ),
+            'EvaluateRules': grpc.unary_stream_rpc_method_handler(
+                    servicer.EvaluateRules,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -552,6 +589,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/ExplainRule',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/ExplainMembership',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -795,6 +859,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/RecordScores',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.RecordScoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/EvaluateRules',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

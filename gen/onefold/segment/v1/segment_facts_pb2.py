@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
+from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/segment/v1/segment_facts.proto\x12\x12onefold.segment.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"\x88\x01\n\x0eSegmentDefined\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/segment/v1/segment_facts.proto\x12\x12onefold.segment.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x88\x01\n\x0eSegmentDefined\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\"\xc6\x01\n\rSetExpression\x12\x1b\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02H\x00\x12.\n\x03\x61ll\x18\x02 \x01(\x0b\x32\x1f.onefold.segment.v1.SetOperandsH\x00\x12.\n\x03\x61ny\x18\x03 \x01(\x0b\x32\x1f.onefold.segment.v1.SetOperandsH\x00\x12\x30\n\x03not\x18\x04 \x01(\x0b\x32!.onefold.segment.v1.SetExpressionH\x00\x42\x06\n\x04kind\">\n\x0bSetOperands\x12/\n\x04sets\x18\x01 \x03(\x0b\x32!.onefold.segment.v1.SetExpression\"\xba\x01\n\rSnapshotTaken\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x35\n\nexpression\x18\x03 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x0f\n\x07removed\x18\x06 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTDEFINED'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_SEGMENTDEFINED'].fields_by_name['title']._loaded_options = None
   _globals['_SEGMENTDEFINED'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
-  _globals['_SEGMENTDEFINED']._serialized_start=122
-  _globals['_SEGMENTDEFINED']._serialized_end=258
+  _globals['_SETEXPRESSION'].fields_by_name['segment_id']._loaded_options = None
+  _globals['_SETEXPRESSION'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\254\002'
+  _globals['_SNAPSHOTTAKEN'].fields_by_name['name']._loaded_options = None
+  _globals['_SNAPSHOTTAKEN'].fields_by_name['name']._serialized_options = b'\270\273\030\200\001'
+  _globals['_SNAPSHOTTAKEN'].fields_by_name['title']._loaded_options = None
+  _globals['_SNAPSHOTTAKEN'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_SEGMENTDEFINED']._serialized_start=151
+  _globals['_SEGMENTDEFINED']._serialized_end=287
+  _globals['_SETEXPRESSION']._serialized_start=290
+  _globals['_SETEXPRESSION']._serialized_end=488
+  _globals['_SETOPERANDS']._serialized_start=490
+  _globals['_SETOPERANDS']._serialized_end=552
+  _globals['_SNAPSHOTTAKEN']._serialized_start=555
+  _globals['_SNAPSHOTTAKEN']._serialized_end=741
 # @@protoc_insertion_point(module_scope)

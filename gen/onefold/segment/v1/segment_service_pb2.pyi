@@ -204,3 +204,111 @@ class ReadOutboxResponse(_message.Message):
     next_sequence: int
     life: int
     def __init__(self, batch: _Optional[_Union[_segment_stream_pb2.MembershipsChanged, _Mapping]] = ..., next_sequence: _Optional[int] = ..., life: _Optional[int] = ...) -> None: ...
+
+class ComputeSetRequest(_message.Message):
+    __slots__ = ("expression", "page_size", "page_token", "at_least")
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    expression: _segment_facts_pb2.SetExpression
+    page_size: int
+    page_token: str
+    at_least: _token_pb2.Token
+    def __init__(self, expression: _Optional[_Union[_segment_facts_pb2.SetExpression, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ComputeSetResponse(_message.Message):
+    __slots__ = ("size", "profile_ids", "next_page_token", "token")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    profile_ids: _containers.RepeatedScalarFieldContainer[str]
+    next_page_token: str
+    token: _token_pb2.Token
+    def __init__(self, size: _Optional[int] = ..., profile_ids: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class OverlapSegmentsRequest(_message.Message):
+    __slots__ = ("segment_ids", "at_least")
+    SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    segment_ids: _containers.RepeatedScalarFieldContainer[str]
+    at_least: _token_pb2.Token
+    def __init__(self, segment_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class OverlapRow(_message.Message):
+    __slots__ = ("segment_id", "sizes")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, segment_id: _Optional[str] = ..., sizes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class OverlapSegmentsResponse(_message.Message):
+    __slots__ = ("rows", "token")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[OverlapRow]
+    token: _token_pb2.Token
+    def __init__(self, rows: _Optional[_Iterable[_Union[OverlapRow, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class CreateSnapshotRequest(_message.Message):
+    __slots__ = ("name", "title", "expression", "at")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: str
+    expression: _segment_facts_pb2.SetExpression
+    at: _token_pb2.Token
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., expression: _Optional[_Union[_segment_facts_pb2.SetExpression, _Mapping]] = ..., at: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class CreateSnapshotResponse(_message.Message):
+    __slots__ = ("snapshot", "created", "token")
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    snapshot: Snapshot
+    created: bool
+    token: _token_pb2.Token
+    def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., created: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class Snapshot(_message.Message):
+    __slots__ = ("segment_id", "title", "expression", "at")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    title: str
+    expression: _segment_facts_pb2.SetExpression
+    at: _token_pb2.Token
+    def __init__(self, segment_id: _Optional[str] = ..., title: _Optional[str] = ..., expression: _Optional[_Union[_segment_facts_pb2.SetExpression, _Mapping]] = ..., at: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class RemoveSnapshotRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RemoveSnapshotResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListSnapshotsRequest(_message.Message):
+    __slots__ = ("at_least",)
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    at_least: _token_pb2.Token
+    def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListSnapshotsResponse(_message.Message):
+    __slots__ = ("snapshots", "token")
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    snapshots: _containers.RepeatedCompositeFieldContainer[Snapshot]
+    token: _token_pb2.Token
+    def __init__(self, snapshots: _Optional[_Iterable[_Union[Snapshot, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...

@@ -60,6 +60,31 @@ class SegmentServiceStub:
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.SerializeToString,
                 response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.FromString,
                 _registered_method=True)
+        self.ComputeSet = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/ComputeSet',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetResponse.FromString,
+                _registered_method=True)
+        self.OverlapSegments = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/OverlapSegments',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.OverlapSegmentsRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.OverlapSegmentsResponse.FromString,
+                _registered_method=True)
+        self.CreateSnapshot = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/CreateSnapshot',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotResponse.FromString,
+                _registered_method=True)
+        self.RemoveSnapshot = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/RemoveSnapshot',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.RemoveSnapshotRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.RemoveSnapshotResponse.FromString,
+                _registered_method=True)
+        self.ListSnapshots = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/ListSnapshots',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotsRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotsResponse.FromString,
+                _registered_method=True)
         self.WatchMemberships = channel.unary_stream(
                 '/onefold.segment.v1.SegmentService/WatchMemberships',
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.SerializeToString,
@@ -112,6 +137,42 @@ class SegmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ComputeSet(self, request, context):
+        """Returns the size of a set of profiles, and some of its members.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OverlapSegments(self, request, context):
+        """Returns how many profiles each two of some segments have in common.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSnapshot(self, request, context):
+        """Takes a snapshot: the members of a set in one state of the log, which never
+        change again. They are listed as those of the segment `snapshot:NAME`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSnapshot(self, request, context):
+        """Removes a snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSnapshots(self, request, context):
+        """Lists the snapshots of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchMemberships(self, request, context):
         """Streams entries and exits of the workspace as they occur, from given
         sequence numbers on.
@@ -154,6 +215,31 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     servicer.PreviewMemberships,
                     request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.FromString,
                     response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.SerializeToString,
+            ),
+            'ComputeSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.ComputeSet,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetResponse.SerializeToString,
+            ),
+            'OverlapSegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.OverlapSegments,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.OverlapSegmentsRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.OverlapSegmentsResponse.SerializeToString,
+            ),
+            'CreateSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSnapshot,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotResponse.SerializeToString,
+            ),
+            'RemoveSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSnapshot,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.RemoveSnapshotRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.RemoveSnapshotResponse.SerializeToString,
+            ),
+            'ListSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnapshots,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotsRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotsResponse.SerializeToString,
             ),
             'WatchMemberships': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchMemberships,
@@ -302,6 +388,141 @@ class SegmentService:
             '/onefold.segment.v1.SegmentService/PreviewMemberships',
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.SerializeToString,
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ComputeSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/ComputeSet',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OverlapSegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/OverlapSegments',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.OverlapSegmentsRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.OverlapSegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/CreateSnapshot',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/RemoveSnapshot',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.RemoveSnapshotRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.RemoveSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/ListSnapshots',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotsRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -16,8 +16,9 @@ CREATE INDEX leaf_by_workspace ON leaf (shard, workspace_id, leaf_id);
 -- No query filters by it, so its statistics would be of no use.
 ALTER TABLE leaf ALTER COLUMN state SET STATISTICS 0;
 
--- The leaves of accounts with the parent that each states. All of it is derived from the state of
--- the leaf; the table lists accounts and finds them by their parent.
+-- The leaves of accounts with the parent and the traits that each states. All of it is derived from
+-- the state of the leaf; the table lists accounts, finds them by their parent, and gives the rules of
+-- their members their traits without the set of members.
 CREATE TABLE account (
     shard        integer NOT NULL,
     leaf_id      bytea   NOT NULL,
@@ -29,6 +30,10 @@ CREATE TABLE account (
     parent_fact  bytea,
     -- Null where the statement names no parent.
     parent_leaf  bytea,
+    -- The type of the object, such as `account`.
+    object_type  text     NOT NULL,
+    -- A kernel LeafState that has traits alone.
+    traits       bytea    NOT NULL,
     PRIMARY KEY (leaf_id, shard)
 );
 

@@ -9,8 +9,12 @@ CREATE TABLE evaluation (
     true_predicates bytea   NOT NULL, -- ids of 8 bytes each, ascending
     merged_into     bytea,
     changed_at_us   bigint  NOT NULL,
+    -- Stands for the profile in bitmaps; another generation of the state has other numbers.
+    number          integer NOT NULL,
     PRIMARY KEY (profile_id, shard)
 ) WITH (fillfactor = 80);
+
+CREATE INDEX evaluation_by_number ON evaluation (number);
 
 CREATE INDEX evaluation_by_workspace ON evaluation (shard, workspace_id, profile_id);
 
@@ -39,6 +43,15 @@ CREATE TABLE definition (
     version       integer NOT NULL,
     payload       bytea   NOT NULL,
     PRIMARY KEY (workspace_id, kind, definition_id)
+);
+
+-- The newest version of each snapshot: an onefold.segment.v1.SnapshotTaken.
+CREATE TABLE snapshot (
+    workspace_id text    NOT NULL,
+    name         text    NOT NULL,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, name)
 );
 
 -- The predicates that each shard of profile has backfilled.

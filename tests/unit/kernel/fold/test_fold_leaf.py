@@ -303,8 +303,8 @@ def test_account_state_has_its_golden_bytes() -> None:
     state = LeafState()
     fold_event(state, joined_by(3, 5, b"m", plan="pro"), INDEX)
     assert encode(state) == bytes.fromhex(
-        "9b 01 03 03 01"
+        "9d 01 03 03 01"
         "81 a4706c616e 95 00 03 c410 00000000000000000000000000000005 c405 2270726f22 a0"
-        "80 c400 c410" + "6d" * 16 + "c2 80 c0"
+        "80 c400 c410" + "6d" * 16 + "c2 80 a0 80 c0"
     )
     assert encode(LeafState())[:1] == b"\x96"

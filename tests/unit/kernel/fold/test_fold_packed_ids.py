@@ -7,7 +7,7 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.fold.packed_ids import add_id, combine_ids, split_ids
+from services.kernel.fold.id_sets import add_id, combine_ids, split_ids
 
 few = st.lists(st.integers(0, 12).map(lambda n: bytes([n]) * 16))
 

@@ -1,4 +1,8 @@
-"""Stores sets of ids, ascending and 16 bytes each, as one string of bytes."""
+"""Packs sets of ids into bytes, as leaves have them.
+
+A set is 16 bytes an id, ascending. So ten thousand ids are loaded and saved with their state as one
+string of bytes, and equal sets are equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,7 @@ _ID_BYTES = 16
 
 
 def add_id(packed: bytes, id_: bytes) -> bytes:
-    """Return the set with one more id; the same object if the set has it already.
-
-    A set is 16 bytes an id, ascending. So ten thousand ids are loaded and saved with their state as
-    one string of bytes, and equal sets are equal bytes.
-    """
+    """Return the set with one more id; the same object if the set has it already."""
     low, high = 0, len(packed) // _ID_BYTES
     while low < high:
         middle = (low + high) // 2

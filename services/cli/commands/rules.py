@@ -1,0 +1,155 @@
+"""`./onefold rules`: the JSON Schema of rules, and checks of rules without a running system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined
+from typer import Option, Typer
+
+from services.chassis.codec.named_rules import segment_rules, tag_rules
+from services.cli import output
+from services.cli.definitions import Pack, PackErrors, is_pack, read_pack
+from services.cli.rule_forms import RuleDefaults, defaults_of
+from services.kernel.errors import InvalidField, OnefoldError, RuleError
+from services.kernel.rules.json_schema import rule_schema
+from services.kernel.rules.model import Rule
+from services.kernel.rules.references import (
+    Name,
+    NamedRules,
+    check_definition,
+    names_of,
+    references,
+)
+from services.kernel.rules.text import to_text
+from services.kernel.rules.text_words import Language
+from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
+
+app = Typer(no_args_is_help=True, help="Show the schema of rules, and check rules offline.")
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a rule, which editors use to complete and to check it."""
+    document = msgspec.json.format(msgspec.json.encode(rule_schema()), indent=2)
+    output.out.print_document(document.decode())
+
+
+@app.command("check")
+def check(
+    file: Annotated[
+        Path, Option("-f", "--file", help="A rule in YAML or JSON, or a pack: a folder or a file.")
+    ],
+    settings: Annotated[
+        Path | None,
+        Option(help="A pack whose settings count for the rule: zone, orders and cleaners."),
+    ] = None,
+) -> None:
+    """Check rules without a running system, and print each as a text in English and Chinese.
+
+    Where a rule refers to something that its pack does not define, only a running system can check
+    that it exists.
+    """
+    with output.exit_on_error():
+        try:
+            checked = list(_checked(file, settings))
+        except PackErrors as errors:
+            for problem in errors.problems:
+                output.err.print(problem, soft_wrap=True)
+            raise OnefoldError("a rule is wrong: correct the pack") from None
+    for title, *lines in checked:
+        if title:
+            output.out.print(title, style="bold", soft_wrap=True)
+        for line in lines:
+            output.out.print(line, soft_wrap=True)
+
+
+class CheckedRule(NamedTuple):
+    """A rule without a mistake, as texts."""
+
+    #: What the rule decides, such as `stage lifecycle = 沉默客户`; empty = it stands alone.
+    title: str
+    english: str
+    chinese: str
+
+
+def _checked(file: Path, settings: Path | None) -> Iterator[CheckedRule]:
+    own = None if settings is None else read_pack(settings, _Unset()).settings
+    own = own or ProfileSettingsDefined()
+    form = None if file.is_dir() else _load(file)
+    if form is None or is_pack(form):
+        yield from check_pack(read_pack(file, _Unset(), settings=own), own)
+        return
+    defaults = defaults_of(own)
+    try:
+        rule = defaults.rule(form, "")
+    except InvalidField as error:
+        raise InvalidField(f"{file.name}: {error.message}") from None
+    yield _texts("", rule, defaults)
+
+
+def check_pack(pack: Pack, settings: ProfileSettingsDefined) -> list[CheckedRule]:
+    """Return the rules of a pack; `settings` count where it has none.
+
+    Raises PackErrors with all mistakes in references: cycles, and values that a tag does not have.
+    """
+    named = [
+        *((pack.place("tag", tag.tag_id), tag_rules(tag)) for tag in pack.tags),
+        *((pack.place("segment", s.segment_id), segment_rules(s)) for s in pack.segments),
+    ]
+    problems = list(_wrong_references(named))
+    if problems:
+        raise PackErrors(problems)
+    defaults = defaults_of(pack.settings or settings)
+    return [
+        _texts(f"{rules.name.kind.value} {rules.name.id}" + (f" = {value}" if value else ""), rule,
+               defaults)
+        for _, rules in named
+        for value, rule in rules.classification.values
+    ]  # fmt: skip
+
+
+def _wrong_references(named: list[tuple[str, NamedRules]]) -> Iterator[str]:
+    definitions = names_of(rules for _, rules in named)
+    elsewhere = {
+        Name(reference.kind, reference.id)
+        for _, rules in named
+        for _, rule in rules.classification.values
+        for reference in references(rule)
+    } - definitions.keys()
+    for place, rules in named:
+        if not rules.retired:
+            try:
+                check_definition(rules.name, rules.classification, definitions, elsewhere)
+            except RuleError as error:
+                yield f"{place}{error.message}"
+
+
+def _texts(title: str, rule: Rule, defaults: RuleDefaults) -> CheckedRule:
+    own: Any = {"zone": defaults.zone, "orders": defaults.orders, "cleaners": defaults.cleaners}
+    return CheckedRule(
+        title, to_text(rule, Language.ENGLISH, **own), to_text(rule, Language.CHINESE, **own)
+    )
+
+
+def _load(file: Path) -> Any:
+    try:
+        with file.open("rb") as opened:
+            return parse_yaml(opened.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise OnefoldError(f"{file} cannot be read: {error.strerror}") from None
+    except InvalidField as error:
+        raise OnefoldError(f"{file.name}: {error.message}") from None
+
+
+class _Unset(dict[str, str]):
+    """Variables none of which has a value; each stands for itself."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return f"${{{name}}}"
