@@ -18,6 +18,7 @@ from services.kernel.index_key import IndexKey
 from services.kernel.rules.limits import PredicateLimits
 from services.profile.api.grpc import ALLOWED, ProfileRpc
 from services.profile.commands.definitions import ProfileDefinitions
+from services.profile.commands.records import ProfileRecords
 from services.profile.projection.backfill import Backfiller
 from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
@@ -85,6 +86,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             definitions=ProfileDefinitions(
                 base.database, runner, log, RuleLimiter(base.database, limits)
             ),
+            records=ProfileRecords(queries, log, index_key),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)

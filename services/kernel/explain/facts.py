@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from services.kernel.explain.hypothesis import Hypotheses
 from services.kernel.explain.model import PredicateFacts
+from services.kernel.fold.additions import reserved_fact
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.ids import FactId
@@ -24,6 +25,7 @@ from services.kernel.rules.inputs import (
     traits_of,
 )
 from services.kernel.rules.model import Predicate
+from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.readings.ranges import EVERYTHING, Range, before, range_of
 from services.kernel.rules.readings.sequences import completions
 from services.kernel.rules.values import Json, scalar_key
@@ -163,6 +165,10 @@ def _statements(feature: Feature, view: ProfileView) -> list[bytes]:
     parties: tuple[Party, ...] = feature.parties if isinstance(feature, features.Trait) else ()
     found = []
     for name in traits_of(feature):
+        if is_reserved_trait(name):
+            fact_id = reserved_fact(view.additions, name)
+            found += [fact_id] if fact_id is not None else []
+            continue
         value = view.trait_value(name, parties)
         if value is None:
             value = view.trait_value(name.partition(".")[0], parties)

@@ -100,9 +100,13 @@ def last_touch(parts: Iterable[Additions]) -> Touch | None:
 
 def correction_of(parts: Iterable[Additions], trait: str) -> Correction | None:
     """Return the correction of a trait that counts; None without one."""
-    found = [p.corrections[trait] for p in parts if trait in p.corrections]
-    last = max(found, default=None)
+    last = last_correction(parts, trait)
     return last if last is not None and last[2] else None
+
+
+def last_correction(parts: Iterable[Additions], trait: str) -> Correction | None:
+    """Return the last correction of a trait, also where that is withdrawn; None without one."""
+    return max((p.corrections[trait] for p in parts if trait in p.corrections), default=None)
 
 
 def scores_of(parts: Sequence[Additions]) -> dict[str, Score]:
@@ -113,11 +117,25 @@ def scores_of(parts: Sequence[Additions]) -> dict[str, Score]:
     return scores
 
 
+def reserved_fact(parts: Sequence[Additions], name: str) -> bytes | None:
+    """Return the fact that gives a trait with a reserved name its value; None if it is absent."""
+    head, _, model = name.partition(".")
+    if head == SCORE:
+        last: tuple[Any, ...] | None = _last_score(parts, model)
+    else:
+        last = first_touch(parts) if head == FIRST_TOUCH else last_touch(parts)
+    return None if last is None else last[1]
+
+
+def _last_score(parts: Iterable[Additions], model: str) -> Score | None:
+    return max((p.scores[model] for p in parts if model in p.scores), default=None)
+
+
 def reserved_trait(parts: Sequence[Additions], name: str) -> Json:
     """Return the value of a trait with a reserved name; None if it is absent."""
     head, dot, member = name.partition(".")
     if head == SCORE:
-        score = max((p.scores[member] for p in parts if member in p.scores), default=None)
+        score = _last_score(parts, member)
         return None if score is None else score[2]
     touch = first_touch(parts) if head == FIRST_TOUCH else last_touch(parts)
     if touch is None:

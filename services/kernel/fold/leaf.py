@@ -248,9 +248,8 @@ class ProfileView:
     @property
     def is_account(self) -> bool:
         """Return whether this is an account. Rules are never evaluated for accounts."""
-        return any(leaf.members for leaf in self._leaves) and all(
-            leaf.members or not leaf.event_count for leaf in self._leaves
-        )
+        own = [leaf for leaf in self._leaves if leaf.additions is None or leaf.event_count]
+        return bool(own) and all(leaf.members for leaf in own)
 
     @property
     def has_dropped_traits(self) -> bool:

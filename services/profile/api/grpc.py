@@ -11,7 +11,7 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
-from services.chassis.access.principal import region, workspace_id
+from services.chassis.access.principal import principal, region, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import (
     at_least_of,
@@ -38,7 +38,9 @@ from services.profile.codec.definitions import (
     tag_to_proto,
 )
 from services.profile.codec.log import parse_facts
+from services.profile.codec.records import checked_correction
 from services.profile.commands.definitions import ProfileDefinitions
+from services.profile.commands.records import ProfileRecords
 from services.profile.domain.profile import Profile, cursor_after
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.history import AsOf, HistoryQueries
@@ -60,6 +62,7 @@ class ProfileRpc(ProfileServiceServicer):
     history: HistoryQueries
     preview: ProfilePreview
     definitions: ProfileDefinitions
+    records: ProfileRecords
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -238,6 +241,25 @@ class ProfileRpc(ProfileServiceServicer):
         tags = await self.queries.tags(workspace_id())
         return pb.ListTagsResponse(
             tags=[pb.TagSummary(tag=tag_to_proto(t), etag=etag_of(t.version)) for t in tags]
+        )
+
+    async def CorrectTrait(
+        self, request: pb.CorrectTraitRequest, context: Any
+    ) -> pb.CorrectTraitResponse:
+        id_ = api.lookup_id(workspace_id(), region(), request, self.index_key)
+        message = checked_correction(request.correction)
+        changed, token = await self.records.correct(
+            workspace_id(), id_, message, principal().key_id
+        )
+        return pb.CorrectTraitResponse(changed=changed, token=token_to_proto(token))
+
+    async def RecordScores(
+        self, request: pb.RecordScoresRequest, context: Any
+    ) -> pb.RecordScoresResponse:
+        scores = api.scores_of_request(workspace_id(), region(), request, self.index_key)
+        found = await self.records.record_scores(workspace_id(), scores, principal().key_id)
+        return pb.RecordScoresResponse(
+            recorded=found.recorded, duplicates=found.duplicates, token=token_to_proto(found.token)
         )
 
     async def ReadOutbox(

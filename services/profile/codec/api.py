@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nsmallest
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded
 from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
 from services.chassis.codec.fields import PageToken, token_to_proto
 from services.kernel.errors import InvalidField, TooLarge
+from services.kernel.fold.additions import Touch, correction_of, first_touch, last_touch, scores_of
+from services.kernel.fold.events import read_object
 from services.kernel.fold.leaf import ProfileView
+from services.kernel.fold.traits import CORRECTED, WinningTrait
 from services.kernel.identifiers.model import (
     ACCOUNT_ID,
     ACCOUNT_PREFIX,
@@ -30,12 +34,18 @@ from services.kernel.index_key import IndexKey
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec.log import EVENT
+from services.profile.codec.records import SCORE_RECORDED, TRAIT_CORRECTED
 from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
 from services.profile.domain.profile import Profile, TimelineCursor
 from services.profile.domain.tags import PredicateAnswer
 
 LookupRequest: TypeAlias = (
-    pb.GetProfileRequest | pb.ListTimelineRequest | pb.ExplainRuleRequest | pb.GetAccountRequest
+    pb.GetProfileRequest
+    | pb.ListTimelineRequest
+    | pb.ExplainRuleRequest
+    | pb.GetAccountRequest
+    | pb.CorrectTraitRequest
+    | pb.PersonScore
 )
 
 #: The most identifiers, and the most leaves, of a profile in a response. A profile may have any
@@ -43,6 +53,8 @@ LookupRequest: TypeAlias = (
 MAX_LISTED = 1_000
 #: The most profiles and identifiers in one preview.
 MAX_PROFILES, MAX_IDENTIFIERS = 10_000, 100_000
+#: The most scores in one request.
+MAX_SCORES = 1_000
 
 _ID_PAGE = PageToken("16s")
 _TIMELINE_PAGE = PageToken("q16sI")
@@ -77,6 +89,23 @@ def lookup_id(
             raise InvalidField("give a profile id or an identifier", field="by")
 
 
+def scores_of_request(
+    workspace_id: WorkspaceId, region: str, request: pb.RecordScoresRequest, index_key: IndexKey
+) -> list[tuple[bytes, ScoreRecorded]]:
+    """Return the scores of a request, each with the id of its person. Raises InvalidField."""
+    if not request.scores:
+        raise InvalidField("scores is required: send at least one", field="scores")
+    check_count(len(request.scores), MAX_SCORES, "scores")
+    scores: list[tuple[bytes, ScoreRecorded]] = []
+    for index, one in enumerate(request.scores):
+        try:
+            id_ = lookup_id(workspace_id, region, one, index_key)
+        except InvalidField as error:
+            raise InvalidField(str(error), field=f"scores[{index}].{error.field}") from None
+        scores.append((id_, one.score))
+    return scores
+
+
 def identifiers_to_proto(identifiers: Sequence[Identifier]) -> list[identifier_pb2.Identifier]:
     """Return the messages of the MAX_LISTED identifiers with the highest priority."""
     if len(identifiers) > MAX_LISTED:
@@ -86,15 +115,39 @@ def identifiers_to_proto(identifiers: Sequence[Identifier]) -> list[identifier_p
 
 def traits_to_proto(view: ProfileView) -> list[pb.Trait]:
     """Return the messages of the traits that are present."""
+    return [_trait_to_proto(name, won, view) for name, won in view.traits().items()]
+
+
+def _trait_to_proto(name: str, won: WinningTrait, view: ProfileView) -> pb.Trait:
+    trust, at_us, fact_id, value, source_id, party = won
+    trait: Any = pb.Trait(
+        name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value, source_id=source_id
+    )
+    if trust == CORRECTED:
+        *_, actor, reason = correction_of(view.additions, name) or ("", "")
+        trait.correction.CopyFrom(pb.Correction(actor=actor, reason=reason))
+        return trait
+    trait.trust, trait.party = trust, party
+    return trait
+
+
+def _touch_to_proto(touch: Touch | None) -> pb.Touch | None:
+    if touch is None:
+        return None
+    at_us, fact_id, members = touch
+    return pb.Touch(occurred_at_us=at_us, fact_id=to_hex(fact_id), **read_object(members))
+
+
+def _predictions(view: ProfileView) -> list[pb.Prediction]:
     return [
-        pb.Trait(
-            name=name,
-            occurred_at_us=at_us,
+        pb.Prediction(
+            model_id=model_id,
+            model_version=version,
+            score=score,
+            as_of_us=as_of_us,
             fact_id=to_hex(fact_id),
-            value=value,
-            trust=trust,  # type: ignore[arg-type]  # the numbers are the enum's
         )
-        for name, (trust, at_us, fact_id, value) in view.traits().items()
+        for model_id, (as_of_us, fact_id, score, version) in scores_of(view.additions).items()
     ]
 
 
@@ -117,8 +170,11 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
             pb.ComputedValue(name=name, value=msgspec.json.encode(value))
             for name, value in profile.computed_traits
         ],
-        first_seen_us=view.first_seen_us,
-        last_seen_us=view.last_seen_us,
+        first_touch=_touch_to_proto(first_touch(view.additions)),
+        last_touch=_touch_to_proto(last_touch(view.additions)),
+        predictions=_predictions(view),
+        first_seen_us=view.first_seen_us if view.event_count else 0,
+        last_seen_us=view.last_seen_us if view.event_count else 0,
         event_count=view.event_count,
         leaf_ids=map(to_hex, profile.leaf_ids[:MAX_LISTED]),
         identifier_count=len(profile.identifiers),
@@ -140,7 +196,14 @@ def timeline_entry(fact: Fact) -> pb.TimelineEntry:
         occurred_at_us=fact.occurred_at_us,
         recorded_at_us=fact.recorded_at_us,
         source_id=fact.source_id,
+        actor=fact.actor,
     )
+    if fact.kind == TRAIT_CORRECTED:
+        entry.correction.MergeFromString(fact.payload)
+        entry.name = entry.correction.trait
+    if fact.kind == SCORE_RECORDED:
+        entry.score.MergeFromString(fact.payload)
+        entry.name = entry.score.model_id
     if fact.kind == EVENT:
         event = Event.FromString(fact.payload)
         entry.type = EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
@@ -149,6 +212,7 @@ def timeline_entry(fact: Fact) -> pb.TimelineEntry:
         entry.properties = event.properties
         entry.traits = event.traits
         entry.trust = event.trust
+        entry.party = event.party
     return entry
 
 

@@ -15,7 +15,7 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
-from services.profile.codec.log import EVENT, broadcast_fact, event_view, parse_facts
+from services.profile.codec.log import broadcast_fact, event_view, parse_facts
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.facts import AttributedFact, BroadcastFact, ProfileAssignment
@@ -63,7 +63,7 @@ def _decode_facts(
     for offset, fact in enumerate(facts, first):
         leaf_id = fact.leaf_id
         ids = (leaf_id, profile_ids[at : at + 16]) if leaf_id else (_NO_LEAF, _NO_PROFILE)
-        event = event_view(fact, index_key) if leaf_id and fact.kind == EVENT else None
+        event = event_view(fact, index_key) if leaf_id else None
         broadcast = None if leaf_id else broadcast_fact(fact)
         # Half the cost of AttributedFact(...), ten thousand times a second.
         row = (offset, fact.recorded_at_us, fact.workspace_id, *ids, event, broadcast)

@@ -12,8 +12,8 @@ from services.kernel.identifiers.normalize import normalize, object_type_of
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
-from services.kernel.rules.words import CONSENT_CHANGED
 from services.profile.codec.definitions import rule_definition
+from services.profile.codec.records import record_view
 from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
 from services.profile.domain.profile import LeafEvent
 
@@ -21,18 +21,18 @@ EVENT: str = Event.DESCRIPTOR.full_name
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 
 
-def event_view(fact: Fact, index_key: IndexKey) -> EventView:
-    """Decode the event of a fact that is one."""
+def event_view(fact: Fact, index_key: IndexKey) -> EventView | None:
+    """Decode what a fact says about a person or an account; None for a fact of another kind."""
+    if fact.kind != EVENT:
+        return record_view(fact)
     event = Event.FromString(fact.payload)
     type_ = event.type
     if type_ == GROUP:
         return _group_view(fact, event, index_key)
-    at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
-    properties, traits = event.properties, event.traits
-    source_id = fact.source_id if event.name == CONSENT_CHANGED else ""
-    return EventView(
-        *(type_, event.name, at_us, id_, properties, traits, b"", b"", trust), source_id=source_id
-    )
+    at_us, id_, trust, party = fact.occurred_at_us, fact.fact_id, event.trust, event.party
+    properties, traits, source_id = event.properties, event.traits, fact.source_id
+    first = (type_, event.name, at_us, id_, properties, traits, b"", b"", trust, party)
+    return EventView(*first, "", source_id, event.touch)
 
 
 def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
@@ -44,9 +44,8 @@ def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
         account = account_leaf(fact.workspace_id, event.group_id, index_key) or b""
     at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
     properties, traits = event.properties, event.traits
-    return EventView(
-        GROUP, "", at_us, id_, properties, traits, account, member, trust, object_type=type_
-    )
+    last = (account, member, trust, event.party, type_, fact.source_id, event.touch)
+    return EventView(GROUP, "", at_us, id_, properties, traits, *last)
 
 
 def broadcast_fact(fact: Fact) -> BroadcastFact:
@@ -57,23 +56,27 @@ def broadcast_fact(fact: Fact) -> BroadcastFact:
 
 
 def decode_log_events(facts: Iterable[Fact], index_key: IndexKey) -> Iterator[LogEvent]:
-    """Yield the events among facts of the log."""
+    """Yield the events, corrections and scores among facts of the log."""
     for fact in facts:
-        if fact.kind == EVENT:
+        view = event_view(fact, index_key)
+        if view is not None:
             leaf_id, workspace = LeafId(fact.leaf_id), WorkspaceId(fact.workspace_id)
-            yield LogEvent(fact.offset, workspace, leaf_id, event_view(fact, index_key))
+            yield LogEvent(fact.offset, workspace, leaf_id, view)
 
 
 def decode_leaf_events(
     facts: Iterable[Fact], region: str, index_key: IndexKey
 ) -> Iterator[LeafEvent]:
-    """Yield the events among the facts of a profile; `region` is that of its workspace."""
+    """Yield the events, corrections and scores among the facts of a profile.
+
+    `region` is that of its workspace.
+    """
     for fact in facts:
-        if fact.kind == EVENT:
-            raw = Event.FromString(fact.payload).identifiers
+        view = event_view(fact, index_key)
+        if view is not None:
+            raw = Event.FromString(fact.payload).identifiers if fact.kind == EVENT else ()
             normalized = (normalize(i.namespace, i.value, region) for i in raw)
             identifiers = tuple(i for i in normalized if i is not None)
-            view = event_view(fact, index_key)
             yield LeafEvent(LeafId(fact.leaf_id), view, identifiers)
 
 

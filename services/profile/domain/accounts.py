@@ -55,7 +55,7 @@ def stated_parent(
     trait = state.traits.get(PARENT_TRAIT)
     if trait is None:
         return None
-    trust, occurred_at_us, fact_id, raw = trait
+    trust, occurred_at_us, fact_id, raw, _ = trait
     value = read_value(raw)
     parent = account_leaf(workspace_id, value, index_key) if isinstance(value, str) else None
     return StatedParent(occurred_at_us, FactId(fact_id), parent, trust)

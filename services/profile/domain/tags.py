@@ -8,12 +8,15 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from services.kernel.errors import InvalidField
+from services.kernel.fold.additions import reserved_fact
 from services.kernel.fold.leaf import ProfileView
+from services.kernel.fold.traits import CORRECTED
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import Predicate, ReferenceKind, Rule
+from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.references import Classification, Definitions, Name, expand_known
 from services.profile.domain.rfm import RfmFit, RfmModel, check_model, classification_of
 from services.profile.domain.settings import WorkspaceSettings
@@ -165,10 +168,19 @@ def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[P
 
 
 def _statement(predicate: Predicate, view: ProfileView) -> tuple[bytes, str, int]:
-    """Return the fact that states the trait of a predicate, no source, and its trust."""
+    """Return the fact that states the trait of a predicate, its source and its trust.
+
+    A correction has neither source nor trust.
+    """
     feature = predicate.feature
-    value = view.trait_value(feature.name, feature.parties) if isinstance(feature, Trait) else None
-    return (b"", "", 0) if value is None else (value[2], "", value[0])
+    if not isinstance(feature, Trait):
+        return b"", "", 0
+    if is_reserved_trait(feature.name):
+        return reserved_fact(view.additions, feature.name) or b"", "", 0
+    won = view.trait_value(feature.name, feature.parties)
+    if won is None:
+        return b"", "", 0
+    return won.fact_id, won.source_id, 0 if won.trust == CORRECTED else won.trust
 
 
 def _value_rules(tag: Tag, definitions: Definitions) -> dict[TagOfProfile, Rule]:

@@ -111,10 +111,7 @@ class HistoryQueries:
         async with self.queries.snapshot() as at:
             view = await self._with_objects(at, workspace_id, view, predicates(rule), AsOf(token))
         holds, answers = answer_rule(rule, view, now_us)
-        stating = {answer.fact_id for answer in answers}
-        sources = {fact.fact_id: fact.source_id for fact in facts if fact.fact_id in stating}
-        named = [a._replace(source_id=sources.get(a.fact_id, "")) for a in answers]
-        return RuleExplanation(holds, named, now_us)
+        return RuleExplanation(holds, answers, now_us)
 
     async def _with_objects(
         self,
