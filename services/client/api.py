@@ -95,6 +95,9 @@ class ProfileApi(Protocol):
     ListAccounts: Unary[profile_pb.ListAccountsRequest, profile_pb.ListAccountsResponse]
     ListTimeline: Unary[profile_pb.ListTimelineRequest, profile_pb.ListTimelineResponse]
     ExplainRule: Unary[profile_pb.ExplainRuleRequest, profile_pb.ExplainRuleResponse]
+    ExplainMembership: Unary[
+        profile_pb.ExplainMembershipRequest, profile_pb.ExplainMembershipResponse
+    ]
     PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
     DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
     FitTag: Unary[profile_pb.FitTagRequest, profile_pb.FitTagResponse]

@@ -35,7 +35,11 @@ from services.profile.domain.profile import Profile, TimelineCursor
 from services.profile.domain.tags import PredicateAnswer
 
 LookupRequest: TypeAlias = (
-    pb.GetProfileRequest | pb.ListTimelineRequest | pb.ExplainRuleRequest | pb.GetAccountRequest
+    pb.GetProfileRequest
+    | pb.ListTimelineRequest
+    | pb.ExplainRuleRequest
+    | pb.ExplainMembershipRequest
+    | pb.GetAccountRequest
 )
 
 #: The most identifiers, and the most leaves, of a profile in a response. A profile may have any
@@ -124,6 +128,7 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         identifier_count=len(profile.identifiers),
         accounts=map(account_name_to_proto, profile.accounts),
         has_dropped_traits=view.has_dropped_traits,
+        past_segment_ids=profile.past_segment_ids,
     )
 
 
