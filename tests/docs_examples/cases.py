@@ -1,4 +1,4 @@
-"""Lists for each example of the documentation people of whom it is true, and others."""
+"""Lists for each example of the documentation people with a true result, and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pack_rules import Call, before, order, refund
 
 
 class Cases(NamedTuple):
-    """The calls of people for whom a rule holds, and of people for whom it does not, at NOW.
+    """The calls of people who fulfil a rule at NOW, and of people who do not.
 
     NOW is noon of 15 June 2026 in Shanghai.
     """
@@ -102,7 +102,7 @@ RULES = {
             [],
         ],
     ),
-    "asked-before-buying": Cases(
+    "consulted-before-buying": Cases(
         [[before(5, CONSULT), before(4.5, CONSULT), bought(3), before(1, "order_paid")]],
         [
             [before(7, CONSULT), before(4.5, CONSULT), bought(3)],

@@ -26,7 +26,7 @@ def test_every_rule_of_a_page_has_cases_of_both_results(page: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "id_"), ALL)
-def test_rule_of_an_example_is_true_of_whom_its_title_says(page: str, id_: str) -> None:
+def test_rule_of_an_example_selects_those_that_its_title_names(page: str, id_: str) -> None:
     rules, cases = rules_of(page), CASES[page][id_]
     assert [id_ in rules.memberships(calls) for calls in cases.holds] == [True] * len(cases.holds)
     assert [id_ in rules.memberships(calls) for calls in cases.fails] == [False] * len(cases.fails)
