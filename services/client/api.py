@@ -116,6 +116,7 @@ class SegmentApi(Protocol):
     PreviewMemberships: Unary[
         segment_pb.PreviewMembershipsRequest, segment_pb.PreviewMembershipsResponse
     ]
+    PreviewSegment: Unary[segment_pb.PreviewSegmentRequest, segment_pb.PreviewSegmentResponse]
     ComputeSet: Unary[segment_pb.ComputeSetRequest, segment_pb.ComputeSetResponse]
     OverlapSegments: Unary[segment_pb.OverlapSegmentsRequest, segment_pb.OverlapSegmentsResponse]
     CreateSnapshot: Unary[segment_pb.CreateSnapshotRequest, segment_pb.CreateSnapshotResponse]

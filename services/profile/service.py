@@ -30,6 +30,7 @@ from services.profile.queries.history import HistoryQueries
 from services.profile.queries.past import PastReader
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import ProfileQueries
+from services.profile.queries.rule_preview import RulePreview
 from services.profile.rebuild.rebuild import ProfileRebuilder
 from services.profile.settings import ProfileSettings
 from services.profile.store.profiles import count_rows
@@ -78,6 +79,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             settings.max_filters_per_event,
             settings.max_predicates,
         )
+        limiter = RuleLimiter(base.database, limits)
         queries = ProfileQueries(base.database, runner)
         past = PastReader(queries, log, IdentityClient(identity), index_key)
         endpoint = ProfileRpc(
@@ -86,9 +88,8 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             history=HistoryQueries(past),
             explanations=ExplanationQueries(past),
             preview=ProfilePreview(queries),
-            definitions=ProfileDefinitions(
-                base.database, runner, log, RuleLimiter(base.database, limits)
-            ),
+            rule_preview=RulePreview(queries, limiter, log, index_key),
+            definitions=ProfileDefinitions(base.database, runner, log, limiter),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)

@@ -42,6 +42,7 @@ from services.profile.queries.explanations import ExplanationQueries
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
+from services.profile.queries.rule_preview import RulePreview
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
@@ -58,6 +59,7 @@ class ProfileRpc(ProfileServiceServicer):
     history: HistoryQueries
     explanations: ExplanationQueries
     preview: ProfilePreview
+    rule_preview: RulePreview
     definitions: ProfileDefinitions
 
     async def GetProfile(
@@ -204,6 +206,16 @@ class ProfileRpc(ProfileServiceServicer):
             assumed=names_from_proto(request.assumed, "assumed"),
         )
         return pb.PreviewRuleResponse(new_predicates=new, token=token_to_proto(token))
+
+    async def EvaluateRules(
+        self, request: pb.EvaluateRulesRequest, context: Any
+    ) -> AsyncIterator[pb.EvaluateRulesResponse]:
+        rules = [rule_from_proto(rule, f"rules[{i}]") for i, rule in enumerate(request.rules)]
+        await self.queries.runner.reach(at_least_of(request))
+        pages = self.rule_preview.evaluate(workspace_id(), rules, request.samples)
+        async with aclosing(pages) as found:
+            async for page in found:
+                yield api.rule_page_to_proto(page)
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
         defined = await self.definitions.define_tag(

@@ -32,6 +32,7 @@ from services.kernel.tokens import Token
 from services.profile.codec.log import EVENT
 from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
 from services.profile.domain.profile import Profile, TimelineCursor
+from services.profile.domain.rule_preview import EvaluatedProfile, PreviewCost
 from services.profile.domain.tags import PredicateAnswer
 
 LookupRequest: TypeAlias = (
@@ -276,3 +277,25 @@ def hypothetical_profiles(
             for text in message.identifier_ids
         ]
     return profiles
+
+
+def rule_page_to_proto(page: PreviewCost | Sequence[EvaluatedProfile]) -> pb.EvaluateRulesResponse:
+    """Return the message of the cost of a preview, or of a page of evaluated profiles."""
+    if isinstance(page, PreviewCost):
+        return pb.EvaluateRulesResponse(
+            profiles=page.profiles,
+            one_in=page.one_in,
+            new_predicates=page.new_predicates,
+            retained=page.retained,
+            token=token_to_proto(page.token),
+        )
+    return pb.EvaluateRulesResponse(
+        evaluated=[
+            pb.EvaluatedProfile(
+                profile_id=to_hex(one.profile_id),
+                true_rules=one.true_rules,
+                predicates=map(answer_to_proto, one.answers),
+            )
+            for one in page
+        ]
+    )
