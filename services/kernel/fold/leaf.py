@@ -46,6 +46,8 @@ NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
 _NOTHING: Mapping[str, Sequence[Mapping[str, Json]]] = {}
 _ALL_PARTIES = tuple(Party)
+#: As a plain number, which is compared faster.
+_FIRST = int(Party.FIRST)
 _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.COUNT: CountAccumulator,
     AccumulatorKind.DISTINCT: DistinctAccumulator,
@@ -249,17 +251,22 @@ class ProfileView:
 
         `parties`: only their statements count; empty = all.
         """
-        for party in parties or _ALL_PARTIES:
-            last: TraitValue | None = None
+        last: TraitValue | None = None
+        if not parties or Party.FIRST in parties:
             for leaf in self._leaves:
-                if party is Party.FIRST:
-                    value = leaf.traits.get(name)
-                else:
-                    value = leaf.party_traits.get(f"{party}{name}") if leaf.party_traits else None
+                value = leaf.traits.get(name)
                 if value is not None and (last is None or value > last):
                     last = value
-            if last is not None:
-                return last
+        if last is not None:  # the usual case
+            return last
+        others = [leaf.party_traits for leaf in self._leaves if leaf.party_traits]
+        if not others:
+            return None
+        for party in parties or _ALL_PARTIES:
+            key = f"{party}{name}"
+            stated = [traits[key] for traits in others if key in traits]
+            if stated:
+                return max(stated)
         return None
 
     def trait(self, name: str, parties: tuple[Party, ...] = ()) -> Json:
@@ -341,7 +348,7 @@ def _fold_group(state: LeafState, event: EventView, index: PredicateIndex) -> fr
 def _fold_traits(
     state: LeafState, event: EventView, affected_by: Callable[[str], frozenset[int]]
 ) -> frozenset[int]:
-    is_first, affected = event.party <= Party.FIRST, _NONE
+    is_first, affected = event.party <= _FIRST, _NONE
     traits = state.traits if is_first else dict(state.party_traits)
     prefix, count = "" if is_first else str(int(event.party)), len(traits)
     trust, occurred_at_us, fact_id = event.trust, event.occurred_at_us, event.fact_id

@@ -70,7 +70,7 @@ OPERATORS = {
         ),
     ),
     **_of("Operator", values.comparison_of, case_ignored=("if ignore_case", "if False")),
-    **_of("Aggregate", filters.matcher, filters_any=("return all(", "return any(")),
+    **_of("Aggregate", filters.matcher, filters_any=("if not test(", "if test(")),
     **_of("Aggregate", filters.property_getter, path_first=("if path in properties:", "if False:")),
 }
 WINDOWS = {
