@@ -9,6 +9,7 @@ from services.cli.commands import (
     administration,
     database,
     development,
+    explain,
     facts,
     identity,
     imports,
@@ -41,7 +42,7 @@ for command in (
 app.command("import")(imports.import_)
 app.command("test", context_settings=_PASSED_ON)(development.suite)
 app.add_typer(identity.app, name="identity")
-app.add_typer(identity.explain, name="explain")
+app.add_typer(explain.app, name="explain")
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")

@@ -95,6 +95,9 @@ class ProfileApi(Protocol):
     ListAccounts: Unary[profile_pb.ListAccountsRequest, profile_pb.ListAccountsResponse]
     ListTimeline: Unary[profile_pb.ListTimelineRequest, profile_pb.ListTimelineResponse]
     ExplainRule: Unary[profile_pb.ExplainRuleRequest, profile_pb.ExplainRuleResponse]
+    ExplainMembership: Unary[
+        profile_pb.ExplainMembershipRequest, profile_pb.ExplainMembershipResponse
+    ]
     PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
     DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
     FitTag: Unary[profile_pb.FitTagRequest, profile_pb.FitTagResponse]
@@ -113,6 +116,7 @@ class SegmentApi(Protocol):
     PreviewMemberships: Unary[
         segment_pb.PreviewMembershipsRequest, segment_pb.PreviewMembershipsResponse
     ]
+    PreviewSegment: Unary[segment_pb.PreviewSegmentRequest, segment_pb.PreviewSegmentResponse]
     ComputeSet: Unary[segment_pb.ComputeSetRequest, segment_pb.ComputeSetResponse]
     OverlapSegments: Unary[segment_pb.OverlapSegmentsRequest, segment_pb.OverlapSegmentsResponse]
     CreateSnapshot: Unary[segment_pb.CreateSnapshotRequest, segment_pb.CreateSnapshotResponse]

@@ -11,7 +11,7 @@ from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogClient, ProjectionClient
+from services.chassis.rpc.clients import IdentityClient, LogClient, ProjectionClient
 from services.chassis.runtime.cpu import ItemWatch
 from services.chassis.runtime.run import Endpoints
 from services.kernel.index_key import IndexKey
@@ -26,9 +26,12 @@ from services.profile.projection.leaves import LeafCache
 from services.profile.projection.limits import RuleLimiter
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.projection.upstream import IdentityUpstream, LogEventReader
+from services.profile.queries.explanations import ExplanationQueries
 from services.profile.queries.history import HistoryQueries
+from services.profile.queries.past import PastReader
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import ProfileQueries
+from services.profile.queries.rule_preview import RulePreview
 from services.profile.rebuild.rebuild import ProfileRebuilder
 from services.profile.settings import ProfileSettings
 from services.profile.store.profiles import count_rows
@@ -77,15 +80,17 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             settings.max_filters_per_event,
             settings.max_predicates,
         )
+        limiter = RuleLimiter(base.database, limits)
         queries = ProfileQueries(base.database, runner)
+        past = PastReader(queries, log, IdentityClient(identity), index_key)
         endpoint = ProfileRpc(
             index_key=index_key,
             queries=queries,
-            history=HistoryQueries(queries, log, index_key),
+            history=HistoryQueries(past),
+            explanations=ExplanationQueries(past),
             preview=ProfilePreview(queries),
-            definitions=ProfileDefinitions(
-                base.database, runner, log, RuleLimiter(base.database, limits)
-            ),
+            rule_preview=RulePreview(queries, limiter, log, index_key),
+            definitions=ProfileDefinitions(base.database, runner, log, limiter),
             records=ProfileRecords(queries, log, index_key),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})

@@ -67,6 +67,7 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
             database=base.database,
             runner=runner,
             identity_client=identity_client,
+            evaluator=upstream,
             sets=MemberSets(base.database, settings.shards),
             snapshots=SnapshotCommands(base.database, runner, log),
         )

@@ -22,7 +22,6 @@ from architecture.source_tree import (
 
 from docs.reference.pages.metrics import rows
 from services.chassis.runtime.settings import ServiceSettings
-from services.cli.definitions import Pack, read_pack
 from services.cli.files.mapping import read_mapping
 from services.kernel.yaml_documents import parse_yaml
 
@@ -184,22 +183,6 @@ def test_glossary_is_sorted_and_has_no_duplicates() -> None:
 
 def yaml_blocks(path: str) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```", source(path).text, re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize(
-    "path", ["README.md", "docs/how-to/apply.md", "docs/how-to/identity-policy.md"]
-)
-def test_definitions_in_the_documents_parse(path: str, tmp_path: Path) -> None:
-    blocks = yaml_blocks(path)
-    assert blocks
-    for block in blocks:
-        (tmp_path / "pack.yaml").write_text(block, "utf-8")
-        assert any(vars_of(read_pack(tmp_path / "pack.yaml", {})))
-
-
-def vars_of(pack: Pack) -> list[list[object]]:
-    lists = (pack.sources, pack.tags, pack.segments, pack.destinations)
-    return [[pack.identity_policy] if pack.identity_policy else [], *map(list, lists)]
 
 
 def test_mappings_in_the_documents_parse() -> None:

@@ -64,7 +64,7 @@ ROLES = {
         **dict.fromkeys(("PreviewProfiles", "ListTags"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
         "FitTag": "SA",
-        **dict.fromkeys(("ReadOutbox", "ReadEvaluations"), "I"),
+        **dict.fromkeys(("ReadOutbox", "ReadEvaluations", "EvaluateRules"), "I"),
     },
     "projection.v1.ProjectionService": {
         **dict.fromkeys(("GetStatus", "GetDigest", "AwaitToken"), "RSAI"),
@@ -75,6 +75,7 @@ ROLES = {
         **dict.fromkeys(("ListSegments", "ListMembers", "ListMemberships"), "RSA"),
         **dict.fromkeys(("PreviewMemberships", "WatchMemberships"), "RSA"),
         **dict.fromkeys(("ComputeSet", "OverlapSegments", "ListSnapshots"), "RSA"),
+        "PreviewSegment": "RSA",
         **dict.fromkeys(("DefineSegment", "CreateSnapshot", "RemoveSnapshot"), "SA"),
         "ReadOutbox": "I",
     },

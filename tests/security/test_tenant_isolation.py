@@ -130,6 +130,8 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "profile/store/definitions.workspace_definitions": lambda b: (
         *(OWN, ["onefold.profile.v1.TagDefined"]),
     ),
+    "profile/store/evaluations.count_persons": lambda b: (OWN,),
+    "profile/store/evaluations.sample_page": lambda b: (OWN, b"", 1, 100),
     "profile/store/profiles.account_names": lambda b: (OWN, [b.account]),
     "profile/store/profiles.accounts_with_parent": lambda b: (OWN, [b.parent]),
     "profile/store/profiles.leaf_states": lambda b: (OWN, [b.profile]),

@@ -291,6 +291,11 @@ def _profile_calls(own: Tenant, other: OtherIds) -> list[Call]:
             profile_pb.ListTimelineRequest(identifier=own.id("user_id:?-user")),
         ),
         partial(profile.ExplainRule, profile_pb.ExplainRuleRequest(rule=rule, **foreign)),
+        partial(
+            profile.ExplainMembership,
+            profile_pb.ExplainMembershipRequest(segment_id=f"{MARK}-only", **foreign),
+        ),
+        partial(profile.GetProfile, profile_pb.GetProfileRequest(as_of_us=2**50, **foreign)),
         partial(profile.ListTags, profile_pb.ListTagsRequest()),
     ]
 

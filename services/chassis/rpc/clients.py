@@ -164,10 +164,10 @@ class IdentityClient:
 
     async def past_profile(
         self, workspace_id: WorkspaceId, id_: bytes, as_of: AsOf
-    ) -> tuple[ProfileId, list[LeafId]]:
+    ) -> tuple[ProfileId, dict[LeafId, Identifier]]:
         """Return the profile of an identifier or of a profile id in the past, by its id then.
 
-        With the ids of all its identifiers of then. Raises NotFound.
+        With all its identifiers of then by their ids. Raises NotFound.
         """
         request = identity_pb.ListIdentifiersRequest(profile_id=to_hex(id_))
         if as_of.token is not None:
@@ -176,8 +176,13 @@ class IdentityClient:
             request.as_of_us = as_of.occurred_until_us
         metadata = ((WORKSPACE_KEY, workspace_id),)
         found = await self._stub.ListIdentifiers(request, metadata=metadata)
-        leaves = [LeafId(from_hex(one.identifier_id)) for one in found.identifiers]
-        return ProfileId(from_hex(found.profile_id)), leaves
+        identifiers = {
+            LeafId(from_hex(one.identifier_id)): Identifier(
+                one.identifier.namespace, one.identifier.value
+            )
+            for one in found.identifiers
+        }
+        return ProfileId(from_hex(found.profile_id)), identifiers
 
     async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]

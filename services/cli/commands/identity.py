@@ -1,4 +1,4 @@
-"""`./onefold identity` and `explain`: profiles and their identifiers, decisions, and the policy."""
+"""`./onefold identity` and `explain match`: profiles, their identifiers, decisions, the policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ app = typer.Typer(
 )
 app.command()(policy)
 app.command()(preview)
-explain = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
 
 Reason = Annotated[str, Option("--reason", help="The reason, for later reviews.")]
 
@@ -230,7 +229,6 @@ def move_line(move: identity_pb.ProfileMove) -> str:
     return f"{move.before_profile_id} → {move.after_profile_id}  {names}"
 
 
-@explain.command("match")
 def explain_match(
     data: DataDir,
     a: IdentifierA,

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined
+from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
 from typer import Option, Typer
 
 from services.chassis.codec.named_rules import segment_rules, tag_rules
+from services.chassis.codec.rules import rule_to_proto
 from services.cli import output
 from services.cli.definitions import Pack, PackErrors, is_pack, read_pack
 from services.cli.rule_forms import RuleDefaults, defaults_of
 from services.kernel.errors import InvalidField, OnefoldError, RuleError
 from services.kernel.rules.json_schema import rule_schema
-from services.kernel.rules.model import Rule
+from services.kernel.rules.model import Any_, ReferenceKind, Rule
 from services.kernel.rules.references import (
     Name,
     NamedRules,
@@ -97,19 +98,32 @@ def check_pack(pack: Pack, settings: ProfileSettingsDefined) -> list[CheckedRule
     Raises PackErrors with all mistakes in references: cycles, and values that a tag does not have.
     """
     named = [
-        *((pack.place("tag", tag.tag_id), tag_rules(tag)) for tag in pack.tags),
+        *((pack.place("tag", tag.tag_id), tag_rules(_with_values(tag))) for tag in pack.tags),
         *((pack.place("segment", s.segment_id), segment_rules(s)) for s in pack.segments),
     ]
     problems = list(_wrong_references(named))
     if problems:
         raise PackErrors(problems)
     defaults = defaults_of(pack.settings or settings)
+    by_model = {tag.tag_id for tag in pack.tags if tag.HasField("rfm")}
     return [
         _texts(f"{rules.name.kind.value} {rules.name.id}" + (f" = {value}" if value else ""), rule,
                defaults)
         for _, rules in named
         for value, rule in rules.classification.values
+        if rules.name.kind is not ReferenceKind.TAG or rules.name.id not in by_model
     ]  # fmt: skip
+
+
+def _with_values(tag: TagDefined) -> TagDefined:
+    """Return a tag with the values of its model, which no one has before a workspace fits it."""
+    named = TagDefined()
+    named.CopyFrom(tag)
+    if not tag.values:
+        never = rule_to_proto(Any_(()))
+        for own in tag.rfm.values:
+            named.values.add(value=own.value, rule=never)
+    return named
 
 
 def _wrong_references(named: list[tuple[str, NamedRules]]) -> Iterator[str]:

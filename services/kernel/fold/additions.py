@@ -39,8 +39,17 @@ class Additions(msgspec.Struct, array_like=True, gc=False):
     scores: dict[str, Score] = {}
 
 
-def add_touch(additions: Additions, event: EventView) -> list[str]:
-    """Add the touch of an event, and return the names of the traits that change."""
+def fold_additions(additions: Additions, event: EventView) -> list[str]:
+    """Add a correction, a score, or the touch of an event.
+
+    Return the names of the traits that change.
+    """
+    return (
+        _add_record(additions, event) if event.type >= CORRECTION else _add_touch(additions, event)
+    )
+
+
+def _add_touch(additions: Additions, event: EventView) -> list[str]:
     touch, changed = (event.occurred_at_us, event.fact_id, event.touch), []
     if additions.first_touch is None or touch < additions.first_touch:
         additions.first_touch = touch
@@ -51,8 +60,7 @@ def add_touch(additions: Additions, event: EventView) -> list[str]:
     return changed
 
 
-def add_record(additions: Additions, event: EventView) -> list[str]:
-    """Add a correction or a score, and return the names of the traits that change."""
+def _add_record(additions: Additions, event: EventView) -> list[str]:
     if event.type == CORRECTION:
         at_us, fact_id, value, *author = event.record
         correction = (at_us, fact_id, canonical_value(value) if value else b"", *author)

@@ -15,11 +15,9 @@ import msgspec
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.additions import (
     Additions,
-    add_record,
-    add_touch,
     combine_additions,
-    correction_of,
     drop_surplus,
+    fold_additions,
     reserved_trait,
 )
 from services.kernel.fold.consents import Consent, combine_consents, fold_consent
@@ -36,13 +34,7 @@ from services.kernel.fold.id_sets import add_id, combine_ids, split_ids
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.fold.records import RecordAccumulator
 from services.kernel.fold.trait_values import canonical_value
-from services.kernel.fold.traits import (
-    CORRECTED,
-    TraitValue,
-    WinningTrait,
-    combine_traits,
-    drop_least,
-)
+from services.kernel.fold.traits import TraitValue, WinningTrait, combine_traits, drop_least, winner
 from services.kernel.rules.filters import property_getter
 from services.kernel.rules.inputs import AccumulatorKind
 from services.kernel.rules.names import is_reserved_trait
@@ -56,7 +48,8 @@ NOT_YET_US = 2**63 - 1
 NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
 _NOTHING: Mapping[str, Sequence[Mapping[str, Json]]] = {}
-_ALL_PARTIES = tuple(Party)
+#: As a plain number, which is compared faster.
+_FIRST = int(Party.FIRST)
 _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.COUNT: CountAccumulator,
     AccumulatorKind.DISTINCT: DistinctAccumulator,
@@ -132,7 +125,7 @@ def decode(data: bytes) -> LeafState:
 def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     """Fold one event into a state and return the ids of the predicates that may have changed."""
     if event.type >= CORRECTION:
-        return _fold_record(state, event, index)
+        return _fold_additions(state, event, index)
     occurred_at_us = event.occurred_at_us
     if occurred_at_us < state.first_seen_us:
         state.first_seen_us = occurred_at_us
@@ -140,7 +133,7 @@ def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> fro
         state.last_seen_us = occurred_at_us
     state.event_count += 1
     if event.touch:
-        return _fold_touch(state, event, index) | _fold_content(state, event, index)
+        return _fold_additions(state, event, index) | _fold_content(state, event, index)
     return _fold_content(state, event, index)
 
 
@@ -277,21 +270,8 @@ class ProfileView:
         `parties`: only their statements count; empty = all. A correction counts as a statement of
         the first party, and wins over all of them.
         """
-        correction = correction_of(self.additions, name) if self.additions else None
-        if correction is not None and (not parties or Party.FIRST in parties):
-            return WinningTrait(CORRECTED, *correction[:3], "", Party.FIRST)
-        for party in parties or _ALL_PARTIES:
-            last: TraitValue | None = None
-            for leaf in self._leaves:
-                if party is Party.FIRST:
-                    value = leaf.traits.get(name)
-                else:
-                    value = leaf.party_traits.get(f"{party}{name}") if leaf.party_traits else None
-                if value is not None and (last is None or value > last):
-                    last = value
-            if last is not None:
-                return WinningTrait(*last, party)
-        return None
+        won = winner(self._leaves, self.additions, name, parties)
+        return None if won is None else WinningTrait(*won[0], won[1])
 
     def trait(
         self, name: str, parties: tuple[Party, ...] = (), sources: tuple[str, ...] = ()
@@ -311,13 +291,13 @@ class ProfileView:
     def _stated(self, path: str, parties: tuple[Party, ...], sources: tuple[str, ...]) -> Json:
         """Return a stated trait, or the member of one by its path, `trait.member`; None if the
         trait is absent, or its winning statement comes from none of the sources (empty = any)."""
-        name, value = path, self.trait_value(path, parties)
-        if value is None and "." in path:
+        name, won = path, winner(self._leaves, self.additions, path, parties)
+        if won is None and "." in path:
             name = path.partition(".")[0]
-            value = self.trait_value(name, parties)
-        if value is None or (sources and value.source_id not in sources):
+            won = winner(self._leaves, self.additions, name, parties)
+        if won is None or (sources and won[0][4] not in sources):
             return None
-        decoded = read_value(value.value)
+        decoded = read_value(won[0][3])
         return decoded if name == path else property_getter(path)({name: decoded})
 
     def with_related(self, related: Mapping[str, Sequence[Mapping[str, Json]]]) -> ProfileView:
@@ -377,7 +357,7 @@ def _fold_group(state: LeafState, event: EventView, index: PredicateIndex) -> fr
 def _fold_traits(
     state: LeafState, event: EventView, affected_by: Callable[[str], frozenset[int]]
 ) -> frozenset[int]:
-    is_first, affected = event.party <= Party.FIRST, _NONE
+    is_first, affected = event.party <= _FIRST, _NONE
     traits = state.traits if is_first else dict(state.party_traits)
     prefix, count = "" if is_first else str(int(event.party)), len(traits)
     trust, occurred_at_us, fact_id = event.trust, event.occurred_at_us, event.fact_id
@@ -401,15 +381,9 @@ def _fold_traits(
     return affected
 
 
-def _fold_touch(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+def _fold_additions(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     additions = state.additions = state.additions or Additions()
-    return _NONE.union(*map(index.affected_by_trait, add_touch(additions, event)))
-
-
-def _fold_record(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
-    """Fold a correction or a score, which is no event of the person."""
-    additions = state.additions = state.additions or Additions()
-    changed, dropped = add_record(additions, event), drop_surplus(additions)
+    changed, dropped = fold_additions(additions, event), drop_surplus(additions)
     state.dropped_traits = state.dropped_traits or bool(dropped)
     return _NONE.union(*map(index.affected_by_trait, [*changed, *dropped]))
 

@@ -67,15 +67,15 @@ class RecordAccumulator(msgspec.Struct, array_like=True, gc=False, tag=2):
 
     def add(self, value: RecordValue, occurred_at_us: int) -> None:
         """Add one record."""
-        times = self.times
+        times, values = self.times, self.values
         if not times or occurred_at_us > times[-1]:
-            self.times = [*times, occurred_at_us]
-            self.values = [*self.values, value]
+            times.append(occurred_at_us)
+            values.append(value)
         else:
             index = self._index_of(value, occurred_at_us)
-            self.times = [*times[:index], occurred_at_us, *times[index:]]
-            self.values = [*self.values[:index], value, *self.values[index:]]
-        if len(self.times) > EXACT_LIMIT:
+            times.insert(index, occurred_at_us)
+            values.insert(index, value)
+        if len(times) > EXACT_LIMIT:
             self._total_oldest(1)
 
     def combine(self, *others: RecordAccumulator) -> RecordAccumulator:
@@ -91,7 +91,6 @@ class RecordAccumulator(msgspec.Struct, array_like=True, gc=False, tag=2):
             if part.first:
                 combined._add_first(part.earliest())
         combined._total_oldest(max(0, len(records) - EXACT_LIMIT))
-        combined.days = dict(sorted(combined.days.items()))
         return combined
 
     def earliest(self) -> tuple[int, RecordValue]:
@@ -126,21 +125,30 @@ class RecordAccumulator(msgspec.Struct, array_like=True, gc=False, tag=2):
         """Move the oldest `surplus` records into the totals by day."""
         if surplus <= 0:
             return
-        self._add_first((self.times[0], self.values[0]))
-        oldest = zip(self.times[:surplus], self.values[:surplus], strict=True)
+        times, values = self.times, self.values
+        self._add_first((times[0], values[0]))
+        oldest = zip(times[:surplus], values[:surplus], strict=True)
         self._add_days((at_us // DAY_US, _totals(value)) for at_us, value in oldest)
-        self.days = dict(sorted(self.days.items()))
-        self.times, self.values = self.times[surplus:], self.values[surplus:]
+        del times[:surplus], values[:surplus]
 
     def _add_first(self, record: tuple[int, RecordValue]) -> None:
-        first = min(self.earliest(), record, key=_order) if self.first else record
-        self.first = list(first)
+        if not self.first or record[0] < self.first[0]:
+            self.first = list(record)
+        elif record[0] == self.first[0]:
+            least = min(self.earliest(), record, key=_order)
+            self.first = list(least)
 
     def _add_days(self, days: Iterable[tuple[int, DayTotals]]) -> None:
-        sums = dict(self.days)
+        sums, newest = self.days, next(reversed(self.days), None)
+        is_sorted = True
         for day, totals in days:
-            sums[day] = sums[day].add(totals) if day in sums else totals
-        self.days = sums
+            if day in sums:
+                sums[day] = sums[day].add(totals)
+                continue
+            is_sorted = is_sorted and (newest is None or day > newest)
+            sums[day], newest = totals, day
+        if not is_sorted:
+            self.days = dict(sorted(sums.items()))
 
 
 def recordable(value: Json) -> RecordValue | None:

@@ -190,13 +190,18 @@ def _compile_trait(predicate: model.Predicate, trait: Trait) -> PredicateFn:
 
 
 def _compile_total(predicate: model.Predicate, aggregate: Aggregate) -> PredicateFn:
-    accumulator = accumulator_id(aggregate_input(aggregate))
-    test = comparison_of(predicate.operator, predicate.value, ignore_case=False)
+    if predicate.operator in (Operator.EXISTS, Operator.MISSING):
+        return _compile_reading(predicate, read_aggregate(aggregate))
+    accumulator, limit = accumulator_id(aggregate_input(aggregate)), predicate.value
+    compare = _COMPARE[predicate.operator]
+    empty = PredicateResult(compare(0, limit), 0, None)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
         times = profile.accumulator(accumulator)
-        actual = 0 if times is None else times.total()
-        return PredicateResult(test(actual), actual, None)
+        if times is None:
+            return empty
+        actual = times.total()
+        return PredicateResult(compare(actual, limit), actual, None)
 
     return evaluate
 

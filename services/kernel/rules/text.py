@@ -45,6 +45,11 @@ def to_text(
     return _Writer(language, zone, orders, cleaners).rule(rule)
 
 
+def events_to_text(events: EventFilter, language: Language = Language.ENGLISH) -> str:
+    """Return the events that a filter selects in one line, such as `bought (where p = "a")`."""
+    return _Writer(language, "", None, NO_CLEANERS).events(events)
+
+
 class _Writer:
     def __init__(
         self,
@@ -97,7 +102,7 @@ class _Writer:
                 return self._windowed(self._aggregate(feature), feature.window)
             case features.Elapsed():
                 word = Word.SINCE_FIRST if feature.since_first else Word.SINCE_LAST
-                return f"{self._words[word]} {self._events(feature.events)}"
+                return f"{self._words[word]} {self.events(feature.events)}"
             case features.Sequence():
                 return self._windowed(self._sequence(feature), feature.window)
             case features.Trend():
@@ -131,7 +136,7 @@ class _Writer:
         return text
 
     def _aggregate(self, aggregate: features.Aggregate) -> str:
-        word, events = self._words[aggregate.function], self._events(aggregate.events)
+        word, events = self._words[aggregate.function], self.events(aggregate.events)
         if aggregate.function is Function.COUNT:
             return f"{word} {events}" if self._is_english else f"{events} {word}"
         of, property_ = self._words[Word.OF], _name(aggregate.property)
@@ -140,7 +145,7 @@ class _Writer:
         return f"{events} {of} {property_} {word}"
 
     def _top(self, top: features.TopValues) -> str:
-        of, property_, events = self._words[Word.OF], _name(top.property), self._events(top.events)
+        of, property_, events = self._words[Word.OF], _name(top.property), self.events(top.events)
         if self._is_english:
             return f"top {top.limit} {property_} {of} {events}"
         return f"{events} {of} {property_} 前{top.limit}位"
@@ -154,12 +159,12 @@ class _Writer:
         return text if self._is_english else f"{text} {self._words[Word.TIMES]}"
 
     def _step(self, step: features.Step) -> str:
-        text = self._events(step.events)
+        text = self.events(step.events)
         if step.within_us:
             span = self._span(step.within_us)
             text = f"{text} within {span}" if self._is_english else f"{span}内 {text}"
         if step.without is not None:
-            text += f" {self._words[Word.WITHOUT]} {self._events(step.without)}"
+            text += f" {self._words[Word.WITHOUT]} {self.events(step.without)}"
         return text
 
     def _measured_orders(self, orders: features.Orders) -> str:
@@ -172,12 +177,12 @@ class _Writer:
 
     def _definition(self, of: OrderDefinition) -> str:
         parts: list[tuple[Word, str]] = [
-            (Word.PAYMENTS, self._events(of.payments)),
+            (Word.PAYMENTS, self.events(of.payments)),
             (Word.ORDER_ID, _name(of.order_id)),
             (Word.AMOUNT, _name(of.amount)),
         ]
         if of.refunds is not None:
-            parts.append((Word.REFUNDS, self._events(of.refunds)))
+            parts.append((Word.REFUNDS, self.events(of.refunds)))
             parts.append((Word.ORDER_ID, _name(of.refund_order_id)))
             parts.append((Word.AMOUNT, _name(of.refund_amount)))
         if of.refund_id:
@@ -209,7 +214,7 @@ class _Writer:
 
     def _relative(self, window: Relative) -> str:
         side = self._words[Word.AFTER if window.after else Word.BEFORE]
-        anchor = f"{self._words[window.anchor]} {self._events(window.events)}"
+        anchor = f"{self._words[window.anchor]} {self.events(window.events)}"
         span = self._span(window.within_us) if window.within_us else ""
         if self._is_english:
             return f"within {span} {side} {anchor}" if span else f"{side} {anchor}"
@@ -221,7 +226,7 @@ class _Writer:
             return ""
         return self._bracketed(f"{self._words[Word.ZONE]} {_name(zone)}")
 
-    def _events(self, events: EventFilter) -> str:
+    def events(self, events: EventFilter) -> str:
         if events.names == (ANY_EVENT,):
             names = self._words[Word.ANY_EVENT]
         else:

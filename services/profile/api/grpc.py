@@ -13,16 +13,12 @@ from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
 from services.chassis.access.principal import principal, region, workspace_id
 from services.chassis.access.rights import allowed_roles
-from services.chassis.codec.fields import (
-    at_least_of,
-    page_size_of,
-    token_from_proto,
-    token_to_proto,
-)
+from services.chassis.codec.fields import as_of_of, at_least_of, page_size_of, token_to_proto
 from services.chassis.codec.rules import names_from_proto, rule_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
-from services.kernel.errors import NotFound
+from services.kernel.as_of import AsOf
+from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import parse_id
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.ids import predicates
@@ -37,15 +33,18 @@ from services.profile.codec.definitions import (
     tag_from_proto,
     tag_to_proto,
 )
+from services.profile.codec.explanations import explanation_to_proto
 from services.profile.codec.log import parse_facts
 from services.profile.codec.records import checked_correction
 from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.commands.records import ProfileRecords
 from services.profile.domain.profile import Profile, cursor_after
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
-from services.profile.queries.history import AsOf, HistoryQueries
+from services.profile.queries.explanations import ExplanationQueries
+from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
+from services.profile.queries.rule_preview import RulePreview
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
@@ -60,7 +59,9 @@ class ProfileRpc(ProfileServiceServicer):
     index_key: IndexKey
     queries: ProfileQueries
     history: HistoryQueries
+    explanations: ExplanationQueries
     preview: ProfilePreview
+    rule_preview: RulePreview
     definitions: ProfileDefinitions
     records: ProfileRecords
 
@@ -70,10 +71,8 @@ class ProfileRpc(ProfileServiceServicer):
         workspace = workspace_id()
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
         token = await self.queries.runner.reach(at_least_of(request))
-        as_of = _as_of(request)
+        as_of = await self._past_of(request)
         if as_of is not None:
-            if as_of.token is not None:
-                await self.queries.runner.reach(as_of.token)
             profile = await self.history.profile(workspace, id_, as_of)
         else:
             profiles, token = await self._profiles([id_])
@@ -160,12 +159,31 @@ class ProfileRpc(ProfileServiceServicer):
         workspace = workspace_id()
         rule = rule_from_proto(request.rule)
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
-        explanation = await self.history.explain(workspace, id_, rule)
+        await self.queries.runner.reach(at_least_of(request))
+        as_of = await self._past_of(request)
+        explained = await self.explanations.rule(workspace, id_, rule, as_of)
         return pb.ExplainRuleResponse(
-            holds=explanation.holds,
-            predicates=map(api.answer_to_proto, explanation.answers),
+            holds=explained.explanation.holds,
+            predicates=map(api.answer_to_proto, explained.answers),
             rule_text=to_text(rule),
-            as_of_us=explanation.at_us,
+            as_of_us=explained.explanation.at_us,
+            explanation=explanation_to_proto(explained),
+        )
+
+    async def ExplainMembership(
+        self, request: pb.ExplainMembershipRequest, context: Any
+    ) -> pb.ExplainMembershipResponse:
+        workspace = workspace_id()
+        id_ = api.lookup_id(workspace, region(), request, self.index_key)
+        if not request.segment_id:
+            raise InvalidField("write the id of a segment or a tag", field="segment_id")
+        await self.queries.runner.reach(at_least_of(request))
+        as_of = await self._past_of(request)
+        explained = await self.explanations.membership(workspace, id_, request.segment_id, as_of)
+        return pb.ExplainMembershipResponse(
+            is_member=explained.explanation.holds,
+            definition_version=explained.definition_version,
+            explanation=explanation_to_proto(explained),
         )
 
     async def PreviewProfiles(
@@ -191,6 +209,16 @@ class ProfileRpc(ProfileServiceServicer):
             assumed=names_from_proto(request.assumed, "assumed"),
         )
         return pb.PreviewRuleResponse(new_predicates=new, token=token_to_proto(token))
+
+    async def EvaluateRules(
+        self, request: pb.EvaluateRulesRequest, context: Any
+    ) -> AsyncIterator[pb.EvaluateRulesResponse]:
+        rules = [rule_from_proto(rule, f"rules[{i}]") for i, rule in enumerate(request.rules)]
+        await self.queries.runner.reach(at_least_of(request))
+        pages = self.rule_preview.evaluate(workspace_id(), rules, request.samples)
+        async with aclosing(pages) as found:
+            async for page in found:
+                yield api.rule_page_to_proto(page)
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
         defined = await self.definitions.define_tag(
@@ -282,19 +310,16 @@ class ProfileRpc(ProfileServiceServicer):
                 for response in _page_responses(page):
                     yield response
 
+    async def _past_of(self, request: Any) -> AsOf | None:
+        """Return the past that a request is about, once profile has reached it; None = now."""
+        as_of = as_of_of(request)
+        if as_of is not None and as_of.token is not None:
+            await self.queries.runner.reach(as_of.token)
+        return as_of
+
     async def _profiles(self, ids: Sequence[bytes]) -> tuple[list[Profile], Token]:
         async with self.queries.snapshot() as at:
             return await self.queries.profiles(at, workspace_id(), ids), at.token
-
-
-def _as_of(request: pb.GetProfileRequest) -> AsOf | None:
-    match request.WhichOneof("as_of"):
-        case "as_of_token":
-            return AsOf(token=token_from_proto(request.as_of_token))
-        case "as_of_us":
-            return AsOf(at_us=request.as_of_us)
-        case _:
-            return None
 
 
 def _page_responses(page: EvaluationPage) -> list[pb.ReadEvaluationsResponse]:

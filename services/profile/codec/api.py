@@ -37,12 +37,14 @@ from services.profile.codec.log import EVENT
 from services.profile.codec.records import SCORE_RECORDED, TRAIT_CORRECTED
 from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
 from services.profile.domain.profile import Profile, TimelineCursor
+from services.profile.domain.rule_preview import EvaluatedProfile, PreviewCost
 from services.profile.domain.tags import PredicateAnswer
 
 LookupRequest: TypeAlias = (
     pb.GetProfileRequest
     | pb.ListTimelineRequest
     | pb.ExplainRuleRequest
+    | pb.ExplainMembershipRequest
     | pb.GetAccountRequest
     | pb.CorrectTraitRequest
     | pb.PersonScore
@@ -180,6 +182,7 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         identifier_count=len(profile.identifiers),
         accounts=map(account_name_to_proto, profile.accounts),
         has_dropped_traits=view.has_dropped_traits,
+        past_segment_ids=profile.past_segment_ids,
     )
 
 
@@ -335,3 +338,25 @@ def hypothetical_profiles(
             for text in message.identifier_ids
         ]
     return profiles
+
+
+def rule_page_to_proto(page: PreviewCost | Sequence[EvaluatedProfile]) -> pb.EvaluateRulesResponse:
+    """Return the message of the cost of a preview, or of a page of evaluated profiles."""
+    if isinstance(page, PreviewCost):
+        return pb.EvaluateRulesResponse(
+            profiles=page.profiles,
+            one_in=page.one_in,
+            new_predicates=page.new_predicates,
+            retained=page.retained,
+            token=token_to_proto(page.token),
+        )
+    return pb.EvaluateRulesResponse(
+        evaluated=[
+            pb.EvaluatedProfile(
+                profile_id=to_hex(one.profile_id),
+                true_rules=one.true_rules,
+                predicates=map(answer_to_proto, one.answers),
+            )
+            for one in page
+        ]
+    )

@@ -29,6 +29,8 @@ class Profile:
     accounts: Sequence[AccountName] = ()
     #: The name and value of each computed trait that has one, by name.
     computed_traits: Sequence[tuple[str, Json]] = ()
+    #: The ids of the segments whose rule was true; of a past profile only.
+    past_segment_ids: Sequence[str] = ()
 
 
 class LeafEvent(NamedTuple):

@@ -15,7 +15,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.model import Predicate, ReferenceKind, Rule
+from services.kernel.rules.model import Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.references import Classification, Definitions, Name, expand_known
 from services.profile.domain.rfm import RfmFit, RfmModel, check_model, classification_of
@@ -131,6 +131,8 @@ class WorkspaceDefinitions(NamedTuple):
     #: What references may name.
     names: Definitions
     settings: WorkspaceSettings
+    #: The version of each of `names`.
+    versions: Mapping[Name, int]
 
 
 def active_rules(
@@ -154,6 +156,38 @@ def tags_of(
 ) -> list[TagOfProfile]:
     """Return the tags and stages whose rule is true of a profile at an instant, sorted."""
     return sorted(tag for tag, rule in rules.items() if answer_rule(rule, view, at_us)[0])
+
+
+def segment_rules(definitions: WorkspaceDefinitions) -> dict[str, Rule]:
+    """Return the rule of each segment that is not retired, without references, by its id."""
+    return {
+        name.id: expand_known(own.rule_of_any(), definitions.names)
+        for name, own in definitions.names.items()
+        if name.kind is ReferenceKind.SEGMENT
+    }
+
+
+def segments_of(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[str]:
+    """Return the ids of the segments whose rule is true of a profile at an instant, sorted."""
+    return sorted(id_ for id_, rule in rules.items() if answer_rule(rule, view, at_us)[0])
+
+
+def membership_references(definitions: WorkspaceDefinitions) -> dict[str, Reference]:
+    """Return what can be a member of a profile, by the id under which segment has its members.
+
+    These are the ids of segments, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE`.
+    """
+    found: dict[str, Reference] = {}
+    for (kind, id_), own in definitions.names.items():
+        if kind is ReferenceKind.SEGMENT:
+            found[id_] = Reference(kind, id_)
+            continue
+        if kind is ReferenceKind.TAG:
+            found[f"tag:{id_}"] = Reference(kind, id_)
+        for value in own.names:
+            if value:
+                found[f"{kind.value}:{id_}={value}"] = Reference(kind, id_, value)
+    return found
 
 
 def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[PredicateAnswer]]:

@@ -12,6 +12,7 @@ from services.chassis.codec.named_rules import TAG_DEFINED
 from services.chassis.postgres.database import Queries, lock_class
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
+from services.kernel.tokens import Token
 from services.profile.codec.definitions import (
     RULE_KINDS,
     SETTINGS_DEFINED,
@@ -73,18 +74,24 @@ def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> Pred
     return union_of(indexes)
 
 
-async def load_workspace(conn: Connection, workspace_id: WorkspaceId) -> WorkspaceDefinitions:
-    """Return the newest definitions of a workspace."""
+async def load_workspace(
+    conn: Connection, workspace_id: WorkspaceId, as_of: Token | None = None
+) -> WorkspaceDefinitions:
+    """Return the newest definitions of a workspace, now or before a token."""
     rows = await conn.fetch(Q.workspace_definitions, workspace_id, RULE_KINDS)
+    if as_of is not None:
+        rows = [row for row in rows if row["log_offset"] < as_of.offset(row["shard"])]
     # Each shard has a copy of each fact.
     by_kind: dict[str, dict[bytes, None]] = defaultdict(dict)
     for row in rows:
         by_kind[row["kind"]][row["fact"]] = None
     decoded = [decode_definition(raw) for own in by_kind.values() for raw in own]
+    newest = newest_definitions(d for d in decoded if d is not None)
     return WorkspaceDefinitions(
         newest_tags(decode_tags(by_kind[TAG_DEFINED])),
-        names_of(newest_definitions(d for d in decoded if d is not None)),
+        names_of(newest),
         decode_settings(workspace_id, by_kind[SETTINGS_DEFINED]),
+        {own.named[0]: own.version for own in newest if own.named is not None},
     )
 
 

@@ -11,7 +11,7 @@ WHERE ($1::int IS NULL OR shard = $1) AND kind = ANY ($2::text[]) ORDER BY log_o
 
 -- name: workspace_definitions
 -- Facts of some kinds in one workspace, from all shards.
-SELECT shard, kind, fact FROM broadcast_fact
+SELECT shard, log_offset, kind, fact FROM broadcast_fact
 WHERE workspace_id = $1 AND kind = ANY ($2::text[]) ORDER BY log_offset, shard
 
 -- name: shard_broadcast_facts

@@ -8,7 +8,7 @@ from typing import Any
 from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries, lock_keys
-from services.kernel.ids import NO_ID, ProfileId, shard_of
+from services.kernel.ids import NO_ID, ProfileId, WorkspaceId, shard_of
 from services.kernel.rules.ids import pack_ids, unpack_ids
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.scheduling import DueProfile
@@ -159,3 +159,16 @@ async def replace_evaluations(conn: Connection, live: str, at_us: int) -> list[E
     changed = await conn.fetch(Q.renew_changed.replace("{live}", live), version)
     buried = await conn.fetch(Q.bury_missing.replace("{live}", live), version, at_us, NO_ID)
     return [evaluation_from_row(row) for row in (*changed, *buried)]
+
+
+async def count_persons(conn: Connection, workspace_id: WorkspaceId) -> int:
+    """Return the number of persons of a workspace."""
+    return int(await conn.fetchval(Q.count_persons, workspace_id))
+
+
+async def sample_page(
+    conn: Connection, workspace_id: WorkspaceId, after: bytes, one_in: int, limit: int
+) -> list[ProfileId]:
+    """Return the persons after an id that a sample of one in so many has, ascending."""
+    rows = await conn.fetch(Q.sample_page, workspace_id, after, one_in, limit)
+    return [row[0] for row in rows]

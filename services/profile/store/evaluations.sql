@@ -93,3 +93,14 @@ SELECT count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS key
 -- name: try_lock
 -- Locks keys unless another transaction holds one of them.
 SELECT coalesce(bool_and(pg_try_advisory_xact_lock(key)), true) FROM unnest($1::bigint[]) AS key
+
+-- name: count_persons
+-- The number of persons of a workspace.
+SELECT count(*) FROM evaluation WHERE workspace_id = $1 AND merged_into IS NULL
+
+-- name: sample_page
+-- The next persons of a sample: one in so many, the same ones each time.
+SELECT profile_id FROM evaluation
+WHERE workspace_id = $1 AND merged_into IS NULL AND profile_id > $2
+    AND hashtextextended(encode(profile_id, 'hex'), 0) % $3::bigint = 0
+ORDER BY profile_id LIMIT $4

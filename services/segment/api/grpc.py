@@ -28,7 +28,7 @@ from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
 from services.segment.api.sets import SetRpc
-from services.segment.codec.api import stay_to_proto
+from services.segment.codec.api import preview_to_proto, previewed_rules, stay_to_proto
 from services.segment.codec.bus import change_to_proto, hypothetical_evaluations
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
 from services.segment.commands.segments import SegmentCommands
@@ -37,6 +37,7 @@ from services.segment.domain.sets import SNAPSHOT_PREFIX
 from services.segment.domain.stays import stays_of
 from services.segment.queries import memberships as queries
 from services.segment.queries.history import read_published, watch_memberships
+from services.segment.queries.preview import RuleEvaluator, preview_segment
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["SegmentService"])
@@ -51,6 +52,7 @@ class SegmentRpc(SetRpc):
     commands: SegmentCommands
     database: Database
     identity_client: IdentityClient
+    evaluator: RuleEvaluator
 
     async def DefineSegment(
         self, request: pb.DefineSegmentRequest, context: Any
@@ -147,6 +149,22 @@ class SegmentRpc(SetRpc):
         return pb.PreviewMembershipsResponse(
             changes=map(change_to_proto, changes), token=token_to_proto(token)
         )
+
+    async def PreviewSegment(
+        self, request: pb.PreviewSegmentRequest, context: Any
+    ) -> pb.PreviewSegmentResponse:
+        defined = previewed_rules(request)
+        at_least = at_least_of(request)
+        token = await self.runner.reach(at_least)
+        preview = await preview_segment(
+            self.database,
+            self.evaluator,
+            workspace_id(),
+            defined,
+            sample_size=request.sample_size,
+            at_least=at_least,
+        )
+        return preview_to_proto(preview, token)
 
     async def WatchMemberships(
         self, request: pb.WatchMembershipsRequest, context: Any

@@ -1,9 +1,16 @@
-"""Translates responses of SegmentService."""
+"""Translates requests and responses of SegmentService."""
 
 from __future__ import annotations
 
 from onefold.segment.v1 import segment_service_pb2 as pb
 
+from services.chassis.codec.fields import token_to_proto
+from services.chassis.codec.named_rules import segment_rules, tag_rules
+from services.kernel.errors import InvalidField
+from services.kernel.ids import to_hex
+from services.kernel.rules.references import NamedRules
+from services.kernel.tokens import Token
+from services.segment.domain.preview import Estimate, MembersTally, SegmentPreview
 from services.segment.domain.stays import Stay
 
 
@@ -18,3 +25,47 @@ def stay_to_proto(stay: Stay, now_us: int) -> pb.Stay:
         entered_cause=stay.entered.cause.value,  # type: ignore[arg-type]  # the enum's numbers
         left_cause=stay.left_cause.value if stay.left_cause else 0,  # type: ignore[arg-type]  # as above
     )
+
+
+def previewed_rules(request: pb.PreviewSegmentRequest) -> NamedRules:
+    """Return the definition to preview. Raises InvalidField."""
+    match request.WhichOneof("definition"):
+        case "segment":
+            return segment_rules(request.segment)
+        case "tag":
+            if not request.tag.tag_id:
+                raise InvalidField("write the id of the tag", field="tag.tag_id")
+            return tag_rules(request.tag)
+        case _:
+            raise InvalidField("write a segment or a tag", field="segment")
+
+
+def preview_to_proto(preview: SegmentPreview, token: Token) -> pb.PreviewSegmentResponse:
+    """Return the response with a preview."""
+    return pb.PreviewSegmentResponse(
+        members=[_members(preview, tally) for tally in preview.members],
+        profiles=preview.profiles,
+        evaluated=preview.evaluated,
+        new_predicates=preview.new_predicates,
+        retained=preview.retained,
+        token=token_to_proto(token),
+    )
+
+
+def _members(preview: SegmentPreview, tally: MembersTally) -> pb.PreviewedMembers:
+    return pb.PreviewedMembers(
+        segment_id=tally.segment_id,
+        size=_estimate(preview.estimate(tally.size)),
+        entering=_estimate(preview.estimate(tally.entering)),
+        leaving=_estimate(preview.estimate(tally.leaving)),
+        sample=[
+            pb.PreviewedProfile(profile_id=to_hex(profile_id), predicates=results)
+            for profile_id, results in tally.sample
+        ],
+        entering_profile_ids=map(to_hex, tally.entering_profiles),
+        leaving_profile_ids=map(to_hex, tally.leaving_profiles),
+    )
+
+
+def _estimate(found: Estimate) -> pb.Estimate:
+    return pb.Estimate(value=found.value, low=found.low, high=found.high)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -15,6 +15,8 @@ from services.chassis.codec.rules import names_to_proto, rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.model import Rule
 from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
 from services.segment.domain.model import SegmentDefinition
@@ -59,6 +61,19 @@ class ProfileUpstream:
             await self._stub.PreviewRule(request, metadata=metadata)
         except InvalidField as error:
             raise InvalidField(error.message, field="segment.rule") from None
+
+    async def evaluate_rules(
+        self, workspace_id: WorkspaceId, rules: Sequence[Rule], samples: int, at_least: Token | None
+    ) -> AsyncGenerator[pb.EvaluateRulesResponse, None]:
+        """Yield the results of rules for the profiles of a workspace; see `RuleEvaluator`."""
+        request = pb.EvaluateRulesRequest(
+            rules=map(rule_to_proto, rules),
+            samples=samples,
+            at_least=None if at_least is None else token_to_proto(at_least),
+        )
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        async for response in self._stub.EvaluateRules(request, metadata=metadata):
+            yield response
 
     async def first_page(self, shard: int) -> pb.ReadEvaluationsResponse:
         """Return the first page of `evaluations`, the one with the checkpoint and all facts."""

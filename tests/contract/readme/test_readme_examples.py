@@ -82,7 +82,8 @@ SKIPPED = {
 }
 #: The guides whose commands run here, in this order; that on deploying needs a container engine.
 GUIDES = (
-    *("apply", "keys", "sources", "browsers", "import", "nats", "observe", "accounts"),
+    *("apply", "rules", "orders", "stages-and-tags"),
+    *("keys", "sources", "browsers", "import", "nats", "observe", "accounts"),
     *("identity-policy", "undo-a-merge", "rebuild", "probable-matches", "failed-facts"),
 )
 

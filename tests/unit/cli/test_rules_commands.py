@@ -96,6 +96,18 @@ def test_reference_to_what_another_pack_may_define_is_no_mistake(tmp_path: Path)
     assert result.stdout.splitlines()[1] == "has tag elsewhere"
 
 
+MODEL = (
+    "tags: [{id: rfm, rfm: {quantiles: 5, period: month, values: [{value: best, recency: 4}]}}]\n"
+)
+
+
+def test_values_of_a_model_may_be_referred_to_and_have_no_rules(tmp_path: Path) -> None:
+    result = check(tmp_path, f"{MODEL}segments: [{{id: a, rule: {{tag: {{id: rfm, is: best}}}}}}]")
+    assert result.stdout.splitlines() == ["segment a", "has tag rfm = best", "有标签 rfm = best"]
+    wrong = check(tmp_path, f"{MODEL}segments: [{{id: a, rule: {{tag: {{id: rfm, is: x}}}}}}]")
+    assert "has no value `x`; write one of best" in wrong.stderr.replace("\n", "")
+
+
 def test_file_that_does_not_exist_is_an_error() -> None:
     result = run("check", "-f", "/no/such/file.yaml")
     assert result.exit_code == 1

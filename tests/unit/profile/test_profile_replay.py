@@ -42,7 +42,7 @@ def tag(tag_id: str, version: int = 1, *, retired: bool = False) -> Tag:
 
 def workspace(*tags: Tag) -> WorkspaceDefinitions:
     settings = WorkspaceSettings(WorkspaceId("w"))
-    return WorkspaceDefinitions(newest_tags(tags), {}, settings)
+    return WorkspaceDefinitions(newest_tags(tags), {}, settings, {})
 
 
 def plain(tag_id: str) -> TagOfProfile:
@@ -70,7 +70,7 @@ def test_values_of_a_tag_exclude_each_other_and_the_default_is_for_the_rest() ->
     values = (ValueRule("viewer", VIEWED), ValueRule("keen", KEEN))
     stages = Tag(WorkspaceId("w"), "life", 1, "", Classification(values, "visitor"), TagKind.STAGE)
     rules = active_rules(
-        WorkspaceDefinitions({"life": stages}, {}, WorkspaceSettings(WorkspaceId("w")))
+        WorkspaceDefinitions({"life": stages}, {}, WorkspaceSettings(WorkspaceId("w")), {})
     )
     state = LeafState()
     assert [t.value for t in tags_of(rules, view_of([state]), 9)] == ["visitor"]

@@ -22,6 +22,8 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from onefold.profile.v1 import profile_facts_pb2 as onefold_dot_profile_dot_v1_dot_profile__facts__pb2
+from onefold.profile.v1 import profile_service_pb2 as onefold_dot_profile_dot_v1_dot_profile__service__pb2
 from onefold.profile.v1 import profile_stream_pb2 as onefold_dot_profile_dot_v1_dot_profile__stream__pb2
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.segment.v1 import segment_facts_pb2 as onefold_dot_segment_dot_v1_dot_segment__facts__pb2
@@ -31,7 +33,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/segment/v1/segment_service.proto\x12\x12onefold.segment.v1\x1a\'onefold/profile/v1/profile_stream.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a&onefold/segment/v1/segment_facts.proto\x1a\'onefold/segment/v1/segment_stream.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x97\x01\n\x14\x44\x65\x66ineSegmentRequest\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12+\n\x07\x61ssumed\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"\x92\x01\n\x15\x44\x65\x66ineSegmentResponse\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"?\n\x13ListSegmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x0eSegmentSummary\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"@\n\x07TagSize\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\"\x9e\x01\n\x14ListSegmentsResponse\x12\x34\n\x08segments\x18\x01 \x03(\x0b\x32\".onefold.segment.v1.SegmentSummary\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12)\n\x04tags\x18\x03 \x03(\x0b\x32\x1b.onefold.segment.v1.TagSize\"\xcc\x01\n\x12ListMembersRequest\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x12\n\x08\x61s_of_us\x18\x05 \x01(\x03H\x00\x12-\n\x0b\x61s_of_token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.TokenH\x00\x42\x07\n\x05\x61s_of\"C\n\x06Member\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"\x82\x01\n\x13ListMembersResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.onefold.segment.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa6\x01\n\x16ListMembershipsRequest\x12)\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}H\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x04\n\x02\x62y\"\xe5\x01\n\x17ListMembershipsResponse\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1a\n\x0bsegment_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x35\n\x07history\x18\x03 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\'\n\x05stays\x18\x05 \x03(\x0b\x32\x18.onefold.segment.v1.Stay\"\xef\x01\n\x04Stay\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x15\n\rentered_at_us\x18\x02 \x01(\x03\x12\x12\n\nleft_at_us\x18\x03 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x04 \x01(\x03\x12\x17\n\x0fsegment_version\x18\x05 \x01(\r\x12:\n\rentered_cause\x18\x06 \x01(\x0e\x32#.onefold.segment.v1.MembershipCause\x12\x37\n\nleft_cause\x18\x07 \x01(\x0e\x32#.onefold.segment.v1.MembershipCause\"}\n\x19PreviewMembershipsRequest\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x1aPreviewMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"m\n\x17WatchMembershipsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x36\n\rfrom_position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"\x84\x01\n\x18WatchMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"]\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0c\n\x04life\x18\x04 \x01(\x04\"p\n\x12ReadOutboxResponse\x12\x35\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32&.onefold.segment.v1.MembershipsChanged\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x0c\n\x04life\x18\x03 \x01(\x04\"\x9b\x01\n\x11\x43omputeSetRequest\x12\x35\n\nexpression\x18\x01 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x8c\x01\n\x12\x43omputeSetResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12(\n\x0bprofile_ids\x18\x02 \x03(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"^\n\x16OverlapSegmentsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"6\n\nOverlapRow\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\r\n\x05sizes\x18\x02 \x03(\x04\"n\n\x17OverlapSegmentsResponse\x12,\n\x04rows\x18\x01 \x03(\x0b\x32\x1e.onefold.segment.v1.OverlapRow\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x9d\x01\n\x15\x43reateSnapshotRequest\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x35\n\nexpression\x18\x03 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12\"\n\x02\x61t\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x80\x01\n\x16\x43reateSnapshotResponse\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.onefold.segment.v1.Snapshot\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x96\x01\n\x08Snapshot\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x35\n\nexpression\x18\x03 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12\"\n\x02\x61t\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\",\n\x15RemoveSnapshotRequest\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\"?\n\x16RemoveSnapshotResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"@\n\x14ListSnapshotsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x15ListSnapshotsResponse\x12/\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1c.onefold.segment.v1.Snapshot\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token2\xda\n\n\x0eSegmentService\x12k\n\rDefineSegment\x12(.onefold.segment.v1.DefineSegmentRequest\x1a).onefold.segment.v1.DefineSegmentResponse\"\x05\xc2\xbb\x18\x01\x03\x12k\n\x0cListSegments\x12\'.onefold.segment.v1.ListSegmentsRequest\x1a(.onefold.segment.v1.ListSegmentsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12h\n\x0bListMembers\x12&.onefold.segment.v1.ListMembersRequest\x1a\'.onefold.segment.v1.ListMembersResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0fListMemberships\x12*.onefold.segment.v1.ListMembershipsRequest\x1a+.onefold.segment.v1.ListMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12}\n\x12PreviewMemberships\x12-.onefold.segment.v1.PreviewMembershipsRequest\x1a..onefold.segment.v1.PreviewMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12\x65\n\nComputeSet\x12%.onefold.segment.v1.ComputeSetRequest\x1a&.onefold.segment.v1.ComputeSetResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0fOverlapSegments\x12*.onefold.segment.v1.OverlapSegmentsRequest\x1a+.onefold.segment.v1.OverlapSegmentsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12n\n\x0e\x43reateSnapshot\x12).onefold.segment.v1.CreateSnapshotRequest\x1a*.onefold.segment.v1.CreateSnapshotResponse\"\x05\xc2\xbb\x18\x01\x03\x12n\n\x0eRemoveSnapshot\x12).onefold.segment.v1.RemoveSnapshotRequest\x1a*.onefold.segment.v1.RemoveSnapshotResponse\"\x05\xc2\xbb\x18\x01\x03\x12n\n\rListSnapshots\x12(.onefold.segment.v1.ListSnapshotsRequest\x1a).onefold.segment.v1.ListSnapshotsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12y\n\x10WatchMemberships\x12+.onefold.segment.v1.WatchMembershipsRequest\x1a,.onefold.segment.v1.WatchMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x30\x01\x12g\n\nReadOutbox\x12%.onefold.segment.v1.ReadOutboxRequest\x1a&.onefold.segment.v1.ReadOutboxResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/segment/v1/segment_service.proto\x12\x12onefold.segment.v1\x1a&onefold/profile/v1/profile_facts.proto\x1a(onefold/profile/v1/profile_service.proto\x1a\'onefold/profile/v1/profile_stream.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a&onefold/segment/v1/segment_facts.proto\x1a\'onefold/segment/v1/segment_stream.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x97\x01\n\x14\x44\x65\x66ineSegmentRequest\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12+\n\x07\x61ssumed\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"\x92\x01\n\x15\x44\x65\x66ineSegmentResponse\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"?\n\x13ListSegmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x0eSegmentSummary\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"@\n\x07TagSize\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\"\x9e\x01\n\x14ListSegmentsResponse\x12\x34\n\x08segments\x18\x01 \x03(\x0b\x32\".onefold.segment.v1.SegmentSummary\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12)\n\x04tags\x18\x03 \x03(\x0b\x32\x1b.onefold.segment.v1.TagSize\"\xcc\x01\n\x12ListMembersRequest\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x12\n\x08\x61s_of_us\x18\x05 \x01(\x03H\x00\x12-\n\x0b\x61s_of_token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.TokenH\x00\x42\x07\n\x05\x61s_of\"C\n\x06Member\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"\x82\x01\n\x13ListMembersResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.onefold.segment.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa6\x01\n\x16ListMembershipsRequest\x12)\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}H\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x04\n\x02\x62y\"\xe5\x01\n\x17ListMembershipsResponse\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1a\n\x0bsegment_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x35\n\x07history\x18\x03 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\'\n\x05stays\x18\x05 \x03(\x0b\x32\x18.onefold.segment.v1.Stay\"\xef\x01\n\x04Stay\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x15\n\rentered_at_us\x18\x02 \x01(\x03\x12\x12\n\nleft_at_us\x18\x03 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x04 \x01(\x03\x12\x17\n\x0fsegment_version\x18\x05 \x01(\r\x12:\n\rentered_cause\x18\x06 \x01(\x0e\x32#.onefold.segment.v1.MembershipCause\x12\x37\n\nleft_cause\x18\x07 \x01(\x0e\x32#.onefold.segment.v1.MembershipCause\"}\n\x19PreviewMembershipsRequest\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x1aPreviewMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"m\n\x17WatchMembershipsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x36\n\rfrom_position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"\x84\x01\n\x18WatchMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"]\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0c\n\x04life\x18\x04 \x01(\x04\"p\n\x12ReadOutboxResponse\x12\x35\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32&.onefold.segment.v1.MembershipsChanged\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x0c\n\x04life\x18\x03 \x01(\x04\"\x9b\x01\n\x11\x43omputeSetRequest\x12\x35\n\nexpression\x18\x01 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x8c\x01\n\x12\x43omputeSetResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12(\n\x0bprofile_ids\x18\x02 \x03(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"^\n\x16OverlapSegmentsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"6\n\nOverlapRow\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\r\n\x05sizes\x18\x02 \x03(\x04\"n\n\x17OverlapSegmentsResponse\x12,\n\x04rows\x18\x01 \x03(\x0b\x32\x1e.onefold.segment.v1.OverlapRow\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x9d\x01\n\x15\x43reateSnapshotRequest\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x35\n\nexpression\x18\x03 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12\"\n\x02\x61t\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x80\x01\n\x16\x43reateSnapshotResponse\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.onefold.segment.v1.Snapshot\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x96\x01\n\x08Snapshot\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x35\n\nexpression\x18\x03 \x01(\x0b\x32!.onefold.segment.v1.SetExpression\x12\"\n\x02\x61t\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\",\n\x15RemoveSnapshotRequest\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\"?\n\x16RemoveSnapshotResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"@\n\x14ListSnapshotsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x15ListSnapshotsResponse\x12/\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1c.onefold.segment.v1.Snapshot\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xca\x01\n\x15PreviewSegmentRequest\x12\x35\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefinedH\x00\x12-\n\x03tag\x18\x02 \x01(\x0b\x32\x1e.onefold.profile.v1.TagDefinedH\x00\x12\x13\n\x0bsample_size\x18\x03 \x01(\r\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x0c\n\ndefinition\"\xc5\x01\n\x16PreviewSegmentResponse\x12\x35\n\x07members\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.PreviewedMembers\x12\x10\n\x08profiles\x18\x02 \x01(\x04\x12\x11\n\tevaluated\x18\x03 \x01(\x04\x12\x16\n\x0enew_predicates\x18\x04 \x01(\r\x12\x10\n\x08retained\x18\x05 \x01(\x04\x12%\n\x05token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"4\n\x08\x45stimate\x12\r\n\x05value\x18\x01 \x01(\x04\x12\x0b\n\x03low\x18\x02 \x01(\x04\x12\x0c\n\x04high\x18\x03 \x01(\x04\"\xd3\x02\n\x10PreviewedMembers\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12*\n\x04size\x18\x02 \x01(\x0b\x32\x1c.onefold.segment.v1.Estimate\x12.\n\x08\x65ntering\x18\x03 \x01(\x0b\x32\x1c.onefold.segment.v1.Estimate\x12-\n\x07leaving\x18\x04 \x01(\x0b\x32\x1c.onefold.segment.v1.Estimate\x12\x34\n\x06sample\x18\x05 \x03(\x0b\x32$.onefold.segment.v1.PreviewedProfile\x12\x31\n\x14\x65ntering_profile_ids\x18\x06 \x03(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x30\n\x13leaving_profile_ids\x18\x07 \x03(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"t\n\x10PreviewedProfile\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x37\n\npredicates\x18\x02 \x03(\x0b\x32#.onefold.profile.v1.PredicateResult2\xcd\x0b\n\x0eSegmentService\x12k\n\rDefineSegment\x12(.onefold.segment.v1.DefineSegmentRequest\x1a).onefold.segment.v1.DefineSegmentResponse\"\x05\xc2\xbb\x18\x01\x03\x12k\n\x0cListSegments\x12\'.onefold.segment.v1.ListSegmentsRequest\x1a(.onefold.segment.v1.ListSegmentsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12h\n\x0bListMembers\x12&.onefold.segment.v1.ListMembersRequest\x1a\'.onefold.segment.v1.ListMembersResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0fListMemberships\x12*.onefold.segment.v1.ListMembershipsRequest\x1a+.onefold.segment.v1.ListMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12}\n\x12PreviewMemberships\x12-.onefold.segment.v1.PreviewMembershipsRequest\x1a..onefold.segment.v1.PreviewMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12q\n\x0ePreviewSegment\x12).onefold.segment.v1.PreviewSegmentRequest\x1a*.onefold.segment.v1.PreviewSegmentResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12\x65\n\nComputeSet\x12%.onefold.segment.v1.ComputeSetRequest\x1a&.onefold.segment.v1.ComputeSetResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0fOverlapSegments\x12*.onefold.segment.v1.OverlapSegmentsRequest\x1a+.onefold.segment.v1.OverlapSegmentsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12n\n\x0e\x43reateSnapshot\x12).onefold.segment.v1.CreateSnapshotRequest\x1a*.onefold.segment.v1.CreateSnapshotResponse\"\x05\xc2\xbb\x18\x01\x03\x12n\n\x0eRemoveSnapshot\x12).onefold.segment.v1.RemoveSnapshotRequest\x1a*.onefold.segment.v1.RemoveSnapshotResponse\"\x05\xc2\xbb\x18\x01\x03\x12n\n\rListSnapshots\x12(.onefold.segment.v1.ListSnapshotsRequest\x1a).onefold.segment.v1.ListSnapshotsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12y\n\x10WatchMemberships\x12+.onefold.segment.v1.WatchMembershipsRequest\x1a,.onefold.segment.v1.WatchMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x30\x01\x12g\n\nReadOutbox\x12%.onefold.segment.v1.ReadOutboxRequest\x1a&.onefold.segment.v1.ReadOutboxResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,6 +72,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOT'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
   _globals['_REMOVESNAPSHOTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_REMOVESNAPSHOTREQUEST'].fields_by_name['name']._serialized_options = b'\270\273\030\200\001'
+  _globals['_PREVIEWEDMEMBERS'].fields_by_name['segment_id']._loaded_options = None
+  _globals['_PREVIEWEDMEMBERS'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\254\002'
+  _globals['_PREVIEWEDMEMBERS'].fields_by_name['entering_profile_ids']._loaded_options = None
+  _globals['_PREVIEWEDMEMBERS'].fields_by_name['entering_profile_ids']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_PREVIEWEDMEMBERS'].fields_by_name['leaving_profile_ids']._loaded_options = None
+  _globals['_PREVIEWEDMEMBERS'].fields_by_name['leaving_profile_ids']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_PREVIEWEDPROFILE'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_PREVIEWEDPROFILE'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
   _globals['_SEGMENTSERVICE'].methods_by_name['DefineSegment']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['DefineSegment']._serialized_options = b'\302\273\030\001\003'
   _globals['_SEGMENTSERVICE'].methods_by_name['ListSegments']._loaded_options = None
@@ -80,6 +90,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTSERVICE'].methods_by_name['ListMemberships']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_SEGMENTSERVICE'].methods_by_name['PreviewMemberships']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['PreviewMemberships']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_SEGMENTSERVICE'].methods_by_name['PreviewSegment']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['PreviewSegment']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_SEGMENTSERVICE'].methods_by_name['ComputeSet']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['ComputeSet']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_SEGMENTSERVICE'].methods_by_name['OverlapSegments']._loaded_options = None
@@ -94,66 +106,76 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTSERVICE'].methods_by_name['WatchMemberships']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_SEGMENTSERVICE'].methods_by_name['ReadOutbox']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['ReadOutbox']._serialized_options = b'\220\002\001\302\273\030\001\005'
-  _globals['_DEFINESEGMENTREQUEST']._serialized_start=309
-  _globals['_DEFINESEGMENTREQUEST']._serialized_end=460
-  _globals['_DEFINESEGMENTRESPONSE']._serialized_start=463
-  _globals['_DEFINESEGMENTRESPONSE']._serialized_end=609
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=611
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=674
-  _globals['_SEGMENTSUMMARY']._serialized_start=676
-  _globals['_SEGMENTSUMMARY']._serialized_end=787
-  _globals['_TAGSIZE']._serialized_start=789
-  _globals['_TAGSIZE']._serialized_end=853
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=856
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1014
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=1017
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=1221
-  _globals['_MEMBER']._serialized_start=1223
-  _globals['_MEMBER']._serialized_end=1290
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1293
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1423
-  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_start=1426
-  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_end=1592
-  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_start=1595
-  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_end=1824
-  _globals['_STAY']._serialized_start=1827
-  _globals['_STAY']._serialized_end=2066
-  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_start=2068
-  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_end=2193
-  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_start=2195
-  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_end=2317
-  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_start=2319
-  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_end=2428
-  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_start=2431
-  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_end=2563
-  _globals['_READOUTBOXREQUEST']._serialized_start=2565
-  _globals['_READOUTBOXREQUEST']._serialized_end=2658
-  _globals['_READOUTBOXRESPONSE']._serialized_start=2660
-  _globals['_READOUTBOXRESPONSE']._serialized_end=2772
-  _globals['_COMPUTESETREQUEST']._serialized_start=2775
-  _globals['_COMPUTESETREQUEST']._serialized_end=2930
-  _globals['_COMPUTESETRESPONSE']._serialized_start=2933
-  _globals['_COMPUTESETRESPONSE']._serialized_end=3073
-  _globals['_OVERLAPSEGMENTSREQUEST']._serialized_start=3075
-  _globals['_OVERLAPSEGMENTSREQUEST']._serialized_end=3169
-  _globals['_OVERLAPROW']._serialized_start=3171
-  _globals['_OVERLAPROW']._serialized_end=3225
-  _globals['_OVERLAPSEGMENTSRESPONSE']._serialized_start=3227
-  _globals['_OVERLAPSEGMENTSRESPONSE']._serialized_end=3337
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=3340
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=3497
-  _globals['_CREATESNAPSHOTRESPONSE']._serialized_start=3500
-  _globals['_CREATESNAPSHOTRESPONSE']._serialized_end=3628
-  _globals['_SNAPSHOT']._serialized_start=3631
-  _globals['_SNAPSHOT']._serialized_end=3781
-  _globals['_REMOVESNAPSHOTREQUEST']._serialized_start=3783
-  _globals['_REMOVESNAPSHOTREQUEST']._serialized_end=3827
-  _globals['_REMOVESNAPSHOTRESPONSE']._serialized_start=3829
-  _globals['_REMOVESNAPSHOTRESPONSE']._serialized_end=3892
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=3894
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=3958
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=3960
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=4071
-  _globals['_SEGMENTSERVICE']._serialized_start=4074
-  _globals['_SEGMENTSERVICE']._serialized_end=5444
+  _globals['_DEFINESEGMENTREQUEST']._serialized_start=391
+  _globals['_DEFINESEGMENTREQUEST']._serialized_end=542
+  _globals['_DEFINESEGMENTRESPONSE']._serialized_start=545
+  _globals['_DEFINESEGMENTRESPONSE']._serialized_end=691
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=693
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=756
+  _globals['_SEGMENTSUMMARY']._serialized_start=758
+  _globals['_SEGMENTSUMMARY']._serialized_end=869
+  _globals['_TAGSIZE']._serialized_start=871
+  _globals['_TAGSIZE']._serialized_end=935
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=938
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1096
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=1099
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=1303
+  _globals['_MEMBER']._serialized_start=1305
+  _globals['_MEMBER']._serialized_end=1372
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1375
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1505
+  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_start=1508
+  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_end=1674
+  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_start=1677
+  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_end=1906
+  _globals['_STAY']._serialized_start=1909
+  _globals['_STAY']._serialized_end=2148
+  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_start=2150
+  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_end=2275
+  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_start=2277
+  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_end=2399
+  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_start=2401
+  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_end=2510
+  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_start=2513
+  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_end=2645
+  _globals['_READOUTBOXREQUEST']._serialized_start=2647
+  _globals['_READOUTBOXREQUEST']._serialized_end=2740
+  _globals['_READOUTBOXRESPONSE']._serialized_start=2742
+  _globals['_READOUTBOXRESPONSE']._serialized_end=2854
+  _globals['_COMPUTESETREQUEST']._serialized_start=2857
+  _globals['_COMPUTESETREQUEST']._serialized_end=3012
+  _globals['_COMPUTESETRESPONSE']._serialized_start=3015
+  _globals['_COMPUTESETRESPONSE']._serialized_end=3155
+  _globals['_OVERLAPSEGMENTSREQUEST']._serialized_start=3157
+  _globals['_OVERLAPSEGMENTSREQUEST']._serialized_end=3251
+  _globals['_OVERLAPROW']._serialized_start=3253
+  _globals['_OVERLAPROW']._serialized_end=3307
+  _globals['_OVERLAPSEGMENTSRESPONSE']._serialized_start=3309
+  _globals['_OVERLAPSEGMENTSRESPONSE']._serialized_end=3419
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=3422
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=3579
+  _globals['_CREATESNAPSHOTRESPONSE']._serialized_start=3582
+  _globals['_CREATESNAPSHOTRESPONSE']._serialized_end=3710
+  _globals['_SNAPSHOT']._serialized_start=3713
+  _globals['_SNAPSHOT']._serialized_end=3863
+  _globals['_REMOVESNAPSHOTREQUEST']._serialized_start=3865
+  _globals['_REMOVESNAPSHOTREQUEST']._serialized_end=3909
+  _globals['_REMOVESNAPSHOTRESPONSE']._serialized_start=3911
+  _globals['_REMOVESNAPSHOTRESPONSE']._serialized_end=3974
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=3976
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=4040
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=4042
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=4153
+  _globals['_PREVIEWSEGMENTREQUEST']._serialized_start=4156
+  _globals['_PREVIEWSEGMENTREQUEST']._serialized_end=4358
+  _globals['_PREVIEWSEGMENTRESPONSE']._serialized_start=4361
+  _globals['_PREVIEWSEGMENTRESPONSE']._serialized_end=4558
+  _globals['_ESTIMATE']._serialized_start=4560
+  _globals['_ESTIMATE']._serialized_end=4612
+  _globals['_PREVIEWEDMEMBERS']._serialized_start=4615
+  _globals['_PREVIEWEDMEMBERS']._serialized_end=4954
+  _globals['_PREVIEWEDPROFILE']._serialized_start=4956
+  _globals['_PREVIEWEDPROFILE']._serialized_end=5072
+  _globals['_SEGMENTSERVICE']._serialized_start=5075
+  _globals['_SEGMENTSERVICE']._serialized_end=6560
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,5 @@
+from onefold.profile.v1 import profile_facts_pb2 as _profile_facts_pb2
+from onefold.profile.v1 import profile_service_pb2 as _profile_service_pb2
 from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.segment.v1 import segment_facts_pb2 as _segment_facts_pb2
@@ -312,3 +314,67 @@ class ListSnapshotsResponse(_message.Message):
     snapshots: _containers.RepeatedCompositeFieldContainer[Snapshot]
     token: _token_pb2.Token
     def __init__(self, snapshots: _Optional[_Iterable[_Union[Snapshot, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PreviewSegmentRequest(_message.Message):
+    __slots__ = ("segment", "tag", "sample_size", "at_least")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    segment: _segment_facts_pb2.SegmentDefined
+    tag: _profile_facts_pb2.TagDefined
+    sample_size: int
+    at_least: _token_pb2.Token
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., sample_size: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PreviewSegmentResponse(_message.Message):
+    __slots__ = ("members", "profiles", "evaluated", "new_predicates", "retained", "token")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    EVALUATED_FIELD_NUMBER: _ClassVar[int]
+    NEW_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    RETAINED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[PreviewedMembers]
+    profiles: int
+    evaluated: int
+    new_predicates: int
+    retained: int
+    token: _token_pb2.Token
+    def __init__(self, members: _Optional[_Iterable[_Union[PreviewedMembers, _Mapping]]] = ..., profiles: _Optional[int] = ..., evaluated: _Optional[int] = ..., new_predicates: _Optional[int] = ..., retained: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("value", "low", "high")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    value: int
+    low: int
+    high: int
+    def __init__(self, value: _Optional[int] = ..., low: _Optional[int] = ..., high: _Optional[int] = ...) -> None: ...
+
+class PreviewedMembers(_message.Message):
+    __slots__ = ("segment_id", "size", "entering", "leaving", "sample", "entering_profile_ids", "leaving_profile_ids")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ENTERING_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    ENTERING_PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    size: Estimate
+    entering: Estimate
+    leaving: Estimate
+    sample: _containers.RepeatedCompositeFieldContainer[PreviewedProfile]
+    entering_profile_ids: _containers.RepeatedScalarFieldContainer[str]
+    leaving_profile_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, segment_id: _Optional[str] = ..., size: _Optional[_Union[Estimate, _Mapping]] = ..., entering: _Optional[_Union[Estimate, _Mapping]] = ..., leaving: _Optional[_Union[Estimate, _Mapping]] = ..., sample: _Optional[_Iterable[_Union[PreviewedProfile, _Mapping]]] = ..., entering_profile_ids: _Optional[_Iterable[str]] = ..., leaving_profile_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PreviewedProfile(_message.Message):
+    __slots__ = ("profile_id", "predicates")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    predicates: _containers.RepeatedCompositeFieldContainer[_profile_service_pb2.PredicateResult]
+    def __init__(self, profile_id: _Optional[str] = ..., predicates: _Optional[_Iterable[_Union[_profile_service_pb2.PredicateResult, _Mapping]]] = ...) -> None: ...

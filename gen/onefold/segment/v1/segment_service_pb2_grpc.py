@@ -60,6 +60,11 @@ class SegmentServiceStub:
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.SerializeToString,
                 response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.FromString,
                 _registered_method=True)
+        self.PreviewSegment = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/PreviewSegment',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewSegmentRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewSegmentResponse.FromString,
+                _registered_method=True)
         self.ComputeSet = channel.unary_unary(
                 '/onefold.segment.v1.SegmentService/ComputeSet',
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ComputeSetRequest.SerializeToString,
@@ -132,6 +137,14 @@ class SegmentServiceServicer:
     def PreviewMemberships(self, request, context):
         """Returns the memberships that would change with other evaluations of some
         profiles. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSegment(self, request, context):
+        """Returns the members that a definition would have: sizes, samples, what would
+        change, and its cost. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +228,11 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     servicer.PreviewMemberships,
                     request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.FromString,
                     response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.SerializeToString,
+            ),
+            'PreviewSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSegment,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewSegmentRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewSegmentResponse.SerializeToString,
             ),
             'ComputeSet': grpc.unary_unary_rpc_method_handler(
                     servicer.ComputeSet,
@@ -388,6 +406,33 @@ class SegmentService:
             '/onefold.segment.v1.SegmentService/PreviewMemberships',
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.SerializeToString,
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/PreviewSegment',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewSegmentRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewSegmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,10 +9,11 @@ import pytest
 
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
-from services.kernel.fold.predicate_index import PredicateIndex, property_getter
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
+from services.kernel.rules.filters import property_getter
 from services.kernel.rules.json_form import parse_rule
-from services.kernel.rules.model import CountPredicate, Rule, TraitPredicate
+from services.kernel.rules.model import Predicate, Rule
 
 ORDER = {"products": [{"sku": "A", "price": 5}, {"sku": "B", "price": 20, "tags": ["new", "red"]}]}
 
@@ -22,7 +23,7 @@ def bought(comparison: Any, path: str = "products.sku") -> Rule:
 
 
 def holds(rule: Rule, properties: Any) -> bool:
-    assert isinstance(rule, CountPredicate)
+    assert isinstance(rule, Predicate)
     state = LeafState()
     encoded = msgspec.json.encode(properties)
     event = EventView(TRACK, "order", 1, bytes(16), encoded, b"")
@@ -95,7 +96,7 @@ def test_lists_inside_of_lists_are_read_to_the_end_of_the_path() -> None:
 
 def test_trait_that_is_a_list_of_objects_is_read_by_its_path() -> None:
     rule = parse_rule({"trait": {"name": "pets.kind", "eq": "cat"}})
-    assert isinstance(rule, TraitPredicate)
+    assert isinstance(rule, Predicate)
     for kinds, expected in (["dog", "cat"], True), (["dog"], False):
         state = LeafState()
         traits = msgspec.json.encode({"pets": [{"kind": kind} for kind in kinds]})

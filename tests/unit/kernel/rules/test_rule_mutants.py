@@ -70,7 +70,7 @@ OPERATORS = {
         ),
     ),
     **_of("Operator", values.comparison_of, case_ignored=("if ignore_case", "if False")),
-    **_of("Aggregate", filters.matcher, filters_any=("return all(", "return any(")),
+    **_of("Aggregate", filters.matcher, filters_any=("if not test(", "if test(")),
     **_of("Aggregate", filters.property_getter, path_first=("if path in properties:", "if False:")),
 }
 WINDOWS = {
@@ -298,7 +298,7 @@ FEATURES = {
 STATE = {
     **_of(
         "Trait",
-        leaf.ProfileView.trait_value,
+        traits.winner,
         parties=("parties or _ALL_PARTIES", "_ALL_PARTIES"),
         party_order=(
             "for party in parties or _ALL_PARTIES",
@@ -309,8 +309,8 @@ STATE = {
     **_of(
         "Trait",
         leaf.ProfileView._stated,
-        sources=("sources and value.source_id not in sources", "False"),
-        one_source=("value.source_id not in sources", "value.source_id != sources[0]"),
+        sources=("sources and won[0][4] not in sources", "False"),
+        one_source=("won[0][4] not in sources", "won[0][4] != sources[0]"),
     ),
     **_of(
         "Trait",
