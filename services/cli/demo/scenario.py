@@ -30,7 +30,7 @@ from services.cli.commands.packs import apply_pack
 from services.cli.commands.rebuild import REBUILT, request_rebuild
 from services.cli.definitions import read_pack
 from services.cli.demo import clients
-from services.cli.demo.dataset import Endpoint, School, SchoolEvent
+from services.cli.demo.dataset import Endpoint, School, VisitorEvent
 from services.cli.demo.expected import ExpectedResults, score_pairs
 from services.cli.demo.receiver import WebhookReceiver
 from services.cli.demo.report import SEGMENT, DemoReport, ExpectedFigure, example_tree
@@ -123,7 +123,7 @@ class Demo:
         return keys
 
     async def _send(self, school: School, keys: dict[Endpoint, str]) -> None:
-        by_endpoint: dict[Endpoint, list[SchoolEvent]] = {endpoint: [] for endpoint in Endpoint}
+        by_endpoint: dict[Endpoint, list[VisitorEvent]] = {endpoint: [] for endpoint in Endpoint}
         for event in school.in_sending_order():
             by_endpoint[event.endpoint].append(event)
         began = time.monotonic()
@@ -147,7 +147,7 @@ class Demo:
             )
 
     async def _send_to(
-        self, endpoint: Endpoint, events: list[SchoolEvent], key: str, sent: clients.OnSent
+        self, endpoint: Endpoint, events: list[VisitorEvent], key: str, sent: clients.OnSent
     ) -> None:
         match endpoint:
             case Endpoint.SDK:
@@ -168,7 +168,7 @@ class Demo:
                 address = self._stack.public_address("ingest")
                 await clients.send_by_file(events, self._stack.data_dir, address, key, sent)
 
-    async def _wait_for_events(self, sent: dict[Endpoint, list[SchoolEvent]]) -> Counter[str]:
+    async def _wait_for_events(self, sent: dict[Endpoint, list[VisitorEvent]]) -> Counter[str]:
         """Return the events in the log by source, once ingest has received those of NATS."""
         published = len({event.message_id for event in sent[Endpoint.NATS]})
         deadline = time.monotonic() + WAIT_S
