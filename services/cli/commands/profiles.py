@@ -1,4 +1,4 @@
-"""`./onefold profile`, `account` and `segments`: one person, one account, and the segments."""
+"""`./onefold profile` and `account`: one person, and one account."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Annotated, Any
 from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, ProfileIdentifier
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.profile.v1.profile_facts_pb2 import TagKind
-from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
+from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.source_trust_pb2 import SourceTrust
 from typer import Argument, Option
 
-from services.chassis.codec.rules import rule_from_proto
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import Tree, format_json, format_time
@@ -22,7 +21,6 @@ from services.cli.values import word_of
 from services.client.client import Client
 from services.client.text import parse_identifier
 from services.kernel.identifiers.model import is_account_namespace
-from services.kernel.rules.text import to_text
 
 #: The most timeline entries of a profile, and members of an account, that are shown.
 _SHOWN = 20
@@ -50,11 +48,6 @@ def account(
 ) -> None:
     """Show one account: identifiers, traits, parent, children, members, and their roll-up."""
     run_with_client(data, lambda client: _show_account(client, of, tags or [], children))
-
-
-def segments(data: DataDir) -> None:
-    """List the segments and their sizes."""
-    run_with_client(data, _show_segments)
 
 
 async def _show_profile(client: Client, of: str) -> None:
@@ -185,18 +178,3 @@ def _add_members(tree: Tree, response: profile_pb.GetAccountResponse, tags: Sequ
 
 def _name(named: profile_pb.AccountName) -> str:
     return ", ".join(named.account_ids) or named.profile_id
-
-
-async def _show_segments(client: Client) -> None:
-    response = await client.segment.ListSegments(ListSegmentsRequest())
-    rows = [
-        (
-            each.segment.segment_id,
-            each.segment.title,
-            each.size,
-            "live" if each.live else "backfilling",
-            to_text(rule_from_proto(each.segment.rule)),
-        )
-        for each in response.segments
-    ]
-    output.print_table(("segment", "title", "members", "", "rule"), rows)
