@@ -15,7 +15,7 @@ from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import Pack, read_pack
-from services.cli.demo.dataset import School, SchoolEvent
+from services.cli.demo.dataset import School, VisitorEvent
 from services.devstack.folders import ROOT
 from services.kernel.rules.model import Rule
 from services.kernel.time import MINUTE_US
@@ -71,7 +71,7 @@ def _month(wave: int, end_us: int) -> Iterator[event_pb2.Event]:
         yield _message(event, wave)
 
 
-def _message(event: SchoolEvent, wave: int) -> event_pb2.Event:
+def _message(event: VisitorEvent, wave: int) -> event_pb2.Event:
     identifiers = {
         "user_id": event.user_id,
         "anonymous_id": event.anonymous_id,

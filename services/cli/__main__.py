@@ -20,6 +20,7 @@ from services.cli.commands import (
     profiles,
     rebuild,
     rules,
+    segments,
     system,
     tags,
 )
@@ -35,7 +36,7 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 for command in (
     *(system.up, system.down, system.status),
-    *(packs.apply, profiles.profile, profiles.account, profiles.segments, matches.match),
+    *(packs.apply, profiles.profile, profiles.account, matches.match),
     *(rebuild.verify, rebuild.rebuild, development.demo, development.bench),
 ):
     app.command()(command)
@@ -46,6 +47,7 @@ app.add_typer(explain.app, name="explain")
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")
+app.add_typer(segments.app, name="segments")
 app.add_typer(tags.app, name="tags")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")

@@ -11,7 +11,8 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`, and once
-`settings: {zone, orders, computed_traits, cleaners}`, which the rules of the pack go by.
+`settings: {zone, orders, computed_traits, cleaners, timeline, blocks}`, which the rules of the pack
+go by.
 `${NAME}` in any text is replaced by the value of that name; `$${NAME}` stands for `${NAME}` itself.
 """
 

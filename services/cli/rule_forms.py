@@ -18,6 +18,7 @@ from services.chassis.codec.rules import (
 )
 from services.cli.model_forms import read_model, write_model
 from services.cli.values import entries, flag, mapping, set_fields, text
+from services.cli.view_forms import read_view, write_view
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import InvalidField, RuleError
@@ -60,8 +61,9 @@ def defaults_of(settings: profile_pb.ProfileSettingsDefined) -> RuleDefaults:
 
 
 def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
-    """Return the settings of a form: zone, orders, computed_traits, cleaners."""
-    values = mapping(entry, path, {"zone", "orders", "computed_traits", "cleaners"})
+    """Return the settings of a form: zone, orders, computed_traits, cleaners, timeline, blocks."""
+    allowed = {"zone", "orders", "computed_traits", "cleaners", "timeline", "blocks"}
+    values = mapping(entry, path, allowed)
     message = profile_pb.ProfileSettingsDefined(zone=text(values, "zone", path))
     try:
         if "orders" in values:
@@ -71,6 +73,7 @@ def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
             message.cleaners.add(trait=trait, cleaner=newest_version(str(name)))
     except RuleError as error:
         raise InvalidField(error.message, field=error.field) from None
+    read_view(values, path, message)
     defaults = defaults_of(message)
     for i, computed in enumerate(entries(values, "computed_traits", path)):
         where = f"{path}.computed_traits[{i}]"
@@ -135,6 +138,7 @@ def write_settings(settings: profile_pb.ProfileSettingsDefined) -> dict[str, Any
         orders=orders_form(defaults.orders) if defaults.orders else None,
         cleaners=defaults.cleaners,
         computed_traits=computed,
+        **write_view(settings),
     )
 
 

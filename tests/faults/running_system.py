@@ -29,7 +29,7 @@ from services.cli.commands.packs import apply_pack
 from services.cli.commands.rebuild import REBUILT
 from services.cli.definitions import read_pack
 from services.cli.demo.clients import to_message
-from services.cli.demo.dataset import SchoolEvent
+from services.cli.demo.dataset import VisitorEvent
 from services.cli.demo.receiver import WebhookReceiver
 from services.client.api import Unary, pages
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
@@ -67,9 +67,9 @@ class RunningSystem:
     #: Message ids of acknowledged events.
     acknowledged: set[str] = field(default_factory=set)
 
-    async def send(self, events: Sequence[SchoolEvent], random: Random, spread_s: float) -> None:
+    async def send(self, events: Sequence[VisitorEvent], random: Random, spread_s: float) -> None:
         """Send batches from four senders within about `spread_s`, each until acknowledged."""
-        batches: asyncio.Queue[Sequence[SchoolEvent]] = asyncio.Queue()
+        batches: asyncio.Queue[Sequence[VisitorEvent]] = asyncio.Queue()
         for start in range(0, len(events), BATCH):
             batches.put_nowait(events[start : start + BATCH])
         pause = spread_s * SENDERS / max(1, batches.qsize())
@@ -83,7 +83,7 @@ class RunningSystem:
             for _ in range(SENDERS):
                 group.create_task(sender())
 
-    async def _send_batch(self, batch: Sequence[SchoolEvent]) -> None:
+    async def _send_batch(self, batch: Sequence[VisitorEvent]) -> None:
         request = IngestEventsRequest(events=map(to_message, batch))
         while True:
             try:

@@ -27,7 +27,7 @@ from service_fixtures import wait_until
 from services.chassis.postgres.database import connect_pool
 from services.chassis.postgres.roles import ServiceRoles
 from services.cli.commands.rebuild import REBUILT
-from services.cli.demo.dataset import School, SchoolEvent
+from services.cli.demo.dataset import School, VisitorEvent
 from services.cli.demo.expected import ExpectedResults
 from services.cli.demo.receiver import WebhookReceiver
 from services.client.client import Client
@@ -59,9 +59,9 @@ async def running(
         await close_system(system)
 
 
-async def send(system: RunningSystem, events: list[SchoolEvent], chance: Random) -> None:
+async def send(system: RunningSystem, events: list[VisitorEvent], chance: Random) -> None:
     """Send each event from the source of one trust class, always the same one."""
-    parts: dict[int, list[SchoolEvent]] = {}
+    parts: dict[int, list[VisitorEvent]] = {}
     for event in events:
         trust = list(SourceTrust)[crc32(event.message_id.encode()) % len(SourceTrust)]
         parts.setdefault(trust, []).append(event)
@@ -78,7 +78,7 @@ async def send(system: RunningSystem, events: list[SchoolEvent], chance: Random)
             await one.send(part, chance, 0.0)
 
 
-def shuffled_with_repeats(events: list[SchoolEvent], seed: int) -> list[SchoolEvent]:
+def shuffled_with_repeats(events: list[VisitorEvent], seed: int) -> list[VisitorEvent]:
     """Return the same events in another order, a third of them twice."""
     chance = Random(seed)
     repeated = [*events, *chance.sample(events, len(events) // 3)]
@@ -87,12 +87,12 @@ def shuffled_with_repeats(events: list[SchoolEvent], seed: int) -> list[SchoolEv
 
 
 @pytest.fixture(scope="module")
-def month() -> list[SchoolEvent]:
+def month() -> list[VisitorEvent]:
     return list(School(END_US, visitors=VISITORS).events)
 
 
 @pytest.fixture(scope="module")
-async def digests(month: list[SchoolEvent], tmp_path_factory: pytest.TempPathFactory) -> Digests:
+async def digests(month: list[VisitorEvent], tmp_path_factory: pytest.TempPathFactory) -> Digests:
     """The digests after the month, sent once and in order."""
     async with running(tmp_path_factory.mktemp("plain")) as system:
         await send(system, month, Random(0))
@@ -103,7 +103,7 @@ async def digests(month: list[SchoolEvent], tmp_path_factory: pytest.TempPathFac
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("shards", "replicas", "seed"), [(1, 1, 1), (4, 3, 2)])
 async def test_digests_are_equal_for_any_order_repetition_shards_and_replicas(
-    month: list[SchoolEvent],
+    month: list[VisitorEvent],
     digests: Digests,
     tmp_path: Path,
     shards: int,
@@ -118,7 +118,7 @@ async def test_digests_are_equal_for_any_order_repetition_shards_and_replicas(
 
 @pytest.mark.timeout(300)
 async def test_changed_fact_changes_the_digest(
-    month: list[SchoolEvent], digests: Digests, tmp_path: Path
+    month: list[VisitorEvent], digests: Digests, tmp_path: Path
 ) -> None:
     at = next(i for i, event in enumerate(month) if event.name == "purchased_course")
     changed = [*month]
@@ -132,7 +132,7 @@ async def test_changed_fact_changes_the_digest(
 
 @pytest.mark.timeout(300)
 async def test_exported_log_appended_elsewhere_gives_the_digests(
-    month: list[SchoolEvent], digests: Digests, tmp_path: Path
+    month: list[VisitorEvent], digests: Digests, tmp_path: Path
 ) -> None:
     """Law 1: the facts of one log, appended to one with other shards, give the same state."""
     async with running(tmp_path / "from") as system:
@@ -168,7 +168,7 @@ async def export(system: RunningSystem) -> list[Fact]:
 
 @pytest.mark.timeout(300)
 async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
-    month: list[SchoolEvent], tmp_path: Path
+    month: list[VisitorEvent], tmp_path: Path
 ) -> None:
     """Laws 3 to 5 on one system: time alone empties the segment; a rebuilt state is equal, becomes
     live and sends nothing; later events are folded as before."""

@@ -226,7 +226,11 @@ CASES: dict[str, Callable[[System], Case]] = {
     "rules check": lambda s: Case(["-f", s.write("rule.yaml", PACK)]),
     "profile": lambda _: Case([WHO]),
     "account": lambda _: Case([f"{MARKUP}2", "--tag", "keen", "--children"]),
-    "segments": lambda _: Case([]),
+    "segments list": lambda _: Case([]),
+    "segments preview": lambda s: Case(["-f", s.write("preview.yaml", PACK)]),
+    "segments overlap": lambda _: Case(["seen", MARKUP], shows=False, fails=True),
+    "segments members": lambda _: Case(["seen"], shows=False),
+    "segments snapshot": lambda _: Case([HOSTILE, "--of", "seen"], shows=False, fails=True),
     "tags fit": lambda _: Case(["scored"]),
     "match": lambda s: Case(["--config", s.write("\x1b[2J.yaml", "a: [")], shows=False, fails=True),
     "verify": lambda _: Case([], shows=False),
@@ -319,7 +323,7 @@ def test_no_command_prints_hostile_text_but_as_text(system: System) -> None:
         assert not case.shows or SHOWN in result.output, (path, result.output)
         system.printed[path] = result.output
     assert "\\x1b]52;c;cm0gLXJm\\x07\\x1b[2J\\x9b31m\\u202egpj" in system.printed["profile"]
-    assert "\\x1b" in system.printed["segments"]
+    assert "\\x1b" in system.printed["segments list"]
     assert "Onefold is running" in system.printed["up"]
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -33,13 +34,26 @@ _PARALLEL = (
 _NO_RERUNS = ("-p", "no:rerunfailures", "-p", "no:flaky")
 
 
+class DemoPack(StrEnum):
+    """The packs with a demo."""
+
+    EDUCATION = "education"
+    RETAIL = "retail"
+    SAAS = "saas"
+
+
 def demo(
+    pack: Annotated[DemoPack, Argument(help="The pack to run.")] = DemoPack.EDUCATION,
     data: Annotated[Path | None, Option("--data", help="Keep the data in this folder.")] = None,
-    visitors: Annotated[int, Option(help="Visitors of the school.", min=50)] = 3_000,
+    visitors: Annotated[int, Option(help="Visitors or customers.", min=50)] = 3_000,
 ) -> None:
-    """Run one month of an online school through the whole system, and check every figure."""
+    """Run one month of an online school through the whole system, and check every figure.
+
+    `retail` and `saas` run customers of a shop, or users of a product, whose segments and stages
+    are known beforehand.
+    """
     with _folder(data) as folder:
-        failures = output.run(_demo(folder, visitors))
+        failures = output.run(_demo(folder, pack, visitors))
     raise typer.Exit(1 if failures else 0)
 
 
@@ -93,8 +107,9 @@ def bench(
             raise typer.Exit(code)
 
 
-async def _demo(folder: Path, visitors: int) -> list[str]:
+async def _demo(folder: Path, pack: DemoPack, visitors: int) -> list[str]:
     # Imported here, as it needs packages and time that other commands do not.
+    from services.cli.demo.planted_run import PlantedDemo, print_planted
     from services.cli.demo.receiver import WebhookReceiver
     from services.cli.demo.report import print_report
     from services.cli.demo.scenario import Demo
@@ -106,9 +121,13 @@ async def _demo(folder: Path, visitors: int) -> list[str]:
     async with WebhookReceiver() as receiver:
         settings |= receiver.settings
         async with Stack(folder, settings=settings, progress=_print_step) as stack:
-            report = await Demo(stack, receiver, visitors=visitors).run()
-    print_report(report)
-    return report.failures
+            if pack is DemoPack.EDUCATION:
+                report = await Demo(stack, receiver, visitors=visitors).run()
+                print_report(report)
+                return report.failures
+            planted = await PlantedDemo(stack, pack.value, customers=visitors).run()
+            print_planted(planted)
+            return planted.failures
 
 
 def _print_step(name: str, done: bool) -> None:

@@ -35,6 +35,7 @@ from services.cli import output
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
 from services.cli.rule_forms import membership_ids
+from services.cli.segment_previews import Previewed, preview, print_sizes
 from services.client.client import Client
 from services.kernel.errors import (
     ClientError,
@@ -68,17 +69,26 @@ def apply(
 ) -> None:
     """Define sources, the identity policy, tags, segments and destinations from files.
 
-    Returns when all of them are live: old events count, too.
+    Returns when all of them are live: old events count, too. With --dry-run it also shows the sizes
+    that changed tags, stages and segments would have.
     """
     given, in_arguments = _variables(variables or ())
 
-    async def apply_all(client: Client) -> list[AppliedDefinition]:
+    async def apply_all(client: Client) -> tuple[list[AppliedDefinition], list[Previewed]]:
         settings = (await client.profile.GetSettings(GetSettingsRequest())).settings
         with _each_problem():
             pack = read_pack(file, {**os.environ, **given}, in_arguments, settings)
-        return await _apply(client, pack, dry_run=dry_run)
+        applied = await _apply(client, pack, dry_run=dry_run)
+        changed = {(one.kind, one.id) for one in applied if one.changed}
+        previewed: list[TagDefined | SegmentDefined] = [
+            *(tag for tag in pack.tags if ("tag", tag.tag_id) in changed),
+            *(one for one in pack.segments if ("segment", one.segment_id) in changed),
+        ]
+        return applied, await preview(client, previewed) if dry_run else []
 
-    _print_applied(run_with_client(data, apply_all), dry_run=dry_run)
+    applied, previewed = run_with_client(data, apply_all)
+    _print_applied(applied, dry_run=dry_run)
+    print_sizes(previewed)
 
 
 @export.command("definitions")

@@ -1,4 +1,4 @@
-"""`./onefold profile`, `account` and `segments`: one person, one account, and the segments."""
+"""`./onefold profile` and `account`: one person, and one account."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Annotated, Any
 from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, ProfileIdentifier
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.profile.v1.profile_facts_pb2 import TagKind
-from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
+from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.source_trust_pb2 import SourceTrust
 from typer import Argument, Option
 
-from services.chassis.codec.rules import rule_from_proto
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import Tree, format_json, format_time
+from services.cli.timelines import TimelineOptions, add_timeline
 from services.cli.values import word_of
 from services.client.client import Client
 from services.client.text import parse_identifier
 from services.kernel.identifiers.model import is_account_namespace
-from services.kernel.rules.text import to_text
 
 #: The most timeline entries of a profile, and members of an account, that are shown.
 _SHOWN = 20
@@ -31,9 +30,26 @@ _SHOWN = 20
 def profile(
     data: DataDir,
     of: Annotated[str, Argument(metavar="PROFILE", help="NAMESPACE:VALUE, or a profile id.")],
+    kinds: Annotated[
+        list[str] | None, Option("--kind", metavar="KIND", help="Only events of a kind: order.")
+    ] = None,
+    events: Annotated[
+        list[str] | None, Option("--event", metavar="NAME", help="Only events of a name.")
+    ] = None,
+    sources: Annotated[
+        list[str] | None, Option("--source", metavar="ID", help="Only events of a source.")
+    ] = None,
+    since: Annotated[
+        str, Option(metavar="TIME", help="Only events from then on: 2026-11-21T08:30:00Z.")
+    ] = "",
+    before: Annotated[str, Option(metavar="TIME", help="Only events before that time.")] = "",
+    limit: Annotated[int, Option(min=1, max=1_000, help="The most events to show.")] = _SHOWN,
 ) -> None:
-    """Show one person: identifiers, traits, tags, segments, and the latest events."""
-    run_with_client(data, lambda client: _show_profile(client, of))
+    """Show one person: identifiers, traits, consents, tags, segments, and the latest events."""
+    shown = TimelineOptions(kinds or (), events or (), sources or (), since, before, limit)
+    with output.exit_on_error():
+        shown.request("")
+    run_with_client(data, lambda client: _show_profile(client, of, shown))
 
 
 def account(
@@ -52,12 +68,7 @@ def account(
     run_with_client(data, lambda client: _show_account(client, of, tags or [], children))
 
 
-def segments(data: DataDir) -> None:
-    """List the segments and their sizes."""
-    run_with_client(data, _show_segments)
-
-
-async def _show_profile(client: Client, of: str) -> None:
+async def _show_profile(client: Client, of: str, shown: TimelineOptions) -> None:
     by: dict[str, Any] = {"identifier": parse_identifier(of)} if ":" in of else {"profile_id": of}
     found = (await client.profile.GetProfile(profile_pb.GetProfileRequest(**by))).profile
     id_ = found.profile_id
@@ -67,6 +78,12 @@ async def _show_profile(client: Client, of: str) -> None:
     _add_traits(tree, found.traits)
     for computed in found.computed_traits:
         tree.add(f"{computed.name} = {format_json(computed.value)} (computed)")
+    if found.consents:
+        branch = tree.add("consents")
+        for consent in found.consents:
+            answer = "granted" if consent.granted else "refused"
+            since = format_time(consent.since_us)
+            branch.add(f"{consent.purpose}: {answer} (since {since}, {consent.source_id})")
     stages = [tag for tag in found.tags if tag.kind == TagKind.TAG_KIND_STAGE]
     tags = [tag_text(tag) for tag in found.tags if tag not in stages]
     tree.add(f"tags: {', '.join(tags) or 'none'}")
@@ -77,12 +94,8 @@ async def _show_profile(client: Client, of: str) -> None:
     memberships = await client.segment.ListMemberships(ListMembershipsRequest(profile_id=id_))
     branch = tree.add(f"segments: {', '.join(memberships.segment_ids) or 'none'}")
     add_changes(branch, memberships.history)
-    request = profile_pb.ListTimelineRequest(profile_id=id_, page_size=_SHOWN)
     branch = tree.add(f"{found.event_count:,} events, newest first")
-    for entry in (await client.profile.ListTimeline(request)).entries:
-        time, name = format_time(entry.occurred_at_us), entry.name or entry.type
-        document = format_json(entry.properties or entry.traits)
-        branch.add(f"{time} {entry.channel} {name} {document}".rstrip())
+    await add_timeline(branch, client, shown.request(id_))
     output.out.print(tree)
 
 
@@ -185,18 +198,3 @@ def _add_members(tree: Tree, response: profile_pb.GetAccountResponse, tags: Sequ
 
 def _name(named: profile_pb.AccountName) -> str:
     return ", ".join(named.account_ids) or named.profile_id
-
-
-async def _show_segments(client: Client) -> None:
-    response = await client.segment.ListSegments(ListSegmentsRequest())
-    rows = [
-        (
-            each.segment.segment_id,
-            each.segment.title,
-            each.size,
-            "live" if each.live else "backfilling",
-            to_text(rule_from_proto(each.segment.rule)),
-        )
-        for each in response.segments
-    ]
-    output.print_table(("segment", "title", "members", "", "rule"), rows)

@@ -80,7 +80,7 @@ class CheckedRule(NamedTuple):
 def _checked(file: Path, settings: Path | None) -> Iterator[CheckedRule]:
     own = None if settings is None else read_pack(settings, _Unset()).settings
     own = own or ProfileSettingsDefined()
-    form = None if file.is_dir() else _load(file)
+    form = None if file.is_dir() else load_form(file)
     if form is None or is_pack(form):
         yield from check_pack(read_pack(file, _Unset(), settings=own), own)
         return
@@ -149,7 +149,8 @@ def _texts(title: str, rule: Rule, defaults: RuleDefaults) -> CheckedRule:
     )
 
 
-def _load(file: Path) -> Any:
+def load_form(file: Path) -> Any:
+    """Return the document in a YAML or JSON file. Raises OnefoldError."""
     try:
         with file.open("rb") as opened:
             return parse_yaml(opened.read(MAX_BYTES + 1))

@@ -19,7 +19,7 @@ from onefold.type.v1.identifier_pb2 import Identifier
 from segment.analytics.client import Client as SegmentClient
 
 from services.cli.commands.imports import import_file
-from services.cli.demo.dataset import SchoolEvent
+from services.cli.demo.dataset import VisitorEvent
 from services.client.client import Client
 from services.devstack.folders import open_private
 from services.devstack.nats_config import ClientId
@@ -37,7 +37,7 @@ _TYPES = {n.removeprefix("EVENT_TYPE_").lower(): v for n, v in event_pb2.EventTy
 
 
 def send_by_sdk(
-    events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent, ended: threading.Event
+    events: Sequence[VisitorEvent], url: str, key: str, sent: OnSent, ended: threading.Event
 ) -> None:
     """Send as the website's back end does: with the official segment-analytics-python.
 
@@ -71,7 +71,7 @@ def send_by_sdk(
         raise OnefoldError(f"the SDK could not deliver: {type(failures[0]).__name__}")
 
 
-def _call_sdk(client: SegmentClient, event: SchoolEvent) -> None:
+def _call_sdk(client: SegmentClient, event: VisitorEvent) -> None:
     fields: dict[str, Any] = {
         "user_id": event.user_id or None,
         "anonymous_id": event.anonymous_id or None,
@@ -86,7 +86,7 @@ def _call_sdk(client: SegmentClient, event: SchoolEvent) -> None:
         client.track(event=event.name, properties=event.properties, **fields)
 
 
-async def send_by_grpc(events: Sequence[SchoolEvent], client: Client, sent: OnSent) -> None:
+async def send_by_grpc(events: Sequence[VisitorEvent], client: Client, sent: OnSent) -> None:
     """Send as the app's back end does: batches over gRPC."""
     for batch in _batches(events, GRPC_BATCH):
         request = IngestEventsRequest(events=map(to_message, batch))
@@ -97,7 +97,7 @@ async def send_by_grpc(events: Sequence[SchoolEvent], client: Client, sent: OnSe
 
 
 async def send_by_nats(
-    events: Sequence[SchoolEvent], url: str, publisher: ClientId, key: str, sent: OnSent
+    events: Sequence[VisitorEvent], url: str, publisher: ClientId, key: str, sent: OnSent
 ) -> None:
     """Send as the mini-program's back end does: acknowledged publications to JetStream."""
     connection = await nats.connect(url, inbox_prefix=publisher.inbox_prefix)
@@ -118,7 +118,7 @@ async def send_by_nats(
 
 
 async def send_by_file(
-    events: Sequence[SchoolEvent], folder: Path, address: str, key: str, sent: OnSent
+    events: Sequence[VisitorEvent], folder: Path, address: str, key: str, sent: OnSent
 ) -> None:
     """Send as the branch offices do: a CSV file exported from their CRM."""
     file = folder / "crm.csv"
@@ -129,7 +129,7 @@ async def send_by_file(
     sent(len(events))
 
 
-def _write_csv(file: Path, events: Iterable[SchoolEvent]) -> None:
+def _write_csv(file: Path, events: Iterable[VisitorEvent]) -> None:
     with open(file, "w", newline="", encoding="utf-8", opener=open_private) as out:
         writer = csv.writer(out)
         writer.writerow(["record", "what", "phone", "when", "lesson", "course", "amount"])
@@ -139,7 +139,7 @@ def _write_csv(file: Path, events: Iterable[SchoolEvent]) -> None:
             writer.writerow([event.message_id, event.name, event.phone, when, *values])
 
 
-def to_message(event: SchoolEvent) -> event_pb2.Event:
+def to_message(event: VisitorEvent) -> event_pb2.Event:
     """Return the event as a gRPC client sends it."""
     identifiers = {
         "user_id": event.user_id,
@@ -159,7 +159,7 @@ def to_message(event: SchoolEvent) -> event_pb2.Event:
     )
 
 
-def _to_json(event: SchoolEvent) -> dict[str, Any]:
+def _to_json(event: VisitorEvent) -> dict[str, Any]:
     call: dict[str, Any] = {
         "type": event.type,
         "messageId": event.message_id,

@@ -40,7 +40,7 @@ ENDPOINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class SchoolEvent:
+class VisitorEvent:
     """One event of one visitor, with the identifiers that its source has."""
 
     visitor: int
@@ -74,7 +74,7 @@ class _Visitor:
     number: int
     kind: str
     devices: list[_Device]
-    events: list[SchoolEvent] = field(default_factory=list)
+    events: list[VisitorEvent] = field(default_factory=list)
 
     @property
     def user_id(self) -> str:
@@ -102,15 +102,15 @@ class School:
         self.end_us = end_us
         self.start_us = end_us - DAYS * DAY_US
         self._random = Random(seed)  # noqa: S311 - a scenario, not a secret
-        self.events: tuple[SchoolEvent, ...] = tuple(self._generate(visitors))
+        self.events: tuple[VisitorEvent, ...] = tuple(self._generate(visitors))
 
-    def in_sending_order(self) -> Iterator[SchoolEvent]:
+    def in_sending_order(self) -> Iterator[VisitorEvent]:
         """Yield the events in the order in which the sources send them.
 
         One in 20 is late by up to two days, one in 50 is sent twice, and neighbours are swapped.
         """
         order = Random(len(self.events))  # noqa: S311 - the same
-        sent: list[tuple[int, int, SchoolEvent]] = []
+        sent: list[tuple[int, int, VisitorEvent]] = []
         for index, event in enumerate(self.events):
             late = order.randrange(2 * DAY_US) if order.random() < 0.05 else 0
             jitter = order.randrange(10 * MINUTE_US)
@@ -120,7 +120,7 @@ class School:
         for _, _, event in sorted(sent, key=lambda s: s[:2]):
             yield event
 
-    def _generate(self, visitors: int) -> Iterator[SchoolEvent]:
+    def _generate(self, visitors: int) -> Iterator[VisitorEvent]:
         kinds = list(_KINDS)
         weights = [_KINDS[kind][0] for kind in kinds]
         for number in range(visitors):
@@ -227,7 +227,7 @@ class School:
     ) -> None:
         inside = min(at, self.end_us - MINUTE_US)
         prefix = "crm" if device is _OFFLINE else device.channel
-        event = SchoolEvent(
+        event = VisitorEvent(
             visitor=visitor.number,
             message_id=f"{prefix}-{visitor.number:05d}-{len(visitor.events):03d}",
             type=kind,

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from services.cli.demo.dataset import School, SchoolEvent
+from services.cli.demo.dataset import School, VisitorEvent
 from services.kernel.time import DAY_US
 
 WINDOW_US = 7 * DAY_US
@@ -21,7 +21,7 @@ class ExpectedResults:
     """The correct profiles, identifiers and segment members of a school's events."""
 
     def __init__(self, school: School) -> None:
-        self._events: dict[int, list[SchoolEvent]] = defaultdict(list)
+        self._events: dict[int, list[VisitorEvent]] = defaultdict(list)
         for event in school.events:
             self._events[event.visitor].append(event)
 
@@ -66,7 +66,7 @@ class ExpectedResults:
         }
 
 
-def _high_intent(events: list[SchoolEvent], at_us: int) -> bool:
+def _high_intent(events: list[VisitorEvent], at_us: int) -> bool:
     past = [e for e in events if e.occurred_at_us <= at_us]
     recent = [e for e in past if e.occurred_at_us > at_us - WINDOW_US]
     attended = any(e.name == "attended_trial_lesson" for e in recent)
@@ -79,22 +79,22 @@ def _high_intent(events: list[SchoolEvent], at_us: int) -> bool:
     return attended and len(courses) >= 3 and not purchased
 
 
-def _has_logged_in(events: list[SchoolEvent]) -> bool:
+def _has_logged_in(events: list[VisitorEvent]) -> bool:
     return any(e.user_id for e in events)
 
 
-def _devices(events: list[SchoolEvent]) -> int:
+def _devices(events: list[VisitorEvent]) -> int:
     return len({e.anonymous_id for e in events if e.anonymous_id})
 
 
-def _by_device(events: list[SchoolEvent]) -> dict[str, list[SchoolEvent]]:
-    found: dict[str, list[SchoolEvent]] = defaultdict(list)
+def _by_device(events: list[VisitorEvent]) -> dict[str, list[VisitorEvent]]:
+    found: dict[str, list[VisitorEvent]] = defaultdict(list)
     for event in events:
         found[event.anonymous_id].append(event)
     return found
 
 
-def _identifiers(events: list[SchoolEvent]) -> set[tuple[str, str]]:
+def _identifiers(events: list[VisitorEvent]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for event in events:
         phone = event.phone or event.traits.get("phone", "")

@@ -82,6 +82,11 @@ def print_report(report: DemoReport) -> None:
     rows = [(*row, _yes(equal)) for *row, equal in report.checks]
     output.print_table(("clock", "members", "expected", "same members"), rows, title)
     _print_deliveries(report)
+    print_end(report)
+
+
+def print_end(report: DemoReport) -> None:
+    """Print the rebuilds, and what is wrong."""
     output.out.print()
     title = "Every projection, rebuilt from the log beside the live one"
     columns = ("projection", "rebuilt in", "digest", "same as live")

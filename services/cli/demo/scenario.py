@@ -14,27 +14,22 @@ from typing import Any
 
 from onefold.activation.v1.activation_facts_pb2 import DeliveryState
 from onefold.activation.v1.activation_service_pb2 import CountDeliveriesRequest
-from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, LookupProfilesRequest
-from onefold.ingest.v1.admin_service_pb2 import IssueKeyRequest
-from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
+from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
-from onefold.projection.v1.projection_service_pb2 import GetStatusRequest, RebuildRequest
+from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
-from onefold.type.v1.identifier_pb2 import Identifier
 
-from services import SERVICES
 from services.cli import output
 from services.cli.commands.packs import apply_pack
-from services.cli.commands.rebuild import REBUILT, request_rebuild
 from services.cli.definitions import read_pack
 from services.cli.demo import clients
-from services.cli.demo.dataset import Endpoint, School, SchoolEvent
+from services.cli.demo.dataset import Endpoint, School, VisitorEvent
 from services.cli.demo.expected import ExpectedResults, score_pairs
 from services.cli.demo.receiver import WebhookReceiver
 from services.cli.demo.report import SEGMENT, DemoReport, ExpectedFigure, example_tree
-from services.client.api import pages
+from services.cli.demo.system import WAIT_S, DemoSystem
 from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import ROOT
 from services.devstack.nats_config import ClientId
@@ -52,8 +47,6 @@ SOURCES = {
 #: How far the clock is ahead of the month's end at each check of the segment.
 CHECKS_US = (0, 1 * DAY_US, 3 * DAY_US, 5 * DAY_US, 8 * DAY_US)
 EVENT_KIND = event_pb2.Event.DESCRIPTOR.full_name
-WAIT_S = 120.0
-LOOKUPS = 1_000
 #: Seconds that a step of the demo may take.
 STEP_S = 900.0
 
@@ -88,16 +81,15 @@ class Demo:
     def __init__(self, stack: Stack, receiver: WebhookReceiver, *, visitors: int) -> None:
         self._stack = stack
         self._receiver = receiver
-        self._client = Client(self._endpoints(stack.admin_key))
-        self._internal = Client(self._endpoints(stack.internal_key))
+        self._system = DemoSystem(stack)
         self._visitors = visitors
         self.report = DemoReport()
 
     async def run(self) -> DemoReport:
         """Run all parts in order. Raises OnefoldError where a service refuses a call."""
-        async with self._client, self._internal:
+        async with self._system:
             keys = await self._define()
-            head = await self._internal.log.GetHead(log_pb.GetHeadRequest())
+            head = await self._system.internal.log.GetHead(log_pb.GetHeadRequest())
             school = School(head.now_us - head.now_us % SECOND_US, visitors=self._visitors)
             expected = ExpectedResults(school)
             async with bounded("sending the events"):
@@ -109,21 +101,14 @@ class Demo:
                 await self._check_deliveries()
         return self.report
 
-    def _endpoints(self, key: str) -> ApiEndpoints:
-        return ApiEndpoints(grpc={s: self._stack.address(s) for s in SERVICES}, key=key)
-
     async def _define(self) -> dict[Endpoint, str]:
         """Apply the pack, and return a write key for each endpoint's source."""
         variables = {"COUPON_URL": self._receiver.url, "COUPON_SECRET": self._receiver.secret}
-        await apply_pack(self._client, read_pack(PACK, variables))
-        keys = {}
-        for endpoint, source in SOURCES.items():
-            request = IssueKeyRequest(role=ROLE_SOURCE, source_id=source, title="demo")
-            keys[endpoint] = (await self._client.admin.IssueKey(request)).key
-        return keys
+        await apply_pack(self._system.client, read_pack(PACK, variables))
+        return {endpoint: await self._system.issue_key(own) for endpoint, own in SOURCES.items()}
 
     async def _send(self, school: School, keys: dict[Endpoint, str]) -> None:
-        by_endpoint: dict[Endpoint, list[SchoolEvent]] = {endpoint: [] for endpoint in Endpoint}
+        by_endpoint: dict[Endpoint, list[VisitorEvent]] = {endpoint: [] for endpoint in Endpoint}
         for event in school.in_sending_order():
             by_endpoint[event.endpoint].append(event)
         began = time.monotonic()
@@ -135,7 +120,7 @@ class Demo:
                 sending.append(self._send_to(endpoint, events, keys[endpoint], sent))
             await run_together(*sending)
             in_log = await self._wait_for_events(by_endpoint)
-            await self._advance_clock(0)
+            await self._system.advance_clock(0)
         self.report.seconds = time.monotonic() - began
         for endpoint, events in by_endpoint.items():
             appended = in_log[SOURCES[endpoint]]
@@ -147,7 +132,7 @@ class Demo:
             )
 
     async def _send_to(
-        self, endpoint: Endpoint, events: list[SchoolEvent], key: str, sent: clients.OnSent
+        self, endpoint: Endpoint, events: list[VisitorEvent], key: str, sent: clients.OnSent
     ) -> None:
         match endpoint:
             case Endpoint.SDK:
@@ -168,7 +153,7 @@ class Demo:
                 address = self._stack.public_address("ingest")
                 await clients.send_by_file(events, self._stack.data_dir, address, key, sent)
 
-    async def _wait_for_events(self, sent: dict[Endpoint, list[SchoolEvent]]) -> Counter[str]:
+    async def _wait_for_events(self, sent: dict[Endpoint, list[VisitorEvent]]) -> Counter[str]:
         """Return the events in the log by source, once ingest has received those of NATS."""
         published = len({event.message_id for event in sent[Endpoint.NATS]})
         deadline = time.monotonic() + WAIT_S
@@ -178,14 +163,8 @@ class Demo:
                 return in_log
             await asyncio.sleep(0.5)
 
-    async def _advance_clock(self, span_us: int) -> int:
-        """Move the clock, wait until every service has folded it, and return the log's time."""
-        tick = await self._client.log.TickClock(log_pb.TickClockRequest(advance_us=span_us))
-        await self._internal.await_token(tick.token, WAIT_S)
-        return tick.now_us
-
     async def _events_by_source(self) -> Counter[str]:
-        head = await self._internal.log.GetHead(log_pb.GetHeadRequest())
+        head = await self._system.internal.log.GetHead(log_pb.GetHeadRequest())
         found: Counter[str] = Counter()
         for shard, end in enumerate(head.token.offsets):
             if not end:
@@ -193,18 +172,18 @@ class Demo:
             request = log_pb.ReadRequest(
                 shard=shard, end_offset=end, kinds=[EVENT_KIND], page_size=5_000
             )
-            async for response in self._internal.log.Read(request):
+            async for response in self._system.internal.log.Read(request):
                 found.update(fact.source_id for fact in response.batch.facts)
         return found
 
     async def _check_identity(self, expected: ExpectedResults) -> None:
         report = self.report
         request = GetStatusRequest(counts=True)
-        status = await self._internal.projection("identity").GetStatus(request)
+        status = await self._system.internal.projection("identity").GetStatus(request)
         report.profiles = self._compare("profiles", status.counts, expected.profiles())
         report.identifiers = self._compare("identifiers", status.counts, expected.identifiers())
         persons = expected.persons()
-        report.scores = score_pairs(await self._profiles_of(list(persons)), persons)
+        report.scores = score_pairs(await self._system.profiles_of(list(persons)), persons)
         correct = report.scores.precision == report.scores.recall == 1.0
         report.expect(correct, "the identifiers of some persons are grouped wrongly")
 
@@ -213,23 +192,12 @@ class Demo:
         self.report.expect(found == expected, f"{found} {name} were found, {expected} expected")
         return ExpectedFigure(found, expected)
 
-    async def _profiles_of(self, names: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the profile of each identifier that has one."""
-        found: dict[tuple[str, str], str] = {}
-        for start in range(0, len(names), LOOKUPS):
-            batch = names[start : start + LOOKUPS]
-            identifiers = [Identifier(namespace=n, value=v) for n, v in batch]
-            request = LookupProfilesRequest(identifiers=identifiers)
-            profile_ids = (await self._client.identity.LookupProfiles(request)).profile_ids
-            found |= {name: id_ for name, id_ in zip(batch, profile_ids, strict=True) if id_}
-        return found
-
     async def _check_segment(self, expected: ExpectedResults) -> None:
         """Let time pass without events, and compare the segment at each instant."""
         for before_us, ahead_us in pairwise((0, *CHECKS_US)):
-            await self._advance_clock(ahead_us - before_us)
-            now_us = await self._advance_clock(0)
-            members = await self._members(now_us)
+            await self._system.advance_clock(ahead_us - before_us)
+            now_us = await self._system.advance_clock(0)
+            members = await self._system.members(SEGMENT, now_us)
             visitors = {await self._visitor(member, expected) for member in members}
             correct = expected.high_intent(now_us)
             equal = visitors == correct and len(members) == len(visitors)
@@ -239,29 +207,19 @@ class Demo:
             if ahead_us == 0:
                 if members:
                     self.report.example = await self._example(min(members))
-                await self._check_rebuilds()
-
-    async def _members(self, as_of_us: int) -> list[str]:
-        request = segment_pb.ListMembersRequest(
-            segment_id=SEGMENT, page_size=1_000, as_of_us=as_of_us
-        )
-        return [
-            member.profile_id
-            async for page in pages(self._client.segment.ListMembers, request)
-            for member in page.members
-        ]
+                await self._system.check_rebuilds(self.report)
 
     async def _visitor(self, profile_id: str, expected: ExpectedResults) -> int | None:
         """Return the visitor of a profile; None where it mixes visitors or has none."""
         request = ListIdentifiersRequest(profile_id=profile_id)
-        response = await self._client.identity.ListIdentifiers(request)
+        response = await self._system.client.identity.ListIdentifiers(request)
         identifiers = (each.identifier for each in response.identifiers)
         found = {expected.visitors.get((i.namespace, i.value)) for i in identifiers}
         return found.pop() if len(found) == 1 else None
 
     async def _example(self, profile_id: str) -> output.Tree:
         """Return a member of the segment as a tree, with the reason of its membership."""
-        profile, segment = self._client.profile, self._client.segment
+        profile, segment = self._system.client.profile, self._system.client.segment
         segments = (await segment.ListSegments(segment_pb.ListSegmentsRequest())).segments
         rule = next(s.segment.rule for s in segments if s.segment.segment_id == SEGMENT)
         shown = profile_pb.GetProfileRequest(profile_id=profile_id)
@@ -271,7 +229,7 @@ class Demo:
         explained = profile_pb.ExplainRuleRequest(profile_id=profile_id, rule=rule)
         return example_tree(
             profile=await profile.GetProfile(shown),
-            identifiers=await self._client.identity.ListIdentifiers(listed),
+            identifiers=await self._system.client.identity.ListIdentifiers(listed),
             timeline=await profile.ListTimeline(timeline),
             memberships=await segment.ListMemberships(changes),
             explanation=await profile.ExplainRule(explained),
@@ -297,7 +255,9 @@ class Demo:
         """Return the number of effects by state, once none is in progress."""
         deadline = time.monotonic() + WAIT_S
         while True:
-            response = await self._client.activation.CountDeliveries(CountDeliveriesRequest())
+            response = await self._system.client.activation.CountDeliveries(
+                CountDeliveriesRequest()
+            )
             counts: Counter[str] = Counter()
             for each in response.counts:
                 name = DeliveryState.Name(each.state)
@@ -305,16 +265,3 @@ class Demo:
             if not counts["PENDING"] + counts["UNKNOWN"] or time.monotonic() > deadline:
                 return {state: count for state, count in counts.items() if count}
             await asyncio.sleep(0.2)
-
-    async def _check_rebuilds(self) -> None:
-        """Rebuild every projection beside the live one, in its own shards and in one."""
-        head = await self._internal.log.GetHead(log_pb.GetHeadRequest())
-        for service in REBUILT:
-            for shards in (0, 1):
-                rebuild = RebuildRequest(shards=shards)
-                result = await request_rebuild(self._internal, service, rebuild)
-                digest = result.rebuilt_digests.get("default", "")
-                count = shards or len(head.token.offsets)
-                in_shards = f"{count} shard{'s' * (count > 1)}"
-                self.report.rebuilds.append((service, in_shards, digest, result.equal))
-                self.report.expect(result.equal, f"{service}: the rebuilt digest differs")

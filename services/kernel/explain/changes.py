@@ -30,6 +30,8 @@ from services.kernel.trust import Party
 MAX_ADDED = 1_000
 #: How many proposals are evaluated for one predicate, and combinations for the answer.
 MAX_TRIED, MAX_COMBINED = 120, 40
+#: How many proposals are evaluated where a person has more events than the second number.
+FEW_TRIED, MANY_EVENTS = 20, 2_000
 
 
 class Proposal(NamedTuple):
@@ -52,7 +54,9 @@ class Proposer:
     ) -> list[Change]:
         """Return what changes the result of a predicate, what may occur now first."""
         id_, found = predicate_id(predicate), list[Change]()
-        for missing, samples in islice(self._everywhere(predicate, actual, until_us), MAX_TRIED):
+        is_large = self._hypotheses.view.event_count > MANY_EVENTS
+        proposals = self._everywhere(predicate, actual, until_us)
+        for missing, samples in islice(proposals, FEW_TRIED if is_large else MAX_TRIED):
             if self._hypotheses.evaluate(id_, samples) is not holds:
                 found.append(Change((missing,), tuple(samples)))
                 if len(found) == 3:

@@ -17,6 +17,8 @@ Changes: TypeAlias = Callable[[Iterable[FactId]], bool]
 
 #: A larger set of facts is cited whole.
 MAX_MINIMISED = 64
+#: Of a set that is cited whole and larger than this, no part is removed alone.
+MAX_PARTED = 2_000
 #: Of so many facts all subsets are tried.
 MAX_SUBSETS_OF = 8
 
@@ -61,8 +63,10 @@ def _cite_many(candidates: Sequence[FactId], hypotheses: Hypotheses, *, holds: b
     hypotheses.vary(candidates)
     newest = _newest_first(candidates)
     size = len(newest)
-    parts = [newest, *(newest[: size * n // 16] for n in range(1, 16))]
-    parts += [newest[size * n // 16 :] for n in range(1, 16)]
+    parts = [newest]
+    if size <= MAX_PARTED:
+        parts += [newest[: size * n // 16] for n in range(1, 16)]
+        parts += [newest[size * n // 16 :] for n in range(1, 16)]
     removed = (part for part in parts if part and hypotheses.holds(frozenset(part)) is not holds)
     return Citation(newest, next(removed, ()), is_minimal=False)
 

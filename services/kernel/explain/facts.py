@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from services.kernel.explain.hypothesis import Hypotheses
+from services.kernel.explain.hypothesis import Entry, Hypotheses
 from services.kernel.explain.model import PredicateFacts
 from services.kernel.fold.additions import reserved_fact
 from services.kernel.fold.events import EventView
@@ -32,26 +31,8 @@ from services.kernel.rules.values import Json, scalar_key
 from services.kernel.rules.windows import EVER, Anchor, Relative, Window
 from services.kernel.trust import Party
 
-
-class Entry(NamedTuple):
-    """An event with what it adds to an accumulator."""
-
-    event: EventView
-    entry: Any
-
-
-#: The events that each accumulator has.
+#: The events that each accumulator has, oldest first.
 Entries: TypeAlias = Mapping[int, Sequence[Entry]]
-
-
-def entries_of(hypotheses: Hypotheses) -> Entries:
-    """Return the events of each accumulator that the rule reads, oldest first."""
-    found: dict[int, list[Entry]] = defaultdict(list)
-    ordered = sorted(hypotheses.events, key=lambda event: (event.occurred_at_us, event.fact_id))
-    for event in ordered:
-        for binding, entry in hypotheses.index.matching_bindings(event):
-            found[binding.accumulator_id].append(Entry(event, entry))
-    return found
 
 
 def window_of(feature: Feature) -> Window | None:
@@ -65,14 +46,12 @@ def window_of(feature: Feature) -> Window | None:
             return None
 
 
-def predicate_facts(
-    predicate: Predicate, actual: Json, hypotheses: Hypotheses, entries: Entries
-) -> PredicateFacts:
+def predicate_facts(predicate: Predicate, actual: Json, hypotheses: Hypotheses) -> PredicateFacts:
     """Return the value of a predicate with the facts that it comes from."""
     feature, view, at_us = predicate.feature, hypotheses.view, hypotheses.at_us
     window = window_of(feature)
     range_ = EVERYTHING if window is None else range_of(window)(view, at_us)
-    found = _events_of(feature, view, range_, entries, at_us, actual)
+    found = _events_of(feature, view, range_, hypotheses.entries, at_us, actual)
     ids = dict.fromkeys(event.fact_id for event in sorted(found, key=_newest_first))
     ids |= dict.fromkeys(_statements(feature, view))
     is_bounded = window is not None and window != EVER
@@ -179,10 +158,11 @@ def _statements(feature: Feature, view: ProfileView) -> list[bytes]:
 
 def earliest_counted_us(feature: Feature, facts: PredicateFacts, entries: Entries) -> int | None:
     """Return when the oldest of the facts of a predicate occurred; None without one."""
+    counted = frozenset(facts.fact_ids)
     times = (
         event.occurred_at_us
         for spec in accumulators_of(feature)
         for event, _ in entries.get(accumulator_id(spec), ())
-        if event.fact_id in facts.fact_ids
+        if event.fact_id in counted
     )
     return min(times, default=None)

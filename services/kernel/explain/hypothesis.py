@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import chain
+from typing import Any, NamedTuple
 
 from services.kernel.explain.model import Person
 from services.kernel.fold.events import IDENTIFY, EventView, raw_members
@@ -14,8 +16,16 @@ from services.kernel.rules.evaluate import compile_rule
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
 
+_NONE: frozenset[int] = frozenset()
 #: Steps in the search for the instant at which time alone changes an answer.
-MAX_TURNS = 200
+MAX_TURNS = 50
+
+
+class Entry(NamedTuple):
+    """An event with what it adds to an accumulator."""
+
+    event: EventView
+    entry: Any
 
 
 class Hypotheses:
@@ -23,31 +33,40 @@ class Hypotheses:
 
     def __init__(self, rule: Rule, person: Person, at_us: int) -> None:
         self.index = PredicateIndex(predicates(rule))
-        self.view = ProfileView(tuple(map(self._fold, person.leaves)), person.related)
+        states = tuple(map(self._fold, person.leaves))
+        self.view = ProfileView(states, person.related)
         self.at_us = max(at_us, self.view.last_seen_us)
         self._test = compile_rule(rule)
         self._person = person
-        self._read = {
-            event.fact_id: (event, ids)
-            for event in chain.from_iterable(person.leaves)
-            if (ids := self.predicates_of(event))
+        self._read: dict[bytes, tuple[EventView, frozenset[int]]] = {}
+        found: dict[int, list[Entry]] = defaultdict(list)
+        for event in chain.from_iterable(person.leaves):
+            self._add(event, found)
+        #: The events of each accumulator that the rule reads, oldest first.
+        self.entries: Mapping[int, Sequence[Entry]] = {
+            id_: sorted(own, key=_by_time) for id_, own in found.items()
         }
         #: The state of the facts that a search does not vary.
-        self._fixed: tuple[LeafState, ...] = ()
+        self._fixed = states
         self._varied: list[EventView] = []
-        self.vary(())
+
+    def _add(self, event: EventView, found: dict[int, list[Entry]]) -> None:
+        """Note which predicates read an event, and what it adds to accumulators."""
+        if event.type == IDENTIFY:
+            names = raw_members(event.traits)
+            ids = _NONE.union(*map(self.index.affected_by_trait, names))
+        else:
+            matching = self.index.matching_bindings(event)
+            ids = _NONE.union(*(binding.predicates for binding, _ in matching))
+            for binding, entry in matching:
+                found[binding.accumulator_id].append(Entry(event, entry))
+        if ids:
+            self._read[event.fact_id] = (event, ids)
 
     @property
     def events(self) -> Iterable[EventView]:
         """The events that some predicate reads."""
         return (event for event, _ in self._read.values())
-
-    def predicates_of(self, event: EventView) -> frozenset[int]:
-        """Return the predicates that read an event."""
-        if event.type == IDENTIFY:
-            names = raw_members(event.traits)
-            return frozenset().union(*map(self.index.affected_by_trait, names))
-        return frozenset().union(*(b.predicates for b, _ in self.index.matching_bindings(event)))
 
     def read_by(self, predicate_ids: Set[int]) -> list[FactId]:
         """Return the facts that some predicates read, oldest first."""
@@ -99,3 +118,7 @@ class Hypotheses:
         for event in events:
             fold_event(state, event, self.index)
         return state
+
+
+def _by_time(one: Entry) -> tuple[int, bytes]:
+    return one.event.occurred_at_us, one.event.fact_id

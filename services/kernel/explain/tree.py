@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from services.kernel.explain.changes import Proposer, change_of
 from services.kernel.explain.citation import cite
-from services.kernel.explain.facts import (
-    Entries,
-    earliest_counted_us,
-    entries_of,
-    predicate_facts,
-    window_of,
-)
+from services.kernel.explain.facts import earliest_counted_us, predicate_facts, window_of
 from services.kernel.explain.hypothesis import Hypotheses
 from services.kernel.explain.model import Change, Explanation, Node, Person, VersionedDefinitions
 from services.kernel.rules.ids import predicate_id
@@ -43,7 +37,6 @@ class _Builder:
     def __init__(self, hypotheses: Hypotheses, definitions: VersionedDefinitions) -> None:
         self._hypotheses = hypotheses
         self._definitions = definitions
-        self._entries: Entries = entries_of(hypotheses)
         self._proposer = Proposer(hypotheses)
         self._nodes: dict[Predicate, Node] = {}
         #: What changes each predicate, by its id.
@@ -85,10 +78,10 @@ class _Builder:
         hypotheses, id_ = self._hypotheses, predicate_id(predicate)
         compiled = hypotheses.index.predicates[id_]
         holds, actual, due_us = compiled.evaluate(hypotheses.view, hypotheses.at_us)
-        facts = predicate_facts(predicate, actual, hypotheses, self._entries)
+        facts = predicate_facts(predicate, actual, hypotheses)
         until_us, window = None, window_of(predicate.feature)
         if isinstance(window, Rolling):
-            earliest_us = earliest_counted_us(predicate.feature, facts, self._entries)
+            earliest_us = earliest_counted_us(predicate.feature, facts, hypotheses.entries)
             until_us = None if earliest_us is None else earliest_us + window.span_us
         options = self._proposer.changes_of(predicate, holds, actual, until_us)
         self.options[id_] = options

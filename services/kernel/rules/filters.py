@@ -143,9 +143,11 @@ def _members_of(elements: list[Json], steps: Sequence[str]) -> Members | None:
     The predicates over one list read it in a row, so that it is walked once for all of them.
     """
     global _last_list
-    if _last_list[0] is not elements:
-        _last_list = (elements, {})
-    found, key = _last_list[1], tuple(steps)
+    # Read once: rules are also evaluated in other threads.
+    last = _last_list
+    if last[0] is not elements:
+        last = _last_list = (elements, {})
+    found, key = last[1], tuple(steps)
     if key not in found:
         values = elements
         for step in steps:

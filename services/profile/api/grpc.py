@@ -36,9 +36,10 @@ from services.profile.codec.definitions import (
 from services.profile.codec.explanations import explanation_to_proto
 from services.profile.codec.log import parse_facts
 from services.profile.codec.records import checked_correction
+from services.profile.codec.timeline import filter_from_proto
 from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.commands.records import ProfileRecords
-from services.profile.domain.profile import Profile, cursor_after
+from services.profile.domain.profile import Profile
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.explanations import ExplanationQueries
 from services.profile.queries.history import HistoryQueries
@@ -145,13 +146,15 @@ class ProfileRpc(ProfileServiceServicer):
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_cursor(request.page_token)
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
-        facts = await self.history.timeline(workspace, id_, size + 1, after)
-        page = facts[:size]
-        token = ""
-        if len(facts) > size:
-            cursor = cursor_after(after, [(f.occurred_at_us, f.fact_id) for f in page])
-            token = api.encode_cursor(cursor)
-        return pb.ListTimelineResponse(entries=map(api.timeline_entry, page), next_page_token=token)
+        wanted = filter_from_proto(request)
+        page = await self.history.timeline(workspace, id_, wanted, size, after)
+        response = pb.ListTimelineResponse()
+        for fact, kind in page.entries:
+            response.entries.append(api.timeline_entry(fact))
+            response.entries[-1].timeline_kind = kind  # type: ignore[assignment]
+        if page.cursor is not None:
+            response.next_page_token = api.encode_cursor(page.cursor)
+        return response
 
     async def ExplainRule(
         self, request: pb.ExplainRuleRequest, context: Any

@@ -33,6 +33,7 @@ from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, par
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
+from services.profile.codec.blocks import blocks_to_proto, consents_to_proto
 from services.profile.codec.log import EVENT
 from services.profile.codec.records import SCORE_RECORDED, TRAIT_CORRECTED
 from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
@@ -182,6 +183,8 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         identifier_count=len(profile.identifiers),
         accounts=map(account_name_to_proto, profile.accounts),
         has_dropped_traits=view.has_dropped_traits,
+        consents=consents_to_proto(view),
+        blocks=blocks_to_proto(profile.blocks),
         past_segment_ids=profile.past_segment_ids,
     )
 

@@ -72,7 +72,7 @@ def _settings_definition(
     needed: tuple[Predicate, ...] = ()
     with suppress(InvalidField):
         settings = settings_from_proto(workspace_id, message)
-        needed = tuple(trait.feature for trait in settings.computed_traits)
+        needed = tuple(trait.feature for trait in settings.all_computed_traits)
     return RuleDefinition(workspace_id, SETTINGS_DEFINED, "", message.version, None, needed)
 
 
@@ -184,6 +184,8 @@ def settings_from_proto(
         orders,
         tuple(computed),
         tuple((own.trait, own.cleaner) for own in message.cleaners),
+        tuple((int(own.kind), tuple(own.events)) for own in message.timeline),
+        tuple((int(own.block), tuple(own.traits), tuple(own.tags)) for own in message.blocks),
     )
 
 
@@ -196,6 +198,10 @@ def settings_to_proto(settings: WorkspaceSettings) -> pb.ProfileSettingsDefined:
         message.computed_traits.add(name=name, feature=predicate_to_proto(feature))
     for trait, cleaner in settings.cleaners:
         message.cleaners.add(trait=trait, cleaner=cleaner)
+    for kind, events in settings.timeline:
+        message.timeline.add(kind=kind, events=events)
+    for block, traits, tags in settings.blocks:
+        message.blocks.add(block=block, traits=traits, tags=tags)
     return message
 
 

@@ -116,7 +116,7 @@ class ProfileDefinitions:
 
         async def load(token: Token) -> WorkspaceSettings | None:
             existing = await self._workspace(workspace_id, token)
-            needed = [trait.feature for trait in settings.computed_traits]
+            needed = [trait.feature for trait in settings.all_computed_traits]
             await self.limiter.check(workspace_id, needed, field="settings.computed_traits")
             return existing.settings if existing.settings.version else None
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from services.kernel.fold.events import EventView
@@ -13,6 +13,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, ProfileId
 from services.kernel.rules.values import Json
 from services.profile.domain.accounts import AccountName
+from services.profile.domain.blocks import BlockNames, ProfileBlock, ProfileBlocks
 from services.profile.domain.tags import TagOfProfile
 
 
@@ -31,6 +32,13 @@ class Profile:
     computed_traits: Sequence[tuple[str, Json]] = ()
     #: The ids of the segments whose rule was true; of a past profile only.
     past_segment_ids: Sequence[str] = ()
+    #: What the profile has in each of the five blocks of the view.
+    blocks: Mapping[ProfileBlock, BlockNames] = field(default_factory=dict)
+
+    def in_blocks(self, blocks: ProfileBlocks) -> Profile:
+        """Return the profile with its five blocks."""
+        computed = [name for name, _ in self.computed_traits]
+        return replace(self, blocks=blocks.split(self.view.traits(), computed, self.tags))
 
 
 class LeafEvent(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -68,7 +69,9 @@ class ExplanationQueries:
         leaves: dict[LeafId, list[EventView]] = defaultdict(list)
         for leaf_id, event, _ in person.events:
             leaves[leaf_id].append(event)
-        explanation = explain(
+        # In a thread: a person with very many events takes seconds, and other calls must not wait.
+        explanation = await asyncio.to_thread(
+            explain,
             rule,
             Person(list(leaves.values()), {type_: view.related(type_) for type_ in types}),
             person.at_us,

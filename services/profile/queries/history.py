@@ -11,10 +11,14 @@ from services.kernel.errors import NotFound
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicates
+from services.profile.domain.blocks import ProfileBlocks
 from services.profile.domain.profile import Profile, TimelineCursor, replay
 from services.profile.domain.settings import computed_values
 from services.profile.domain.tags import active_rules, segment_rules, segments_of, tags_of
+from services.profile.domain.timeline import TimelineFilter, TimelineKinds
 from services.profile.queries.past import MAX_LEAVES, PastReader, check_person
+from services.profile.queries.timeline import TimelinePage, read_page
+from services.profile.store.definitions import load_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class HistoryQueries:
         rules, settings = active_rules(person.definitions), person.definitions.settings
         segments = segment_rules(person.definitions)
         needed = [p for rule in (*rules.values(), *segments.values()) for p in predicates(rule)]
-        needed += [own.feature for own in settings.computed_traits]
+        needed += [own.feature for own in settings.all_computed_traits]
         replayed = replay(person.events, PredicateIndex(needed))
         check_person(replayed.view)
         if not replayed.leaf_ids:
@@ -40,7 +44,7 @@ class HistoryQueries:
         view = await self.past.with_objects(workspace_id, replayed.view, needed, as_of)
         async with self.past.queries.snapshot() as at:
             accounts = await self.past.queries.accounts(at, workspace_id, view)
-        return Profile(
+        profile = Profile(
             person.profile_id,
             person.identifiers,
             view,
@@ -50,18 +54,25 @@ class HistoryQueries:
             computed_values(settings, view, person.at_us),
             segments_of(segments, view, person.at_us),
         )
+        return profile.in_blocks(ProfileBlocks(settings, rules))
 
     async def timeline(
-        self, workspace_id: WorkspaceId, id_: bytes, size: int, after: TimelineCursor | None
-    ) -> Sequence[Any]:
-        """Return at most `size` facts of a profile, newest first. Raises NotFound."""
+        self,
+        workspace_id: WorkspaceId,
+        id_: bytes,
+        wanted: TimelineFilter,
+        size: int,
+        after: TimelineCursor | None,
+    ) -> TimelinePage:
+        """Return at most `size` entries of a profile's timeline. Raises NotFound."""
         queries = self.past.queries
         async with queries.snapshot() as at:
             _, leaves = await queries.identifiers_of(at, workspace_id, id_)
-        before_us, seen = (after.occurred_at_us + 1, after.entries) if after else (0, 0)
-        facts = await self.past.log.read_leaves(
-            workspace_id, leaves[:MAX_LEAVES], before_us=before_us, limit=size + seen
-        )
-        if after is not None:
-            facts = [f for f in facts if (f.occurred_at_us, f.fact_id) < after[:2]]
-        return facts[:size]
+            settings = (await load_workspace(at.conn, workspace_id)).settings
+
+        async def read_facts(before_us: int, limit: int) -> Sequence[Any]:
+            return await self.past.log.read_leaves(
+                workspace_id, leaves[:MAX_LEAVES], before_us=before_us, limit=limit
+            )
+
+        return await read_page(read_facts, TimelineKinds(settings), wanted, size, after)

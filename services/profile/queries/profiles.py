@@ -21,6 +21,7 @@ from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicates
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
+from services.profile.domain.blocks import ProfileBlocks
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.objects import reads_objects
 from services.profile.domain.profile import Profile
@@ -104,9 +105,12 @@ class ProfileQueries:
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
         needed = [p for rule in rules.values() for p in predicates(rule)]
-        if reads_objects([*needed, *(own.feature for own in definitions.settings.computed_traits)]):
+        if reads_objects(
+            [*needed, *(own.feature for own in definitions.settings.all_computed_traits)]
+        ):
             persons = await with_objects(at, persons)
         names = await self._account_names(at, workspace_id, persons.values())
+        blocks = ProfileBlocks(definitions.settings, rules)
         profiles: list[Profile] = []
         for profile_id, view in persons.items():
             # A page with many tags takes long, and must not hold up the calls of others.
@@ -115,9 +119,8 @@ class ProfileQueries:
             identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
             accounts = _accounts_of(view, names)
             computed = computed_values(definitions.settings, view, at.now_us, backfilled)
-            profiles.append(
-                Profile(profile_id, identifiers, view, tags, leaves, accounts, computed)
-            )
+            profile = Profile(profile_id, identifiers, view, tags, leaves, accounts, computed)
+            profiles.append(profile.in_blocks(blocks))
         return profiles
 
     async def accounts(

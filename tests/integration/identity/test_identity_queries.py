@@ -27,8 +27,10 @@ from services.identity.projection.reader import StateReader
 from services.identity.queries.explain import ExplanationQueries
 from services.identity.queries.held import HeldEdgeQueries
 from services.identity.queries.merge_feed import MergeFeed
+from services.identity.queries.past import PastProfiles
 from services.identity.queries.policy_preview import PolicyQueries
 from services.identity.queries.profiles import IdentityQueries
+from services.kernel.as_of import AsOf
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId
@@ -60,14 +62,18 @@ class LeafLog:
         self._log = log
 
     async def read_leaves(
-        self, workspace_id: str, leaf_ids: Sequence[bytes], *, before: Token | None = None
+        self,
+        workspace_id: str,
+        leaf_ids: Sequence[bytes],
+        *,
+        before: Token | None = None,
+        before_us: int = 0,
     ) -> list[Any]:
-        assert before is not None
         return [
             fact
             for shard, facts in enumerate(self._log.shards)
-            for fact in facts[: before.offset(shard)]
-            if fact.leaf_id in leaf_ids
+            for fact in facts[: len(facts) if before is None else before.offset(shard)]
+            if fact.leaf_id in leaf_ids and (not before_us or fact.occurred_at_us < before_us)
         ]
 
 
@@ -79,6 +85,7 @@ class FoldedLog:
         self.database = database
         reader = StateReader(database, LogRunner(self.log), INDEX_KEY)  # type: ignore[arg-type]
         self.explanations = ExplanationQueries(reader, LeafLog(self.log))
+        self.past = PastProfiles(reader, LeafLog(self.log))
         self.held = HeldEdgeQueries(reader)
         self.policy = PolicyQueries(reader)
         self.profile_queries = IdentityQueries(reader)
@@ -247,6 +254,60 @@ async def test_explain_random_history_now_and_past_equals_the_model(
     for _ in range(8):
         one, other = chance.sample(identifiers, 2)
         assert_path(await folded.explain(one, other), one, other, expected.held)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_past_profile_at_a_token_and_by_an_instant_is_that_of_a_fresh_system(
+    folded: FoldedLog, seed: int
+) -> None:
+    chance = random.Random(f"past {seed}")
+    events: list[Any] = list(random_events(chance, events=54, names=16))
+    known = sorted({one for event in events for one in event.identifiers})
+    for n in range(6):
+        one, other = chance.sample(known, 2)
+        kind, at_us = chance.choice(list(DecisionKind)), chance.randint(1, 1_000)
+        events.append(ModelDecision(one, other, kind, at_us, 100 + n))
+    chance.shuffle(events)
+    pasts: list[tuple[AsOf, list[Any]]] = []
+    for start in range(0, 60, 15):
+        token = await folded.append(*events[start : start + 15])
+        pasts.append((AsOf(token), events[: start + 15]))
+    for at_us in chance.sample([occurred(one) for one in events], 4):
+        happened = [one for one in events if occurred(one) <= at_us]
+        pasts.append((AsOf(occurred_until_us=at_us), happened))
+    for as_of, known in pasts:
+        await assert_profiles(folded, as_of, known)
+
+
+async def assert_profiles(folded: FoldedLog, as_of: AsOf, known: Sequence[Any]) -> None:
+    """Check the past profile of each identifier against a model that was fed some facts."""
+    expected = expected_state(known)
+    members: dict[bytes, set[Identifier]] = {}
+    for identifier in expected.first_seen:
+        profile_id = expected.profiles[identifier.id_in(WORKSPACE, INDEX_KEY)]
+        members.setdefault(profile_id, set()).add(identifier)
+    for profile_id, identifiers in members.items():
+        for identifier in identifiers:
+            id_ = identifier.id_in(WORKSPACE, INDEX_KEY)
+            found = await folded.past.profile(WORKSPACE, id_, as_of)
+            assert found is not None
+            assert found.profile_id == profile_id
+            assert {one.identifier for one in found.identifiers} == identifiers
+        by_profile = await folded.past.profile(WORKSPACE, IdentifierId(profile_id), as_of)
+        assert by_profile is not None
+        assert by_profile.profile_id == profile_id
+
+
+def occurred(one: Any) -> int:
+    return int(fact_of(one).occurred_at_us)
+
+
+async def test_past_profile_of_an_identifier_that_was_not_seen_is_none(folded: FoldedLog) -> None:
+    early = await folded.append(event(LI, at=3))
+    await folded.append(event(LI, WANG, at=5, n=2))
+    wang = WANG.id_in(WORKSPACE, INDEX_KEY)
+    assert await folded.past.profile(WORKSPACE, wang, AsOf(early)) is None
+    assert await folded.past.profile(WORKSPACE, wang, AsOf(occurred_until_us=4)) is None
 
 
 def assert_path(

@@ -1,0 +1,116 @@
+"""Plants customers whose tags, stages and segments are known beforehand, at each instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, NamedTuple
+
+from services.cli.demo.dataset import VisitorEvent
+from services.kernel.time import DAY_US
+
+#: How far ahead of the end of the data, in days, the memberships are compared.
+CHECKS_DAYS = (0, 1, 8)
+ALWAYS = (0.0, 1e9)
+#: Days by which the events of a customer are moved at most, so that no two are alike.
+_JITTER = 0.2
+
+
+class Step(NamedTuple):
+    """Something that a customer does."""
+
+    #: Days before the end of the data.
+    days: float
+    #: The name of the event, `page`, or `identify`.
+    name: str
+    #: Properties or traits.
+    values: dict[str, Any] = {}  # noqa: RUF012 - it is never changed
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Customers who do the same, and what they therefore are."""
+
+    name: str
+    steps: tuple[Step, ...]
+    #: By the id of a segment, `tag:ID=VALUE` or `stage:SET=STAGE`: the days ahead of the end of
+    #: the data from which, and before which, the customers are members. No threshold is closer
+    #: than `_JITTER` to a check.
+    truth: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def is_member(self, id_: str, days: float) -> bool:
+        """Return whether the customers are members some days ahead of the end of the data."""
+        begin, end = self.truth.get(id_, (0.0, 0.0))
+        return begin <= days < end
+
+
+#: The names of events of visitors before they log in: their source knows a device only.
+ANONYMOUS = frozenset({"page", "screen", "viewed_product", "searched", "added_to_cart"})
+
+
+class Customers:
+    """Customers of some kinds, in turn; the same ones for the same arguments."""
+
+    def __init__(self, kinds: tuple[Kind, ...], end_us: int, number: int) -> None:
+        """`end_us`: the end of the data, Unix microseconds."""
+        self.kinds = [kinds[i % len(kinds)] for i in range(number)]
+        random = Random(number)  # noqa: S311 - a scenario, not a secret
+        self.events = [
+            event
+            for i, kind in enumerate(self.kinds)
+            for event in _events(i, kind, end_us - round(random.random() * _JITTER * DAY_US))
+        ]
+
+    @property
+    def checked(self) -> list[str]:
+        """The ids of all memberships that some customers have at some time."""
+        return sorted({id_ for kind in self.kinds for id_ in kind.truth})
+
+    def identifiers(self) -> list[tuple[str, str]]:
+        """Return the identifier of each customer that finds the profile."""
+        return [
+            ("user_id", _user(i)) if _has_account(kind) else ("anonymous_id", _device(i))
+            for i, kind in enumerate(self.kinds)
+        ]
+
+    def members(self, id_: str, days: float) -> set[int]:
+        """Return the numbers of the members some days ahead of the end of the data."""
+        return {i for i, kind in enumerate(self.kinds) if kind.is_member(id_, days)}
+
+
+def _has_account(kind: Kind) -> bool:
+    return any(step.name not in ANONYMOUS for step in kind.steps)
+
+
+def _user(number: int) -> str:
+    return f"customer-{number:05d}"
+
+
+def _device(number: int) -> str:
+    return f"device-{number:05d}"
+
+
+def _events(number: int, kind: Kind, end_us: int) -> Iterator[VisitorEvent]:
+    for i, step in enumerate(kind.steps):
+        is_anonymous = step.name in ANONYMOUS
+        is_identify = step.name == "identify"
+        occurred_us = end_us - round(step.days * DAY_US)
+        yield VisitorEvent(
+            visitor=number,
+            message_id=f"planted-{number:05d}-{i:02d}",
+            type="identify" if is_identify else "page" if step.name == "page" else "track",
+            name="" if step.name in ("page", "identify") else step.name,
+            occurred_at_us=occurred_us - occurred_us % 1_000,
+            channel="web" if is_anonymous else "offline",
+            user_id="" if is_anonymous else _user(number),
+            anonymous_id=_device(number) if is_anonymous or is_identify else "",
+            properties={} if is_identify else _own(step.values, number),
+            traits=step.values if is_identify else {},
+        )
+
+
+def _own(values: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return properties whose order belongs to this customer."""
+    ids = ("order_id", "invoice_id")
+    return {k: f"{v}-{number}" if k in ids else v for k, v in values.items()}

@@ -1,0 +1,48 @@
+"""Translates the filters and entries of timelines."""
+
+from __future__ import annotations
+
+from onefold.log.v1.log_pb2 import Fact
+from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.type.v1.event_pb2 import Event
+
+from services.kernel.errors import InvalidField, TooLarge
+from services.kernel.fold.events import PAGE, SCREEN, TRACK, UNNAMED
+from services.profile.codec.log import EVENT
+from services.profile.domain.timeline import TimelineFilter, TimelineKind
+
+#: The most names of events, and the most sources, of one filter.
+MAX_LISTED = 50
+
+
+def event_name(fact: Fact) -> tuple[int, str]:
+    """Return the type of an event and its name in rules; (0, "") for other facts."""
+    if fact.kind != EVENT:
+        return 0, ""
+    event = Event.FromString(fact.payload)
+    named = event.type in (TRACK, PAGE, SCREEN)
+    return event.type, (event.name or UNNAMED.get(event.type, "")) if named else ""
+
+
+def filter_from_proto(request: pb.ListTimelineRequest) -> TimelineFilter:
+    """Return the filter of a request. Raises InvalidField, TooLarge."""
+    for field, listed in (("events", request.events), ("source_ids", request.source_ids)):
+        if len(listed) > MAX_LISTED:
+            raise TooLarge(
+                f"at most {MAX_LISTED} {field} a call; name fewer", limit=str(MAX_LISTED)
+            )
+    since_us, before_us = request.since_us, request.before_us
+    if since_us < 0 or before_us < 0 or (before_us and since_us >= before_us):
+        raise InvalidField(
+            "the range of times is empty: since_us is less than before_us, and neither is negative",
+            field="since_us",
+        )
+    try:
+        kinds = frozenset(TimelineKind(kind) for kind in request.kinds)
+    except ValueError:
+        raise InvalidField(
+            "a kind is not known: choose some that the API names", field="kinds"
+        ) from None
+    return TimelineFilter(
+        kinds, frozenset(request.events), frozenset(request.source_ids), since_us, before_us
+    )
