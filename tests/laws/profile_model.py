@@ -22,9 +22,10 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.identifiers.priority import account_leaf, leaf_of
 from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, shard_of
+from services.kernel.rules.features import Related
 from services.kernel.rules.filters import PropertyFilter
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.model import All, Any_, Not, Rule
+from services.kernel.rules.model import All, Any_, Not, Predicate, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
 from services.kernel.trust import SourceTrust
@@ -50,6 +51,8 @@ RULES: list[Rule] = [
     count_of(events_named("page"), 5 * HOUR_US, Operator.EQ, 1),
     count_of(events_named("viewed", (PropertyFilter("price", Operator.GT, 0),)), 0, Operator.LT, 2),
     trait_is("age", Operator.NE, 1),
+    Predicate(Related("account", (PropertyFilter("city", Operator.EQ, "北京市"),)), Operator.GE, 1),
+    Predicate(Related("course"), Operator.GE, 2),
 ]
 
 
@@ -77,10 +80,15 @@ class SourceEvent:
     def fact_id(self) -> bytes:
         return INDEX_KEY.event_fact_id(WORKSPACE, "site", str(self.message), self.leaf)
 
+    @property
+    def sent_name(self) -> str:
+        """The name as it is sent: other calls have none."""
+        return self.name if self.type in ("track", "page", "screen") else ""
+
     def fact(self) -> Fact:
         event = Event(
             type=TYPES[self.type],  # type: ignore[arg-type]
-            name=self.name if self.type == "track" else "",
+            name=self.sent_name,
             message_id=str(self.message),
             identifiers=map(_identifier, self.identifiers),
             properties=msgspec.json.encode(self.properties),
@@ -124,7 +132,7 @@ class SourceEvent:
     def oracle_event(self) -> OracleEvent:
         return OracleEvent(
             self.type,
-            self.name if self.type == "track" else "",
+            self.sent_name,
             self.occurred_at_us,
             self.fact_id,
             dict(self.properties),
@@ -267,6 +275,15 @@ def publish(
     return stream
 
 
+def continue_streams(
+    streams: list[list[IdentityOutput]], log: MemoryLog, identity: MemoryIdentity
+) -> None:
+    """Publish the facts that the log has beyond the streams."""
+    for stream, facts in zip(streams, log.shards, strict=True):
+        for fact in facts[len(stream) :]:
+            stream.append(IdentityOutput(fact, *identity.fold(fact)))
+
+
 def stream_message(shard: int, part: list[IdentityOutput]) -> StreamMessage:
     facts = [output.fact for output in part]
     first = facts[0].offset
@@ -290,13 +307,43 @@ def expected_predicates(
 ) -> dict[bytes, frozenset[int]]:
     """Return the true predicates of every profile, by the slow oracle over all events."""
     by_profile: dict[bytes, list[OracleEvent]] = defaultdict(list)
-    for event in {e.fact_id: e for e in events}.values():
+    unique = list({e.fact_id: e for e in events}.values())
+    for event in unique:
         by_profile[profile_of[event.leaf]].append(event.oracle_event())
+    related = _related_objects(unique, profile_of)
     by_id = {predicate_id(p): p for rule in rules for p in predicates(rule)}
     return {
-        profile: frozenset(i for i, p in by_id.items() if rule_holds(p, own, at_us))
+        profile: frozenset(
+            i for i, p in by_id.items() if rule_holds(p, own, at_us, related.get(profile))
+        )
         for profile, own in by_profile.items()
     }
+
+
+def _related_objects(
+    events: Iterable[SourceEvent], profile_of: Mapping[bytes, bytes]
+) -> dict[bytes, dict[str, list[dict[str, Any]]]]:
+    """Return the traits of the objects of each person, by type."""
+    stated: dict[bytes, list[tuple[Any, ...]]] = defaultdict(list)
+    objects: dict[bytes, set[tuple[str, bytes]]] = defaultdict(set)
+    for event in events:
+        if event.type == "group":
+            leaf = account_leaf(WORKSPACE, event.group_id, INDEX_KEY)
+            assert leaf
+            word, colon, _ = event.group_id.partition(":")
+            objects[profile_of[event.leaf]].add((word if colon else "account", profile_of[leaf]))
+            fact_id = event.facts()[1].fact_id
+            at = (int(event.trust), event.occurred_at_us, fact_id)
+            stated[profile_of[leaf]] += [(name, *at, value) for name, value in event.traits.items()]
+    found: dict[bytes, dict[str, list[dict[str, Any]]]] = {}
+    for person, own in objects.items():
+        found[person] = defaultdict(list)
+        for object_type, profile in own:
+            in_order = sorted(stated[profile], key=lambda each: each[1:4])
+            traits = {name: value for name, *_, value in in_order}
+            present = {name: value for name, value in traits.items() if value is not None}
+            found[person][object_type].append(present)
+    return found
 
 
 def random_events(
@@ -319,7 +366,8 @@ def random_events(
         )
         for number in range(events)
     ]
-    return [as_group_event(e, rng) if rng.random() < 0.15 else e for e in generated]
+    unnamed = (replace(e, name="") if e.type == "page" else e for e in generated)
+    return [as_group_event(e, rng) if rng.random() < 0.15 else e for e in unnamed]
 
 
 def as_group_event(event: SourceEvent, rng: random.Random) -> SourceEvent:
@@ -328,7 +376,7 @@ def as_group_event(event: SourceEvent, rng: random.Random) -> SourceEvent:
     if rng.random() < 0.5:
         traits["parent_account_id"] = rng.choice(["g0", "g1", "g2", None, "never named"])
     more = (Identifier("account_domain", rng.choice("xyz")),) if rng.random() < 0.2 else ()
-    group = f"g{rng.randrange(5)}"
+    group = rng.choice(["g", "g", "course:c"]) + str(rng.randrange(5))
     return replace(event, type="group", traits=traits, group_id=group, group_identifiers=more)
 
 

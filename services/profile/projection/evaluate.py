@@ -145,10 +145,10 @@ class ProfileEvaluator:
         now, later = split_by_members(objects, self.members_per_transaction)
         members = {leaf: changed.recorded_at_us for changed in now for leaf in changed.members}
         if members:
-            stored = await load_assignments(conn, members)
+            stored = await load_assignments(conn, members.keys())
             locked = lock_set({}, stored, members)
             is_locked = await try_lock_ids(conn, self.lock_space, locked)
-            stored = await load_assignments(conn, members)
+            stored = await load_assignments(conn, members.keys())
             if is_locked and lock_set({}, stored, members) <= locked:
                 scopes = scopes_by_profile({}, {}, stored, (), members)
                 changes, _ = await self._evaluate(conn, shard, scopes, at_us, {})

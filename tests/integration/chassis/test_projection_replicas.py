@@ -163,7 +163,9 @@ class LateConsumer(ShardConsumer):
         )
         self._log, self._toy = log, toy
 
-    async def next(self, at: int, patience_s: float = 0.0) -> tuple[StreamMessage, ...]:
+    async def next(
+        self, at: int, patience_s: float = 0.0, *, life: int = 0
+    ) -> tuple[StreamMessage, ...]:
         token = await append(self._log, None, sample_facts(10, 1))
         await self._toy.runner.wait_for(token, DEADLINE)
         return tuple([m async for m in self._upstream.read(0, at, 0)])
