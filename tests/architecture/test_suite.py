@@ -20,7 +20,7 @@ BUDGET = {
     "tests/contract/readme/": 3,
     "tests/laws/test_whole_system.py": 6,
     "tests/laws/test_three_systems.py": 1,
-    "tests/integration/whole/": 11,
+    "tests/integration/whole/": 14,
     "tests/security/test_key_roles.py": 1,
     "tests/security/test_keyed_ids.py": 3,
     "tests/security/test_rpc_matrix.py": 3,

@@ -34,7 +34,7 @@ from services.client.client import Client
 from services.devstack.folders import ROOT
 from services.devstack.nats_config import ClientId
 from services.devstack.stack import Stack
-from services.kernel.time import DAY_US, to_rfc3339
+from services.kernel.time import HOUR_US, MINUTE_US, to_rfc3339
 from services.kernel.trust import SourceTrust
 
 WORKSPACES = ("default", "branch")
@@ -50,8 +50,10 @@ COLUMNS = (
     "user_id",
     "anonymous_id",
     "item",
+    "order",
     "amount",
     "city",
+    "born",
     "phone",
     "email",
 )
@@ -120,7 +122,8 @@ class MixedEvent:
 def make_events(number: int, end_us: int, seed: int = 1) -> list[MixedEvent]:
     """Return events of every type about few people, the late ones among them, in order of sending.
 
-    The same arguments give the same events.
+    The same arguments give the same events. None leaves a window of whole hours in the 20 minutes
+    after `end_us` plus any number of hours.
     """
     chance = Random(seed)
     people = max(8, number // 12)
@@ -130,7 +133,8 @@ def make_events(number: int, end_us: int, seed: int = 1) -> list[MixedEvent]:
         message_id = f"{workspace}-{n}"
         trust = list(SourceTrust)[crc32(message_id.encode()) % len(SourceTrust)]
         late = chance.random() < 0.1
-        age_us = chance.randrange(40, 60) * DAY_US if late else chance.randrange(20 * DAY_US)
+        hours = 24 * chance.randrange(40, 60) if late else chance.randrange(20 * 24)
+        age_us = hours * HOUR_US + chance.randrange(25, 36) * MINUTE_US
         call = _call(chance, people) | {"messageId": message_id, "at": end_us - age_us}
         events.append(MixedEvent(workspace, trust, call))
     return events
@@ -143,6 +147,8 @@ def _call(chance: Random, people: int) -> dict[str, Any]:
         call["anonymousId"] = f"device-{person}-{chance.randrange(3)}"
     if kind == "identify":
         traits = {"city": chance.choice(("北京", "上海", "广州"))}
+        if chance.random() < 0.5:
+            traits["born"] = f"{1980 + person % 30}-05-17"
         if chance.random() < 0.6:
             # A phone is that of a family now and then.
             traits["phone"] = f"+86139{person // chance.choice((1, 1, 1, 2)):08d}"
@@ -155,7 +161,11 @@ def _call(chance: Random, people: int) -> dict[str, Any]:
     if kind == "alias":
         previous = chance.choice((f"device-{person}-0", f"u-{chance.randrange(people)}-old"))
         return {"type": kind, "userId": f"u-{person}", "previousId": previous}
-    properties = {"item": f"i-{chance.randrange(5)}", "amount": chance.randrange(1, 500)}
+    properties = {
+        "item": f"i-{chance.randrange(5)}",
+        "order": f"o-{person}-{chance.randrange(4)}",
+        "amount": chance.randrange(1, 500),
+    }
     if kind == "track":
         if chance.random() < 0.4:
             call.pop("userId")
@@ -220,8 +230,8 @@ class Doors:
         key.touch(0o600)
         key.write_text(self.keys[sender], encoding="utf-8")
         for kind, parts in (
-            ("track", "event: {column: what}\nproperties:" + _columns("item") + _AMOUNT),
-            ("identify", "traits:" + _columns("city", "phone", "email")),
+            ("track", "event: {column: what}\nproperties:" + _columns("item", "order") + _AMOUNT),
+            ("identify", "traits:" + _columns("city", "born", "phone", "email")),
         ):
             filed = [event for event in events if event.call["type"] == kind]
             if not filed:

@@ -97,7 +97,8 @@ class ProfileHarness:
         self.outputs: list[list[ProfilesChanged]] = [[] for _ in range(shards)]
         self._backlogs = [Backlog()] * shards
         predicates = PredicateIndexCache()
-        evaluator = ProfileEvaluator(predicates, shards)
+        # Members of objects are evaluated at once, by jobs, and by jobs of several pages.
+        evaluator = ProfileEvaluator(predicates, shards, members_per_transaction=1 + seed % 3 * 3)
         self.projection = ProfileProjection(
             index_key=INDEX_KEY,
             predicates=predicates,

@@ -4,12 +4,11 @@ profile, as if it had never been merged, and gets what arrives later."""
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import permutations
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from laws.identity_memory import MemoryEvidence, run
 from laws.identity_model import ModelDecision
 from laws.profile_harness import ProfileHarness
@@ -26,8 +25,6 @@ from onefold.identity.v1.identity_stream_pb2 import Assignment
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.postgres.database import Database
-from services.chassis.postgres.migrate import migrate
 from services.identity.codec.bus import assignment_to_proto, decode_facts
 from services.identity.domain.evidence import DecisionKind
 from services.identity.projection.evidence_cache import EvidenceCache
@@ -70,13 +67,6 @@ class RealIdentity:
         return {id_: row.profile_id for id_, row in self._store.rows.items()}
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    await migrate(database, "profile", shards=4)
-    async with Database(database, "profile") as opened:
-        yield opened.pool
-
-
 async def state_after(pool: asyncpg.Pool, facts: Iterable[Fact], seed: int) -> State:
     """Return identity's profiles, profile's digest and the evaluations after these facts."""
     log, identity = MemoryLog(4), RealIdentity()
@@ -102,7 +92,7 @@ def events_of_users(seed: int) -> list[Fact]:
             (user, Identifier("cookie", f"{user.value}-{chance.randrange(2)}")),
             START_US + chance.randrange(9 * 24) * HOUR_US,
             number,
-            chance.choice(["viewed", "bought", "trial"]),
+            chance.choice(["viewed", "bought", "trial", "page"]),
             chance.choice(["track", "identify", "page"]),
             {"course": chance.choice("abc"), "price": chance.randrange(3)},
             {"city": chance.choice(["北京市", "上海市"]), "age": chance.randrange(3)},

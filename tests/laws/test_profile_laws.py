@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from laws.profile_harness import ProfileHarness
 from laws.profile_model import (
     RULES,
     WORKSPACE,
-    IdentityOutput,
     MemoryIdentity,
     MemoryLog,
     SourceEvent,
+    continue_streams,
     definitions,
     drafts,
     expected_predicates,
@@ -25,18 +23,9 @@ from laws.profile_model import (
     random_events,
 )
 
-from services.chassis.postgres.database import Database
-from services.chassis.postgres.migrate import migrate
 from services.kernel.identifiers.model import Identifier
 from services.kernel.time import HOUR_US
 from tests.index_key import INDEX_KEY
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    await migrate(database, "profile", shards=4)
-    async with Database(database, "profile") as opened:
-        yield opened.pool
 
 
 async def final_state(
@@ -157,12 +146,3 @@ async def test_merge_moves_no_data_and_unmerge_restores_the_data_of_each_profile
     assert unmerged == expected_predicates(events, identity.profile_of, RULES, end_us)
     assert harness.published_predicates() == unmerged
     await harness.digest()
-
-
-def continue_streams(
-    streams: list[list[IdentityOutput]], log: MemoryLog, identity: MemoryIdentity
-) -> None:
-    """Publish the facts that the log has beyond the streams."""
-    for stream, facts in zip(streams, log.shards, strict=True):
-        for fact in facts[len(stream) :]:
-            stream.append(IdentityOutput(fact, *identity.fold(fact)))

@@ -38,9 +38,18 @@ from services.cli.commands.rebuild import REBUILT
 from services.cli.definitions import read_pack
 from services.cli.demo.receiver import WebhookReceiver
 from services.devstack.stack import Stack
+from services.kernel.time import HOUR_US
 
 #: The whole size is for `./onefold test --deep`.
 FACTS = 300 * DEPTH[os.environ.get(PROFILE, "default")]
+#: The settings stand in every pack, as each is read on its own.
+SETTINGS_OF_RULES = """
+settings:
+  zone: ${ZONE}
+  orders:
+    payments: {event: bought, order_id: order, amount: amount}
+    refunds: {event: returned, order_id: order, amount: amount}
+"""
 PACKS = (
     """
 identity_policy:
@@ -51,18 +60,57 @@ identity_policy:
     - {name: anonymous_id, shared_after: 3}
 tags:
   - {id: buyer, title: Buyer, rule: {count: {event: bought, at_least: 1}}}
+  - id: spending
+    title: Spending
+    values:
+      - {value: high, rule: {orders: {net_spend: {at_least: 900}, within: 10d}}}
+      - {value: some, rule: {orders: {mean_value: {gt: 0}, during: this month}}}
+    default: none
+stages:
+  - id: lifecycle
+    title: Lifecycle
+    stages:
+      - {stage: silent, rule: {last_seen: {event: [viewed, bought, page, screen], at_least: 5d}}}
+      - {stage: loyal, rule: {all: [{tag: buyer}, {tag: {id: spending, is: high}}]}}
+      - {stage: adult, rule: {date: {trait: born, years_since: {at_least: 30}}}}
+    default: visitor
+segments:
+  - id: loyal-or-silent
+    title: Loyal or silent
+    rule:
+      any:
+        - {stage: {of: lifecycle, is: loyal}}
+        - {all: [{stage: {of: lifecycle, is: silent}}, {not: {tag: {id: spending, is: none}}}]}
 """,
     """
 segments:
   - {id: big, title: Big, rule: {count: {event: bought, where: {item: i-1}, at_least: 1}}}
   - {id: recent, title: Recent, rule: {count: {event: viewed, within: 7d, at_least: 2}}}
+  - id: weekly
+    title: Weekly
+    rule: {sum: {event: bought, property: amount, during: last week, gt: 9}}
+  - id: completed
+    title: Completed
+    rule:
+      sequence:
+        steps: [{event: viewed}, {event: bought, within: 2d, without: {event: returned}}]
+        same: item
+  - {id: both, title: Both, rule: {all: [{segment: recent}, {not: {segment: big}}]}}
 """,
     """
 tags:
-  - {id: northern, title: Northern, rule: {trait: {name: city, eq: 北京}}}
+  - {id: northern, title: Northern, rule: {trait: {name: city, clean: city, eq: 北京市}}}
 segments:
   - {id: wide, title: Wide, rule: {distinct: {event: viewed, property: item, at_least: 3}}}
   - {id: idle, title: Idle, rule: {not: {count: {event: bought, within: 30d, at_least: 1}}}}
+  - id: falling
+    title: Falling
+    rule: {trend: {count: {event: viewed, within: 6d}, ratio: {lt: 1}}}
+  - id: favourite
+    title: Favourite
+    rule: {top: {event: viewed, property: item, limit: 1, contains: i-2}}
+  - {id: paid, title: Paid, rule: {orders: {days_since_last: {lt: 4}}}}
+  - {id: north, title: North, rule: {any: [{tag: northern}, {segment: paid}]}}
 """,
 )
 Digests = dict[tuple[str, str], str]
@@ -89,11 +137,17 @@ FEEDS = (
 )
 
 
-async def define(doors: Doors, folder: Path, number: int) -> None:
+def zone_at_noon(now_us: int) -> str:
+    """Return a zone without a midnight in the next hours, when calendar windows would change."""
+    hour = now_us // HOUR_US % 24
+    return f"Etc/GMT{hour - 12:+d}"
+
+
+async def define(doors: Doors, folder: Path, number: int, zone: str) -> None:
     file = folder / "pack.yaml"
-    file.write_text(PACKS[number], encoding="utf-8")
+    file.write_text(SETTINGS_OF_RULES + PACKS[number], encoding="utf-8")
     for admin in doors.admins.values():
-        await apply_pack(admin, read_pack(file, {}))
+        await apply_pack(admin, read_pack(file, {"ZONE": zone}))
 
 
 async def send(doors: Doors, feed: Feed, events: Sequence[MixedEvent], chance: Random) -> None:
@@ -115,7 +169,7 @@ def order(feed: Feed, events: Sequence[MixedEvent], chance: Random) -> list[Mixe
     return ordered
 
 
-async def digests_of(feed: Feed, events: Sequence[MixedEvent], folder: Path) -> Digests:
+async def digests_of(feed: Feed, events: Sequence[MixedEvent], folder: Path, zone: str) -> Digests:
     """Feed a new system, and return the digests that `./onefold verify` prints."""
     settings = {**SETTINGS, "ONEFOLD_SHARDS": str(feed.shards)}
     async with (
@@ -127,11 +181,11 @@ async def digests_of(feed: Feed, events: Sequence[MixedEvent], folder: Path) -> 
         chance = Random(feed.seed or 0)
         ordered = order(feed, events, chance)
         middle = len(ordered) // 2
-        await define(doors, folder, feed.packs[0])
+        await define(doors, folder, feed.packs[0], zone)
         await send(doors, feed, ordered[:middle], chance)
-        await define(doors, folder, feed.packs[1])
+        await define(doors, folder, feed.packs[1], zone)
         await send(doors, feed, ordered[middle:], chance)
-        await define(doors, folder, feed.packs[2])
+        await define(doors, folder, feed.packs[2], zone)
         await wait_for_facts(system, events)
         await system.drain()
         printed = run_command(stack, "verify", "--data", str(folder))
@@ -168,11 +222,13 @@ def read_digests(printed: str) -> Digests:
 async def test_digests_are_equal_for_any_order_batches_doors_shards_and_definitions(
     tmp_path: Path,
 ) -> None:
-    events = make_events(FACTS, (int(time.time()) - 3_600) * 1_000_000)
+    now_us = int(time.time()) * 1_000_000
+    events, zone = make_events(FACTS, now_us - HOUR_US), zone_at_noon(now_us)
     kinds = {event.call["type"] for event in events}
     assert kinds == {"track", "identify", "page", "screen", "group", "alias"}
     found = [
-        await digests_of(feed, events, tmp_path / str(number)) for number, feed in enumerate(FEEDS)
+        await digests_of(feed, events, tmp_path / str(number), zone)
+        for number, feed in enumerate(FEEDS)
     ]
     assert found[1] == found[0]
     assert found[2] == found[0]

@@ -316,6 +316,11 @@ class ProfileView:
         winning = ((name, self.trait_value(name)) for name in sorted(names))
         return {n: won for n, won in winning if won is not None and won.value != b"null"}
 
+    @property
+    def accumulator_ids(self) -> set[int]:
+        """The accumulators that have an event."""
+        return {id_ for leaf in self._leaves for id_ in leaf.accumulators}
+
     def accumulator(self, accumulator_id: int) -> Accumulator | None:
         if len(self._leaves) == 1:
             return self._leaves[0].accumulators.get(accumulator_id)

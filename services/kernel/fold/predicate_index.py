@@ -55,6 +55,8 @@ class PredicateIndex:
         "_bindings",
         "_by_trait",
         "_of_any",
+        "_timed_by_input",
+        "_timed_without_input",
         "_work",
         "accumulator_ids",
         "max_work",
@@ -79,6 +81,10 @@ class PredicateIndex:
         self._by_trait = _predicates_by_trait(self.predicates.values())
         self.related_predicates = frozenset(
             id_ for id_, predicate in self.predicates.items() if predicate.related_types
+        )
+        self._timed_by_input = _timed_by_accumulator(self.predicates.values())
+        self._timed_without_input = frozenset(
+            p.id for p in self.predicates.values() if p.is_timed and not p.accumulators
         )
         self.accumulator_ids = frozenset(
             b.accumulator_id for own in (*self._bindings.values(), self._of_any) for b in own
@@ -122,6 +128,15 @@ class PredicateIndex:
                 matching.append((binding, entry))
         return matching
 
+    def affected_by_time(self, accumulator_ids: Iterable[int]) -> frozenset[int]:
+        """Return the ids of the predicates that time alone may change for a profile.
+
+        `accumulator_ids`: those that the profile has. Without events nothing leaves a window.
+        """
+        timed = self._timed_by_input
+        own = [timed[id_] for id_ in accumulator_ids if id_ in timed]
+        return self._timed_without_input.union(*own)
+
     def affected_by_trait(self, name: str) -> frozenset[int]:
         """Return the ids of the predicates that may change when a trait does."""
         return self._by_trait.get(name, _NONE)
@@ -149,6 +164,14 @@ def _work(binding: AccumulatorBinding) -> int:
 
 def _order(binding: AccumulatorBinding) -> tuple[bool, int]:
     return binding.needs_properties, binding.accumulator_id
+
+
+def _timed_by_accumulator(compiled: Iterable[CompiledPredicate]) -> dict[int, frozenset[int]]:
+    dependants: dict[int, set[int]] = defaultdict(set)
+    for predicate in compiled:
+        for id_ in predicate.accumulator_ids if predicate.is_timed else ():
+            dependants[id_].add(predicate.id)
+    return {id_: frozenset(ids) for id_, ids in dependants.items()}
 
 
 def _predicates_by_trait(compiled: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:

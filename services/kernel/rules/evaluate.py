@@ -31,6 +31,7 @@ from services.kernel.rules.inputs import (
     AccumulatorSpec,
     accumulators_of,
     aggregate_input,
+    changes_with_time,
     is_newest_only,
     related_types,
     times_of,
@@ -75,6 +76,8 @@ class CompiledPredicate:
     accumulator_ids: frozenset[int]
     traits: tuple[str, ...]
     related_types: tuple[str, ...]
+    #: Whether time alone may change it.
+    is_timed: bool
     #: Evaluates it over a profile at an instant (Unix microseconds).
     evaluate: PredicateFn
 
@@ -90,6 +93,7 @@ def compile_predicate(predicate: model.Predicate) -> CompiledPredicate:
         frozenset(map(accumulator_id, specs)),
         traits_of(predicate.feature),
         related_types(predicate.feature),
+        changes_with_time(predicate.feature),
         _compile(predicate),
     )
 

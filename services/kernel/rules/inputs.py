@@ -13,6 +13,7 @@ from services.kernel.rules.features import (
     Feature,
     Function,
     OrderDefinition,
+    OrderMeasure,
     Orders,
     Related,
     Sequence,
@@ -21,8 +22,10 @@ from services.kernel.rules.features import (
     Trend,
 )
 from services.kernel.rules.filters import EventFilter, PropertyFilter
-from services.kernel.rules.windows import Calendar, Relative, Window
+from services.kernel.rules.windows import Calendar, Relative, Rolling, Window
 
+#: The measures of orders whose value changes with every microsecond.
+RUNNING_MEASURES = (OrderMeasure.DAYS_SINCE_LAST, OrderMeasure.DAYS_UNTIL_NEXT)
 #: The trait with the person's own time zone.
 ZONE_TRAIT = "timezone"
 
@@ -87,6 +90,20 @@ def aggregate_input(aggregate: Aggregate, *, all_times: bool = False) -> Accumul
     if aggregate.function is Function.DISTINCT and newest:
         return AccumulatorSpec(AccumulatorKind.DISTINCT, events, property_)
     return records_of(events, property_)
+
+
+def changes_with_time(feature: Feature) -> bool:
+    """Return whether time alone may change the value of a feature, with no event."""
+    match feature:
+        case Trait() | Related():
+            return False
+        case Aggregate() | TopValues() | Sequence():
+            return isinstance(feature.window, Rolling | Calendar)
+        case Orders():
+            is_running = feature.measure in RUNNING_MEASURES
+            return is_running or isinstance(feature.window, Rolling | Calendar)
+        case _:
+            return True
 
 
 def is_newest_only(spec: AccumulatorSpec) -> bool:

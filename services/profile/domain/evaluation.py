@@ -187,10 +187,14 @@ def evaluate(
 def _pass_dues(
     scope: frozenset[int], before: Evaluation, view: ProfileView, index: PredicateIndex, at_us: int
 ) -> tuple[list[PassedState], int | None]:
-    """Return the states that the predicates outside the scope pass through, and their next due."""
+    """Return the states that the predicates outside the scope pass through, and their next due.
+
+    Only those that time alone may change for the profile are evaluated.
+    """
     passed: list[PassedState] = []
     true, due_us = before.true_predicates, before.next_due_us
-    kept, others = true & scope, index.predicates.keys() - scope
+    others = index.affected_by_time(view.accumulator_ids) - scope
+    kept = true - others
     for step in range(MAX_PASSED + 1):
         if due_us is None or due_us > at_us:
             break

@@ -104,7 +104,7 @@ def check_by_instant(
     state = expected_state([ModelEvent(e.identifiers, e.occurred_at_us, e.message) for e in known])
     own: dict[bytes, list[SourceEvent]] = defaultdict(list)
     for event in known:
-        own[state.profiles[event.identifiers[0].id_in(WORKSPACE, INDEX_KEY)]].append(event)
+        own[state.profiles[event.leaf]].append(event)
     for identifier, profile in found.items():
         id_ = identifier.id_in(WORKSPACE, INDEX_KEY)
         if id_ not in state.profiles:

@@ -114,10 +114,10 @@ async def test_profile_as_of_the_past_has_what_the_log_had_then(open_stack: Open
         events = views(now_us)
         early = await stack.append([events[0].fact()])
         await stack.append(e.fact() for e in events[1:])
-        user = by_identifier(USER)
-        assert (await get(stack, identifier=user)).event_count == 3
+        ann = by_identifier(ANN)
+        assert (await get(stack, identifier=ann)).event_count == 3
         for as_of in ({"as_of_token": early}, {"as_of_us": events[0].occurred_at_us}):
-            then = await get(stack, identifier=user, **as_of)
+            then = await get(stack, identifier=ann, **as_of)
             assert (then.event_count, [t.tag_id for t in then.tags], list(then.traits)) == (
                 1,
                 [],
@@ -125,7 +125,7 @@ async def test_profile_as_of_the_past_has_what_the_log_had_then(open_stack: Open
             )
             assert [(i.namespace, i.value) for i in then.identifiers] == [ANN]
         with pytest.raises(NotFound):
-            await get(stack, identifier=user, as_of_us=now_us - 10 * DAY_US)
+            await get(stack, identifier=ann, as_of_us=now_us - 10 * DAY_US)
 
 
 async def test_timeline_is_paged_from_newest_to_oldest(open_stack: OpenStack) -> None:

@@ -18,15 +18,15 @@ from services.segment.store import definitions, evaluations, memberships
 
 _MANY_CHANGES = """
 INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
-                     profile_id, entered, ordinal, changed_at_us, cause)
-SELECT 0, n, 0, 'large', 's', 1, decode(md5(n::text), 'hex'), true, 1, n, 1
+                     profile_id, entered, ordinal, changed_at_us, cause, reached_offset)
+SELECT 0, n, 0, 'large', 's', 1, decode(md5(n::text), 'hex'), true, 1, n, 1, 0
 FROM generate_series(1, 20000) AS n;
 ANALYZE history
 """
 _MANY_PROFILES = """
 INSERT INTO evaluation
-    (shard, profile_id, workspace_id, version, true_predicates, changed_at_us)
-SELECT 0, decode(md5(n::text), 'hex'), 'large', n, '', 0 FROM generate_series(1, 20000) AS n;
+    (shard, profile_id, workspace_id, version, true_predicates, changed_at_us, number)
+SELECT 0, decode(md5(n::text), 'hex'), 'large', n, '', 0, n FROM generate_series(1, 20000) AS n;
 ANALYZE evaluation
 """
 

@@ -74,15 +74,21 @@ async def test_profiles_enter_and_leave(workers: SegmentWorkers) -> None:
     await workers.check()
 
 
-async def test_batch_is_decided_by_its_newest_evaluations(workers: SegmentWorkers) -> None:
+@pytest.mark.parametrize("size", [1, 100])
+async def test_changes_do_not_depend_on_the_size_of_batches(
+    workers: SegmentWorkers, size: int
+) -> None:
     workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
     workers.backfilled()
     await workers.fold_all()
     workers.publish(0, evaluated(1, 1, BOUGHT_ID))
     workers.publish(0, evaluated(1, 2))
     workers.publish(0, evaluated(1, 3, BOUGHT_ID))
-    await workers.fold_all(size=100)
-    assert summary(await workers.changes()) == [("buyers", 1, True, "RULE")]
+    await workers.fold_all(size=size)
+    changes = await workers.changes()
+    expected = [("buyers", 1, entered, "RULE") for entered in (True, False, True)]
+    assert summary(changes) == expected
+    assert [c.changed_at_us for c in changes] == [3_000, 4_000, 5_000]
     await workers.check()
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.kernel.rules.features import OrderMeasure, Orders
 from services.kernel.rules.ids import accumulator_id
-from services.kernel.rules.inputs import payments_of, refunds_of
+from services.kernel.rules.inputs import RUNNING_MEASURES, payments_of, refunds_of
 from services.kernel.rules.readings.aggregates import FeatureFn, Reading, indexes_of
 from services.kernel.rules.readings.amounts import MICRO, from_micro_units
 from services.kernel.rules.readings.ranges import END_US, Range, range_of, turns_of
@@ -16,8 +16,6 @@ from services.kernel.rules.readings.views import ProfileFacts, RecordsView
 from services.kernel.rules.values import Json
 from services.kernel.time import DAY_US
 
-#: The measures whose value changes with every microsecond.
-_RUNNING = (OrderMeasure.DAYS_SINCE_LAST, OrderMeasure.DAYS_UNTIL_NEXT)
 _ADDED = (OrderMeasure.COUNT, OrderMeasure.NET_SPEND, OrderMeasure.REFUNDED)
 
 
@@ -62,7 +60,7 @@ def read_orders(feature: Orders, limit: Json) -> FeatureFn:
 
         counted = [*times, *(cell.at_us for cell in paid.older())]
         later = turns(counted, as_of_us) if turns else iter(())
-        if measure in _RUNNING:
+        if measure in RUNNING_MEASURES:
             later = _running_turns(measure, limit, as_of_us, later, times_at)
         return Reading(value_at, later)
 
