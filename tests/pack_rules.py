@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from services.chassis.codec.named_rules import segment_rules, tag_rules
 from services.cli.definitions import Pack, read_pack
-from services.kernel.fold.events import IDENTIFY, PAGE, TRACK, EventView
+from services.kernel.fold.events import IDENTIFY, PAGE, SCORE, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
+from services.kernel.trust import Party
 from services.profile.domain.tags import answer_rule
 from services.segment.domain.model import followed
 
@@ -36,6 +38,12 @@ class Call(NamedTuple):
     at: datetime
     name: str
     values: dict[str, Any]
+    #: Its source, and the party class of that.
+    source: str = ""
+    party: Party = Party.FIRST
+    touch: Mapping[str, str] = MappingProxyType({})
+    #: By model: what is recorded instead of an event.
+    scores: Mapping[str, float] = MappingProxyType({})
 
 
 def before(days: float, name: str, **values: Any) -> Call:
@@ -79,7 +87,8 @@ class PackRules:
         """Return the profile of a person who sent these calls."""
         state = LeafState()
         for number, call in enumerate(calls):
-            fold_event(state, _event(call, number), self._index)
+            for event in _events(call, number):
+                fold_event(state, event, self._index)
         return view_of([state])
 
     def memberships(self, calls: Sequence[Call], at: datetime = NOW) -> set[str]:
@@ -100,14 +109,23 @@ def to_us(at: datetime) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
-def _event(call: Call, number: int) -> EventView:
-    kind = _TYPES.get(call.name, TRACK)
-    body = json.dumps(call.values).encode()
-    return EventView(
+def _events(call: Call, number: int) -> list[EventView]:
+    kind, at_us = _TYPES.get(call.name, TRACK), to_us(call.at)
+    body, fact_id = json.dumps(call.values).encode(), number.to_bytes(16, "big")
+    if call.scores:
+        return [
+            EventView(SCORE, model, at_us, fact_id, record=(at_us, fact_id, score, "1"))
+            for model, score in call.scores.items()
+        ]
+    event = EventView(
         type=kind,
         name=call.name if kind == TRACK else "",
-        occurred_at_us=to_us(call.at),
-        fact_id=number.to_bytes(16, "big"),
+        occurred_at_us=at_us,
+        fact_id=fact_id,
         properties=b"" if kind == IDENTIFY else body,
         traits=body if kind == IDENTIFY else b"",
+        party=call.party,
+        source_id=call.source,
+        touch=json.dumps(dict(call.touch)).encode() if call.touch else b"",
     )
+    return [event]

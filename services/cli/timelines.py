@@ -62,9 +62,20 @@ async def add_timeline(branch: Tree, client: Client, request: pb.ListTimelineReq
 def _line(entry: pb.TimelineEntry) -> str:
     time, name = format_time(entry.occurred_at_us), entry.name or entry.type or entry.kind
     kind = kind_word(entry.timeline_kind)
+    if entry.HasField("correction"):
+        return f"{time} {_correction_text(entry)}"
+    if entry.HasField("score"):
+        score = entry.score
+        return f"{time} {name} scored {score.score:g} ({score.model_version})"
     document = format_json(entry.properties or entry.traits)
     parts = (time, entry.channel, name, "" if kind == "other" else f"[{kind}]", document)
     return " ".join(part for part in parts if part)
+
+
+def _correction_text(entry: pb.TimelineEntry) -> str:
+    correction = entry.correction
+    value = "withdrawn" if correction.withdrawn else f"= {format_json(correction.value)}"
+    return f"{correction.trait} corrected {value} ({entry.actor}: {correction.reason})"
 
 
 def _instant(text: str, option: str) -> int:

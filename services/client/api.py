@@ -101,6 +101,8 @@ class ProfileApi(Protocol):
     PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
     DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
     FitTag: Unary[profile_pb.FitTagRequest, profile_pb.FitTagResponse]
+    CorrectTrait: Unary[profile_pb.CorrectTraitRequest, profile_pb.CorrectTraitResponse]
+    RecordScores: Unary[profile_pb.RecordScoresRequest, profile_pb.RecordScoresResponse]
     ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
     DefineSettings: Unary[profile_pb.DefineSettingsRequest, profile_pb.DefineSettingsResponse]
     GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from pack_rules import Call, before, order, refund
 
+from services.kernel.trust import Party
+
 
 class Cases(NamedTuple):
     """The calls of people who fulfil a rule at NOW, and of people who do not.
@@ -58,6 +60,19 @@ def answer(days: float, granted: bool, purpose: str = "marketing") -> Call:
     return before(days, "consent_changed", purpose=purpose, granted=granted)
 
 
+def stated(party: Party, **traits: object) -> Call:
+    return known(**traits)._replace(party=party)
+
+
+def touched(days: float, **touch: str) -> Call:
+    return before(days, "page")._replace(touch=touch)
+
+
+def scored(days: float, score: float) -> Call:
+    return before(days, "")._replace(scores={"churn": score})
+
+
+VISIT = before(5, "page")
 QUIET = [bought(60)]
 EAST = known(province="浙江")
 RULES = {
@@ -69,6 +84,28 @@ RULES = {
         [[EAST], [known(province="上海")]], [[known(province="广东")], [known(city="上海")]]
     ),
     "no-vip": Cases([[], [known(vip=False)]], [[known(vip=True)]]),
+    "own-high-income": Cases(
+        [[stated(Party.FIRST, income="high")], [stated(Party.SECOND, income="high")]],
+        [
+            [stated(Party.THIRD, income="high")],
+            [stated(Party.FIRST, income="low"), stated(Party.SECOND, income="high")],
+        ],
+    ),
+    "gold-by-the-crm": Cases(
+        [[known(level="gold")._replace(source=each)] for each in ("crm", "erp")],
+        [[known(level="gold")._replace(source="shop")], [known(level="gold")]],
+    ),
+    "came-by-an-ad": Cases(
+        [[VISIT._replace(touch={"source": "baidu", "click_id": "7"}), touched(0, source="mail")]],
+        [
+            [touched(9, source="mail"), touched(1, source="baidu", click_id="7")],
+            [touched(1, source="baidu")],
+            [VISIT],
+        ],
+    ),
+    "likely-to-leave": Cases(
+        [[scored(1, 0.8)]], [[scored(1, 0.7)], [scored(2, 0.9), scored(1, 0)]]
+    ),
     "at-acme": Cases(
         [[known(email="li@acme.example")], [known(email="LI@ACME.Example")]],
         [[known(email="li@acme.example.org")], [known(email="li@notacme.example")], []],
@@ -252,6 +289,11 @@ APPLY = {
 CASES: dict[str, dict[str, Cases]] = {
     "README.md": {"high-intent-trial": HIGH_INTENT},
     "docs/how-to/apply.md": APPLY,
+    "docs/how-to/corrections-and-scores.md": {
+        "tag:churn-risk=high": Cases([[scored(1, 0.9)]], [[scored(1, 0.6)], []]),
+        "tag:churn-risk=medium": Cases([[scored(1, 0.6)]], [[scored(1, 0.8)], [scored(1, 0.4)]]),
+        "tag:churn-risk=low": Cases([[scored(1, 0.4)], []], [[scored(1, 0.6)], [scored(1, 0.9)]]),
+    },
     "docs/how-to/orders.md": ORDERS,
     "docs/how-to/rules.md": RULES,
     "docs/how-to/stages-and-tags.md": STAGES_AND_TAGS,

@@ -225,6 +225,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "rules schema": lambda _: Case([], shows=False),
     "rules check": lambda s: Case(["-f", s.write("rule.yaml", PACK)]),
     "profile": lambda _: Case([WHO]),
+    "correct": lambda _: Case([WHO, HOSTILE, HOSTILE, "--reason", HOSTILE]),
     "account": lambda _: Case([f"{MARKUP}2", "--tag", "keen", "--children"]),
     "segments list": lambda _: Case([]),
     "segments preview": lambda s: Case(["-f", s.write("preview.yaml", PACK)]),

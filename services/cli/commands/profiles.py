@@ -11,7 +11,7 @@ from onefold.profile.v1.profile_facts_pb2 import TagKind
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
-from onefold.type.v1.source_trust_pb2 import SourceTrust
+from onefold.type.v1.source_trust_pb2 import Party, SourceTrust
 from typer import Argument, Option
 
 from services.cli import output
@@ -78,6 +78,8 @@ async def _show_profile(client: Client, of: str, shown: TimelineOptions) -> None
     _add_traits(tree, found.traits)
     for computed in found.computed_traits:
         tree.add(f"{computed.name} = {format_json(computed.value)} (computed)")
+    _add_touches(tree, found)
+    _add_predictions(tree, found.predictions)
     if found.consents:
         branch = tree.add("consents")
         for consent in found.consents:
@@ -124,8 +126,37 @@ def _add_traits(tree: Tree, traits: Iterable[profile_pb.Trait]) -> None:
     branch = tree.add("traits")
     for trait in traits:
         since = format_time(trait.occurred_at_us)
-        trust = word_of(SourceTrust, "SOURCE_TRUST_", trait.trust)
-        branch.add(f"{trait.name} = {format_json(trait.value)} (since {since}, {trust})")
+        branch.add(f"{trait.name} = {format_json(trait.value)} (since {since}, {_origin(trait)})")
+
+
+def _origin(trait: profile_pb.Trait) -> str:
+    """Return the source of a trait with its trust and party, or who corrected it and why."""
+    if trait.HasField("correction"):
+        return f"corrected by {trait.correction.actor}: {trait.correction.reason}"
+    trust = word_of(SourceTrust, "SOURCE_TRUST_", trait.trust)
+    party = word_of(Party, "PARTY_", trait.party or Party.PARTY_FIRST)
+    return f"{trait.source_id}, {trust}, {party} party"
+
+
+def _add_touches(tree: Tree, found: profile_pb.Profile) -> None:
+    for word in ("first_touch", "last_touch"):
+        if found.HasField(word):
+            touch: profile_pb.Touch = getattr(found, word)
+            members = [
+                f"{field.name} {value}"
+                for field, value in touch.ListFields()
+                if field.name not in ("occurred_at_us", "fact_id")
+            ]
+            name = word.replace("_", " ")
+            tree.add(f"{name}: {', '.join(members)} ({format_time(touch.occurred_at_us)})")
+
+
+def _add_predictions(tree: Tree, predictions: Sequence[profile_pb.Prediction]) -> None:
+    if predictions:
+        branch = tree.add("predicted by models")
+        for each in predictions:
+            as_of = format_time(each.as_of_us)
+            branch.add(f"{each.model_id} = {each.score:g} ({each.model_version}, as of {as_of})")
 
 
 async def _show_account(
