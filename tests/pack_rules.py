@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from services.chassis.codec.named_rules import segment_rules, tag_rules
 from services.cli.definitions import Pack, read_pack
 from services.kernel.fold.events import IDENTIFY, PAGE, SCORE, TRACK, EventView
-from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
+from services.kernel.fold.leaf import LeafState, ProfileView, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicates
@@ -33,7 +33,7 @@ _numbers = count()
 
 
 class Call(NamedTuple):
-    """What a source sends: an event, or `identify` with traits."""
+    """What a source sends: an event, or `identify` or `group` with traits."""
 
     at: datetime
     name: str
@@ -86,10 +86,11 @@ class PackRules:
     def fold(self, calls: Sequence[Call]) -> ProfileView:
         """Return the profile of a person who sent these calls."""
         state = LeafState()
+        accounts = [call.values for call in calls if call.name == "group"]
         for number, call in enumerate(calls):
-            for event in _events(call, number):
+            for event in () if call.name == "group" else _events(call, number):
                 fold_event(state, event, self._index)
-        return view_of([state])
+        return ProfileView((state,), {"account": accounts})
 
     def memberships(self, calls: Sequence[Call], at: datetime = NOW) -> set[str]:
         """Return the segments, `tag:ID=VALUE` and `stage:SET=STAGE` of a person at an instant."""

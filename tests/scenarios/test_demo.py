@@ -112,6 +112,11 @@ def test_commands_of_the_readme_succeed_for_a_newcomer(newcomer: Newcomer) -> No
     assert "high-intent-trial" in run.stdout
     assert len(run.stdout.splitlines()) > MIN_LINES
 
+    planted = newcomer("demo", "retail", "--visitors", "57")
+    assert "All figures are as expected." in planted.stdout
+    assert "57 customers were planted; 57 profiles" in planted.stdout
+    assert "stage:lifecycle=沉默客户" in planted.stdout
+
     assert "Onefold is running." in newcomer("up").stdout
     shown = newcomer("status").stdout
     assert len([line for line in shown.splitlines() if "grpc" in line]) == 5

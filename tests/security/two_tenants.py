@@ -160,6 +160,9 @@ async def _decide(tenant: Tenant) -> None:
     )
     assess = identity_pb.AssessMatchesRequest(matches=[match])
     await tenant.admin.identity.AssessMatches(assess)
+    name = f"{tenant.mark}-only"
+    snapshot = segment_pb.CreateSnapshotRequest(name=name, expression={"segment_id": name})
+    await tenant.admin.segment.CreateSnapshot(snapshot)
 
 
 class OtherIds(NamedTuple):
@@ -302,10 +305,24 @@ def _profile_calls(own: Tenant, other: OtherIds) -> list[Call]:
 
 def _segment_calls(own: Tenant, other: OtherIds) -> list[Call]:
     segment, foreign = own.admin.segment, {"segment_id": f"{MARK}-only"}
+    rest = {"not": {"segment_id": f"{own.mark}-only"}}
+    rule = rule_to_proto(parse_rule({"count": {"event": f"bought {own.mark}", "at_least": 1}}))
     return [
         partial(segment.ListSegments, segment_pb.ListSegmentsRequest()),
         partial(segment.ListMembers, segment_pb.ListMembersRequest(**foreign)),
         partial(segment.ListMembers, segment_pb.ListMembersRequest(as_of_us=2**60, **foreign)),
+        partial(
+            segment.ListMembers, segment_pb.ListMembersRequest(segment_id=f"snapshot:{MARK}-only")
+        ),
+        partial(segment.ListSnapshots, segment_pb.ListSnapshotsRequest()),
+        partial(
+            segment.ComputeSet, segment_pb.ComputeSetRequest(expression=foreign, page_size=100)
+        ),
+        partial(segment.ComputeSet, segment_pb.ComputeSetRequest(expression=rest, page_size=100)),
+        partial(
+            segment.OverlapSegments, segment_pb.OverlapSegmentsRequest(segment_ids=foreign.values())
+        ),
+        partial(segment.PreviewSegment, segment_pb.PreviewSegmentRequest(segment={"rule": rule})),
         partial(
             segment.ListMemberships,
             segment_pb.ListMembershipsRequest(profile_id=other.profile.hex()),

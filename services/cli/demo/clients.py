@@ -156,6 +156,7 @@ def to_message(event: VisitorEvent) -> event_pb2.Event:
         properties=msgspec.json.encode(event.properties),
         traits=msgspec.json.encode(event.traits),
         channel=event.channel,
+        group_id=event.group_id,
     )
 
 

@@ -54,6 +54,8 @@ class VisitorEvent:
     phone: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
+    #: In a group event: the account.
+    group_id: str = ""
 
     @property
     def endpoint(self) -> Endpoint:

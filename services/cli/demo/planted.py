@@ -22,9 +22,9 @@ class Step(NamedTuple):
 
     #: Days before the end of the data.
     days: float
-    #: The name of the event, `page`, or `identify`.
+    #: The name of the event, `page`, `identify`, or `group`.
     name: str
-    #: Properties or traits.
+    #: Properties, or the traits of the customer or, with `group`, of an account of its own.
     values: dict[str, Any] = {}  # noqa: RUF012 - it is never changed
 
 
@@ -74,6 +74,11 @@ class Customers:
             for i, kind in enumerate(self.kinds)
         ]
 
+    @property
+    def accounts(self) -> int:
+        """The number of accounts, each of which is a profile beside that of its customer."""
+        return len({event.group_id for event in self.events if event.group_id})
+
     def members(self, id_: str, days: float) -> set[int]:
         """Return the numbers of the members some days ahead of the end of the data."""
         return {i for i, kind in enumerate(self.kinds) if kind.is_member(id_, days)}
@@ -93,20 +98,21 @@ def _device(number: int) -> str:
 
 def _events(number: int, kind: Kind, end_us: int) -> Iterator[VisitorEvent]:
     for i, step in enumerate(kind.steps):
-        is_anonymous = step.name in ANONYMOUS
-        is_identify = step.name == "identify"
+        is_anonymous, has_traits = step.name in ANONYMOUS, step.name in ("identify", "group")
+        type_ = step.name if step.name in ("page", "identify", "group") else "track"
         occurred_us = end_us - round(step.days * DAY_US)
         yield VisitorEvent(
             visitor=number,
             message_id=f"planted-{number:05d}-{i:02d}",
-            type="identify" if is_identify else "page" if step.name == "page" else "track",
-            name="" if step.name in ("page", "identify") else step.name,
+            type=type_,
+            name=step.name if type_ == "track" else "",
             occurred_at_us=occurred_us - occurred_us % 1_000,
             channel="web" if is_anonymous else "offline",
             user_id="" if is_anonymous else _user(number),
-            anonymous_id=_device(number) if is_anonymous or is_identify else "",
-            properties={} if is_identify else _own(step.values, number),
-            traits=step.values if is_identify else {},
+            anonymous_id=_device(number) if is_anonymous or type_ == "identify" else "",
+            properties={} if has_traits else _own(step.values, number),
+            traits=step.values if has_traits else {},
+            group_id=f"account-{number:05d}" if type_ == "group" else "",
         )
 
 

@@ -88,7 +88,8 @@ class PlantedDemo:
         status = await system.internal.projection("identity").GetStatus(
             GetStatusRequest(counts=True)
         )
-        report.profiles = ExpectedFigure(status.counts["profiles"], len(customers.kinds))
+        expected = len(customers.kinds) + customers.accounts
+        report.profiles = ExpectedFigure(status.counts["profiles"], expected)
         identifiers = customers.identifiers()
         profiles = await system.profiles_of(identifiers)
         numbers = {profiles.get(name, ""): i for i, name in enumerate(identifiers)}
@@ -108,8 +109,8 @@ class PlantedDemo:
 def print_planted(report: PlantedReport) -> None:
     """Print the report of a demo with planted customers."""
     output.out.print(
-        f"{report.customers:,} customers were planted; {report.profiles.found:,} profiles were "
-        f"found (expected: {report.profiles.expected:,})."
+        f"{report.customers:,} customers were planted; {report.profiles.found:,} profiles "
+        f"of customers and accounts were found (expected: {report.profiles.expected:,})."
     )
     output.out.print()
     checks = [f"+{days}d" if days else "now" for days in CHECKS_DAYS]

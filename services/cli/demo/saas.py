@@ -63,6 +63,21 @@ def kinds(end_us: int) -> tuple[Kind, ...]:
             (*renews(20), *_FALLING),
             _truth(("高风险", (0, 20)), needs_guidance=(0, 28.5), renewal_at_risk=(0, 20)),
         ),
+        Kind(
+            "enterprise at risk",
+            (*renews(20), *_FALLING, Step(299, "group", {"plan": "enterprise"})),
+            _truth(
+                ("高风险", (0, 20)),
+                needs_guidance=(0, 28.5),
+                renewal_at_risk=(0, 20),
+                enterprise_at_risk=(0, 20),
+            ),
+        ),
+        Kind(
+            "enterprise without risk",
+            (*renews(200), *_STEADY, Step(299, "group", {"plan": "enterprise"})),
+            _truth(healthy),
+        ),
         Kind("lost soon", (*renews(4), *_STEADY), _truth(("待续约", (0, 4)), ("已流失", (5, 1e9)))),
         Kind(
             "leaving",

@@ -163,7 +163,7 @@ async def replace_evaluations(conn: Connection, live: str, at_us: int) -> list[E
 
 async def count_persons(conn: Connection, workspace_id: WorkspaceId) -> int:
     """Return the number of persons of a workspace."""
-    return int(await conn.fetchval(Q.count_persons, workspace_id))
+    return int(await conn.fetchval(Q.count_persons, workspace_id, column=1) or 0)
 
 
 async def sample_page(

@@ -96,7 +96,8 @@ SELECT coalesce(bool_and(pg_try_advisory_xact_lock(key)), true) FROM unnest($1::
 
 -- name: count_persons
 -- The number of persons of a workspace.
-SELECT count(*) FROM evaluation WHERE workspace_id = $1 AND merged_into IS NULL
+SELECT workspace_id, count(*) FROM evaluation WHERE workspace_id = $1 AND merged_into IS NULL
+GROUP BY workspace_id
 
 -- name: sample_page
 -- The next persons of a sample: one in so many, the same ones each time.

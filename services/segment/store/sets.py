@@ -40,7 +40,7 @@ async def load_members(
 
 async def load_everyone(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> BitMap:
     """Return all profiles of a workspace that exist."""
-    return bitmap_of(await conn.fetchval(Q.load_everyone, workspace_id))
+    return bitmap_of(await conn.fetchval(Q.load_everyone, workspace_id, column=1))
 
 
 async def load_members_at_token(
@@ -48,12 +48,13 @@ async def load_members_at_token(
 ) -> BitMap:
     """Return the members of a segment as they were known at a token."""
     row = (workspace_id, segment_id, token.offsets)
-    return bitmap_of(await conn.fetchval(Q.load_numbers_at_token, *row))
+    return bitmap_of(await conn.fetchval(Q.load_numbers_at_token, *row, column=1))
 
 
 async def load_merges(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> dict[int, int | None]:
     """Return the profile that each profile that does not exist is now; None = it is gone."""
-    return {row[0]: row[1] for row in await conn.fetch(Q.load_merges, workspace_id)}
+    rows = await conn.fetch(Q.load_merges, workspace_id)
+    return {row["number"]: row["into_number"] for row in rows}
 
 
 async def load_positions(conn: asyncpg.Connection, shards: int) -> list[int]:

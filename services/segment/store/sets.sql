@@ -6,20 +6,20 @@ WHERE m.workspace_id = $1 AND m.segment_id = ANY ($2::text[]) GROUP BY m.segment
 
 -- name: load_everyone
 -- The numbers of all profiles of a workspace that exist.
-SELECT string_agg(int4send(number), ''::bytea) FROM evaluation
-WHERE workspace_id = $1 AND merged_into IS NULL;
+SELECT workspace_id, string_agg(int4send(number), ''::bytea) AS numbers FROM evaluation
+WHERE workspace_id = $1 AND merged_into IS NULL GROUP BY workspace_id;
 
 -- name: load_numbers_at_token
 -- The numbers of the members of a segment in the first state that included one offset of each shard.
-SELECT string_agg(int4send(e.number), ''::bytea) FROM (
+SELECT e.workspace_id, string_agg(int4send(e.number), ''::bytea) AS numbers FROM (
     SELECT DISTINCT ON (profile_id) profile_id, entered FROM history
     WHERE workspace_id = $1 AND segment_id = $2 AND reached_offset < ($3::bigint[])[shard + 1]
     ORDER BY profile_id, ordinal DESC
-) last JOIN evaluation e USING (profile_id) WHERE last.entered;
+) last JOIN evaluation e USING (profile_id) WHERE last.entered GROUP BY e.workspace_id;
 
 -- name: load_merges
 -- The number of each profile of a workspace that does not exist, and of the one that it is now.
-SELECT e.number, i.number AS into_number
+SELECT e.workspace_id, e.number, i.number AS into_number
 FROM evaluation e LEFT JOIN evaluation i ON i.profile_id = e.merged_into
 WHERE e.workspace_id = $1 AND e.merged_into IS NOT NULL;
 

@@ -108,6 +108,26 @@ def test_users_ready_to_expand_fulfil_all_conditions(case: str) -> None:
     assert ("ready-to-expand" in PACK.memberships(calls)) is expected
 
 
+AT_RISK = [renews("2026-07-01"), *logins(1, 15, 16, 17)]
+ENTERPRISE = before(300, "group", plan="enterprise")
+ENTERPRISE_AT_RISK = {
+    "all conditions": ([*AT_RISK, ENTERPRISE], True),
+    "one of two accounts": ([*AT_RISK, before(9, "group", plan="free"), ENTERPRISE], True),
+    "another plan": ([*AT_RISK, before(300, "group", plan="free")], False),
+    "the plan of the user and not of an account": (
+        [*AT_RISK, before(9, "identify", plan="enterprise")],
+        False,
+    ),
+    "no risk": ([renews("2027-01-01"), *STEADY, ENTERPRISE], False),
+}
+
+
+@pytest.mark.parametrize("case", ENTERPRISE_AT_RISK)
+def test_enterprise_users_at_risk_belong_to_an_account_with_the_plan(case: str) -> None:
+    calls, expected = ENTERPRISE_AT_RISK[case]
+    assert ("enterprise-at-risk" in PACK.memberships(calls)) is expected
+
+
 def test_starter_tags_are_right() -> None:
     paid = before(3, "subscription_paid", invoice_id="i-1", amount=10)
     again = before(2, "subscription_paid", invoice_id="i-2", amount=10)
