@@ -26,7 +26,7 @@ from services.profile.projection.leaves import LeafCache
 from services.profile.projection.limits import RuleLimiter
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.projection.upstream import IdentityUpstream, LogEventReader
-from services.profile.queries.explanations import ExplanationQueries
+from services.profile.queries.explanations import RuleExplanationQueries
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.past import PastReader
 from services.profile.queries.preview import ProfilePreview
@@ -87,7 +87,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             index_key=index_key,
             queries=queries,
             history=HistoryQueries(past),
-            explanations=ExplanationQueries(past),
+            explanations=RuleExplanationQueries(past),
             preview=ProfilePreview(queries),
             rule_preview=RulePreview(queries, limiter, log, index_key),
             definitions=ProfileDefinitions(base.database, runner, log, limiter),

@@ -163,7 +163,9 @@ class ProfileHarness:
         self.checkpoints[after.shard], self._backlogs[after.shard] = after, backlog
         for output in outputs:
             assert output.first == len(self.outputs[after.shard])
-            self.outputs[after.shard].append(ProfilesChanged.FromString(output.payload))
+            message = ProfilesChanged.FromString(output.payload)
+            assert message.log_offset <= after.log_offset, "a message is ahead of a blocking job"
+            self.outputs[after.shard].append(message)
 
     def _roll_back_sometimes(self) -> None:
         if self._rng.random() < self._rollback_rate:

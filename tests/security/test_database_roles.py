@@ -352,7 +352,9 @@ async def test_new_generation_has_rights_and_policies_from_its_start(filled: Fil
             await create_generation(owner, "segment", 9, SHARDS, roles=roles)
         async with acquire(database.pool) as conn:
             await conn.execute(
-                "INSERT INTO segment_g9.definition VALUES ($1, 's', 1, ''), ($2, 's', 1, '')",
+                "INSERT INTO segment_g9.definition"
+                " (workspace_id, kind, definition_id, version, payload)"
+                " VALUES ($1, 'k', 's', 1, ''), ($2, 'k', 's', 1, '')",
                 OWN,
                 OTHER,
             )

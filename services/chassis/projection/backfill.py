@@ -160,6 +160,7 @@ async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint) -> BackfillJo
     row = await conn.fetchrow(Q.load_next_backfill, at.shard)
     if row is None:
         return None
+    others = row["blocking_jobs"] - row["blocking"]
     return BackfillJob(
         shard=at.shard,
         name=row["name"],
@@ -168,5 +169,5 @@ async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint) -> BackfillJo
         cursor=row["cursor"],
         blocking=row["blocking"],
         run=row["run"],
-        log_offset_at_end=at.log_offset if row["blocking_jobs"] > 1 else at.folded_offset,
+        log_offset_at_end=at.log_offset if others else at.folded_offset,
     )

@@ -17,7 +17,7 @@ ALWAYS = (0.0, 1e9)
 _JITTER = 0.2
 
 
-class Step(NamedTuple):
+class PlantedStep(NamedTuple):
     """Something that a customer does."""
 
     #: Days before the end of the data.
@@ -29,11 +29,11 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CustomerKind:
     """Customers who do the same, and what they therefore are."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[PlantedStep, ...]
     #: By the id of a segment, `tag:ID=VALUE` or `stage:SET=STAGE`: the days ahead of the end of
     #: the data from which, and before which, the customers are members. No threshold is closer
     #: than `_JITTER` to a check.
@@ -52,7 +52,7 @@ ANONYMOUS = frozenset({"page", "screen", "viewed_product", "searched", "added_to
 class Customers:
     """Customers of some kinds, in turn; the same ones for the same arguments."""
 
-    def __init__(self, kinds: tuple[Kind, ...], end_us: int, number: int) -> None:
+    def __init__(self, kinds: tuple[CustomerKind, ...], end_us: int, number: int) -> None:
         """`end_us`: the end of the data, Unix microseconds."""
         self.kinds = [kinds[i % len(kinds)] for i in range(number)]
         random = Random(number)  # noqa: S311 - a scenario, not a secret
@@ -84,7 +84,7 @@ class Customers:
         return {i for i, kind in enumerate(self.kinds) if kind.is_member(id_, days)}
 
 
-def _has_account(kind: Kind) -> bool:
+def _has_account(kind: CustomerKind) -> bool:
     return any(step.name not in ANONYMOUS for step in kind.steps)
 
 
@@ -96,7 +96,7 @@ def _device(number: int) -> str:
     return f"device-{number:05d}"
 
 
-def _events(number: int, kind: Kind, end_us: int) -> Iterator[VisitorEvent]:
+def _events(number: int, kind: CustomerKind, end_us: int) -> Iterator[VisitorEvent]:
     for i, step in enumerate(kind.steps):
         is_anonymous, has_traits = step.name in ANONYMOUS, step.name in ("identify", "group")
         type_ = step.name if step.name in ("page", "identify", "group") else "track"

@@ -14,7 +14,7 @@ from services.cli import output
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.cli.demo import clients, retail, saas
-from services.cli.demo.planted import CHECKS_DAYS, Customers, Kind
+from services.cli.demo.planted import CHECKS_DAYS, CustomerKind, Customers
 from services.cli.demo.report import DemoReport, ExpectedFigure, print_end
 from services.cli.demo.scenario import bounded
 from services.cli.demo.system import DemoSystem
@@ -24,7 +24,7 @@ from services.devstack.stack import Stack
 from services.kernel.time import DAY_US, SECOND_US
 
 #: By the name of the pack: its kinds of customers, for the end of their data.
-PLANTED: dict[str, Callable[[int], tuple[Kind, ...]]] = {
+PLANTED: dict[str, Callable[[int], tuple[CustomerKind, ...]]] = {
     "retail": lambda end_us: retail.KINDS,
     "saas": saas.kinds,
 }

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.cli.demo.planted import ALWAYS, Kind, Step
+from services.cli.demo.planted import ALWAYS, CustomerKind, PlantedStep
 
 _Interval = tuple[float, float]
 _HIGH_VALUE_A, _EAST_WOMEN = "high-value-recent-a", "east-high-value-women"
 
 
-def _known(gender: str = "女", province: str = "江苏") -> tuple[Step, ...]:
+def _known(gender: str = "女", province: str = "江苏") -> tuple[PlantedStep, ...]:
     traits = {"gender": gender, "province": province, "birthday": "1990-05-01"}
-    return Step(301, "identify", traits), Step(300, "registered")
+    return PlantedStep(301, "identify", traits), PlantedStep(300, "registered")
 
 
-def _order(days: float, amount: float, sku: str) -> Step:
+def _order(days: float, amount: float, sku: str) -> PlantedStep:
     products = [{"sku": sku, "quantity": 1}]
     values = {"order_id": f"{days}", "amount": amount, "currency": "CNY", "products": products}
-    return Step(days, "order_paid", values)
+    return PlantedStep(days, "order_paid", values)
 
 
-def _refund(days: float, of_days: float, amount: float) -> Step:
+def _refund(days: float, of_days: float, amount: float) -> PlantedStep:
     values = {"order_id": f"{of_days}", "refund_id": "1", "amount": amount}
-    return Step(days, "order_refunded", values)
+    return PlantedStep(days, "order_refunded", values)
 
 
 def _truth(
@@ -37,8 +37,8 @@ def _truth(
     return found | {name.replace("_", "-"): interval for name, interval in more.items()}
 
 
-def _kind(name: str, *steps: Step, truth: dict[str, Any]) -> Kind:
-    return Kind(name, steps, truth)
+def _kind(name: str, *steps: PlantedStep, truth: dict[str, Any]) -> CustomerKind:
+    return CustomerKind(name, steps, truth)
 
 
 _REPEAT, _FIRST = ("复购客户", ALWAYS), ("首购客户", ALWAYS)
@@ -47,12 +47,12 @@ _MONTH = (0.0, 6.5)
 
 #: No kind has an event near the edge of a window at any of the checks.
 KINDS = (
-    _kind("visitor", Step(2.5, "page"), truth=_truth(("访客", ALWAYS), active=27.5)),
-    _kind("leaving", Step(29.5, "page"), truth=_truth(("访客", ALWAYS), active=0.5)),
+    _kind("visitor", PlantedStep(2.5, "page"), truth=_truth(("访客", ALWAYS), active=27.5)),
+    _kind("leaving", PlantedStep(29.5, "page"), truth=_truth(("访客", ALWAYS), active=0.5)),
     _kind(
         "registered",
         *_known(),
-        Step(20.5, "logged_in"),
+        PlantedStep(20.5, "logged_in"),
         truth=_truth(("注册用户", ALWAYS), active=9.5),
     ),
     _kind(
@@ -83,7 +83,7 @@ KINDS = (
     _kind(
         "named example",
         *_known(),
-        *(_A, _C, Step(3.5, "page")),
+        *(_A, _C, PlantedStep(3.5, "page")),
         truth=_truth(
             _REPEAT,
             tier="银卡会员",
@@ -138,14 +138,22 @@ KINDS = (
     _kind(
         "browsed and bought",
         *_known(),
-        *(Step(6, "viewed_product"), Step(5.7, "searched"), Step(5.4, "added_to_cart")),
+        *(
+            PlantedStep(6, "viewed_product"),
+            PlantedStep(5.7, "searched"),
+            PlantedStep(5.4, "added_to_cart"),
+        ),
         _order(5.1, 100, "C"),
         truth=_truth(_FIRST, active=24.9, high_potential=(0, 24.9), browse_to_buy=(0, 24.9)),
     ),
     _kind(
         "in another order",
         *_known(),
-        *(Step(6, "viewed_product"), Step(5.7, "added_to_cart"), Step(5.4, "searched")),
+        *(
+            PlantedStep(6, "viewed_product"),
+            PlantedStep(5.7, "added_to_cart"),
+            PlantedStep(5.4, "searched"),
+        ),
         _order(5.1, 100, "C"),
         truth=_truth(_FIRST, active=24.9, high_potential=(0, 24.9)),
     ),

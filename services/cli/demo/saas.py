@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from services.cli.demo.planted import ALWAYS, Kind, Step
+from services.cli.demo.planted import ALWAYS, CustomerKind, PlantedStep
 
 _Interval = tuple[float, float]
-_STEADY = tuple(Step(days, "logged_in") for days in (1.5, 8.5, 15.5, 22.5))
-_FALLING = tuple(Step(days, "logged_in") for days in (1.5, 15.5, 16.5, 17.5))
-_FALLING_SOON = tuple(Step(days, "logged_in") for days in (10.5, 13.5, 15.5, 20.5))
+_STEADY = tuple(PlantedStep(days, "logged_in") for days in (1.5, 8.5, 15.5, 22.5))
+_FALLING = tuple(PlantedStep(days, "logged_in") for days in (1.5, 15.5, 16.5, 17.5))
+_FALLING_SOON = tuple(PlantedStep(days, "logged_in") for days in (10.5, 13.5, 15.5, 20.5))
+
+_ENTERPRISE = PlantedStep(299, "group", {"plan": "enterprise"})
 
 
-def _features(*names: str) -> tuple[Step, ...]:
-    return tuple(Step(3.5, "used_feature", {"feature": name}) for name in names)
+def _features(*names: str) -> tuple[PlantedStep, ...]:
+    return tuple(PlantedStep(3.5, "used_feature", {"feature": name}) for name in names)
 
 
 def _truth(
@@ -25,73 +28,48 @@ def _truth(
     return found | {name.replace("_", "-"): interval for name, interval in more.items()}
 
 
-def kinds(end_us: int) -> tuple[Kind, ...]:
+def kinds(end_us: int) -> tuple[CustomerKind, ...]:
     """Return the kinds of users. `end_us`: the end of the data, to which renewals are relative.
 
     Renewals are some days away from a check that they matter to, so that the turn of a day does
     not.
     """
+    return (*_by_usage(end_us), *_by_renewal(end_us))
 
-    def renews(days: int) -> tuple[Step, ...]:
-        date = datetime.fromtimestamp(end_us / 1e6, UTC) + timedelta(days=days)
-        traits = {"renewal_date": date.date().isoformat()}
-        return Step(301, "identify", traits), Step(300, "registered")
 
-    healthy = ("健康", ALWAYS)
-    return (
-        Kind("steady", (*renews(200), *_STEADY), _truth(healthy)),
-        Kind(
-            "falling",
-            (*renews(200), *_FALLING),
-            _truth(("使用下降", ALWAYS), needs_guidance=(0, 28.5)),
-        ),
-        Kind(
-            "falling soon",
-            (*renews(200), *_FALLING_SOON),
-            _truth(
-                ("健康", (0, 0.5)),
-                ("使用下降", (0.5, 1e9)),
-                active=19.5,
-                needs_guidance=(0.5, 17.5),
-            ),
-        ),
-        Kind(
-            "renewal soon", (*renews(35), *_STEADY), _truth(("健康", (0, 5)), ("待续约", (5, 30)))
-        ),
-        Kind(
-            "renewal at risk",
-            (*renews(20), *_FALLING),
-            _truth(("高风险", (0, 20)), needs_guidance=(0, 28.5), renewal_at_risk=(0, 20)),
-        ),
-        Kind(
-            "enterprise at risk",
-            (*renews(20), *_FALLING, Step(299, "group", {"plan": "enterprise"})),
-            _truth(
-                ("高风险", (0, 20)),
-                needs_guidance=(0, 28.5),
-                renewal_at_risk=(0, 20),
-                enterprise_at_risk=(0, 20),
-            ),
-        ),
-        Kind(
-            "enterprise without risk",
-            (*renews(200), *_STEADY, Step(299, "group", {"plan": "enterprise"})),
-            _truth(healthy),
-        ),
-        Kind("lost soon", (*renews(4), *_STEADY), _truth(("待续约", (0, 4)), ("已流失", (5, 1e9)))),
-        Kind(
-            "leaving",
-            (*renews(200), Step(29.5, "logged_in")),
-            _truth(("健康", (0, 0.5)), ("使用下降", (0.5, 1e9)), active=0.5),
-        ),
-        Kind(
-            "expanding",
-            (*renews(200), *_STEADY, *_features("report", "export", "api")),
-            _truth(healthy, ready_to_expand=(0, 10.5)),
-        ),
-        Kind(
-            "two features",
-            (*renews(200), *_STEADY, *_features("report", "export")),
-            _truth(healthy),
-        ),
-    )
+def _renews(end_us: int, days: int) -> tuple[PlantedStep, ...]:
+    date = datetime.fromtimestamp(end_us / 1e6, UTC) + timedelta(days=days)
+    traits = {"renewal_date": date.date().isoformat()}
+    return PlantedStep(301, "identify", traits), PlantedStep(300, "registered")
+
+
+def _by_usage(end_us: int) -> Iterator[CustomerKind]:
+    """Yield the kinds whose renewal is far away."""
+    later, healthy = _renews(end_us, 200), ("健康", ALWAYS)
+    yield CustomerKind("steady", (*later, *_STEADY), _truth(healthy))
+    truth = _truth(("使用下降", ALWAYS), needs_guidance=(0, 28.5))
+    yield CustomerKind("falling", (*later, *_FALLING), truth)
+    stages: list[tuple[str, _Interval]] = [("健康", (0, 0.5)), ("使用下降", (0.5, 1e9))]
+    truth = _truth(*stages, active=19.5, needs_guidance=(0.5, 17.5))
+    yield CustomerKind("falling soon", (*later, *_FALLING_SOON), truth)
+    last = PlantedStep(29.5, "logged_in")
+    yield CustomerKind("leaving", (*later, last), _truth(*stages, active=0.5))
+    steps = (*later, *_STEADY, *_features("report", "export", "api"))
+    yield CustomerKind("expanding", steps, _truth(healthy, ready_to_expand=(0, 10.5)))
+    steps = (*later, *_STEADY, *_features("report", "export"))
+    yield CustomerKind("two features", steps, _truth(healthy))
+    steps = (*later, *_STEADY, _ENTERPRISE)
+    yield CustomerKind("enterprise without risk", steps, _truth(healthy))
+
+
+def _by_renewal(end_us: int) -> Iterator[CustomerKind]:
+    """Yield the kinds whose renewal is near."""
+    truth = _truth(("健康", (0, 5)), ("待续约", (5, 30)))
+    yield CustomerKind("renewal soon", (*_renews(end_us, 35), *_STEADY), truth)
+    truth = _truth(("待续约", (0, 4)), ("已流失", (5, 1e9)))
+    yield CustomerKind("lost soon", (*_renews(end_us, 4), *_STEADY), truth)
+    truth = _truth(("高风险", (0, 20)), needs_guidance=(0, 28.5), renewal_at_risk=(0, 20))
+    steps = (*_renews(end_us, 20), *_FALLING)
+    yield CustomerKind("renewal at risk", steps, truth)
+    truth = {**truth, "enterprise-at-risk": (0, 20)}
+    yield CustomerKind("enterprise at risk", (*steps, _ENTERPRISE), truth)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from services.kernel.calendar import local_date
 from services.kernel.explain.facts import window_of
 from services.kernel.explain.hypothesis import Hypotheses
-from services.kernel.explain.model import Change, Missing, MissingKind, Node
+from services.kernel.explain.model import Change, ExplainedPart, MissingFacts, MissingKind
 from services.kernel.explain.samples import sample_event, sample_statement, values_near
 from services.kernel.fold.events import EventView
 from services.kernel.rules import features
@@ -37,7 +37,7 @@ FEW_TRIED, MANY_EVENTS = 20, 2_000
 class Proposal(NamedTuple):
     """Facts that may change the result of a predicate."""
 
-    missing: Missing
+    missing: MissingFacts
     samples: list[EventView]
 
 
@@ -88,7 +88,7 @@ class Proposer:
         elif window is not None:
             ranges = [range_of(window)(hypotheses.view, now_us)]
             if isinstance(feature, features.Trend):
-                ranges.append(before(window)(hypotheses.view, now_us))  # type: ignore[arg-type]
+                ranges.append(before(window)(hypotheses.view, now_us))  # type: ignore[arg-type]  # a trend has a window of some length
             yield from (r.end_us - 1 for r in ranges if r.start_us < r.end_us <= now_us)
         if isinstance(literal, int | float):
             if isinstance(feature, features.Elapsed):
@@ -145,7 +145,7 @@ class Proposer:
 
     def _statements(self, feature: features.Trait, literal: Json) -> Iterator[Proposal]:
         for value in values_near(literal):
-            missing = Missing(MissingKind.TRAIT, name=feature.name, value=value)
+            missing = MissingFacts(MissingKind.TRAIT, name=feature.name, value=value)
             for party in feature.parties or (Party.FIRST,):
                 sample = sample_statement(feature.name, value, self._at_us, self._next(), party)
                 yield Proposal(missing, [sample])
@@ -154,7 +154,7 @@ class Proposer:
         today = local_date(self._at_us, feature.zone)
         level = int(literal) if isinstance(literal, int | float) else 0
         for value in _date_texts(today, level, feature.measure):
-            missing = Missing(MissingKind.TRAIT, name=feature.trait, value=value)
+            missing = MissingFacts(MissingKind.TRAIT, name=feature.trait, value=value)
             sample = sample_statement(feature.trait, value, self._at_us, self._next())
             yield Proposal(missing, [sample])
 
@@ -181,7 +181,7 @@ class Proposer:
         if known and len(known) == len(own):
             (name, value), *others = own
             same = all(other == (name, value) for other in others)
-            missing = Missing(
+            missing = MissingFacts(
                 MissingKind.EVENT, len(own), events, name, value if same else None, until_us
             )
             yield Proposal(missing, known)
@@ -208,7 +208,9 @@ class Proposer:
             if sample is None:
                 return
             samples.append(sample)
-        missing = Missing(MissingKind.EVENT, number, steps[-1].events, feature.same, None, until_us)
+        missing = MissingFacts(
+            MissingKind.EVENT, number, steps[-1].events, feature.same, None, until_us
+        )
         yield Proposal(missing, samples)
         # The steps before the last one may have occurred.
         yield from self._many(steps[-1].events, [("", None)], until_us)
@@ -233,14 +235,14 @@ class Proposer:
                     samples.append(sample_event(events, at_us, self._next(), fixed))
                 known = [sample for sample in samples if sample is not None]
                 if len(known) == number:
-                    missing = Missing(
+                    missing = MissingFacts(
                         MissingKind.ORDER, number, events, own.amount, amount, until_us
                     )
                     yield Proposal(missing, known)
 
 
 def change_of(
-    root: Node, hypotheses: Hypotheses, options: Mapping[int, list[Change]]
+    root: ExplainedPart, hypotheses: Hypotheses, options: Mapping[int, list[Change]]
 ) -> Change | None:
     """Return what changes the answer, of the changes of its predicates by their ids."""
     for found in islice(_combined(root, options), MAX_COMBINED):
@@ -249,7 +251,7 @@ def change_of(
     return None
 
 
-def _combined(node: Node, options: Mapping[int, list[Change]]) -> Iterator[Change]:
+def _combined(node: ExplainedPart, options: Mapping[int, list[Change]]) -> Iterator[Change]:
     """Yield changes of the predicates that may together change a node, small ones first."""
     rule = node.rule
     if isinstance(rule, Predicate):
@@ -274,7 +276,7 @@ def _product(parts: Sequence[Sequence[Change]]) -> Iterator[Change]:
         return
     for rank in range(max(map(len, parts))):
         chosen = [part[min(rank, len(part) - 1)] for part in parts]
-        missing, samples = list[Missing](), list[EventView]()
+        missing, samples = list[MissingFacts](), list[EventView]()
         for change in chosen:
             missing += [one for one in change.missing if one not in missing]
             samples += [one for one in change.samples if one not in samples]

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import TypeAlias
 
 from services.kernel.explain.hypothesis import Hypotheses
-from services.kernel.explain.model import Citation, Node
+from services.kernel.explain.model import Citation, ExplainedPart
 from services.kernel.ids import FactId
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import Predicate
@@ -23,7 +23,7 @@ MAX_PARTED = 2_000
 MAX_SUBSETS_OF = 8
 
 
-def deciding(node: Node) -> Iterator[Predicate]:
+def deciding(node: ExplainedPart) -> Iterator[Predicate]:
     """Yield the predicates that the answer rests on: while none of them changes, nor does it."""
     if isinstance(node.rule, Predicate):
         yield node.rule
@@ -33,7 +33,7 @@ def deciding(node: Node) -> Iterator[Predicate]:
             yield from deciding(child)
 
 
-def cite(root: Node, hypotheses: Hypotheses) -> Citation:
+def cite(root: ExplainedPart, hypotheses: Hypotheses) -> Citation:
     """Return the facts that the answer rests on."""
     own = [predicate_id(predicate) for predicate in deciding(root)]
     candidates = hypotheses.read_by(frozenset(own))

@@ -73,7 +73,7 @@ def _events_of(
             counted = _within(entries.get(accumulator_id(aggregate_input(feature)), ()), range_)
             return [*_aggregated(feature.function, counted, actual), *anchors]
         case features.Trend():
-            earlier = before(feature.aggregate.window)(view, at_us)  # type: ignore[arg-type]
+            earlier = before(feature.aggregate.window)(view, at_us)  # type: ignore[arg-type]  # a trend has a window of some length
             spec = aggregate_input(feature.aggregate, all_times=True)
             own = entries.get(accumulator_id(spec), ())
             return _events([*_within(own, range_), *_within(own, earlier)])

@@ -51,7 +51,7 @@ class MissingKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingFacts:
     """Facts that would have to be added for another answer."""
 
     kind: MissingKind
@@ -74,7 +74,7 @@ class Missing:
 class Change:
     """Facts that change the answer when they are added; this was evaluated."""
 
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingFacts, ...]
     #: An example of these facts.
     samples: tuple[EventView, ...]
 
@@ -93,7 +93,7 @@ class PredicateFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ExplainedPart:
     """A part of the rule with its result. The tree has the shape of the rule as it is written.
 
     A reference has the rule that it names as its only child; none where it names nothing.
@@ -101,7 +101,7 @@ class Node:
 
     rule: Rule
     holds: bool
-    children: tuple[Node, ...] = ()
+    children: tuple[ExplainedPart, ...] = ()
     #: Of a reference: the version of the definition that it names; 0 = there is none.
     version: int = 0
     #: Of a predicate.
@@ -129,10 +129,10 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class ExplainedRule:
     """Why a rule is true, or not, of one person at one instant."""
 
-    root: Node
+    root: ExplainedPart
     #: The instant of the evaluation, which is never before the newest event; Unix microseconds.
     at_us: int
     citation: Citation

@@ -6,7 +6,13 @@ from services.kernel.explain.changes import Proposer, change_of
 from services.kernel.explain.citation import cite
 from services.kernel.explain.facts import earliest_counted_us, predicate_facts, window_of
 from services.kernel.explain.hypothesis import Hypotheses
-from services.kernel.explain.model import Change, Explanation, Node, Person, VersionedDefinitions
+from services.kernel.explain.model import (
+    Change,
+    ExplainedPart,
+    ExplainedRule,
+    Person,
+    VersionedDefinitions,
+)
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.references import Name, expand_known
@@ -15,7 +21,7 @@ from services.kernel.rules.windows import Rolling
 
 def explain(
     rule: Rule, person: Person, at_us: int, definitions: VersionedDefinitions | None = None
-) -> Explanation:
+) -> ExplainedRule:
     """Explain why a rule is true of a person at an instant (Unix microseconds), or not.
 
     A reference that `definitions` do not have is never true.
@@ -26,7 +32,7 @@ def explain(
     builder = _Builder(hypotheses, known)
     root = builder.node(rule, ())
     change = change_of(root, hypotheses, builder.options)
-    return Explanation(
+    return ExplainedRule(
         root, hypotheses.at_us, cite(root, hypotheses), change, hypotheses.next_due_us()
     )
 
@@ -38,22 +44,22 @@ class _Builder:
         self._hypotheses = hypotheses
         self._definitions = definitions
         self._proposer = Proposer(hypotheses)
-        self._nodes: dict[Predicate, Node] = {}
+        self._nodes: dict[Predicate, ExplainedPart] = {}
         #: What changes each predicate, by its id.
         self.options: dict[int, list[Change]] = {}
 
-    def node(self, rule: Rule, path: tuple[Name, ...]) -> Node:
+    def node(self, rule: Rule, path: tuple[Name, ...]) -> ExplainedPart:
         """Return the node of a part of a rule, reached through some references."""
         match rule:
             case All():
                 children = tuple(self.node(part, path) for part in rule.rules)
-                return Node(rule, all(child.holds for child in children), children)
+                return ExplainedPart(rule, all(child.holds for child in children), children)
             case Any_():
                 children = tuple(self.node(part, path) for part in rule.rules)
-                return Node(rule, any(child.holds for child in children), children)
+                return ExplainedPart(rule, any(child.holds for child in children), children)
             case Not():
                 child = self.node(rule.rule, path)
-                return Node(rule, not child.holds, (child,))
+                return ExplainedPart(rule, not child.holds, (child,))
             case Reference():
                 return self._referred(rule, path)
             case _:
@@ -61,20 +67,20 @@ class _Builder:
                     self._nodes[rule] = self._predicate(rule)
                 return self._nodes[rule]
 
-    def _referred(self, reference: Reference, path: tuple[Name, ...]) -> Node:
+    def _referred(self, reference: Reference, path: tuple[Name, ...]) -> ExplainedPart:
         name = Name(reference.kind, reference.id)
         definition = self._definitions.get(name)
         if definition is None or name in path:
-            return Node(reference, holds=False)
+            return ExplainedPart(reference, holds=False)
         own = definition.classification
         is_any = name.kind is not ReferenceKind.STAGE and not reference.value
         named = own.rule_of_any() if is_any else own.rule_of(reference.value)
         if named is None:
-            return Node(reference, holds=False, version=definition.version)
+            return ExplainedPart(reference, holds=False, version=definition.version)
         child = self.node(named, (*path, name))
-        return Node(reference, child.holds, (child,), definition.version)
+        return ExplainedPart(reference, child.holds, (child,), definition.version)
 
-    def _predicate(self, predicate: Predicate) -> Node:
+    def _predicate(self, predicate: Predicate) -> ExplainedPart:
         hypotheses, id_ = self._hypotheses, predicate_id(predicate)
         compiled = hypotheses.index.predicates[id_]
         holds, actual, due_us = compiled.evaluate(hypotheses.view, hypotheses.at_us)
@@ -86,4 +92,4 @@ class _Builder:
         options = self._proposer.changes_of(predicate, holds, actual, until_us)
         self.options[id_] = options
         change = options[0] if options else None
-        return Node(predicate, holds, facts=facts, next_due_us=due_us, change=change)
+        return ExplainedPart(predicate, holds, facts=facts, next_due_us=due_us, change=change)

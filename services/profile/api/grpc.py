@@ -41,7 +41,7 @@ from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.commands.records import ProfileRecords
 from services.profile.domain.profile import Profile
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
-from services.profile.queries.explanations import ExplanationQueries
+from services.profile.queries.explanations import RuleExplanationQueries
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
@@ -60,7 +60,7 @@ class ProfileRpc(ProfileServiceServicer):
     index_key: IndexKey
     queries: ProfileQueries
     history: HistoryQueries
-    explanations: ExplanationQueries
+    explanations: RuleExplanationQueries
     preview: ProfilePreview
     rule_preview: RulePreview
     definitions: ProfileDefinitions

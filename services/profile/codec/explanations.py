@@ -9,7 +9,13 @@ import msgspec
 from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.chassis.codec.fields import token_to_proto
-from services.kernel.explain.model import Change, Missing, MissingKind, Node, PredicateFacts
+from services.kernel.explain.model import (
+    Change,
+    ExplainedPart,
+    MissingFacts,
+    MissingKind,
+    PredicateFacts,
+)
 from services.kernel.ids import to_hex
 from services.kernel.rules.model import All, Any_, Not, Reference, Rule
 from services.kernel.rules.readings.ranges import END_US, FIRST_US
@@ -54,7 +60,7 @@ def explanation_to_proto(explained: RuleExplanation) -> pb.RuleExplanation:
     )
 
 
-def _part(node: Node) -> pb.ExplainedPart:
+def _part(node: ExplainedPart) -> pb.ExplainedPart:
     english, chinese = _texts(node.rule)
     part = pb.ExplainedPart(
         part=_PARTS.get(type(node.rule), pb.RULE_PART_PREDICATE),
@@ -96,7 +102,7 @@ def _missing(change: Change | None) -> Iterable[pb.MissingFact]:
         )
 
 
-def _events(missing: Missing) -> tuple[str, str]:
+def _events(missing: MissingFacts) -> tuple[str, str]:
     if missing.events is None:
         return "", ""
     return (

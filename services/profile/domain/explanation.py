@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.kernel.explain.model import Explanation
+from services.kernel.explain.model import ExplainedRule
 from services.kernel.ids import ProfileId
 from services.kernel.rules.model import Reference, Rule
 from services.kernel.tokens import Token
@@ -19,7 +19,7 @@ class RuleExplanation:
     #: The profile, as its id was at that time.
     profile_id: ProfileId
     rule: Rule
-    explanation: Explanation
+    explanation: ExplainedRule
     #: The results of the predicates, in the order of the rule.
     answers: Sequence[PredicateAnswer]
     #: The state of the log that was read.

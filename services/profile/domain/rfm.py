@@ -1,7 +1,8 @@
 """Models value by recency, frequency and monetary value: quantiles of all persons with an order.
 
 The edges of the quantiles are fitted once a period, over the persons as of one state of the log,
-and stay until the next fit. So a tag that goes by them has ordinary rules.
+and stay until the next fit. So a tag that goes by them has ordinary rules, and a person whose last
+order was on an edge leaves the quantile as time passes.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from services.profile.queries.past import PastReader, PersonInLog, check_person
 
 
 @dataclass(frozen=True, slots=True)
-class ExplanationQueries:
+class RuleExplanationQueries:
     """Explains answers about one profile; each call is bound to a workspace."""
 
     past: PastReader

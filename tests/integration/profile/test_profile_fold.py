@@ -139,11 +139,12 @@ async def test_outputs_of_a_log_pass_on_every_broadcast_fact_once_in_order(
     pool: asyncpg.Pool,
 ) -> None:
     log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(4)
-    fill(log, random_events(rng, 40, 10), rng, definitions())
+    end_us = fill(log, random_events(rng, 40, 10), rng, definitions())
     streams = publish(log, identity, rng)
     harness = ProfileHarness(pool, log, seed=4)
     await harness.start()
     await harness.fold_all(streams, 9)
+    await harness.finish(log, streams, end_us)
     for shard, facts in enumerate(log.shards):
         passed_on = [f.offset for m in harness.outputs[shard] for f in m.broadcast_facts]
         assert passed_on == [f.offset for f in facts if not f.leaf_id]

@@ -9,7 +9,7 @@ from pack_rules import Call, PackRules
 
 from services.cli.demo import retail, saas
 from services.cli.demo.dataset import VisitorEvent
-from services.cli.demo.planted import CHECKS_DAYS, Customers, Kind
+from services.cli.demo.planted import CHECKS_DAYS, CustomerKind, Customers
 
 END = datetime(2026, 6, 15, 3, tzinfo=UTC)
 END_US = round(END.timestamp() * 1e6)
@@ -68,6 +68,6 @@ def test_customers_of_the_same_number_are_the_same_and_each_has_one_profile() ->
 
 
 def test_member_belongs_from_the_begin_to_before_the_end() -> None:
-    kind = Kind("a", (), {"x": (1, 2)})
+    kind = CustomerKind("a", (), {"x": (1, 2)})
     assert [kind.is_member("x", days) for days in (0.5, 1, 1.5, 2)] == [False, True, True, False]
     assert not kind.is_member("y", 1)

