@@ -91,7 +91,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             preview=ProfilePreview(queries),
             rule_preview=RulePreview(queries, limiter, log, index_key),
             definitions=ProfileDefinitions(base.database, runner, log, limiter),
-            records=ProfileRecords(queries, log, index_key),
+            records=ProfileRecords(base.database, runner, log, index_key),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)

@@ -117,7 +117,7 @@ class SegmentCall:
             channel=accepted.channel,
             group_id=event.group_id or "",
             trust=accepted.trust,  # type: ignore[arg-type]  # the numbers are the enum's
-            party=accepted.party,  # type: ignore[arg-type]
+            party=accepted.party,  # type: ignore[arg-type]  # as above
             touch=accepted.touch,
         )
         message.identifiers.extend(Identifier(namespace=n, value=v) for n, v in event.identifiers)
@@ -223,6 +223,6 @@ def _account_payload(message: Event, accepted: Accepted) -> bytes:
         group_identifiers=message.group_identifiers,
         member_leaf_id=accepted.leaf_id,
         trust=accepted.trust,  # type: ignore[arg-type]  # the numbers are the enum's
-        party=accepted.party,  # type: ignore[arg-type]
+        party=accepted.party,  # type: ignore[arg-type]  # as above
     )
     return event.SerializeToString()

@@ -17,7 +17,10 @@ from services.kernel.index_key import IndexKey
 from services.kernel.rules.names import MAX_NAME, is_reserved_trait
 from services.profile.domain.records import is_model_id
 
-Record: TypeAlias = TraitCorrected | ScoreRecorded
+#: The messages of a correction and of a score.
+Correction: TypeAlias = TraitCorrected
+Score: TypeAlias = ScoreRecorded
+Record: TypeAlias = Correction | Score
 
 TRAIT_CORRECTED: str = TraitCorrected.DESCRIPTOR.full_name
 SCORE_RECORDED: str = ScoreRecorded.DESCRIPTOR.full_name

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded, TraitCorrected
-
 from services.chassis.codec.fields import token_from_proto
+from services.chassis.postgres.database import Database
+from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import InvalidField, NotFound
-from services.kernel.fold.leaf import ProfileView, view_of
-from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
-from services.profile.codec.records import checked_score, record_fact
+from services.profile.codec.records import Correction, Score, checked_score, record_fact
 from services.profile.domain.records import correction_before
-from services.profile.queries.profiles import ProfileQueries, group
-from services.profile.store.profiles import Snapshot, load_profiles, profiles_of
+from services.profile.store.profiles import Snapshot, load_profiles, open_snapshot, profiles_of
 
 
 class RecordedScores(NamedTuple):
@@ -38,12 +38,13 @@ class ProfileRecords:
     identifier where the profile is split. All methods raise RetryableError.
     """
 
-    queries: ProfileQueries
+    database: Database
+    runner: ProjectionRunner
     log: LogClient
     index_key: IndexKey
 
     async def correct(
-        self, workspace_id: WorkspaceId, id_: bytes, message: TraitCorrected, actor: str
+        self, workspace_id: WorkspaceId, id_: bytes, message: Correction, actor: str
     ) -> tuple[bool, Token]:
         """Record a correction of a trait, unless it counts already.
 
@@ -51,8 +52,8 @@ class ProfileRecords:
         or a profile id. Raises NotFound, TokenNotReached.
         """
         # The correction before may not be folded yet.
-        reached = await self.queries.runner.reach(await self.log.head())
-        async with self.queries.snapshot() as at:
+        reached = await self.runner.reach(await self.log.head())
+        async with open_snapshot(self.database) as at:
             view = (await _persons(at, workspace_id, [id_])).get(id_)
         if view is None:
             raise NotFound("no person has this identifier; check namespace and value")
@@ -65,13 +66,13 @@ class ProfileRecords:
         return response.appended > 0, token_from_proto(response.token)
 
     async def record_scores(
-        self, workspace_id: WorkspaceId, scores: Sequence[tuple[bytes, ScoreRecorded]], actor: str
+        self, workspace_id: WorkspaceId, scores: Sequence[tuple[bytes, Score]], actor: str
     ) -> RecordedScores:
         """Record the scores of persons, all or none; each has the id of an identifier or a profile.
 
         Raises InvalidField, also where no person has an id.
         """
-        async with self.queries.snapshot() as at:
+        async with open_snapshot(self.database) as at:
             persons = await _persons(at, workspace_id, [id_ for id_, _ in scores])
             now_us = at.now_us
         for index, (id_, message) in enumerate(scores):
@@ -95,6 +96,9 @@ async def _persons(
 ) -> Mapping[bytes, ProfileView]:
     """Return the profiles of ids, as far as they are persons."""
     found = await profiles_of(at.conn, workspace_id, ids)
-    profiles = await group(await load_profiles(at.conn, workspace_id, set(found.values())))
-    views = {p: view_of(rows.leaves.values()) for p, rows in profiles.items() if rows.leaves}
+    leaves: dict[ProfileId, list[LeafState]] = defaultdict(list)
+    for row in await load_profiles(at.conn, workspace_id, set(found.values())):
+        if row.state is not None:
+            leaves[row.profile_id].append(decode(row.state))
+    views = {profile_id: view_of(own) for profile_id, own in leaves.items()}
     return {id_: views[p] for id_, p in found.items() if p in views and not views[p].is_account}

@@ -87,6 +87,17 @@ def shown(profile: pb.Profile) -> dict[str, tuple[bytes, str, int]]:
     return {t.name: (t.value, t.source_id, t.party) for t in profile.traits}
 
 
+async def check_timeline(stack: ProfileStack, author: str) -> None:
+    timeline = await stack.profile.ListTimeline(pb.ListTimelineRequest(**BY_ANN))
+    kinds = [entry.kind.rpartition(".")[2] for entry in timeline.entries]
+    assert kinds.count("TraitCorrected") == 4
+    assert kinds.count("ScoreRecorded") == 3
+    assert kinds.count("Event") == len(EVENTS)
+    [last, *_] = [e for e in timeline.entries if e.HasField("correction")]
+    assert (last.correction.trait, last.correction.value) == ("city", b'"Bonn"')
+    assert last.actor == author
+
+
 async def test_profile_shows_sources_parties_touches_corrections_and_scores_also_when_rebuilt(
     open_stack: OpenStack,
 ) -> None:
@@ -133,15 +144,7 @@ async def test_profile_shows_sources_parties_touches_corrections_and_scores_also
             ("churn", 0.9, "7"),
         ]
 
-        timeline = await stack.profile.ListTimeline(pb.ListTimelineRequest(**BY_ANN))
-        kinds = [entry.kind.rpartition(".")[2] for entry in timeline.entries]
-        assert kinds.count("TraitCorrected") == 4
-        assert kinds.count("ScoreRecorded") == 3
-        assert kinds.count("Event") == len(EVENTS)
-        [last, *_] = [e for e in timeline.entries if e.HasField("correction")]
-        assert (last.correction.trait, last.correction.value) == ("city", b'"Bonn"')
-        assert last.actor == city.correction.actor
-
+        await check_timeline(stack, city.correction.actor)
         await stack.tick()
         for options in ({"shards": 5}, {"switch_over": True}):
             response = await stack.rebuild(**options)

@@ -23,7 +23,7 @@ def test_campaign_of_the_context_is_read() -> None:
 
 
 @pytest.mark.parametrize("key", ["url", "search"])
-@pytest.mark.parametrize("start", ["https://a.cn/p?", "https://a.cn/#/p?", "?", ""])
+@pytest.mark.parametrize("start", ["https://shop.example/p?", "https://shop.example/#/p?", "?", ""])
 def test_query_of_an_address_is_read_as_its_parameters_say(key: str, start: str) -> None:
     query = f"{start}x=1&utm_source=baidu&utm_campaign=%E6%98%A5%E5%AD%A3+2026&bd_vid=99"
     expected = {"source": "baidu", "name": "春季 2026", "click_id": "99", "click_id_type": "bd_vid"}
@@ -32,7 +32,7 @@ def test_query_of_an_address_is_read_as_its_parameters_say(key: str, start: str)
 
 
 def test_fragment_of_an_address_is_no_part_of_its_query() -> None:
-    assert touch({"url": "https://a.cn/?gclid=1#end"})["click_id"] == "1"
+    assert touch({"url": "https://shop.example/?gclid=1#end"})["click_id"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_fragment_of_an_address_is_no_part_of_its_query() -> None:
 )
 def test_click_id_of_each_platform_is_read(name: str) -> None:
     expected = {"click_id": "a1", "click_id_type": name}
-    assert touch({"url": f"https://a.cn/?{name}=a1"}) == expected
+    assert touch({"url": f"https://shop.example/?{name}=a1"}) == expected
 
 
 def test_properties_name_campaign_and_click_and_not_any_click() -> None:
