@@ -57,7 +57,8 @@ WHERE hashtextextended($1, number) % $2::bigint = 0
 _CHANGE = """
 INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
                      profile_id, entered, ordinal, changed_at_us, cause, reached_offset)
-SELECT 0, $3, n, $1, $2, 1, decode(md5((n + $3)::text), 'hex'), true, $3, 0, 1, 0
+SELECT 0, $3::bigint, n, $1, $2, 1, decode(md5((n + $3::bigint)::text), 'hex'), true, $3::bigint,
+       0, 1, 0
 FROM generate_series(1, 100) AS n
 """
 

@@ -2,7 +2,7 @@
 
 `timeline` has the names of events by kind, and `blocks` has traits and tags by block:
 
-    timeline: {order: [settled], service_request: [complained]}
+    timeline: {order: [order_shipped], service_request: [complained]}
     blocks: {preferences: {traits: [colour], tags: [loyal]}}
 """
 

@@ -60,6 +60,8 @@ def measure(feature: Orders, person: Person, in_window: set[int]) -> Any:
 def _interval(wanted: OrderMeasure, times: list[int], now_us: int) -> float | None:
     if wanted is OrderMeasure.DAYS_SINCE_LAST:
         return float(Fraction(now_us - max(times), DAY_US))
+    if wanted is OrderMeasure.LAST_AT:
+        return float(Fraction(max(times), DAY_US))
     if len(times) < 2:
         return None
     mean_us = (max(times) - min(times)) // (len(times) - 1)

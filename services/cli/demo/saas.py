@@ -47,7 +47,7 @@ def _by_usage(end_us: int) -> Iterator[CustomerKind]:
     """Yield the kinds whose renewal is far away."""
     later, healthy = _renews(end_us, 200), ("健康", ALWAYS)
     yield CustomerKind("steady", (*later, *_STEADY), _truth(healthy))
-    truth = _truth(("使用下降", ALWAYS), needs_guidance=(0, 28.5))
+    truth = _truth(("使用下降", ALWAYS), needs_guidance=(0, 26.5))
     yield CustomerKind("falling", (*later, *_FALLING), truth)
     stages: list[tuple[str, _Interval]] = [("健康", (0, 0.5)), ("使用下降", (0.5, 1e9))]
     truth = _truth(*stages, active=19.5, needs_guidance=(0.5, 17.5))
@@ -68,7 +68,7 @@ def _by_renewal(end_us: int) -> Iterator[CustomerKind]:
     yield CustomerKind("renewal soon", (*_renews(end_us, 35), *_STEADY), truth)
     truth = _truth(("待续约", (0, 4)), ("已流失", (5, 1e9)))
     yield CustomerKind("lost soon", (*_renews(end_us, 4), *_STEADY), truth)
-    truth = _truth(("高风险", (0, 20)), needs_guidance=(0, 28.5), renewal_at_risk=(0, 20))
+    truth = _truth(("高风险", (0, 20)), needs_guidance=(0, 26.5), renewal_at_risk=(0, 20))
     steps = (*_renews(end_us, 20), *_FALLING)
     yield CustomerKind("renewal at risk", steps, truth)
     truth = {**truth, "enterprise-at-risk": (0, 20)}

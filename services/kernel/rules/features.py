@@ -292,6 +292,9 @@ class OrderMeasure(Enum):
     MEAN_INTERVAL = "mean_interval_days"
     #: Days from the instant to the last order plus the mean interval; negative after it.
     DAYS_UNTIL_NEXT = "days_until_next"
+    #: When the last order was, in days since 1970 began in UTC, as a fraction; null without one.
+    #: Other than the days since it, this stays the same as time passes.
+    LAST_AT = "last_at"
 
 
 @dataclass(frozen=True, slots=True)

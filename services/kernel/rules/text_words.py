@@ -127,6 +127,7 @@ ENGLISH: Final[Vocabulary] = {
     OrderMeasure.DAYS_SINCE_LAST: "days since last order",
     OrderMeasure.MEAN_INTERVAL: "mean days between orders",
     OrderMeasure.DAYS_UNTIL_NEXT: "days until next order",
+    OrderMeasure.LAST_AT: "epoch day of last order",
     Anchor.FIRST: "first",
     Anchor.LAST: "last",
 }
@@ -210,6 +211,7 @@ CHINESE: Final[Vocabulary] = {
     OrderMeasure.DAYS_SINCE_LAST: "距末次订单天数",
     OrderMeasure.MEAN_INTERVAL: "订单平均间隔天数",
     OrderMeasure.DAYS_UNTIL_NEXT: "距下次订单天数",
+    OrderMeasure.LAST_AT: "末次订单纪元日",
     Anchor.FIRST: "首次",
     Anchor.LAST: "末次",
 }

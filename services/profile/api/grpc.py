@@ -151,7 +151,8 @@ class ProfileRpc(ProfileServiceServicer):
         response = pb.ListTimelineResponse()
         for fact, kind in page.entries:
             response.entries.append(api.timeline_entry(fact))
-            response.entries[-1].timeline_kind = kind  # type: ignore[assignment]
+            # The numbers of the kinds are the enum's.
+            response.entries[-1].timeline_kind = int(kind)  # type: ignore[assignment]  # see above
         if page.cursor is not None:
             response.next_page_token = api.encode_cursor(page.cursor)
         return response

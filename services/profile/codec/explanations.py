@@ -17,7 +17,8 @@ from services.kernel.explain.model import (
     PredicateFacts,
 )
 from services.kernel.ids import to_hex
-from services.kernel.rules.model import All, Any_, Not, Reference, Rule
+from services.kernel.rules.features import Elapsed
+from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, Rule
 from services.kernel.rules.readings.ranges import END_US, FIRST_US
 from services.kernel.rules.text import events_to_text, to_text
 from services.kernel.rules.text_words import Language
@@ -73,6 +74,7 @@ def _part(node: ExplainedPart) -> pb.ExplainedPart:
         missing=_missing(node.change),
     )
     if node.facts is not None:
+        part.is_span = isinstance(node.rule, Predicate) and isinstance(node.rule.feature, Elapsed)
         _add_facts(part, node.facts)
     return part
 

@@ -157,12 +157,12 @@ def evaluate(
         true, due_us = evaluate_predicates(index.predicates, view, index, at_us)
     else:
         own = scope.predicates | index.related_predicates if scope.related else scope.predicates
-        kept, due_us = before.true_predicates, before.next_due_us
+        unchanged, due_us = before.true_predicates, before.next_due_us
         if is_due:
             passed, due_us = _pass_dues(own, before, view, index, at_us)
-            kept = passed[-1].true_predicates if passed else kept
+            unchanged = passed[-1].true_predicates if passed else unchanged
         found, own_due_us = evaluate_predicates(own, view, index, at_us)
-        true, due_us = (kept - own) | found, earliest(own_due_us, due_us)
+        true, due_us = (unchanged - own) | found, earliest(own_due_us, due_us)
     if passed and passed[-1].true_predicates == true:
         *passed, last = passed
         changed_at_us, by_time = last.changed_at_us, True
@@ -194,14 +194,14 @@ def _pass_dues(
     passed: list[PassedState] = []
     true, due_us = before.true_predicates, before.next_due_us
     others = index.affected_by_time(view.accumulator_ids) - scope
-    kept = true - others
+    unchanged = true - others
     for step in range(MAX_PASSED + 1):
         if due_us is None or due_us > at_us:
             break
         instant_us = max(due_us, before.changed_at_us) if step < MAX_PASSED else at_us
         found, due_us = evaluate_predicates(others, view, index, instant_us)
-        if kept | found != true:
-            true = kept | found
+        if unchanged | found != true:
+            true = unchanged | found
             passed.append(PassedState(true, instant_us))
     return passed, due_us
 

@@ -1,8 +1,8 @@
 """Models value by recency, frequency and monetary value: quantiles of all persons with an order.
 
 The edges of the quantiles are fitted once a period, over the persons as of one state of the log,
-and stay until the next fit. So a tag that goes by them has ordinary rules, and a person whose last
-order was on an edge leaves the quantile as time passes.
+and stay until the next fit: the edges of recency as instants, so that time alone moves no
+person. A tag that goes by them has ordinary rules.
 """
 
 from __future__ import annotations
@@ -172,9 +172,8 @@ def _rule(model: RfmModel, minimum: MinimumScores, definition: OrderDefinition) 
     parts = [compare(OrderMeasure.COUNT, Operator.GE, 1)]
     if minimum.recency > 1:
         # The most recent quantile has the highest score.
-        longest_us = edges.recency_us[model.quantiles - minimum.recency]
-        days = longest_us / DAY_US
-        parts.append(compare(OrderMeasure.DAYS_SINCE_LAST, Operator.LE, days))
+        earliest_us = edges.at_us - edges.recency_us[model.quantiles - minimum.recency]
+        parts.append(compare(OrderMeasure.LAST_AT, Operator.GE, earliest_us / DAY_US))
     if minimum.frequency > 1:
         below = edges.frequency[minimum.frequency - 2]
         parts.append(compare(OrderMeasure.COUNT, Operator.GT, below))

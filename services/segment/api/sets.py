@@ -25,7 +25,7 @@ from services.kernel.tokens import Token
 from services.segment.codec.sets import expression_from_proto, snapshot_to_proto
 from services.segment.commands.snapshots import SnapshotCommands
 from services.segment.domain.model import check_segment_id
-from services.segment.domain.sets import SNAPSHOT_PREFIX, Snapshot
+from services.segment.domain.sets import SNAPSHOT_PREFIX, MemberSnapshot
 from services.segment.queries.sets import MemberSets
 from services.segment.store.sets import load_snapshots
 
@@ -76,7 +76,9 @@ class SetRpc(pb_grpc.SegmentServiceServicer):
         self, request: pb.CreateSnapshotRequest, context: Any
     ) -> pb.CreateSnapshotResponse:
         expression = expression_from_proto(request.expression)
-        desired = Snapshot(workspace_id(), request.name, 0, request.title, expression, Token())
+        desired = MemberSnapshot(
+            workspace_id(), request.name, 0, request.title, expression, Token()
+        )
         at = token_from_proto(request.at) if request.HasField("at") else None
         defined = await self.snapshots.take(desired, at=at)
         return pb.CreateSnapshotResponse(

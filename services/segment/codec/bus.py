@@ -12,7 +12,7 @@ from onefold.segment.v1 import segment_stream_pb2 as pb
 
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
-from services.segment.domain.model import MembershipChange, PassedState, ProfileEvaluation
+from services.segment.domain.model import EarlierState, MembershipChange, ProfileEvaluation
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 _ProfilesChanged = profile_pb.ProfilesChanged
@@ -41,7 +41,7 @@ def evaluation_from_proto(message: profile_pb.ProfileChange) -> ProfileEvaluatio
         message.changed_at_us,
         message.by_time,
         tuple(
-            PassedState(frozenset(state.true_predicates), state.changed_at_us)
+            EarlierState(frozenset(state.true_predicates), state.changed_at_us)
             for state in message.passed
         ),
     )

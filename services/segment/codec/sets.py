@@ -16,9 +16,9 @@ from services.segment.domain.sets import (
     InAll,
     InAny,
     InSegment,
+    MemberSnapshot,
     NotIn,
     SetExpression,
-    Snapshot,
     segments_in,
 )
 
@@ -78,13 +78,13 @@ def _operands(sets: tuple[SetExpression, ...]) -> facts_pb.SetOperands:
     return facts_pb.SetOperands(sets=map(expression_to_proto, sets))
 
 
-def decode_snapshot(workspace_id: str, payload: bytes) -> Snapshot:
+def decode_snapshot(workspace_id: str, payload: bytes) -> MemberSnapshot:
     """Return the snapshot of a serialised SnapshotTaken. Raises InvalidField."""
     try:
         message = facts_pb.SnapshotTaken.FromString(payload)
     except DecodeError:
         raise InvalidField("the payload is not a SnapshotTaken", field="payload") from None
-    return Snapshot(
+    return MemberSnapshot(
         WorkspaceId(workspace_id),
         message.name,
         message.version,
@@ -95,7 +95,7 @@ def decode_snapshot(workspace_id: str, payload: bytes) -> Snapshot:
     )
 
 
-def snapshot_to_fact_message(snapshot: Snapshot) -> facts_pb.SnapshotTaken:
+def snapshot_to_fact_message(snapshot: MemberSnapshot) -> facts_pb.SnapshotTaken:
     """Return the SnapshotTaken of a snapshot."""
     return facts_pb.SnapshotTaken(
         name=snapshot.name,
@@ -107,7 +107,7 @@ def snapshot_to_fact_message(snapshot: Snapshot) -> facts_pb.SnapshotTaken:
     )
 
 
-def snapshot_to_proto(snapshot: Snapshot) -> pb.Snapshot:
+def snapshot_to_proto(snapshot: MemberSnapshot) -> pb.Snapshot:
     """Return the message of a snapshot for callers."""
     return pb.Snapshot(
         segment_id=snapshot.segment_id,

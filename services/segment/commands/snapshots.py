@@ -13,7 +13,7 @@ from services.kernel.errors import Conflict, InvalidField, NotFound
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 from services.segment.codec.sets import snapshot_to_fact_message
-from services.segment.domain.sets import Snapshot, check_snapshot, segments_in
+from services.segment.domain.sets import MemberSnapshot, check_snapshot, segments_in
 from services.segment.store.definitions import load_followed
 from services.segment.store.sets import load_snapshot
 
@@ -26,7 +26,7 @@ class SnapshotCommands:
     runner: ProjectionRunner
     log: LogClient
 
-    async def take(self, desired: Snapshot, *, at: Token | None) -> Defined[Snapshot]:
+    async def take(self, desired: MemberSnapshot, *, at: Token | None) -> Defined[MemberSnapshot]:
         """Take a snapshot; `at` None = now. Its own token and version are ignored.
 
         Raises InvalidField, Conflict, RetryableError.
@@ -38,7 +38,7 @@ class SnapshotCommands:
         await self.runner.reach(token)
         await self._check_defined(desired)
 
-        def keep(current: Snapshot | None) -> Snapshot:
+        def keep(current: MemberSnapshot | None) -> MemberSnapshot:
             if current is None or current.removed:
                 return replace(desired, token=token)
             if (current.expression, current.title) != (desired.expression, desired.title):
@@ -55,10 +55,10 @@ class SnapshotCommands:
 
         return await self._define(desired.workspace_id, desired.name, keep)
 
-    async def remove(self, workspace_id: WorkspaceId, name: str) -> Defined[Snapshot]:
+    async def remove(self, workspace_id: WorkspaceId, name: str) -> Defined[MemberSnapshot]:
         """Remove a snapshot; one that is removed already stays so. Raises NotFound, Conflict."""
 
-        def keep(current: Snapshot | None) -> Snapshot:
+        def keep(current: MemberSnapshot | None) -> MemberSnapshot:
             if current is None:
                 raise NotFound("there is no such snapshot; ListSnapshots has the names")
             return replace(current, removed=True)
@@ -66,16 +66,19 @@ class SnapshotCommands:
         return await self._define(workspace_id, name, keep)
 
     async def _define(
-        self, workspace_id: WorkspaceId, name: str, keep: Callable[[Snapshot | None], Snapshot]
-    ) -> Defined[Snapshot]:
-        async def load(token: Token) -> Snapshot | None:
+        self,
+        workspace_id: WorkspaceId,
+        name: str,
+        keep: Callable[[MemberSnapshot | None], MemberSnapshot],
+    ) -> Defined[MemberSnapshot]:
+        async def load(token: Token) -> MemberSnapshot | None:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
                 return await load_snapshot(conn, workspace_id, name)
 
         return await define(keep, log=self.log, load=load, to_fact=_to_fact)
 
-    async def _check_defined(self, desired: Snapshot) -> None:
+    async def _check_defined(self, desired: MemberSnapshot) -> None:
         async with acquire(self.database.api_pool) as conn:
             known = {d.segment_id for d in await load_followed(conn, desired.workspace_id)}
         for segment_id in segments_in(desired.expression):
@@ -87,7 +90,7 @@ class SnapshotCommands:
                 )
 
 
-def _to_fact(snapshot: Snapshot) -> DefinitionFact:
+def _to_fact(snapshot: MemberSnapshot) -> DefinitionFact:
     return DefinitionFact.from_message(
         snapshot_to_fact_message(snapshot),
         workspace_id=snapshot.workspace_id,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
 from services.segment.domain.model import (
+    EarlierState,
     MembershipCause,
     MembershipChange,
-    PassedState,
     ProfileEvaluation,
     SegmentDefinition,
 )
@@ -79,12 +79,12 @@ def _combined(evaluations: list[ProfileEvaluation]) -> ProfileEvaluation:
     *earlier, newest = evaluations
     if not earlier:
         return newest
-    passed: list[PassedState] = []
+    passed: list[EarlierState] = []
     for evaluation in earlier:
         passed += evaluation.passed
         if evaluation.merged_into is None:
             own = (evaluation.true_predicates, evaluation.changed_at_us, evaluation.by_time)
-            passed.append(PassedState(*own))
+            passed.append(EarlierState(*own))
     return replace(newest, passed=(*passed, *newest.passed))
 
 

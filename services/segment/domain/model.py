@@ -76,7 +76,7 @@ def membership_id(name: Name, value: str) -> str:
     return f"{name.kind.value}:{name.id}" + (f"={value}" if value else "")
 
 
-class PassedState(NamedTuple):
+class EarlierState(NamedTuple):
     """The predicates that were true of a profile from one instant on, until the next change."""
 
     true_predicates: frozenset[int]
@@ -101,7 +101,7 @@ class ProfileEvaluation:
     #: Whether time alone made the change.
     by_time: bool = False
     #: The states between the evaluation before and this one, ascending by instants.
-    passed: tuple[PassedState, ...] = ()
+    passed: tuple[EarlierState, ...] = ()
 
     @property
     def states(self) -> Iterator[ProfileEvaluation]:

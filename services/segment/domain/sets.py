@@ -53,7 +53,7 @@ SetExpression: TypeAlias = InSegment | InAll | InAny | NotIn
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class MemberSnapshot:
     """The members of a set in one state of the log."""
 
     workspace_id: WorkspaceId
@@ -69,7 +69,7 @@ class Snapshot:
         """The id of the members."""
         return SNAPSHOT_PREFIX + self.name
 
-    def at_version(self, version: int) -> Snapshot:
+    def at_version(self, version: int) -> MemberSnapshot:
         """Return the same snapshot with another version."""
         return replace(self, version=version)
 
@@ -167,7 +167,7 @@ def follow_merges(members: BitMap, merged_into: Mapping[int, int | None]) -> Bit
     return current
 
 
-def check_snapshot(snapshot: Snapshot) -> None:
+def check_snapshot(snapshot: MemberSnapshot) -> None:
     """Check that a snapshot can be taken. Raises InvalidField."""
     if not 0 < len(snapshot.name) <= MAX_NAME or not snapshot.name.isprintable():
         raise InvalidField(f"a name has 1 to {MAX_NAME} printable characters", field="name")

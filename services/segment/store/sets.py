@@ -15,7 +15,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 from services.segment.codec.sets import SNAPSHOT_TAKEN, decode_snapshot
-from services.segment.domain.sets import Snapshot
+from services.segment.domain.sets import MemberSnapshot
 
 Q = Queries.load(__package__, "sets.sql")
 
@@ -107,7 +107,9 @@ async def save_snapshots(conn: asyncpg.Connection, facts: Iterable[Any]) -> None
         await conn.execute(Q.save_snapshot, *row)
 
 
-async def load_snapshots(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> list[Snapshot]:
+async def load_snapshots(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId
+) -> list[MemberSnapshot]:
     """Return the snapshots of a workspace that are not removed, by name."""
     rows = await conn.fetch(Q.load_snapshots, workspace_id)
     found = [decode_snapshot(row["workspace_id"], row["payload"]) for row in rows]
@@ -116,7 +118,7 @@ async def load_snapshots(conn: asyncpg.Connection, workspace_id: WorkspaceId) ->
 
 async def load_snapshot(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, name: str
-) -> Snapshot | None:
+) -> MemberSnapshot | None:
     """Return one snapshot, also where it is removed; None = there never was one."""
     row = await conn.fetchrow(Q.load_snapshot, workspace_id, name)
     return None if row is None else decode_snapshot(row["workspace_id"], row["payload"])

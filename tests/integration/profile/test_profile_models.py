@@ -94,14 +94,14 @@ async def test_tag_with_a_model_has_its_values_from_the_fit_on_and_one_fit_a_per
         edges = fitted.tag.rfm.fit
         assert (fitted.fitted, edges.persons) == (True, PERSONS)
         assert list(edges.monetary_micros) == [200_000_000, 400_000_000, 600_000_000]
-        # The last order of the seventh was at the edge, and time has passed since.
-        assert await values(stack) == "rrrruuutr"
+        # The last order of the seventh was on the edge, and stays there as time passes.
+        assert await values(stack) == "rrrruuttr"
         again = await fit(stack)
         assert (again.fitted, again.tag) == (False, fitted.tag)
         # Another value is no other fit; another number of quantiles is.
         other = model_tag(default_value="others")
         assert (await define(stack, other)).tag.rfm.fit == edges
-        assert await values(stack) == "oooouuuto"
+        assert await values(stack) == "oooouutto"
         other.rfm.quantiles = 5
         assert not (await define(stack, other)).tag.rfm.HasField("fit")
         assert await values(stack) == "ooooooooo"

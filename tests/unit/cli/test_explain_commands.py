@@ -95,3 +95,17 @@ def test_membership_that_rests_on_some_facts_names_those_without_which_it_change
     shown = capsys.readouterr().out
     assert f"rests on 2 facts: {'44' * 16}, {'55' * 16}" in shown
     assert f"would change without 1 fact: {'44' * 16}" in shown
+
+
+def test_value_that_is_a_span_of_time_is_printed_in_days(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quiet = pb.ExplainedPart(
+        part=pb.RULE_PART_PREDICATE,
+        text="last viewed > 30 days ago",
+        actual=str(2 * DAY_US + 3 * 3_600_000_000).encode(),
+        is_span=True,
+    )
+    response = pb.ExplainMembershipResponse(explanation=pb.RuleExplanation(root=quiet))
+    show_membership("user_id:u-1", "quiet", response, Language.ENGLISH)
+    assert "value: 2d 3h 0m 0s" in capsys.readouterr().out

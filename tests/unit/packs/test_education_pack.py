@@ -55,6 +55,7 @@ def test_high_intent_ends_when_the_first_of_three_views_is_seven_days_old() -> N
 BOUGHT = before(40, "purchased_course")
 STAGES = {
     "visitor": ([before(1, "page")], "访客"),
+    "quiet visitor": ([before(40, "page")], "访客"),
     "registered": ([before(1, "registered")], "潜在客户"),
     "viewed a course": ([before(1, "registered"), *views("a")], "意向用户"),
     "consulted": ([before(1, "consulted_support")], "意向用户"),

@@ -51,6 +51,26 @@ def test_region_is_that_of_any_spelling_of_province_or_city() -> None:
         assert "tag:region=华东" not in PACK.memberships([before(1, "identify", **trait)]), trait
 
 
+REGIONS = {
+    "华东": ("浙江", "青岛"),
+    "华北": ("河北", "太原"),
+    "华中": ("湖北", "长沙"),
+    "华南": ("广东", "海口"),
+    "西南": ("四川", "昆明"),
+    "西北": ("陕西", "兰州"),
+    "东北": ("辽宁", "长春"),
+    "港澳台": ("香港", "澳门"),
+}
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_region_follows_from_the_province_or_the_city(region: str) -> None:
+    province, city = REGIONS[region]
+    assert PACK.value("tag", "region", [before(1, "identify", province=province)]) == region
+    assert PACK.value("tag", "region", [before(1, "identify", city=city)]) == region
+    assert not PACK.value("tag", "region", [before(1, "identify", city="Paris")])
+
+
 EAST_A_VISITORS = {
     "all conditions": ([customer(), order(300, 10, "A"), before(6.9, "page")], True),
     "another region": (
@@ -326,3 +346,4 @@ def test_high_potential_and_churned_customers_are_disjoint() -> None:
     histories = [[order(days, 10)] for days in (1, 29, 31, 179, 180, 400)]
     found = [PACK.memberships(calls) & {"high-potential", "churned"} for calls in histories]
     assert found == [{"high-potential"}, {"high-potential"}, set(), set(), {"churned"}, {"churned"}]
+    assert "high-potential" not in PACK.memberships([order(2, 10), order(1, 10)])

@@ -48,7 +48,7 @@ def _falling(calls: list[Call], day: int) -> bool:
     return "tag:falling_logins" in PACK.memberships(calls, NOW + timedelta(days=day))
 
 
-def test_guidance_is_for_those_who_still_use_the_product() -> None:
+def test_guidance_is_for_those_whose_logins_fall() -> None:
     assert "needs-guidance" in PACK.memberships(logins(1, 15, 16, 17))
     assert "needs-guidance" in PACK.memberships(logins(20))
     assert "needs-guidance" not in PACK.memberships(logins(1, 2, 15, 16))
@@ -98,6 +98,7 @@ EXPANSION = {
     "two features": ([renews("2026-07-16"), *STEADY, *features("a", "b", "b")], False),
     "too long ago": ([renews("2026-07-16"), *STEADY, *features("a", "b", "c", days=14)], False),
     "falling": ([renews("2026-07-16"), *logins(1, 15, 16, 17), *features("a", "b", "c")], False),
+    "no renewal": ([*STEADY, *features("a", "b", "c")], False),
     "renewal in 30 days": ([renews("2026-07-15"), *STEADY, *features("a", "b", "c")], False),
 }
 

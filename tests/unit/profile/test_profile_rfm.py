@@ -141,12 +141,13 @@ def test_rules_of_a_fitted_model_give_each_person_the_value_of_the_scores(
     rules = classification_rules(MODEL.with_fit(edges))
     if edges.persons:
         for view, own in zip(views, features, strict=True):
-            assert _values_of(rules, view, NOW_US) == [_expected(own, edges, VALUES)]
+            for at_us in (NOW_US, NOW_US + 40 * DAY_US):  # time alone changes no value
+                assert _values_of(rules, view, at_us) == [_expected(own, edges, VALUES)]
     else:
         assert [_values_of(rules, view, NOW_US) for view in views] == [["none"]] * size
 
 
-def test_model_without_a_fit_gives_nobody_a_value_and_reads_what_it_will_be_fitted_over() -> None:
+def test_model_without_a_fit_gives_no_value_and_reads_what_it_will_be_fitted_over() -> None:
     rules = classification_rules(MODEL)
     view = _person(Random(3))
     assert _values_of(rules, view, NOW_US) == ["none"]

@@ -18,9 +18,9 @@ from services.segment.domain.membership import (
     split_off,
 )
 from services.segment.domain.model import (
+    EarlierState,
     MembershipCause,
     MembershipChange,
-    PassedState,
     ProfileEvaluation,
     SegmentDefinition,
 )
@@ -174,7 +174,7 @@ def test_unmerge_does_not_mark_an_entry_after_an_exit_by_rule() -> None:
 
 
 def test_states_that_time_passed_through_enter_and_leave_at_their_instants() -> None:
-    passed = (PassedState(frozenset({BOUGHT_ID, VISITED_ID}), 20), PassedState(frozenset(), 30))
+    passed = (EarlierState(frozenset({BOUGHT_ID, VISITED_ID}), 20), EarlierState(frozenset(), 30))
     last = replace(evaluation(1, BOUGHT_ID), passed=passed, changed_at_us=40, by_time=True)
     memberships = {profile(1): frozenset({"idle"})}
     changes = membership_changes([last], memberships, ActiveSegments([BUYERS, IDLE]))
@@ -192,7 +192,7 @@ def test_newest_evaluation_has_passed_through_the_ones_before_it() -> None:
     older = replace(evaluation(1, BOUGHT_ID, version=2), changed_at_us=20)
     newest = replace(evaluation(1, version=3), changed_at_us=30, by_time=True)
     [combined] = newer_evaluations([newest, older], {profile(1): evaluation(1)})
-    assert combined.passed == (PassedState(frozenset({BOUGHT_ID}), 20, by_time=False),)
+    assert combined.passed == (EarlierState(frozenset({BOUGHT_ID}), 20, by_time=False),)
     changes = membership_changes([combined], {}, ActiveSegments([BUYERS]))
     assert [(c.entered, c.changed_at_us, c.cause) for c in changes] == [
         (True, 20, MembershipCause.RULE),

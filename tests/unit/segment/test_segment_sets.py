@@ -23,9 +23,9 @@ from services.segment.domain.sets import (
     InAll,
     InAny,
     InSegment,
+    MemberSnapshot,
     NotIn,
     SetExpression,
-    Snapshot,
     check_snapshot,
     compute,
     follow_merges,
@@ -105,8 +105,8 @@ def test_merges_are_followed_to_the_profile_that_exists() -> None:
     assert set(follow_merges(BitMap([2, 3]), merged)) == {3}
 
 
-def snapshot(expression: SetExpression, name: str = "spring") -> Snapshot:
-    return Snapshot(WorkspaceId("w"), name, 1, "", expression, Token((3, 4)))
+def snapshot(expression: SetExpression, name: str = "spring") -> MemberSnapshot:
+    return MemberSnapshot(WorkspaceId("w"), name, 1, "", expression, Token((3, 4)))
 
 
 def test_snapshot_survives_its_fact() -> None:
@@ -128,7 +128,7 @@ def test_snapshot_survives_its_fact() -> None:
     ],
     ids=["negation", "negation in any", "of a snapshot", "without name", "unprintable"],
 )
-def test_snapshot_that_cannot_be_computed_later_is_rejected(taken: Snapshot) -> None:
+def test_snapshot_that_cannot_be_computed_later_is_rejected(taken: MemberSnapshot) -> None:
     with pytest.raises(InvalidField):
         check_snapshot(taken)
 

@@ -472,7 +472,7 @@ class ExplainRuleResponse(_message.Message):
     def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ..., explanation: _Optional[_Union[RuleExplanation, _Mapping]] = ...) -> None: ...
 
 class ExplainedPart(_message.Message):
-    __slots__ = ("part", "holds", "text", "text_chinese", "children", "definition_version", "actual", "window_start_us", "window_end_us", "fact_ids", "fact_count", "next_due_us", "missing")
+    __slots__ = ("part", "holds", "text", "text_chinese", "children", "definition_version", "actual", "window_start_us", "window_end_us", "fact_ids", "fact_count", "next_due_us", "missing", "is_span")
     PART_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -486,6 +486,7 @@ class ExplainedPart(_message.Message):
     FACT_COUNT_FIELD_NUMBER: _ClassVar[int]
     NEXT_DUE_US_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    IS_SPAN_FIELD_NUMBER: _ClassVar[int]
     part: RulePart
     holds: bool
     text: str
@@ -499,7 +500,8 @@ class ExplainedPart(_message.Message):
     fact_count: int
     next_due_us: int
     missing: _containers.RepeatedCompositeFieldContainer[MissingFact]
-    def __init__(self, part: _Optional[_Union[RulePart, str]] = ..., holds: _Optional[bool] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., children: _Optional[_Iterable[_Union[ExplainedPart, _Mapping]]] = ..., definition_version: _Optional[int] = ..., actual: _Optional[bytes] = ..., window_start_us: _Optional[int] = ..., window_end_us: _Optional[int] = ..., fact_ids: _Optional[_Iterable[str]] = ..., fact_count: _Optional[int] = ..., next_due_us: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[MissingFact, _Mapping]]] = ...) -> None: ...
+    is_span: bool
+    def __init__(self, part: _Optional[_Union[RulePart, str]] = ..., holds: _Optional[bool] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., children: _Optional[_Iterable[_Union[ExplainedPart, _Mapping]]] = ..., definition_version: _Optional[int] = ..., actual: _Optional[bytes] = ..., window_start_us: _Optional[int] = ..., window_end_us: _Optional[int] = ..., fact_ids: _Optional[_Iterable[str]] = ..., fact_count: _Optional[int] = ..., next_due_us: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[MissingFact, _Mapping]]] = ..., is_span: _Optional[bool] = ...) -> None: ...
 
 class MissingFact(_message.Message):
     __slots__ = ("kind", "number", "events", "events_chinese", "name", "value", "until_us", "occurred_at_us")

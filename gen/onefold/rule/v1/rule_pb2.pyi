@@ -85,6 +85,7 @@ class OrderMeasure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORDER_MEASURE_DAYS_SINCE_LAST: _ClassVar[OrderMeasure]
     ORDER_MEASURE_MEAN_INTERVAL: _ClassVar[OrderMeasure]
     ORDER_MEASURE_DAYS_UNTIL_NEXT: _ClassVar[OrderMeasure]
+    ORDER_MEASURE_LAST_AT: _ClassVar[OrderMeasure]
 REFERENCE_KIND_UNSPECIFIED: ReferenceKind
 REFERENCE_KIND_SEGMENT: ReferenceKind
 REFERENCE_KIND_TAG: ReferenceKind
@@ -138,6 +139,7 @@ ORDER_MEASURE_REFUNDED: OrderMeasure
 ORDER_MEASURE_DAYS_SINCE_LAST: OrderMeasure
 ORDER_MEASURE_MEAN_INTERVAL: OrderMeasure
 ORDER_MEASURE_DAYS_UNTIL_NEXT: OrderMeasure
+ORDER_MEASURE_LAST_AT: OrderMeasure
 
 class Rule(_message.Message):
     __slots__ = ("all", "any", "predicate", "reference")

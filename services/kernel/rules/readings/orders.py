@@ -131,6 +131,8 @@ def _measure(measure: OrderMeasure, orders: Sequence[Order], at_us: int, older: 
             return from_micro_units(max(order.net for order in orders))
         case OrderMeasure.DAYS_SINCE_LAST:
             return (at_us - orders[-1].paid_at_us) / DAY_US
+        case OrderMeasure.LAST_AT:
+            return orders[-1].paid_at_us / DAY_US
     interval_us = mean_interval_us([order.paid_at_us for order in orders])
     if interval_us is None:
         return None

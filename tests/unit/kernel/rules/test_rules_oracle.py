@@ -331,6 +331,7 @@ ORDERS = OrderDefinition(
         (OrderMeasure.DAYS_SINCE_LAST, 1.0),
         (OrderMeasure.MEAN_INTERVAL, 2.0),
         (OrderMeasure.DAYS_UNTIL_NEXT, 1.0),
+        (OrderMeasure.LAST_AT, (NOON - DAY_US) / DAY_US),
     ],
 )
 def test_measure_of_orders(measure: OrderMeasure, expected: float) -> None:
