@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.touches import MAX_VALUE, touch_of
+from services.ingest.domain.touches import _IN_QUERY, MAX_VALUE, touch_of
 
 
 def touch(properties: Any = None, context: Any = None) -> dict[str, str]:
@@ -111,3 +111,8 @@ def test_touch_of_any_documents_is_an_object_of_texts_in_one_form(
     assert found == again
     members = json.loads(found) if found else {}
     assert all(type(value) is str and 0 < len(value) <= MAX_VALUE for value in members.values())
+
+
+@pytest.mark.parametrize("name", sorted(_IN_QUERY.pattern.split("|")))
+def test_every_parameter_alone_in_an_address_is_found(name: str) -> None:
+    assert touch({"url": f"https://shop.example/?{name}=a"}), name
