@@ -18,7 +18,7 @@ from services.kernel.rules.model import Rule
 from services.kernel.time import DAY_US
 from services.profile.domain.evaluation import EvaluationScope, evaluate, initial
 
-EVENTS, PERSONS, ROUNDS = 4_000, 400, 5
+EVENTS, PERSONS, ROUNDS = 1_000, 100, 3
 NOW_US = 1_790_000_000_000_000
 ORDERS = parse_orders({"payments": {"event": "paid-0", "order_id": "order", "amount": "amount"}})
 #: Unrelated rules may add this part to the cost of an event.

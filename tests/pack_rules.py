@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -67,7 +68,9 @@ class PackRules:
     """The rules of a pack."""
 
     def __init__(self, pack: Pack) -> None:
-        defined = [*map(tag_rules, pack.tags), *map(segment_rules, pack.segments)]
+        # The values of a model follow from all persons of a workspace, so they have no rules here.
+        ruled = [tag for tag in pack.tags if not tag.HasField("rfm")]
+        defined = [*map(tag_rules, ruled), *map(segment_rules, pack.segments)]
         self.rules: dict[str, Rule] = {
             definition.segment_id: definition.rule
             for definition in followed(WorkspaceId("default"), defined)
@@ -86,11 +89,14 @@ class PackRules:
     def fold(self, calls: Sequence[Call]) -> ProfileView:
         """Return the profile of a person who sent these calls."""
         state = LeafState()
-        accounts = [call.values for call in calls if call.name == "group"]
+        related: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for number, call in enumerate(calls):
-            for event in () if call.name == "group" else _events(call, number):
+            if call.name == "group":
+                related[call.values.get("type", "account")].append(call.values)
+                continue
+            for event in _events(call, number):
                 fold_event(state, event, self._index)
-        return ProfileView((state,), {"account": accounts})
+        return ProfileView((state,), related)
 
     def memberships(self, calls: Sequence[Call], at: datetime = NOW) -> set[str]:
         """Return the segments, `tag:ID=VALUE` and `stage:SET=STAGE` of a person at an instant."""

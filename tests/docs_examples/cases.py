@@ -285,9 +285,27 @@ APPLY = {
         ],
     ),
 }
+
+
+def member(type_: str = "account", **traits: object) -> Call:
+    """Return the relation to an object of a type with these traits."""
+    return before(9, "group", type=type_, **traits)
+
+
+ACCOUNTS = {
+    "advanced": Cases(
+        [[member("course", level=3)], [member("course", level=1), member("course", level=4)]],
+        [[member("course", level=2)], [member(level=3)], []],
+    ),
+    "gold-companies": Cases(
+        [[member(plan="gold")]],
+        [[member(plan="free")], [member("course", plan="gold")], [known(plan="gold")], []],
+    ),
+}
 #: By page, and by the id of a segment, `tag:ID=VALUE` or `stage:SET=STAGE`.
 CASES: dict[str, dict[str, Cases]] = {
     "README.md": {"high-intent-trial": HIGH_INTENT},
+    "docs/how-to/accounts.md": ACCOUNTS,
     "docs/how-to/apply.md": APPLY,
     "docs/how-to/corrections-and-scores.md": {
         "tag:churn-risk=high": Cases([[scored(1, 0.9)]], [[scored(1, 0.6)], []]),
