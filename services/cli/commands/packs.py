@@ -32,6 +32,7 @@ from typer import Option, Typer
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
+from services.cli.commands.rules import wrong_references
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
 from services.cli.rule_forms import membership_ids
@@ -264,9 +265,10 @@ class _Compared(NamedTuple):
 async def _compare(client: Client, pack: Pack) -> list[_Compared]:
     """Return what applying a pack would do. Raises PackErrors with all mistakes."""
     compared: list[_Compared] = []
-    problems = await _missing_segments(client, pack)
+    definitions = list(_definitions(client, pack))
+    problems = [*await _missing_segments(client, pack), *wrong_references(pack)]
     assumed = [*map(_reference, pack.tags), *map(_reference, pack.segments)]
-    for definition in _definitions(client, pack):
+    for definition in definitions:
         more = {"assumed": assumed} if definition.has_references else {}
         try:
             response = await definition.define(dry_run=True, etag="", **more)

@@ -97,11 +97,7 @@ def check_pack(pack: Pack, settings: ProfileSettingsDefined) -> list[CheckedRule
 
     Raises PackErrors with all mistakes in references: cycles, and values that a tag does not have.
     """
-    named = [
-        *((pack.place("tag", tag.tag_id), tag_rules(_with_values(tag))) for tag in pack.tags),
-        *((pack.place("segment", s.segment_id), segment_rules(s)) for s in pack.segments),
-    ]
-    problems = list(_wrong_references(named))
+    problems = wrong_references(pack)
     if problems:
         raise PackErrors(problems)
     defaults = defaults_of(pack.settings or settings)
@@ -109,7 +105,7 @@ def check_pack(pack: Pack, settings: ProfileSettingsDefined) -> list[CheckedRule
     return [
         _texts(f"{rules.name.kind.value} {rules.name.id}" + (f" = {value}" if value else ""), rule,
                defaults)
-        for _, rules in named
+        for _, rules in _named(pack)
         for value, rule in rules.classification.values
         if rules.name.kind is not ReferenceKind.TAG or rules.name.id not in by_model
     ]  # fmt: skip
@@ -126,7 +122,9 @@ def _with_values(tag: TagDefined) -> TagDefined:
     return named
 
 
-def _wrong_references(named: list[tuple[str, NamedRules]]) -> Iterator[str]:
+def wrong_references(pack: Pack) -> list[str]:
+    """Return an error for each definition with a wrong reference to another one of the pack."""
+    named = _named(pack)
     definitions = names_of(rules for _, rules in named)
     elsewhere = {
         Name(reference.kind, reference.id)
@@ -134,12 +132,22 @@ def _wrong_references(named: list[tuple[str, NamedRules]]) -> Iterator[str]:
         for _, rule in rules.classification.values
         for reference in references(rule)
     } - definitions.keys()
+    problems = []
     for place, rules in named:
         if not rules.retired:
             try:
                 check_definition(rules.name, rules.classification, definitions, elsewhere)
             except RuleError as error:
-                yield f"{place}{error.message}"
+                problems.append(f"{place}{error.message}")
+    return problems
+
+
+def _named(pack: Pack) -> list[tuple[str, NamedRules]]:
+    """Return the tags, stages and segments of a pack, each with its place."""
+    return [
+        *((pack.place("tag", tag.tag_id), tag_rules(_with_values(tag))) for tag in pack.tags),
+        *((pack.place("segment", s.segment_id), segment_rules(s)) for s in pack.segments),
+    ]
 
 
 def _texts(title: str, rule: Rule, defaults: RuleDefaults) -> CheckedRule:

@@ -123,7 +123,7 @@ def references(rule: Rule) -> Iterator[Reference]:
 
 
 def expand(rule: Rule, definitions: Definitions, assumed: Set[Name] = frozenset()) -> Rule:
-    """Return a rule without references; those to `assumed` that are not defined are always true.
+    """Return a rule without references; those to `assumed` are always true.
 
     Raises RuleError if a reference names nothing that is defined, if definitions refer to each
     other in a cycle, or if the rule becomes too large.
@@ -158,8 +158,8 @@ def check_definition(
 ) -> None:
     """Check that a definition may be made, or with None retired, beside the others.
 
-    `assumed`: what is taken as defined if it is not. Raises RuleError if `expand` refuses one of
-    the rules, or a rule that refers to it.
+    `assumed`: what is about to be defined, so its values are not checked. Raises RuleError if
+    `expand` refuses one of the rules, or a rule that refers to it.
     """
     after = {other: own for other, own in definitions.items() if other != name}
     users = dependants(name, after)
@@ -177,7 +177,7 @@ def check_definition(
     for user in users:
         for _, rule in after[user].values:
             try:
-                expand(rule, after, assumed)
+                expand(rule, after, assumed - {name})
             except RuleError as error:
                 where = f"in the {user.kind.value} `{user.id}`, which refers to it"
                 raise RuleError(f"{where}: {error.problem}", error.remedy) from None
@@ -229,7 +229,7 @@ class _Expansion:
     def _rule_of(self, reference: Reference, name: Name) -> Rule:
         classification = self._definitions.get(name)
         what = name.kind.value
-        if classification is None and name in self._assumed:
+        if name in self._assumed:
             return All(())
         if classification is None:
             return self._refuse(f"there is no {what} `{name.id}`", f"define the {what} first")

@@ -17,6 +17,13 @@ from services.cli.definitions import pack_forms, read_pack
 from services.client.client import Client
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgZG9jdW1lbnRz"
+#: Another set of stages with an id of the pack: its segments need the stages that it adds.
+OTHER = """
+stages:
+  - {id: lifecycle, stages: [{stage: 首购客户, rule: {tag: keen}}], default: 访客}
+tags:
+  - {id: keen, rule: {count: {event: a, at_least: 1}}}
+"""
 #: What the pack for retail does not have.
 MORE = """
 sources:
@@ -45,9 +52,11 @@ async def exported(client: Client) -> dict[str, str]:
 async def test_exported_definitions_are_the_same_elsewhere(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:
-    more = tmp_path / "more.yaml"
+    more, other = tmp_path / "more.yaml", tmp_path / "other.yaml"
     more.write_text(MORE, encoding="utf-8")
+    other.write_text(OTHER, encoding="utf-8")
     async with whole_system(make_settings, internal_key, tmp_path) as system:
+        await apply_pack(system.admin, read_pack(other, {}))
         await apply_pack(system.admin, read_pack(PACKS / "retail", {}))
         named = {"NAME": "a: b", "COUPON_SECRET": SECRET}
         await apply_pack(system.admin, read_pack(more, named))
