@@ -15,8 +15,14 @@ from services.kernel.rules.model import All, Any_, Not, Reference, ReferenceKind
 from services.kernel.rules.names import check_name
 
 MAX_VALUES = 100
-#: Parts of one rule after its references are replaced.
+#: Parts of one rule after its references are replaced, those of a shared part each time.
 MAX_EXPANDED = 10_000
+#: Parts of all rules of a workspace after their references are replaced.
+MAX_EXPANDED_TOGETHER = 200_000
+#: Rules inside of each other after references are replaced.
+MAX_EXPANDED_DEPTH = 100
+#: References that lead from one to the next.
+MAX_CHAIN = 50
 
 
 class ValueRule(NamedTuple):
@@ -159,28 +165,79 @@ def check_definition(
     """Check that a definition may be made, or with None retired, beside the others.
 
     `assumed`: what is about to be defined, so its values are not checked. Raises RuleError if
-    `expand` refuses one of the rules, or a rule that refers to it.
+    `expand` refuses one of the rules, or a rule that refers to it, also by way of others, or if all
+    rules together become too large.
     """
     after = {other: own for other, own in definitions.items() if other != name}
-    users = dependants(name, after)
     if classification is None:
+        users = dependants(name, after)
         if users:
             used_by = ", ".join(f"{user.kind.value} `{user.id}`" for user in users)
             raise RuleError(f"it is in use by {used_by}", "change or retire these first")
         return
     after[name] = classification
-    for i, (value, rule) in enumerate(classification.values):
+    _check_values(name, classification, _Expansion(after, is_lenient=False, assumed=assumed))
+    others = _Expansion(after, is_lenient=False, assumed=assumed - {name})
+    affected = _all_dependants(name, after)
+    total = 0
+    for other, own in after.items():
         try:
-            _Expansion(after, is_lenient=False, assumed=assumed).expand(rule, (name,))
+            total += sum(others.size_of(rule, (other,)) for rule in _evaluated(own))
+        except RuleError as error:
+            if other == name or other in affected:
+                where = f"in the {other.kind.value} `{other.id}`, which refers to it"
+                raise RuleError(f"{where}: {error.problem}", error.remedy) from None
+    if total > MAX_EXPANDED_TOGETHER:
+        raise RuleError(
+            f"all rules of the workspace have {total} parts with those that they refer to, and at"
+            f" most {MAX_EXPANDED_TOGETHER} are allowed",
+            "refer to fewer or simpler definitions",
+        )
+
+
+def _check_values(name: Name, classification: Classification, expansion: _Expansion) -> None:
+    """Raise RuleError, with its place, if a value of a classification cannot be expanded."""
+    for i, (value, rule) in enumerate(classification.values):
+        own = classification.rule_of(value)
+        try:
+            expansion.size_of(rule, (name,))
+            expansion.size_of(own if own is not None else rule, (name,))
         except RuleError as error:
             raise error.under(f"values[{i}].rule" if value else "rule") from None
-    for user in users:
-        for _, rule in after[user].values:
-            try:
-                expand(rule, after, assumed - {name})
-            except RuleError as error:
-                where = f"in the {user.kind.value} `{user.id}`, which refers to it"
-                raise RuleError(f"{where}: {error.problem}", error.remedy) from None
+    for rule in _evaluated(classification):
+        expansion.size_of(rule, (name,))
+
+
+def _evaluated(classification: Classification) -> Iterator[Rule]:
+    """Yield the rules that are evaluated for a classification: one for each value."""
+    for value in classification.names:
+        rule = classification.rule_of(value)
+        if rule is not None:
+            yield rule
+
+
+def _all_dependants(name: Name, definitions: Definitions) -> set[Name]:
+    """Return the definitions that refer to a name, also by way of others."""
+    users: dict[Name, set[Name]] = {}
+    for other, classification in definitions.items():
+        for _, rule in classification.values:
+            for reference in references(rule):
+                users.setdefault(Name(reference.kind, reference.id), set()).add(other)
+    found: set[Name] = set()
+    waiting = [name]
+    while waiting:
+        new = users.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+class _Expanded(NamedTuple):
+    """A rule without references, and how large it is as a tree."""
+
+    rule: Rule
+    parts: int
+    depth: int
 
 
 class _Expansion:
@@ -192,41 +249,74 @@ class _Expansion:
         self._definitions = definitions
         self._assumed = assumed
         self._is_lenient = is_lenient
-        self._expanded: dict[Reference, Rule] = {}
-        self._parts = 0
+        self._expanded: dict[Reference, _Expanded] = {}
 
     def expand(self, rule: Rule, path: tuple[Name, ...]) -> Rule:
-        self._parts += 1
-        if self._parts > MAX_EXPANDED:
+        """Return a rule without references; `path` names the definitions that it is part of."""
+        return self._expand(rule, path).rule
+
+    def size_of(self, rule: Rule, path: tuple[Name, ...]) -> int:
+        """Return the number of parts that a rule has without references."""
+        return self._expand(rule, path).parts
+
+    def _expand(self, rule: Rule, path: tuple[Name, ...]) -> _Expanded:
+        match rule:
+            case All():
+                return self._joined(All, rule.rules, path)
+            case Any_():
+                return self._joined(Any_, rule.rules, path)
+            case Not():
+                inner = self._expand(rule.rule, path)
+                return self._bounded(_Expanded(Not(inner.rule), inner.parts + 1, inner.depth + 1))
+            case Reference():
+                return self._referred(rule, path)
+            case _:
+                return _Expanded(rule, 1, 1)
+
+    def _joined(
+        self, join: type[All | Any_], rules: tuple[Rule, ...], path: tuple[Name, ...]
+    ) -> _Expanded:
+        """Expand the parts of a rule; it ends at the first excess, before anything large exists."""
+        parts, depth, expanded = 1, 0, list[Rule]()
+        for rule in rules:
+            part = self._expand(rule, path)
+            parts, depth = parts + part.parts, max(depth, part.depth)
+            expanded.append(part.rule)
+            if parts > MAX_EXPANDED:
+                break
+        return self._bounded(_Expanded(join(tuple(expanded)), parts, depth + 1))
+
+    def _bounded(self, expanded: _Expanded) -> _Expanded:
+        if expanded.parts > MAX_EXPANDED:
             return self._refuse(
                 f"the rule has more than {MAX_EXPANDED} parts with those that it refers to",
                 "refer to fewer or simpler definitions",
             )
-        match rule:
-            case All():
-                return All(tuple(self.expand(part, path) for part in rule.rules))
-            case Any_():
-                return Any_(tuple(self.expand(part, path) for part in rule.rules))
-            case Not():
-                return Not(self.expand(rule.rule, path))
-            case Reference():
-                return self._referred(rule, path)
-            case _:
-                return rule
+        if expanded.depth > MAX_EXPANDED_DEPTH:
+            return self._refuse(
+                f"the rule is more than {MAX_EXPANDED_DEPTH} deep with those that it refers to",
+                "refer to fewer definitions inside of each other",
+            )
+        return expanded
 
-    def _referred(self, reference: Reference, path: tuple[Name, ...]) -> Rule:
+    def _referred(self, reference: Reference, path: tuple[Name, ...]) -> _Expanded:
         if reference in self._expanded:
             return self._expanded[reference]
         name = Name(reference.kind, reference.id)
         if name in path:
             cycle = " → ".join(other.id for other in (*path[path.index(name) :], name))
             return self._refuse(f"the definitions refer to each other: {cycle}", "end the cycle")
+        if len(path) > MAX_CHAIN:
+            return self._refuse(
+                f"more than {MAX_CHAIN} definitions refer to one another in a row",
+                "refer to fewer definitions inside of each other",
+            )
         named = self._rule_of(reference, name)
-        expanded = self.expand(named, (*path, name))
+        expanded = named if isinstance(named, _Expanded) else self._expand(named, (*path, name))
         self._expanded[reference] = expanded
         return expanded
 
-    def _rule_of(self, reference: Reference, name: Name) -> Rule:
+    def _rule_of(self, reference: Reference, name: Name) -> Rule | _Expanded:
         classification = self._definitions.get(name)
         what = name.kind.value
         if name in self._assumed:
@@ -243,7 +333,7 @@ class _Expansion:
             )
         return rule
 
-    def _refuse(self, problem: str, remedy: str) -> Rule:
+    def _refuse(self, problem: str, remedy: str) -> _Expanded:
         if self._is_lenient:
-            return Any_(())
+            return _Expanded(Any_(()), 1, 1)
         raise RuleError(problem, remedy)
