@@ -68,7 +68,7 @@ class ProfileDefinitions:
             current = existing.tags.get(tag.tag_id)
             if existing.settings.orders is not None or not dry_run:
                 # A dry run may come before that of the settings.
-                desired = tag.with_fit(_fit_kept(tag, current), existing.settings)
+                desired = tag.with_fit(_fit_in_force(tag, current), existing.settings)
             if current is not None and current.kind is not tag.kind and not current.retired:
                 raise InvalidField(
                     "the id names a tag of another kind: retire that first, or choose another id",
@@ -149,6 +149,14 @@ class ProfileDefinitions:
         expanded = _expand(rule, names, assumed, "rule")
         return await self.limiter.check_rule(workspace_id, expanded, field="rule")
 
+    async def expanded(
+        self, workspace_id: WorkspaceId, rules: Sequence[Rule], *, field: str
+    ) -> list[Rule]:
+        """Return rules without references. Raises InvalidField below `field`."""
+        async with open_snapshot(self.database) as at:
+            names = (await load_workspace(at.conn, workspace_id)).names
+        return [_expand(rule, names, frozenset(), f"{field}[{i}]") for i, rule in enumerate(rules)]
+
     async def _workspace(self, workspace_id: WorkspaceId, token: Token) -> WorkspaceDefinitions:
         await self.runner.reach(token)
         async with open_snapshot(self.database) as at:
@@ -193,7 +201,7 @@ class ProfileDefinitions:
             )
 
 
-def _fit_kept(tag: Tag, current: Tag | None) -> RfmFit | None:
+def _fit_in_force(tag: Tag, current: Tag | None) -> RfmFit | None:
     """Return the fit of the current version, where it is one of as many quantiles."""
     model, other = tag.model, current.model if current else None
     is_same = model is not None and other is not None and model.quantiles == other.quantiles
