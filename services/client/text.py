@@ -8,11 +8,10 @@ from onefold.type.v1 import token_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
+from services.chassis.rpc.sealing import SEALED_PREFIX
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
-#: The text form of a token that an endpoint for clients has returned begins so.
-_SEALED = "sealed:"
 #: A text with so many digits and no letter is shown as a phone number.
 _DIGITS = 7
 
@@ -42,17 +41,18 @@ def format_identifier(identifier: Identifier) -> str:
 def parse_token(text: str) -> token_pb2.Token:
     """Return the token that `format_token` wrote. Raises InvalidField."""
     try:
-        if text.startswith(_SEALED):
-            return token_pb2.Token(sealed=base64.b64decode(text[len(_SEALED) :], b"-_", True))
+        if text.startswith(SEALED_PREFIX):
+            return token_pb2.Token(sealed=base64.b64decode(text[len(SEALED_PREFIX) :], b"-_", True))
         return token_to_proto(Token.parse(text))
     except ValueError:
         raise InvalidField(
-            f"{text}: write a token as the commands print it, such as 12.0.7.31 or {_SEALED}AbC…"
+            f"{text}: write a token as the commands print it, such as 12.0.7.31 or"
+            f" {SEALED_PREFIX}AbC…"
         ) from None
 
 
 def format_token(token: token_pb2.Token) -> str:
     """Return the offsets of a token, such as 12.0.7.31, or the text of a sealed one."""
     if token.sealed:
-        return _SEALED + base64.urlsafe_b64encode(token.sealed).decode()
+        return SEALED_PREFIX + base64.urlsafe_b64encode(token.sealed).decode()
     return str(token_from_proto(token))

@@ -13,11 +13,13 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
 from services.chassis.bootstrap import ServiceContext, open_service
+from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.server import RpcServer
 from services.chassis.rpc.tls import public_files
 from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
+from services.chassis.runtime.settings import internal_keys
 from services.chassis.runtime.tasks import background
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint, HttpSettings
@@ -79,9 +81,15 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         rates = limits.producer_limits(settings)
         intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics)
         http_limits = limits.http_limits(settings)
-        http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits))
+        sealer = TokenSealer(internal_keys(settings))
+        http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits), sealer)
         nats = NatsEndpoint(
-            base.bus, intake, authenticator, index_key=index_key, replicas=settings.nats_replicas
+            base.bus,
+            intake,
+            authenticator,
+            index_key=index_key,
+            sealer=sealer,
+            replicas=settings.nats_replicas,
         )
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         admin_rpc = admin_grpc.AdminRpc(administration, keys)

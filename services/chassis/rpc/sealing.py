@@ -7,6 +7,7 @@ guard calls this for every request and response, as listed by the descriptors of
 
 from __future__ import annotations
 
+import base64
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ Path: TypeAlias = tuple[str, ...]
 
 #: The repeated field of each message that is sealed.
 _COUNTS = {Token.DESCRIPTOR.full_name: "offsets", StreamPosition.DESCRIPTOR.full_name: "sequences"}
+#: How the text of a sealed token begins; the rest is Base64 for URLs.
+SEALED_PREFIX = "sealed:"
 _INFO = b"onefold: tokens, version 1"
 _NONCE_BYTES = 12
 
@@ -43,12 +46,19 @@ class TokenSealer:
         for _, token in _at(message, paths):
             name = token.DESCRIPTOR.full_name
             counts = getattr(token, _COUNTS[name])
-            # A fixed size, as shorter numbers would tell that there are few facts.
-            packed = struct.pack(f">{len(counts)}Q", *counts)
-            nonce = os.urandom(_NONCE_BYTES)
-            place = _place(name, workspace_id)
-            token.sealed = nonce + self._ciphers[0].encrypt(nonce, packed, place)
+            token.sealed = self._sealed(counts, _place(name, workspace_id))
             del counts[:]
+
+    def seal_text(self, offsets: Sequence[int], workspace_id: str) -> str:
+        """Return a token as a sealed text, as command lines read it."""
+        sealed = self._sealed(offsets, _place(Token.DESCRIPTOR.full_name, workspace_id))
+        return SEALED_PREFIX + base64.urlsafe_b64encode(sealed).decode()
+
+    def _sealed(self, counts: Sequence[int], place: bytes) -> bytes:
+        # A fixed size, as shorter numbers would tell that there are few facts.
+        packed = struct.pack(f">{len(counts)}Q", *counts)
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._ciphers[0].encrypt(nonce, packed, place)
 
     def open(
         self, message: Any, paths: Sequence[Path], workspace_id: str, *, plain_too: bool

@@ -12,6 +12,7 @@ import math
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
 from services.chassis.rpc.errors import STATUS_BY_REASON
+from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.http_errors import CORS, error_response
 from services.chassis.runtime.http_protocol import trust_connection
@@ -76,11 +78,16 @@ class HttpEndpoint:
     """Ingests events over HTTP."""
 
     def __init__(
-        self, intake: EventIntake, authenticator: Authenticator, settings: HttpSettings
+        self,
+        intake: EventIntake,
+        authenticator: Authenticator,
+        settings: HttpSettings,
+        sealer: TokenSealer,
     ) -> None:
         self._intake = intake
         self._authenticator = authenticator
         self._settings = settings
+        self._sealer = sealer
         #: The memory of all bodies in flight.
         self.budget = BodyBudget(settings.memory_bytes)
 
@@ -164,10 +171,11 @@ class HttpEndpoint:
             return await self._reject(producer, raw, calls, address)
         events = SegmentCalls(calls, type_, body)
         result = await self._intake.ingest(producer, events, Sent(len(raw), address))
+        seal = partial(self._sealer.seal_text, workspace_id=producer.workspace_id)
+        response = result_to_json(result, seal)
         if result.accepted or result.duplicates:
-            return _json(200, result_to_json(result))
-        reason = refusal_to_json(result.rejections[0].refusal)
-        return _json(400, {**result_to_json(result), **reason})
+            return _json(200, response)
+        return _json(400, {**response, **refusal_to_json(result.rejections[0].refusal)})
 
     async def _authenticate(self, request: Request, key: str | None, peer: Peer) -> Producer:
         try:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -24,6 +25,7 @@ from nats.aio.msg import Msg
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
 from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.rpc.sealing import TokenSealer
 from services.ingest.api.nats_consumer import EventConsumer
 from services.ingest.api.nats_message import (
     check_subject,
@@ -73,6 +75,7 @@ class NatsEndpoint:
         authenticator: Authenticator,
         *,
         index_key: IndexKey,
+        sealer: TokenSealer,
         replicas: int = 1,
     ) -> None:
         """`index_key` gives ids to events without one; `replicas` are those of the stream."""
@@ -80,6 +83,7 @@ class NatsEndpoint:
         self._intake = intake
         self._authenticator = authenticator
         self._index_key = index_key
+        self._sealer = sealer
         self._replicas = replicas
         #: Set while the endpoint is subscribed.
         self.open = asyncio.Event()
@@ -239,7 +243,8 @@ class NatsEndpoint:
                 rejection = await self._intake.quarantine_body(producer, msg.data, events)
                 return rejection_to_json(rejection)
             sent = Sent(len(msg.data))
-            return result_to_json(await self._intake.ingest(producer, events, sent))
+            seal = partial(self._sealer.seal_text, workspace_id=producer.workspace_id)
+            return result_to_json(await self._intake.ingest(producer, events, sent), seal)
         except Exception as error:
             return error_to_json(failure_of(error, "nats"))
 

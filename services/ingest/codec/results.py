@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from onefold.ingest.v1 import ingest_service_pb2 as pb
@@ -41,8 +42,8 @@ def _rejection_to_proto(rejection: Rejection) -> pb.Rejection:
     )
 
 
-def result_to_json(result: IngestResult) -> dict[str, object]:
-    """Return the response over HTTP and NATS."""
+def result_to_json(result: IngestResult, seal: Callable[[Sequence[int]], str]) -> dict[str, object]:
+    """Return the response over HTTP and NATS; `seal` returns offsets as a sealed token."""
     return {
         "success": bool(result.accepted or result.duplicates),
         "accepted": result.accepted,
@@ -59,7 +60,7 @@ def result_to_json(result: IngestResult) -> dict[str, object]:
             }
             for rejection in result.rejections
         ],
-        "token": str(result.token),
+        "token": seal(result.token.offsets),
     }
 
 

@@ -111,10 +111,12 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.GetAccountRequest, context: Any
     ) -> pb.GetAccountResponse:
         api.check_count(len(request.rules), MAX_RULES, "rules")
-        rules = [rule_from_proto(rule) for rule in request.rules]
+        workspace = workspace_id()
+        rules = await self.definitions.expanded(
+            workspace, [rule_from_proto(rule) for rule in request.rules], field="rules"
+        )
         # As many as one rule has: each is evaluated over all members.
         api.check_count(sum(len(predicates(rule)) for rule in rules), MAX_PREDICATES, "rules")
-        workspace = workspace_id()
         lookup = AccountRequest(
             workspace,
             api.account_lookup_id(workspace, region(), request, self.index_key),

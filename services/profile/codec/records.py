@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -25,8 +26,11 @@ Record: TypeAlias = Correction | Score
 TRAIT_CORRECTED: str = TraitCorrected.DESCRIPTOR.full_name
 SCORE_RECORDED: str = ScoreRecorded.DESCRIPTOR.full_name
 MAX_REASON, MAX_VERSION, MAX_VALUE_BYTES = 500, 128, 32 * 1024
+#: Lists and objects inside of each other in a value.
+MAX_DEPTH = 20
+_MAX_INTEGER = 10**308
 
-_decode_json = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_json = msgspec.json.Decoder(float_hook=lambda text: _finite(text)).decode
 
 
 def record_view(fact: Fact) -> EventView | None:
@@ -104,14 +108,33 @@ def checked_correction(message: TraitCorrected) -> TraitCorrected:
 
 def _check_value(value: bytes) -> None:
     try:
-        _decode_json(value)
+        decoded = _decode_json(value)
         value.decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
         error = "the value is no valid JSON in UTF-8: put a text into quotes"
         raise InvalidField(error, field="correction.value") from None
+    if not _is_readable(decoded):
+        error = f"a value has at most {MAX_DEPTH} levels, and numbers below 1.7e308"
+        raise InvalidField(error, field="correction.value")
     if len(value) > MAX_VALUE_BYTES or b"\\u0000" in value:
         error = f"a value has at most {MAX_VALUE_BYTES} bytes and no NUL"
         raise InvalidField(error, field="correction.value")
+
+
+def _finite(text: str) -> float:
+    """Return a number with a point or an exponent. Raises ValueError beyond every double."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("the number is too large")
+    return number
+
+
+def _is_readable(value: object, depth: int = 0) -> bool:
+    """Return whether a decoded value is not nested too deep and has no number beyond a double."""
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return depth < MAX_DEPTH and all(_is_readable(part, depth + 1) for part in parts)
+    return not isinstance(value, int) or abs(value) < _MAX_INTEGER
 
 
 def checked_score(message: ScoreRecorded, now_us: int, path: str) -> ScoreRecorded:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.chassis.definitions import DefinitionLocks
 from services.kernel.as_of import AsOf
 from services.kernel.errors import NotFound
 from services.kernel.explain.model import Definition, Person
@@ -15,6 +16,7 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.inputs import related_types
+from services.kernel.rules.limits import check_cost, check_size
 from services.kernel.rules.model import Rule
 from services.kernel.rules.references import expand
 from services.profile.domain.explanation import RuleExplanation
@@ -28,6 +30,8 @@ class RuleExplanationQueries:
     """Explains answers about one profile; each call is bound to a workspace."""
 
     past: PastReader
+    #: One explanation of a workspace at a time, as each takes CPU that all share.
+    turns: DefinitionLocks = field(default_factory=DefinitionLocks)
 
     async def rule(
         self, workspace_id: WorkspaceId, id_: bytes, rule: Rule, as_of: AsOf | None
@@ -36,8 +40,9 @@ class RuleExplanationQueries:
 
         Raises NotFound, and RuleError where a reference of the rule names nothing.
         """
-        person = await self.past.person(workspace_id, id_, as_of)
-        return await self._explain(workspace_id, person, rule)
+        async with self.turns.of(workspace_id):
+            person = await self.past.person(workspace_id, id_, as_of)
+            return await self._explain(workspace_id, person, rule)
 
     async def membership(
         self, workspace_id: WorkspaceId, id_: bytes, segment_id: str, as_of: AsOf | None
@@ -46,6 +51,12 @@ class RuleExplanationQueries:
 
         Its forms are those of `membership_references`. Raises NotFound.
         """
+        async with self.turns.of(workspace_id):
+            return await self._membership(workspace_id, id_, segment_id, as_of)
+
+    async def _membership(
+        self, workspace_id: WorkspaceId, id_: bytes, segment_id: str, as_of: AsOf | None
+    ) -> RuleExplanation:
         person = await self.past.person(workspace_id, id_, as_of)
         found = membership_references(person.definitions).get(segment_id)
         if found is None:
@@ -61,6 +72,8 @@ class RuleExplanationQueries:
     ) -> RuleExplanation:
         definitions = person.definitions
         expanded = expand(rule, definitions.names)
+        check_size(expanded)
+        check_cost(expanded, field="rule")
         needed = predicates(expanded)
         view = replay(person.events, PredicateIndex(needed)).view
         check_person(view)

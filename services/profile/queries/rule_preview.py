@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.chassis.definitions import DefinitionLocks
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
@@ -52,7 +53,9 @@ class RulePreview:
     limiter: RuleLimiter
     log: LogClient
     index_key: IndexKey
+    #: One preview at a time, and of each workspace at most one that waits for its turn.
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    _turns: DefinitionLocks = field(default_factory=DefinitionLocks)
 
     async def evaluate(
         self, workspace_id: WorkspaceId, rules: Sequence[Rule], samples: int
@@ -63,7 +66,7 @@ class RulePreview:
         """
         if not 0 < len(rules) <= MAX_RULES:
             raise InvalidField(f"write 1 to {MAX_RULES} rules", field="rules")
-        async with self._turn:
+        async with self._turns.of(workspace_id), self._turn:
             async with self.queries.snapshot() as at:
                 names = (await load_workspace(at.conn, workspace_id)).names
                 preview = RuleEvaluation(_expanded(rules, names), samples)

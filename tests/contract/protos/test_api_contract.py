@@ -29,7 +29,8 @@ BINARY_IDS_IN_REQUESTS = {
 }
 
 READ_VERBS = (
-    "Await BatchGet Compute Count Evaluate Explain Get List Lookup Overlap Preview Read Watch".split()  # noqa: SIM905
+    *("Await", "BatchGet", "Compute", "Count", "Evaluate", "Explain", "Get", "List", "Lookup"),
+    *("Overlap", "Preview", "Read", "Watch"),
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {"DefineDestination", "RetryDelivery"},

@@ -14,8 +14,8 @@ from services.chassis.postgres.migrate import migrate
 from services.devstack.postgres import PostgresServer
 
 _TABLES = (
-    "evaluation, membership, definition, snapshot, ready_predicate, backfill, history, broadcast_fact,"
-    " outbox, digest, access_key, access_source"
+    "evaluation, membership, definition, snapshot, ready_predicate, backfill, history,"
+    " broadcast_fact, outbox, digest, access_key, access_source"
 )
 
 
