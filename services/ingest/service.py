@@ -81,15 +81,10 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         rates = limits.producer_limits(settings)
         intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics)
         http_limits = limits.http_limits(settings)
-        sealer = TokenSealer(internal_keys(settings))
+        sealer, replicas = TokenSealer(internal_keys(settings)), settings.nats_replicas
         http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits), sealer)
         nats = NatsEndpoint(
-            base.bus,
-            intake,
-            authenticator,
-            index_key=index_key,
-            sealer=sealer,
-            replicas=settings.nats_replicas,
+            base.bus, intake, authenticator, index_key=index_key, sealer=sealer, replicas=replicas
         )
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         admin_rpc = admin_grpc.AdminRpc(administration, keys)
