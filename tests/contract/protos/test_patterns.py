@@ -44,7 +44,12 @@ BY_NAME = {
     "default_region": REGION,
 } | dict.fromkeys(
     (
-        *("fact_id", "released_fact_id", "effect_id", "identifier_id", "identifier_ids"),
+        *("fact_id", "fact_ids", "released_fact_id", "effect_id", "identifier_id"),
+        "identifier_ids",
+        "leaving_profile_ids",
+        "entering_profile_ids",
+        "removed_fact_ids",
+        "cited_fact_ids",
         *("leaf_ids", "profile_id", "profile_ids", "member_profile_ids"),
         *("profile_id_a", "profile_id_b", "before_profile_id", "after_profile_id"),
     ),
