@@ -194,6 +194,8 @@ def _read_document(
 ) -> Iterator[InvalidField]:
     """Add the definitions of a file to a pack; yield its mistakes."""
     for name, entries in parts.items():
+        if name in _ONCE:  # an earlier mistake of the file kept it from being read
+            continue
         if not isinstance(entries, list):
             yield InvalidField(f"{file.name}: {name}: write a list", field=name)
             continue

@@ -69,10 +69,10 @@ def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
         if "orders" in values:
             orders = parse_orders(values["orders"], f"{path}.orders")
             message.orders.CopyFrom(order_definition_to_proto(orders))
-        for trait, name in mapping(values.get("cleaners", {}), f"{path}.cleaners").items():
-            message.cleaners.add(trait=trait, cleaner=newest_version(str(name)))
     except RuleError as error:
         raise InvalidField(error.message, field=error.field) from None
+    for trait, name in mapping(values.get("cleaners", {}), f"{path}.cleaners").items():
+        message.cleaners.add(trait=trait, cleaner=_cleaner(name, f"{path}.cleaners.{trait}"))
     read_view(values, path, message)
     defaults = defaults_of(message)
     for i, computed in enumerate(entries(values, "computed_traits", path)):
@@ -88,6 +88,14 @@ def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
         name = text(own, "name", where, required=True)
         message.computed_traits.add(name=name, feature=predicate_to_proto(feature))
     return message
+
+
+def _cleaner(name: Any, path: str) -> str:
+    try:
+        return newest_version(str(name))
+    except RuleError as error:
+        message = f"{path}: {error.problem}; {error.remedy}"
+        raise InvalidField(message, field=path) from None
 
 
 def read_segment(entry: Any, path: str, defaults: RuleDefaults) -> SegmentDefined:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+from typing import Any
 
 from onefold.type.v1 import token_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
@@ -14,6 +16,7 @@ from services.kernel.tokens import Token
 
 #: A text with so many digits and no letter is shown as a phone number.
 _DIGITS = 7
+_PROFILE_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def parse_identifier(text: str) -> Identifier:
@@ -22,6 +25,21 @@ def parse_identifier(text: str) -> Identifier:
     if not colon:
         raise InvalidField(f"{text}: write NAMESPACE:VALUE, such as {_with_namespace(text)}")
     return Identifier(namespace=namespace, value=value)
+
+
+def profile_selector(text: str) -> dict[str, Any]:
+    """Return the field of a request that names a profile: NAMESPACE:VALUE, or a profile id.
+
+    Raises InvalidField.
+    """
+    if ":" in text:
+        return {"identifier": parse_identifier(text)}
+    if _PROFILE_ID.fullmatch(text) is None:
+        raise InvalidField(
+            f"{text}: write NAMESPACE:VALUE, such as {_with_namespace(text)}, or a profile id of 32"
+            " hexadecimal digits"
+        )
+    return {"profile_id": text}
 
 
 def _with_namespace(text: str) -> str:

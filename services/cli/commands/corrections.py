@@ -12,7 +12,7 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.client.client import Client
-from services.client.text import parse_identifier
+from services.client.text import profile_selector
 from services.kernel.errors import InvalidField
 
 
@@ -49,9 +49,7 @@ def correction_of(
 
 
 async def _correct(client: Client, who: str, correction: TraitCorrected) -> None:
-    by: dict[str, Any] = (
-        {"identifier": parse_identifier(who)} if ":" in who else {"profile_id": who}
-    )
+    by: dict[str, Any] = profile_selector(who)
     request = pb.CorrectTraitRequest(**by, correction=correction)
     response = await client.profile.CorrectTrait(request)
     await client.await_token(response.token)

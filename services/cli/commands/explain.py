@@ -14,7 +14,7 @@ from services.cli import output
 from services.cli.commands.identity import explain_match
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import Tree, format_json, format_time
-from services.client.text import format_token, parse_identifier, parse_token
+from services.client.text import format_token, parse_token, profile_selector
 from services.kernel.errors import InvalidField
 from services.kernel.rules.text_words import Language
 from services.kernel.time import SECOND_US, parse_rfc3339
@@ -116,7 +116,7 @@ def _request(who: str, membership: str, as_of: str, at: str) -> pb.ExplainMember
             raise InvalidField(
                 "write an instant such as 2026-11-21T08:30:00Z", field="--at"
             ) from None
-    by = {"identifier": parse_identifier(who)} if ":" in who else {"profile_id": who}
+    by = profile_selector(who)
     return pb.ExplainMembershipRequest(segment_id=membership, **by, **past)
 
 

@@ -20,7 +20,7 @@ from services.cli.output import Tree, format_json, format_time
 from services.cli.timelines import TimelineOptions, add_timeline
 from services.cli.values import word_of
 from services.client.client import Client
-from services.client.text import parse_identifier
+from services.client.text import profile_selector
 from services.kernel.identifiers.model import is_account_namespace
 
 #: The most timeline entries of a profile, and members of an account, that are shown.
@@ -69,7 +69,7 @@ def account(
 
 
 async def _show_profile(client: Client, of: str, shown: TimelineOptions) -> None:
-    by: dict[str, Any] = {"identifier": parse_identifier(of)} if ":" in of else {"profile_id": of}
+    by = profile_selector(of)
     found = (await client.profile.GetProfile(profile_pb.GetProfileRequest(**by))).profile
     id_ = found.profile_id
     tree = Tree(f"profile {id_}")
