@@ -75,6 +75,10 @@ class RolledBack(Exception):
     """A transaction is rolled back on purpose."""
 
 
+#: A worker folds the same batch again after these; see `services.chassis.projection.worker`.
+_RETRIED = (RolledBack, ServiceUnavailable, asyncpg.DeadlockDetectedError)
+
+
 class ProfileHarness:
     """Folds identity's stream as the chassis's workers do; `outputs` has the published messages."""
 
@@ -139,7 +143,7 @@ class ProfileHarness:
                 after = checkpoint.after(result)
                 after, backlog = await save_checkpoint(conn, after, result.outputs, result.deltas)
                 self._roll_back_sometimes()
-        except (RolledBack, ServiceUnavailable):
+        except _RETRIED:
             return
         assert after != checkpoint, "the fold made no progress"
         self._commit(after, backlog, result.outputs)
@@ -151,7 +155,7 @@ class ProfileHarness:
             async with self.pool.acquire() as conn, conn.transaction():
                 done = await run_step(conn, self.projection, self.checkpoints[shard])
                 self._roll_back_sometimes()
-        except (RolledBack, ServiceUnavailable):
+        except _RETRIED:
             return
         if done is not None:
             step, after, backlog = done

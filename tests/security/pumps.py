@@ -64,6 +64,10 @@ def expressions_of(
         id(node.value): node.targets[0].id
         for node in file.tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    } | {
+        id(node.value): node.target.id
+        for node in file.tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     for node, function in _calls(file.tree):
         place = f"{file.path}:{function or node.lineno}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import nats
+import nats.errors
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
@@ -252,6 +254,13 @@ async def test_reply_of_a_publisher_does_not_reach_a_receiver(shipped: ShippedNa
     await crm.flush()
     await ingest.subscribe("onefold.request.>", queue="ingest", cb=respond)
     await ingest.flush()
+
+    async def answered() -> bool:
+        with suppress(nats.errors.NoRespondersError):  # the subscription is not known yet
+            return bool(await web.request(f"onefold.request.{WEB.name}", b"{}", timeout=5))
+        return False
+
+    await wait_until(answered)
     for subject in (WEB.subject, f"onefold.request.{WEB.name}"):
         await web.publish(subject, b"{}", reply="onefold.out.school.forged")
     await web.request(f"onefold.request.{WEB.name}", b"{}", timeout=5)

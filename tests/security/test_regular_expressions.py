@@ -17,6 +17,7 @@ from services.identity.domain import policy
 from services.kernel.identifiers import phones
 from services.kernel.identifiers.model import MAX_VALUE
 from services.kernel.identifiers.normalize import normalize
+from services.kernel.rules import text_scan
 
 #: How each expression that a function compiles of parts is made, and its method.
 MADE = {
@@ -24,6 +25,10 @@ MADE = {
     "services/cli/files/numbers.py:_form": (
         lambda: numbers._form(numbers.NumberMarks(decimal=",", thousands=".")),
         "fullmatch",
+    ),
+    "services/kernel/rules/text_scan.py:_phrase": (
+        lambda: text_scan._phrase("is at least"),
+        "match",
     ),
     "services/identity/domain/policy.py:_patterns": (
         lambda: _blocking("*a*", "a*a*b*", "*aa*ba", "a"),

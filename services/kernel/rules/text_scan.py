@@ -33,14 +33,15 @@ _A_RULE = (
     " `in segment vip`, or the name of a trait and its comparison"
 )
 _SPACE = re.compile(r"\s*")
+_HAN = re.compile("[\u4e00-\u9fff]")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _CURLY = re.compile("“([^”]*)”")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.])")
 _COUNT = "([1-9][0-9]{0,3})"
 _UNITS = {word: us for code, us, *words in UNITS for word in (code, *words, f"{words[0]}s")}
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_SPAN = re.compile(rf"([0-9]{{1,19}})\s*({_UNIT})(?!\w)")
-_SPAN_INSIDE = re.compile(rf"([0-9]{{1,19}})\s*({_UNIT})内(?!\w)")
+_SPAN = re.compile(rf"(?<![0-9])([0-9]{{1,19}}+)\s*+({_UNIT})(?!\w)")
+_SPAN_INSIDE = re.compile(rf"(?<![0-9])([0-9]{{1,19}}+)\s*+({_UNIT})内(?!\w)")
 _IN_THE_LAST = re.compile(r"in\s+the\s+last(?!\w)")
 _LAST_CHINESE = re.compile(rf"最近\s*([0-9]{{1,19}})\s*({_UNIT})内(?!\w)")
 _PERIODS_ENGLISH = re.compile(rf"(?:{periods.PATTERN})(?!\w| to date)")
@@ -51,10 +52,9 @@ _NAMED_PERIODS = {
 }
 _COUNTED = {words[2]: unit for unit, words in PERIODS.items()}
 _COUNTED_WORD = "|".join(_COUNTED)
-_PERIODS_CHINESE = (
-    re.compile(rf"前{_COUNT}(?:至前{_COUNT})?个({_COUNTED_WORD})(至今)?(?!\w)"),
-    re.compile(rf"{_COUNT}个({_COUNTED_WORD})前(?!\w)"),
-)
+_BEFORE_CHINESE = re.compile(rf"前{_COUNT}(?:至前{_COUNT})?个({_COUNTED_WORD})(至今)?(?!\w)")
+_AGO_CHINESE = re.compile(rf"{_COUNT}个({_COUNTED_WORD})前(?!\w)")
+_PERIODS_CHINESE = (_BEFORE_CHINESE, _AGO_CHINESE)
 
 
 class Scanner:
@@ -264,4 +264,4 @@ def _number(text: str) -> int | float:
 
 @lru_cache(maxsize=8)
 def _is_chinese(text: str) -> bool:
-    return re.search("[\u4e00-\u9fff]", re.sub(_STRING, "", text)) is not None
+    return _HAN.search(_STRING.sub("", text)) is not None

@@ -261,7 +261,7 @@ _PHRASES: Final = (
 )
 #: The words that a name in quotes only may be; a phrase of several is no name anyway.
 RESERVED: Final = frozenset(phrase for phrase in _PHRASES if " " not in phrase)
-_NUMBERED: Final = re.compile(r"(最近|前)?[0-9]+\w*")
+_NUMBERED: Final = re.compile(r"(最近|前)?[0-9]++\w*+")
 
 
 def is_reserved(name: str) -> bool:
