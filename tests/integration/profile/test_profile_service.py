@@ -114,6 +114,7 @@ async def test_profile_as_of_the_past_has_what_the_log_had_then(open_stack: Open
         events = views(now_us)
         early = await stack.append([events[0].fact()])
         await stack.append(e.fact() for e in events[1:])
+        await stack.reach()
         ann = by_identifier(ANN)
         assert (await get(stack, identifier=ann)).event_count == 3
         for as_of in ({"as_of_token": early}, {"as_of_us": events[0].occurred_at_us}):
