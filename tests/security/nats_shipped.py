@@ -64,8 +64,10 @@ class RawClient:
     async def log_in(self, user: str, password: str) -> list[str]:
         """Send credentials, and return the errors."""
         login = {"user": user, "pass": password, "headers": True, "verbose": False}
-        await self.send(f"CONNECT {json.dumps(login)}")
-        return await self.errors()
+        # In one piece: a server that refuses resets the connection if more arrives afterwards, and
+        # its error is lost with that.
+        await self.send(f"CONNECT {json.dumps(login)}\r\nPING")
+        return await self._errors_before_pong()
 
     async def send(self, line: str, payload: bytes | None = None) -> None:
         body = b"" if payload is None else payload + b"\r\n"
@@ -75,6 +77,9 @@ class RawClient:
     async def errors(self) -> list[str]:
         """Return the errors that the server has reported by now."""
         await self.send("PING")
+        return await self._errors_before_pong()
+
+    async def _errors_before_pong(self) -> list[str]:
         found = []
         while (line := (await self.reader.readline()).decode().strip()) != "PONG":
             if not line:
