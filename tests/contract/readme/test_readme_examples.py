@@ -78,6 +78,9 @@ SKIPPED = {
     "ONEFOLD_ACTIVATION_PRIVATE_TARGETS": "it is a setting of a service",
     "cp -r deploy": "it writes into a folder of the operator",
     "household_quality": "it measures for minutes what tests/people checks",
+    "explain segment": "tests/unit/cli runs it; these few events have no such segment",
+    "explain stage": "the same",
+    "onefold correct": "tests/integration/profile runs it; these few events have no such person",
     "docker": "there is no container engine",
 }
 #: The guides whose commands run here, in this order; that on deploying needs a container engine.
