@@ -57,6 +57,12 @@ RESPONSE = pb.ExplainMembershipResponse(
 )
 
 
+@pytest.fixture(autouse=True)
+def whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print whole lines, whatever width another test has set."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def test_membership_is_printed_as_a_tree_with_marks_values_facts_and_what_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
