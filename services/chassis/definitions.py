@@ -80,8 +80,8 @@ class DefinitionLog(Protocol):
         """Append a fact. Raises Conflict where the log has its id with other content."""
 
 
-class DefinitionLocks:
-    """Locks by workspace, so that definitions with a common limit are made one after the other.
+class WorkspaceLocks:
+    """Locks by workspace, such as those that let definitions with a common limit wait in line.
 
     Each process has its own, so of definitions in several processes one each can exceed the limit.
     """
@@ -90,7 +90,7 @@ class DefinitionLocks:
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
     def of(self, workspace_id: str) -> Lock:
-        """Return the lock of a workspace; hold it from loading a definition until it is logged."""
+        """Return the lock of a workspace; a definition holds it from loading until it is logged."""
         lock = self._locks.get(workspace_id)
         if lock is None:
             lock = self._locks[workspace_id] = Lock()

@@ -147,13 +147,18 @@ def expand_known(rule: Rule, definitions: Definitions) -> Rule:
 
 def dependants(name: Name, definitions: Definitions) -> list[Name]:
     """Return the definitions that refer to a name directly, ascending by kind and id."""
-    found = [
-        other
-        for other, classification in definitions.items()
-        for _, rule in classification.values
-        if any(Name(r.kind, r.id) == name for r in references(rule))
-    ]
-    return sorted(set(found), key=lambda other: (other.kind.value, other.id))
+    found = _users(definitions).get(name, set())
+    return sorted(found, key=lambda other: (other.kind.value, other.id))
+
+
+def _users(definitions: Definitions) -> dict[Name, set[Name]]:
+    """Return the definitions that refer directly to each name."""
+    users: dict[Name, set[Name]] = {}
+    for other, classification in definitions.items():
+        for _, rule in classification.values:
+            for reference in references(rule):
+                users.setdefault(Name(reference.kind, reference.id), set()).add(other)
+    return users
 
 
 def check_definition(
@@ -197,15 +202,14 @@ def check_definition(
 
 def _check_values(name: Name, classification: Classification, expansion: _Expansion) -> None:
     """Raise RuleError, with its place, if a value of a classification cannot be expanded."""
-    for i, (value, rule) in enumerate(classification.values):
-        own = classification.rule_of(value)
+    for i, rule in enumerate(_evaluated(classification)):
         try:
             expansion.size_of(rule, (name,))
-            expansion.size_of(own if own is not None else rule, (name,))
         except RuleError as error:
+            if i == len(classification.values):  # the default
+                raise
+            value = classification.names[i]
             raise error.under(f"values[{i}].rule" if value else "rule") from None
-    for rule in _evaluated(classification):
-        expansion.size_of(rule, (name,))
 
 
 def _evaluated(classification: Classification) -> Iterator[Rule]:
@@ -218,11 +222,7 @@ def _evaluated(classification: Classification) -> Iterator[Rule]:
 
 def _all_dependants(name: Name, definitions: Definitions) -> set[Name]:
     """Return the definitions that refer to a name, also by way of others."""
-    users: dict[Name, set[Name]] = {}
-    for other, classification in definitions.items():
-        for _, rule in classification.values:
-            for reference in references(rule):
-                users.setdefault(Name(reference.kind, reference.id), set()).add(other)
+    users = _users(definitions)
     found: set[Name] = set()
     waiting = [name]
     while waiting:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from services.chassis import definitions
-from services.chassis.definitions import Defined, DefinitionFact, DefinitionLocks, Versioned
+from services.chassis.definitions import Defined, DefinitionFact, Versioned, WorkspaceLocks
 from services.chassis.postgres.database import Database
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
@@ -44,7 +44,7 @@ class ProfileDefinitions:
     log: LogClient
     limiter: RuleLimiter
     #: One definition of a workspace at a time: each sees the predicates of those before it.
-    locks: DefinitionLocks = field(default_factory=DefinitionLocks)
+    locks: WorkspaceLocks = field(default_factory=WorkspaceLocks)
 
     async def define_tag(
         self,

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from services.chassis.definitions import DefinitionLocks
+from services.chassis.definitions import WorkspaceLocks
 from services.kernel.as_of import AsOf
 from services.kernel.errors import NotFound
 from services.kernel.explain.model import Definition, Person
@@ -31,7 +31,7 @@ class RuleExplanationQueries:
 
     past: PastReader
     #: One explanation of a workspace at a time, as each takes CPU that all share.
-    turns: DefinitionLocks = field(default_factory=DefinitionLocks)
+    turns: WorkspaceLocks = field(default_factory=WorkspaceLocks)
 
     async def rule(
         self, workspace_id: WorkspaceId, id_: bytes, rule: Rule, as_of: AsOf | None

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.chassis.definitions import DefinitionLocks
+from services.chassis.definitions import WorkspaceLocks
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
@@ -55,7 +55,7 @@ class RulePreview:
     index_key: IndexKey
     #: One preview at a time, and of each workspace at most one that waits for its turn.
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    _turns: DefinitionLocks = field(default_factory=DefinitionLocks)
+    _turns: WorkspaceLocks = field(default_factory=WorkspaceLocks)
 
     async def evaluate(
         self, workspace_id: WorkspaceId, rules: Sequence[Rule], samples: int

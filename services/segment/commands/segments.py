@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.chassis.definitions import Defined, DefinitionFact, DefinitionLocks, define
+from services.chassis.definitions import Defined, DefinitionFact, WorkspaceLocks, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
@@ -42,7 +42,7 @@ class SegmentCommands:
     log: LogClient
     limits: RuleLimits
     #: One definition of a workspace at a time: each sees the predicates of those before it.
-    locks: DefinitionLocks = field(default_factory=DefinitionLocks)
+    locks: WorkspaceLocks = field(default_factory=WorkspaceLocks)
 
     async def define(
         self,

@@ -192,7 +192,7 @@ async def check_sets(system: WholeSystem) -> None:
     )
     assert [list(row.sizes[:2]) for row in overlap.rows[:2]] == [[3, 1], [1, 3]]
     disjoint = [list(row.sizes[2:]) for row in overlap.rows[2:]]
-    assert disjoint == [[0, 0, 0], [0, 3, 0], [0, 0, 2]], "stages have nobody in common"
+    assert disjoint == [[0, 0, 0], [0, 3, 0], [0, 0, 2]], "no profile is in two stages"
     with pytest.raises(NotFound):
         await compute(in_segment("undefined"))
     await system.send("bought", "user_id:qian")
