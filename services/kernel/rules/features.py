@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from services.kernel.calendar import check_zone
 from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import RuleError
 from services.kernel.rules.filters import EventFilter, PropertyFilter, ordered_filters
-from services.kernel.rules.names import check_name, check_span, check_whole, is_reserved_trait
+from services.kernel.rules.names import (
+    check_name,
+    check_span,
+    check_whole,
+    check_zone_name,
+    is_reserved_trait,
+)
 from services.kernel.rules.windows import EVER, Calendar, Rolling, Window
 from services.kernel.trust import Party
 
@@ -206,11 +211,7 @@ class DateDistance:
 
     def __post_init__(self) -> None:
         check_name("trait", self.trait)
-        try:
-            check_zone(self.zone)
-        except ValueError:
-            remedy = "write an IANA name such as Asia/Shanghai"
-            raise RuleError("the time zone is not known", remedy).under("zone") from None
+        check_zone_name("zone", self.zone)
 
 
 @dataclass(frozen=True, slots=True)

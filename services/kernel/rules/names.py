@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.kernel.calendar import check_zone
 from services.kernel.errors import RuleError
 
 MAX_NAME = 512
@@ -33,6 +34,15 @@ def check_name(what: str, name: str) -> None:
         raise RuleError("the name is missing or no text", remedy).under(what)
     if any("\ud800" <= letter <= "\udfff" for letter in name):
         raise RuleError("the name is not valid Unicode", "remove lone surrogates").under(what)
+
+
+def check_zone_name(what: str, zone: str) -> None:
+    """Check the IANA name of a time zone. Raises RuleError below `what`."""
+    try:
+        check_zone(zone)
+    except ValueError:
+        remedy = "write an IANA name such as Asia/Shanghai"
+        raise RuleError("the time zone is not known", remedy).under(what) from None
 
 
 def check_span(what: str, span_us: int) -> None:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from services.kernel.calendar import PeriodUnit, check_zone
+from services.kernel.calendar import PeriodUnit
 from services.kernel.errors import RuleError
 from services.kernel.rules.filters import EventFilter
-from services.kernel.rules.names import MAX_SPAN_US, check_span, check_whole
+from services.kernel.rules.names import MAX_SPAN_US, check_span, check_whole, check_zone_name
 
 MAX_PERIODS = 1_200
 
@@ -55,11 +55,7 @@ class Calendar:
     def __post_init__(self) -> None:
         check_whole("during", self.oldest, 0, MAX_PERIODS)
         check_whole("during", self.newest, 0, self.oldest)
-        try:
-            check_zone(self.zone)
-        except ValueError:
-            remedy = "write an IANA name such as Asia/Shanghai"
-            raise RuleError("the time zone is not known", remedy).under("zone") from None
+        check_zone_name("zone", self.zone)
 
 
 class Anchor(Enum):
