@@ -12,6 +12,7 @@ from laws.profile_model import IdentityOutput, MemoryLog, make_batch
 from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
 from services.chassis.messaging.stream import OutboxMessage, UnitId
+from services.chassis.projection import backfill
 from services.chassis.projection.backfill import run_step
 from services.chassis.projection.checkpoint import Backlog, Checkpoint, digests, save_checkpoint
 from services.kernel.digest import digest_of, to_hex
@@ -27,6 +28,7 @@ from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
 from services.profile.projection.leaves import LeafCache
 from services.profile.projection.predicates import PredicateIndexCache
+from services.profile.store import evaluations
 from services.profile.store.evaluations import evaluation_from_row
 from services.profile.store.profiles import account_row
 from tests.index_key import INDEX_KEY
@@ -76,7 +78,24 @@ class RolledBack(Exception):
 
 
 #: A worker folds the same batch again after these; see `services.chassis.projection.worker`.
-_RETRIED = (RolledBack, ServiceUnavailable, asyncpg.DeadlockDetectedError)
+_RETRIED = (RolledBack, ServiceUnavailable)
+
+
+class LockOrder:
+    """Checks the statements of a transaction: no profile is waited for once a job's row is held.
+
+    The step of a job holds profiles when it writes the job's row, so the other order deadlocks.
+    """
+
+    def __init__(self) -> None:
+        self.is_broken = False
+        self._holds_job = False
+
+    def __call__(self, statement: asyncpg.connection.LoggedQuery) -> None:
+        """Take the next statement; a logger of asyncpg."""
+        self._holds_job |= statement.query == backfill.Q.schedule_backfill
+        if self._holds_job and statement.query == evaluations.Q.lock:
+            self.is_broken = True
 
 
 class ProfileHarness:
@@ -139,7 +158,10 @@ class ProfileHarness:
         batch = make_batch(shard, stream, sizes, checkpoint, overlap)
         try:
             async with self.pool.acquire() as conn, conn.transaction():
-                result = await self.projection.fold(conn, batch)
+                order = LockOrder()
+                with conn.query_logger(order):
+                    result = await self.projection.fold(conn, batch)
+                assert not order.is_broken, "a fold waits for profiles and holds a job's row"
                 after = checkpoint.after(result)
                 after, backlog = await save_checkpoint(conn, after, result.outputs, result.deltas)
                 self._roll_back_sometimes()

@@ -8,7 +8,7 @@ or leaves of another workspace, and the jobs of the workspaces take turns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
@@ -58,6 +58,14 @@ class EventReader(Protocol):
         """
 
 
+class JobRequest(NamedTuple):
+    """A job of a workspace that new definitions require, on some shards."""
+
+    shards: Sequence[int]
+    workspace_id: WorkspaceId
+    blocking: bool = False
+
+
 class Registration(NamedTuple):
     """The effect of new definitions on a shard."""
 
@@ -68,6 +76,8 @@ class Registration(NamedTuple):
     dropped: frozenset[ScopedId] = frozenset()
     #: The predicates of workspaces that have no leaf in the shard: there is nothing to sweep.
     backfilled: frozenset[ScopedId] = frozenset()
+    #: Scheduled at the end of the transaction, see `Backfiller.schedule_jobs`.
+    jobs: Sequence[JobRequest] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,7 @@ class Backfiller:
         await store.save_stages(conn, shard, change.dropped, BackfillStage.DROPPED)
         version = await store.change_predicates_version(conn, shard)
         self.predicates.put(shard, version, after)
-        is_blocked = await self._schedule(conn, shard, change, empty)
+        jobs = await self._required_jobs(conn, shard, change, empty)
         log.info(
             "definitions_registered",
             shard=shard,
@@ -112,7 +122,25 @@ class Backfiller:
             added=len(change.added),
             dropped=len(change.dropped),
         )
-        return Registration(version, is_blocked, change.dropped, backfilled)
+        is_blocked = any(job.blocking for job in jobs)
+        return Registration(version, is_blocked, change.dropped, backfilled, jobs)
+
+    async def schedule_jobs(self, conn: Connection, jobs: Iterable[JobRequest]) -> None:
+        """Schedule the jobs of a registration, at the end of its transaction.
+
+        A worker that waits for profiles while it holds the row of another shard's job would close a
+        cycle with the step of that job, which holds profiles and waits for the row.
+        """
+        for job in jobs:
+            await schedule(
+                conn,
+                job.shards,
+                JOB,
+                job.workspace_id,
+                version=0,
+                blocking=job.blocking,
+                restart=False,
+            )
 
     async def _empty_workspaces(
         self, conn: Connection, shard: int, change: plan.IndexChange
@@ -126,25 +154,21 @@ class Backfiller:
             [one for one in added if await profile_store.has_at_most(conn, shard, one, 0)]
         )
 
-    async def _schedule(
+    async def _required_jobs(
         self, conn: Connection, shard: int, change: plan.IndexChange, empty: frozenset[WorkspaceId]
-    ) -> bool:
-        """Schedule the jobs that a change requires; return whether one blocks the shard."""
-        is_blocked = False
+    ) -> list[JobRequest]:
+        """Return the jobs that a change requires."""
+        jobs: list[JobRequest] = []
         for workspace_id in sorted({key.workspace_id for key in change.added} - empty):
             blocking = await profile_store.has_at_most(
                 conn, shard, workspace_id, self.blocking_leaves
             )
-            is_blocked |= blocking
-            await schedule(
-                conn, [shard], JOB, workspace_id, version=0, blocking=blocking, restart=False
-            )
+            jobs.append(JobRequest([shard], workspace_id, blocking))
         gone = change.dropped - await store.needed_predicates(conn, change.dropped)
         for workspace_id in sorted({key.workspace_id for key in gone}):
             # The last shard has dropped them: from now on no worker evaluates them.
-            shards = range(self.evaluator.shards)
-            await schedule(conn, shards, JOB, workspace_id, version=0, restart=False)
-        return is_blocked
+            jobs.append(JobRequest(range(self.evaluator.shards), workspace_id))
+        return jobs
 
     async def step(self, conn: Connection, job: BackfillJob, at: Checkpoint) -> BackfillStep:
         """Do one page of a workspace's job.

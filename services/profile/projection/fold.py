@@ -145,6 +145,7 @@ class ProfileProjection:
         )
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
         await self._fold_broadcast(conn, shard, broadcast)
+        await self.backfiller.schedule_jobs(conn, registered.jobs)
         end = facts[-1].offset + 1
         is_behind = registered.is_blocked or batch.is_withheld or batch.is_late
         if not batch.is_late:
