@@ -47,8 +47,8 @@ from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import load_secrets
 from services.devstack.stack import Stack
 from services.kernel.identifiers.model import Identifier
-from services.kernel.rules.json_dump import Form
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_dump import Form
+from services.kernel.rules.forms.json_form import parse_rule
 from tests.index_key import INDEX_KEY, INDEX_KEY_TEXT
 
 EVENTS, EVENTS_A_PERSON = 600_000, 4

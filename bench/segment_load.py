@@ -32,7 +32,7 @@ from bench.fairness import BOUGHT, CALLERS, Bench, Waits, Workspace
 from bench.harness import Result, print_progress, print_results
 from services.chassis.runtime import logs
 from services.devstack.stack import Stack
-from services.kernel.rules.json_dump import Form
+from services.kernel.rules.forms.json_dump import Form
 from services.kernel.time import DAY_US, HOUR_US
 from tests.index_key import INDEX_KEY_TEXT
 

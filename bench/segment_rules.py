@@ -12,8 +12,8 @@ from services.kernel.fold.events import TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
-from services.kernel.rules.json_dump import Form
-from services.kernel.rules.json_form import parse_orders, parse_rule
+from services.kernel.rules.forms.json_dump import Form
+from services.kernel.rules.forms.json_form import parse_orders, parse_rule
 from services.kernel.rules.model import Rule
 from services.kernel.time import DAY_US
 from services.profile.domain.evaluation import EvaluationScope, evaluate, initial

@@ -21,7 +21,7 @@ from services.chassis.postgres.migrate import migrate
 from services.chassis.runtime import logs
 from services.devstack.postgres import PostgresServer
 from services.kernel.ids import WorkspaceId
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.segment.codec.definitions import definition_to_proto
 from services.segment.domain.model import SegmentDefinition
 from services.segment.domain.sets import InAll, InAny, InSegment, NotIn, SetExpression, compute

@@ -23,8 +23,8 @@ from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.features import OrderDefinition
-from services.kernel.rules.json_dump import orders_form
-from services.kernel.rules.json_form import dump_rule, parse_orders, parse_rule
+from services.kernel.rules.forms.json_dump import orders_form
+from services.kernel.rules.forms.json_form import dump_rule, parse_orders, parse_rule
 from services.kernel.rules.model import Predicate, Rule
 
 

@@ -25,7 +25,7 @@ from services.activation.settings import ActivationSettings
 from services.chassis.codec.rules import rule_to_proto
 from services.client.client import Client
 from services.kernel.errors import InvalidField
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 
 SEGMENT = "buyers"
 

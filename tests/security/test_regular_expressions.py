@@ -17,7 +17,7 @@ from services.identity.domain import policy
 from services.kernel.identifiers import phones
 from services.kernel.identifiers.model import MAX_VALUE
 from services.kernel.identifiers.normalize import normalize
-from services.kernel.rules import text_scan
+from services.kernel.rules.forms import text_scan
 
 #: How each expression that a function compiles of parts is made, and its method.
 MADE = {
@@ -26,7 +26,7 @@ MADE = {
         lambda: numbers._form(numbers.NumberMarks(decimal=",", thousands=".")),
         "fullmatch",
     ),
-    "services/kernel/rules/text_scan.py:_phrase": (
+    "services/kernel/rules/forms/text_scan.py:_phrase": (
         lambda: text_scan._phrase("is at least"),
         "match",
     ),

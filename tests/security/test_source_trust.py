@@ -25,7 +25,7 @@ from service_fixtures import MakeSettings
 from services.chassis.codec.rules import rule_to_proto
 from services.cli.commands.rebuild import request_rebuild
 from services.client.client import Client
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 
 PUBLIC = trust_pb.SOURCE_TRUST_PUBLIC
 SERVER = trust_pb.SOURCE_TRUST_SERVER

@@ -33,7 +33,7 @@ from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.client.client import Client
 from services.kernel.errors import OnefoldError
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 
 #: The workspace whose keys are used, and the one that it must see nothing of.
 OWN, OTHER = "default", "tenant-b"

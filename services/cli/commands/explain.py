@@ -16,7 +16,7 @@ from services.cli.context import DataDir, run_with_client
 from services.cli.output import Tree, format_json, format_time
 from services.client.text import format_token, parse_token, profile_selector
 from services.kernel.errors import InvalidField
-from services.kernel.rules.text_words import Language
+from services.kernel.rules.forms.text_words import Language
 from services.kernel.time import SECOND_US, parse_rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Why things are as they are.")

@@ -16,7 +16,9 @@ from services.cli import output
 from services.cli.definitions import Pack, PackErrors, is_pack, read_pack
 from services.cli.rule_forms import RuleDefaults, defaults_of
 from services.kernel.errors import InvalidField, OnefoldError, RuleError
-from services.kernel.rules.json_schema import rule_schema
+from services.kernel.rules.forms.json_schema import rule_schema
+from services.kernel.rules.forms.text import to_text
+from services.kernel.rules.forms.text_words import Language
 from services.kernel.rules.model import Any_, ReferenceKind, Rule
 from services.kernel.rules.references import (
     Name,
@@ -25,8 +27,6 @@ from services.kernel.rules.references import (
     names_of,
     references,
 )
-from services.kernel.rules.text import to_text
-from services.kernel.rules.text_words import Language
 from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 app = Typer(no_args_is_help=True, help="Show the schema of rules, and check rules offline.")

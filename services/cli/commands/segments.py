@@ -22,7 +22,7 @@ from services.cli.segment_previews import Previewed, format_estimate
 from services.client.api import pages
 from services.client.client import Client
 from services.kernel.errors import InvalidField, OnefoldError
-from services.kernel.rules.text import to_text
+from services.kernel.rules.forms.text import to_text
 
 app = Typer(help="List segments, preview definitions, and take snapshots.")
 Ids = Annotated[

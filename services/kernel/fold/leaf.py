@@ -36,10 +36,10 @@ from services.kernel.fold.records import RecordAccumulator
 from services.kernel.fold.trait_values import canonical_value
 from services.kernel.fold.traits import TraitValue, WinningTrait, combine_traits, drop_least, winner
 from services.kernel.rules.filters import property_getter
+from services.kernel.rules.forms.words import CONSENT_CHANGED
 from services.kernel.rules.inputs import AccumulatorKind
 from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.values import Json
-from services.kernel.rules.words import CONSENT_CHANGED
 from services.kernel.trust import Party
 
 Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator | RecordAccumulator

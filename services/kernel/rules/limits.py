@@ -10,8 +10,8 @@ from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules import model
 from services.kernel.rules.features import Related
 from services.kernel.rules.filters import ANY_EVENT
+from services.kernel.rules.forms.json_dump import dump_rule
 from services.kernel.rules.inputs import accumulators_of
-from services.kernel.rules.json_dump import dump_rule
 from services.kernel.rules.values import canonical_json
 
 #: Rules inside of each other.

@@ -21,9 +21,9 @@ from services.kernel.as_of import AsOf
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import parse_id
 from services.kernel.index_key import IndexKey
+from services.kernel.rules.forms.text import to_text
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.limits import MAX_PREDICATES
-from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec import api
 from services.profile.codec.bus import change_to_proto

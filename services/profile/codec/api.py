@@ -31,7 +31,7 @@ from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.identifiers.priority import account_leaf, priority_of
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
 from services.kernel.index_key import IndexKey
-from services.kernel.rules.text import to_text
+from services.kernel.rules.forms.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec.blocks import blocks_to_proto, consents_to_proto
 from services.profile.codec.log import EVENT

@@ -18,10 +18,10 @@ from services.kernel.explain.model import (
 )
 from services.kernel.ids import to_hex
 from services.kernel.rules.features import Elapsed
+from services.kernel.rules.forms.text import events_to_text, to_text
+from services.kernel.rules.forms.text_words import Language
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, Rule
 from services.kernel.rules.readings.ranges import END_US, FIRST_US
-from services.kernel.rules.text import events_to_text, to_text
-from services.kernel.rules.text_words import Language
 from services.profile.domain.explanation import RuleExplanation
 
 #: The most facts that one part of a response names.

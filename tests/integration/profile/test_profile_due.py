@@ -26,7 +26,7 @@ from laws.whole_language import tag_fact
 
 from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.evaluate import compile_rule
-from services.kernel.rules.json_form import parse_orders, parse_rule
+from services.kernel.rules.forms.json_form import parse_orders, parse_rule
 from services.kernel.rules.references import Classification, ValueRule
 from services.kernel.time import MINUTE_US, to_us
 from services.profile.domain.tags import Tag, TagKind

@@ -18,7 +18,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers.model import Identifier
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.trust import Party, SourceTrust
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]

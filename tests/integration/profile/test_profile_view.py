@@ -21,7 +21,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.filters import EventFilter
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.time import DAY_US, SECOND_US
 from services.profile.codec.definitions import settings_to_proto
 from services.profile.domain.settings import WorkspaceSettings

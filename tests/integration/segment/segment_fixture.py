@@ -25,8 +25,8 @@ from services.chassis.projection.checkpoint import (
 )
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Operator
 from services.segment.codec.bus import change_to_proto

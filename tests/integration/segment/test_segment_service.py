@@ -48,7 +48,7 @@ from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.rpc.channel import open_channel
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
 

@@ -21,7 +21,7 @@ from services.chassis.codec.rules import rule_to_proto
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.kernel.errors import Conflict, InvalidField, NotFound
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 
 OpenSystem = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 DAY_US = 86_400_000_000

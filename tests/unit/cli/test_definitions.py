@@ -12,7 +12,7 @@ from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import PackErrors, read_pack
 from services.identity.codec.policy import validate_policy
 from services.kernel.errors import InvalidField
-from services.kernel.rules.text import to_text
+from services.kernel.rules.forms.text import to_text
 
 PACKS = Path(__file__).parents[3] / "packs"
 

@@ -7,7 +7,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.token_pb2 import Token
 
 from services.cli.commands.explain import show_membership
-from services.kernel.rules.text_words import Language
+from services.kernel.rules.forms.text_words import Language
 from services.kernel.time import DAY_US
 
 AT_US = 1_796_000_000_000_000

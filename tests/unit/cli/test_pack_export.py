@@ -23,7 +23,7 @@ from services.cli.commands.packs import _write_pack as write_pack
 from services.cli.commands.packs import pack_files
 from services.cli.definitions import Pack, pack_forms, read_pack
 from services.kernel.errors import OnefoldError
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.limits import MAX_DEPTH
 from services.kernel.rules.model import All, Rule
 from services.kernel.yaml_documents import MAX_BYTES

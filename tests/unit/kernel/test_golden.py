@@ -11,7 +11,7 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import definition_fact_id, hash_id, shard_of
-from services.kernel.rules.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.json_form import dump_rule, parse_rule
 from services.kernel.rules.values import canonical_json
 from tests.index_key import INDEX_KEY
 

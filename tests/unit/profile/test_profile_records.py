@@ -17,7 +17,7 @@ from services.kernel.fold.events import CORRECTION, IDENTIFY, SCORE, TRACK, Even
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId, to_hex
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.trust import Party, SourceTrust
 from services.profile.codec import api
 from services.profile.codec.log import decode_leaf_events, decode_log_events, event_view

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.kernel.fold.events import TRACK, EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.ids import ProfileId
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.profile.domain.rule_preview import RuleEvaluation, sampling
 
 BOUGHT = parse_rule({"count": {"event": "bought", "at_least": 1}})

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.json_form import parse_rule
 from services.segment.domain.membership import (
     ActiveSegments,
     mark_unmerges,

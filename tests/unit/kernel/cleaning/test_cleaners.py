@@ -19,7 +19,7 @@ from services.kernel.cleaning.cleaners import (
 from services.kernel.errors import RuleError
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.features import Trait
-from services.kernel.rules.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.json_form import dump_rule, parse_rule
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
 

@@ -15,7 +15,7 @@ from services.kernel.fold.events import ALIAS, PAGE, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.model import Predicate
 
 PURPOSES = ("marketing", "analytics")

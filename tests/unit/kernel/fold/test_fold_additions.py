@@ -20,8 +20,8 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.fold.traits import CORRECTED
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.features import Trait
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id
-from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
 from services.kernel.trust import Party, SourceTrust

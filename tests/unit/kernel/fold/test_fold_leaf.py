@@ -27,7 +27,7 @@ from services.kernel.fold.leaf import (
 )
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.model import Rule
 from services.kernel.trust import Party, SourceTrust
 

@@ -18,8 +18,8 @@ from services.kernel.fold.events import IDENTIFY, PAGE, SCREEN, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex, property_getter
 from services.kernel.rules.evaluate import evaluate_predicate
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
 
 VIEWED = parse_rule({"distinct": {"event": "viewed", "property": "id", "within": "7d", "eq": 3}})

@@ -12,7 +12,7 @@ from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.filters import property_getter
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.model import Predicate, Rule
 
 ORDER = {"products": [{"sku": "A", "price": 5}, {"sku": "B", "price": 20, "tags": ["new", "red"]}]}

@@ -11,8 +11,8 @@ from services.kernel.fold.events import IDENTIFY, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id
-from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
 from tests.rule_builders import trait_is

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.kernel.errors import RuleError
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.model import ReferenceKind
 from services.kernel.rules.references import Classification, Name, ValueRule, check_definition
 

@@ -9,6 +9,7 @@ from oracle import rules_strategies as some
 from properties import examples
 
 from services.kernel.rules.features import Trait
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import (
     accumulator_id,
     from_bigint,
@@ -19,7 +20,6 @@ from services.kernel.rules.ids import (
     unpack_ids,
 )
 from services.kernel.rules.inputs import AccumulatorKind, AccumulatorSpec, accumulators_of
-from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Predicate
 
 GOLDEN = [

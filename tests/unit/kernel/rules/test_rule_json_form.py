@@ -16,7 +16,6 @@ from properties import examples
 from services.cli.output import format_yaml
 from services.kernel.calendar import PeriodUnit
 from services.kernel.errors import InvalidField, RuleError
-from services.kernel.rules import words
 from services.kernel.rules.features import (
     Aggregate,
     DateDistance,
@@ -35,8 +34,9 @@ from services.kernel.rules.features import (
     TrendMeasure,
 )
 from services.kernel.rules.filters import EventFilter, PropertyFilter
-from services.kernel.rules.json_dump import orders_form
-from services.kernel.rules.json_form import dump_rule, parse_orders, parse_rule
+from services.kernel.rules.forms import words
+from services.kernel.rules.forms.json_dump import orders_form
+from services.kernel.rules.forms.json_form import dump_rule, parse_orders, parse_rule
 from services.kernel.rules.limits import MAX_DEPTH, MAX_RULES
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.periods import format_periods, parse_periods

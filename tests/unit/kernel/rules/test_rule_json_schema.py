@@ -14,9 +14,9 @@ from oracle import rules_text_strategies as some
 from properties import examples
 
 from services.kernel.errors import RuleError
-from services.kernel.rules import words
-from services.kernel.rules.json_form import dump_rule, parse_rule
-from services.kernel.rules.json_schema import rule_schema
+from services.kernel.rules.forms import words
+from services.kernel.rules.forms.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.json_schema import rule_schema
 from services.kernel.rules.model import Rule
 from services.kernel.yaml_documents import parse_yaml
 

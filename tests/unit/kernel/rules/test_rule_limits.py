@@ -13,7 +13,7 @@ from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.features import Aggregate, Function, Sequence, Step, Trait
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
-from services.kernel.rules.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.json_form import dump_rule, parse_rule
 from services.kernel.rules.limits import (
     MAX_DEPTH,
     MAX_FILTERS,

@@ -8,11 +8,11 @@ import pytest
 
 from services.kernel.errors import RuleError
 from services.kernel.rules.features import MAX_SOURCES, Trait
-from services.kernel.rules.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.text import to_text
+from services.kernel.rules.forms.text_parse import parse_text
+from services.kernel.rules.forms.text_words import Language
 from services.kernel.rules.model import Predicate
-from services.kernel.rules.text import to_text
-from services.kernel.rules.text_parse import parse_text
-from services.kernel.rules.text_words import Language
 from services.kernel.rules.values import Operator
 from services.kernel.trust import Party
 

@@ -24,15 +24,15 @@ from services.kernel.rules.features import (
     TrendMeasure,
 )
 from services.kernel.rules.filters import EventFilter
-from services.kernel.rules.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.json_form import dump_rule, parse_rule
+from services.kernel.rules.forms.text import to_text
+from services.kernel.rules.forms.text_parse import MAX_LENGTH, parse_text
+from services.kernel.rules.forms.text_words import ENGLISH, RESERVED, Language
+from services.kernel.rules.forms.words import TREND_FUNCTIONS
 from services.kernel.rules.limits import MAX_DEPTH
 from services.kernel.rules.model import All, Any_, Not, Predicate, Rule
-from services.kernel.rules.text import to_text
-from services.kernel.rules.text_parse import MAX_LENGTH, parse_text
-from services.kernel.rules.text_words import ENGLISH, RESERVED, Language
 from services.kernel.rules.values import Operator
 from services.kernel.rules.windows import Rolling
-from services.kernel.rules.words import TREND_FUNCTIONS
 
 SHANGHAI = "Asia/Shanghai"
 ORDERS = OrderDefinition(

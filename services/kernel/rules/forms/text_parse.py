@@ -10,7 +10,7 @@
     events    := ("any event" | name ("or" name)*) ["(where" test ("and" test)* ")"]
 
 A window is written once: in English after the feature, in Chinese before it. The words are those of
-`services.kernel.rules.text_words`.
+`services.kernel.rules.forms.text_words`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from services.kernel.rules import features, model
 from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import Function, OrderDefinition, Step
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
+from services.kernel.rules.forms.text_scan import Scanner
+from services.kernel.rules.forms.text_words import Word
+from services.kernel.rules.forms.words import NO_CLEANER
 from services.kernel.rules.limits import MAX_DEPTH, RuleSize, check_size
-from services.kernel.rules.text_scan import Scanner
-from services.kernel.rules.text_words import Word
 from services.kernel.rules.values import Json, Operator
 from services.kernel.rules.windows import EVER, Anchor, Calendar, Relative, Rolling, Window
-from services.kernel.rules.words import NO_CLEANER
 from services.kernel.trust import Party
 
 #: Characters of a text; more than a rule of the largest size has.

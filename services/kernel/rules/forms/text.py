@@ -3,7 +3,7 @@
 Examples are `count of attended_trial in the last 7 days ≥ 1 and not (count of bought ≥ 1)` and
 `最近7天内 attended_trial 次数 ≥ 1 并且 不满足（bought 次数 ≥ 1）`. Names that are words of the
 language, or have other characters than letters, digits, `_`, `.`, `$`, `/` and `-`, are in quotes.
-`services.kernel.rules.text_parse` reads the text back.
+`services.kernel.rules.forms.text_parse` reads the text back.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from services.kernel.rules import features, model
 from services.kernel.rules.defaults import NO_CLEANERS
 from services.kernel.rules.features import Function, OrderDefinition
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
-from services.kernel.rules.periods import Periods, format_periods
-from services.kernel.rules.text_words import (
+from services.kernel.rules.forms.text_words import (
     NAME,
     PERIODS,
     UNITS,
@@ -24,9 +23,10 @@ from services.kernel.rules.text_words import (
     Word,
     is_reserved,
 )
+from services.kernel.rules.forms.words import NO_CLEANER
+from services.kernel.rules.periods import Periods, format_periods
 from services.kernel.rules.values import Json, canonical_json
 from services.kernel.rules.windows import Calendar, Ever, Relative, Rolling, Window
-from services.kernel.rules.words import NO_CLEANER
 from services.kernel.time import format_span
 
 

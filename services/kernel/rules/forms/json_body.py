@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from services.kernel.errors import RuleError, join_path
+from services.kernel.rules.forms.words import SYNONYMS
 from services.kernel.rules.names import check_name, check_span
 from services.kernel.rules.values import Json
-from services.kernel.rules.words import SYNONYMS
 from services.kernel.time import parse_span
 
 Form = dict[str, Any]

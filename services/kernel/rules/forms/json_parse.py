@@ -6,11 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.kernel.errors import RuleError, join_path
-from services.kernel.rules import features, model, words
+from services.kernel.rules import features, model
 from services.kernel.rules.defaults import Defaults
 from services.kernel.rules.features import Function, OrderDefinition
 from services.kernel.rules.filters import EventFilter, PropertyFilter
-from services.kernel.rules.json_body import Body, Form, listed, make, span_of, unknown_word, word_of
+from services.kernel.rules.forms import words
+from services.kernel.rules.forms.json_body import (
+    Body,
+    Form,
+    listed,
+    make,
+    span_of,
+    unknown_word,
+    word_of,
+)
 from services.kernel.rules.names import check_whole
 from services.kernel.rules.periods import parse_periods
 from services.kernel.rules.values import Json, Operator, number

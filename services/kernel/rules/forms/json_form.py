@@ -36,12 +36,13 @@ from collections.abc import Mapping
 
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import RuleError, join_path
-from services.kernel.rules import model, words
+from services.kernel.rules import model
 from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import OrderDefinition
-from services.kernel.rules.json_body import Body, listed, make, unknown_word
-from services.kernel.rules.json_dump import dump_rule
-from services.kernel.rules.json_parse import parse_orders, parse_predicate
+from services.kernel.rules.forms import words
+from services.kernel.rules.forms.json_body import Body, listed, make, unknown_word
+from services.kernel.rules.forms.json_dump import dump_rule
+from services.kernel.rules.forms.json_parse import parse_orders, parse_predicate
 from services.kernel.rules.limits import RuleSize
 from services.kernel.rules.names import check_name
 from services.kernel.rules.values import Json

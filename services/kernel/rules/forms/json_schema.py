@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from services.kernel.cleaning.cleaners import CLEANERS
-from services.kernel.rules import features, filters, names, periods, values, words
+from services.kernel.rules import features, filters, names, periods, values
+from services.kernel.rules.forms import words
 from services.kernel.rules.values import Operator
 
 Schema = dict[str, Any]

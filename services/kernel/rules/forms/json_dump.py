@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.kernel.rules import features, model, words
+from services.kernel.rules import features, model
 from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.filters import EventFilter, PropertyFilter
+from services.kernel.rules.forms import words
 from services.kernel.rules.periods import Periods, format_periods
 from services.kernel.rules.values import Json, Operator
 from services.kernel.rules.windows import Calendar, Ever, Relative, Rolling, Window

@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from services.kernel.errors import RuleError
 from services.kernel.rules import periods
-from services.kernel.rules.periods import Periods, parse_periods
-from services.kernel.rules.text_words import (
+from services.kernel.rules.forms.text_words import (
     CHINESE,
     ENGLISH,
     NAME,
@@ -21,6 +20,7 @@ from services.kernel.rules.text_words import (
     Word,
     is_reserved,
 )
+from services.kernel.rules.periods import Periods, parse_periods
 from services.kernel.rules.values import Scalar
 
 _Key = TypeVar("_Key", bound=Hashable)
