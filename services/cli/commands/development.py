@@ -95,7 +95,7 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
 def bench(
     names: Annotated[
         list[str],
-        Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, fairness, identity."),
+        Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, fairness, segments, identity."),
     ],
 ) -> None:
     """Run benchmarks; each prints one JSON object."""

@@ -1,48 +1,50 @@
-"""Measures rules at scale: many rules, a back-fill, people due at one instant, large profiles.
+"""Measures rules at scale on one system: a back-fill, people due at one instant, large profiles.
 
-python -m bench.segment_load
-
-One system has a large workspace, and a busy one whose events go on. The processor time of an event
-against many rules is measured without a system.
+It has a large workspace, and a busy one whose events go on.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import asyncpg
-import uvloop
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.log.v1.log_service_pb2 import GetHeadRequest, ReadRequest, TickClockRequest
-from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
+from onefold.profile.v1.profile_service_pb2 import ExplainMembershipRequest, GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import ListSegmentsRequest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_IDENTIFY, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from bench import segment_rules
-from bench.fairness import BOUGHT, CALLERS, Bench, Waits, Workspace
-from bench.harness import Result, print_progress, print_results
-from services.chassis.runtime import logs
+from bench.fairness import BOUGHT, CALLERS, GIVE_UP_S, Bench, Waits, Workspace
+from bench.harness import Result, print_progress
 from services.devstack.stack import Stack
 from services.kernel.rules.forms.json_dump import Form
 from services.kernel.time import DAY_US, HOUR_US
 from tests.index_key import INDEX_KEY_TEXT
 
 PEOPLE, EVENTS_A_PERSON = 100_000, 2
-LEAVES, LONG_EVENTS, READS = 200, 100_000, 200
+LEAVES, LONG_EVENTS, READS, EXPLANATIONS = 200, 100_000, 200, 3
 BATCH, PROBE_INTERVAL_S, BASELINE_S = 500, 0.2, 10.0
-GOAL_RATE, GOAL_LIVE, GOAL_OUT_S, GOAL_READ_MS = 0.1, 2.0, 10.0, 50.0
+GOAL_RATE, GOAL_LIVE, GOAL_OUT_S, GOAL_READ_MS, GOAL_EXPLAIN_S = 0.1, 2.0, 10.0, 50.0, 5.0
+PARTS = ("backfill", "due", "reads")
 RECENT: Form = {"count": {"event": "seen", "within": "7d", "at_least": 1}}
 #: The rule that is back-filled.
 WIDE: Form = {"distinct": {"event": "viewed", "property": "page", "at_least": 1}}
+#: The rule that is explained.
+EXPLAINED: Form = {
+    "all": [
+        {"count": {"event": "viewed", "within": "30d", "at_least": 3}},
+        {"distinct": {"event": "viewed", "property": "page", "within": "30d", "at_least": 3}},
+        {"trend": {"count": {"event": "seen", "within": "7d"}, "ratio": {"at_least": 2}}},
+        {"trait": {"name": "city", "eq": "Shanghai"}},
+    ]
+}
 
 
 class LoadBench(Bench):
@@ -219,6 +221,22 @@ async def reads(large: Workspace, user_id: str, name: str) -> Result:
     return _result(name, "ms", times[int(0.99 * READS)], 0.0, GOAL_READ_MS, note)
 
 
+async def explanation(large: Workspace, user_id: str) -> Result:
+    """Measure the explanation of a segment of one profile."""
+    await large.define("segment", "explained", EXPLAINED)
+    await large.wait_until_live("explained")
+    request = ExplainMembershipRequest(
+        identifier=Identifier(namespace="user_id", value=user_id), segment_id="explained"
+    )
+    times: list[float] = []
+    for _ in range(EXPLANATIONS):
+        began = time.monotonic()
+        await large.admin.profile.ExplainMembership(request, timeout=GIVE_UP_S)
+        times.append(time.monotonic() - began)
+    note = f"less is better; the worst of {EXPLANATIONS}"
+    return _result("explain_100k_events", "s", max(times), 0.0, GOAL_EXPLAIN_S, note)
+
+
 def _result(
     name: str,
     unit: str,
@@ -238,9 +256,8 @@ def _result(
     return replace(result, ratio=round(ratio, 3))
 
 
-async def run(folder: Path, number: int) -> list[Result]:
-    """Measure all on one system."""
-    results = await segment_rules.measure()
+async def measure(folder: Path, number: int, parts: Collection[str]) -> list[Result]:
+    """Measure some of PARTS with a number of people, on one system."""
     settings = {"ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT, "ONEFOLD_CLOCK_ADVANCE": "allowed"}
     async with Stack(folder, settings=settings) as stack, AsyncExitStack() as scope:
         conn = await asyncpg.connect(stack.postgres.superuser_dsn)
@@ -250,28 +267,23 @@ async def run(folder: Path, number: int) -> list[Result]:
         await busy.define("segment", "buyers", BOUGHT)
         await busy.wait_until_live("buyers")
         at_us = int(time.time()) * 1_000_000 - HOUR_US
-        events = number * EVENTS_A_PERSON
-        seconds = await bench.send(large, people(number, at_us))
-        print_progress(f"{events:,} events are folded, {events / seconds:,.0f}/s")
-        async with bench.receiving():
-            results += await backfill(bench, large, busy, events)
-            results += await due(bench, large, busy, number)
-        await bench.send(large, long_profile(LONG_EVENTS * number // PEOPLE, at_us))
-        await bench.send(large, wide_profile(LEAVES, at_us))
-        results.append(await reads(large, "wide", "read_200_leaves_p99"))
-        results.append(await reads(large, "long", "read_100k_events_p99"))
+        results: list[Result] = []
+        if "backfill" in parts or "due" in parts:
+            # Begins before the load: a receiver that still reads the changes of the load would add
+            # its own delay to the first memberships.
+            async with bench.receiving():
+                events = number * EVENTS_A_PERSON
+                seconds = await bench.send(large, people(number, at_us))
+                print_progress(f"{events:,} events are folded, {events / seconds:,.0f}/s")
+                await bench.wait_for_receiver(busy)
+                if "backfill" in parts:
+                    results += await backfill(bench, large, busy, events)
+                if "due" in parts:
+                    results += await due(bench, large, busy, number)
+        if "reads" in parts:
+            await bench.send(large, long_profile(LONG_EVENTS * number // PEOPLE, at_us))
+            await bench.send(large, wide_profile(LEAVES, at_us))
+            results.append(await reads(large, "wide", "read_200_leaves_p99"))
+            results.append(await reads(large, "long", "read_100k_events_p99"))
+            results.append(await explanation(large, "long"))
         return results
-
-
-def main() -> None:
-    """Print the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=PEOPLE)
-    number = parser.parse_args().people
-    logs.configure("bench", "warning")
-    with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
-        print_results(uvloop.run(run(Path(folder), number)))
-
-
-if __name__ == "__main__":
-    main()
