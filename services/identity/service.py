@@ -23,6 +23,7 @@ from services.identity.commands.matches import MatchCommands
 from services.identity.commands.policy import PolicyCommands
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
+from services.identity.projection.outputs import FactsOfOutputs
 from services.identity.projection.reader import StateReader
 from services.identity.projection.upstream import LogUpstream
 from services.identity.queries.explain import ExplanationQueries
@@ -32,7 +33,7 @@ from services.identity.queries.past import PastProfiles
 from services.identity.queries.policy_preview import PolicyQueries
 from services.identity.queries.probable import MatchQueries
 from services.identity.queries.profiles import IdentityQueries
-from services.identity.rebuild import IdentityRebuilder
+from services.identity.rebuild.rebuild import IdentityRebuilder
 from services.identity.settings import IdentitySettings
 from services.identity.store.profiles import count_rows
 from services.kernel.index_key import IndexKey
@@ -62,6 +63,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             subject="onefold.identity",
             shards=settings.shards,
             outbox_retention=settings.outbox_retention_s,
+            completion=FactsOfOutputs(upstream),
             metrics=base.metrics,
         )
         rebuilder = IdentityRebuilder(
