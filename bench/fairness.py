@@ -187,8 +187,11 @@ class Bench:
         waits.memberships.append(max(0.0, self._entered[profile] - acknowledged))
 
     async def wait_for_receiver(self, busy: Workspace) -> None:
-        """Wait until the receiver has read all changes: until it sees one that is new."""
-        await self.probe(busy, Waits())
+        """Wait until the receiver has read the changes of the load: until it sees new ones.
+
+        So many new people are certain to lie in all shards.
+        """
+        await asyncio.gather(*(self.probe(busy, Waits()) for _ in range(16 * SHARDS)))
 
     async def first_segment(self, waits: Waits, name: str) -> None:
         """Define the first segment of an empty workspace, and wait until it is live."""

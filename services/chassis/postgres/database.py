@@ -120,7 +120,7 @@ async def connect_pool(
     `command_timeout`: of each statement, seconds. Raises StoreUnavailable where PostgreSQL is away,
     RoleRefused.
     """
-    args = _connect_args(schema, role=role, command_timeout=command_timeout)
+    args = _connect_args(schema, _POOL, role=role, command_timeout=command_timeout)
     with translate_store_errors(), _explain_refusal(role):
         return await asyncpg.create_pool(dsn, min_size=1, max_size=max_size, **args)
 
@@ -132,7 +132,7 @@ async def connect_api_pool(
 
     `role`: the api role, whose connections see the rows of the current call's workspace alone.
     """
-    args = _connect_args(schema, role=role, command_timeout=COMMAND_TIMEOUT)
+    args = _connect_args(schema, _POOL, role=role, command_timeout=COMMAND_TIMEOUT)
     bound = {
         "setup": use_current_workspace,
         "reset": keep_session,
@@ -176,11 +176,13 @@ def _explain_refusal(role: str | None) -> Iterator[None]:
         ) from error
 
 
-#: A table that grows fast is larger than its statistics, so a plan that reads all of it seems
-#: cheap. A lookup by key has one good plan, whatever the statistics.
+#: A connection keeps the plan that it made when a table was small, until the statistics are new: a
+#: plan that reads all of a table that grows fast would cost seconds meanwhile.
+_POOL = {"enable_seqscan": "off"}
+#: A lookup by key has one good plan, whatever the statistics.
 _POINT_LOOKUPS = {
+    **_POOL,
     "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
@@ -361,7 +363,7 @@ class Database:
                 return False
             self.generation = live
             for pool, role in self._pools():
-                args = _connect_args(self.schema, role=role, command_timeout=COMMAND_TIMEOUT)
+                args = _connect_args(self.schema, _POOL, role=role, command_timeout=COMMAND_TIMEOUT)
                 pool.set_connect_args(self.dsn, **args)
                 await pool.expire_connections()
             return True

@@ -12,7 +12,7 @@ from service_fixtures import wait_until
 
 from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log.store import PAGE_BYTES, PAGE_ROWS
+from services.ingest.log.store import PAGE_BYTES, PAGE_ROWS, Q
 from services.kernel.errors import OnefoldError
 from services.kernel.ids import LeafId
 
@@ -144,3 +144,21 @@ async def test_kind_that_another_replica_added_is_loaded_when_it_is_read(logs: L
     await writer.append([make_fact("a", leaf_id=LeafId(bytes(16)), kind="new.Kind")])
     [row] = await reader.reader.page(0, 0, 10)
     assert reader.kinds.names[row.kind_id] == "new.Kind"
+
+
+async def test_facts_of_leaves_are_found_by_their_index_also_when_the_plan_is_of_a_small_log(
+    event_log: EventLog, logs: Logs
+) -> None:
+    """A connection keeps the plan that it made before the log grew, until statistics are new."""
+    leaf = make_fact("a").leaf_id
+    types = "text, smallint[], bytea[], bigint[], bigint, bigint, int"
+    arguments = f"'shop', ARRAY[0]::smallint[], ARRAY['\\x{leaf.hex()}'::bytea], ARRAY[9], 9, 9, 9"
+    async with logs.database.pool.acquire() as conn:
+        await event_log.append(make_facts(range(10)))
+        await conn.execute("ANALYZE fact")
+        await conn.execute(f"PREPARE facts ({types}) AS {Q.leaf_facts}")
+        for _ in range(6):
+            await conn.execute(f"EXECUTE facts ({arguments})")
+        rows = await conn.fetch(f"EXPLAIN EXECUTE facts ({arguments})")
+    plan = "\n".join(row[0] for row in rows)
+    assert "fact_leaf on fact" in plan, plan
