@@ -21,6 +21,7 @@ from services.cli.commands import (
     profiles,
     rebuild,
     rules,
+    scores,
     segments,
     system,
     tags,
@@ -48,6 +49,7 @@ app.add_typer(explain.app, name="explain")
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")
+app.add_typer(scores.scores, name="scores")
 app.add_typer(segments.app, name="segments")
 app.add_typer(tags.app, name="tags")
 app.add_typer(administration.sources, name="sources")

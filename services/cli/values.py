@@ -10,7 +10,7 @@ from collections.abc import Container
 from typing import Any
 
 from services.kernel.errors import InvalidField
-from services.kernel.time import DAY_US, parse_span
+from services.kernel.time import DAY_US, parse_rfc3339, parse_span
 
 
 def mapping(value: Any, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
@@ -77,6 +77,14 @@ def days(values: dict[str, Any], key: str, path: str) -> int:
     if rest or found > 36_525:
         raise _wrong(path, key, "write whole days, such as 180d, and at most 36525d")
     return found
+
+
+def instant_of(value: str, option: str) -> int:
+    """Return the instant that an option names, Unix microseconds; 0 where it is empty."""
+    try:
+        return parse_rfc3339(value) if value else 0
+    except ValueError:
+        raise InvalidField("write an instant such as 2026-11-21T08:30:00Z", field=option) from None
 
 
 def word_of(enum: Any, prefix: str, value: int) -> str:

@@ -227,6 +227,9 @@ CASES: dict[str, Callable[[System], Case]] = {
     "profile": lambda _: Case([WHO]),
     "correct": lambda _: Case([WHO, HOSTILE, HOSTILE, "--reason", HOSTILE]),
     "account": lambda _: Case([f"{MARKUP}2", "--tag", "keen", "--children"]),
+    "scores import": lambda s: Case(
+        [hostile_file(s), "--model", HOSTILE, "--version", HOSTILE], shows=False, fails=True
+    ),
     "segments list": lambda _: Case([]),
     "segments preview": lambda s: Case(["-f", s.write("preview.yaml", PACK)]),
     "segments overlap": lambda _: Case(["seen", MARKUP], shows=False, fails=True),

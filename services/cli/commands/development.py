@@ -60,7 +60,7 @@ def demo(
 def suite(
     context: typer.Context,
     faults: Annotated[
-        int, Option(help="Run only the fault tests, with this many seeds.", min=0)
+        int, Option(help="Run only the fault and fleet tests, with this many seeds.", min=0)
     ] = 0,
     deep: Annotated[
         bool, Option("--deep", help="Run property tests with many more examples.")
@@ -76,9 +76,9 @@ def suite(
 def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = False) -> int:
     """Run pytest over tests/, and return its exit code: 0 only where every test passed.
 
-    `fault_seeds`: run only the fault tests, with this many seeds. `deep`: run property tests with
-    many more examples. The whole suite runs in parallel; tests named in `arguments` run in one
-    process.
+    `fault_seeds`: run only the tests of faults and of a fleet, with this many seeds. `deep`: run
+    property tests with many more examples. The whole suite runs in parallel; tests named in
+    `arguments` run in one process.
     """
     environ = dict(os.environ)
     if deep:
@@ -86,7 +86,7 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
     options = [*_NO_RERUNS, *arguments]
     if fault_seeds:
         environ[FAULT_SEEDS] = str(fault_seeds)
-        options = ["tests/faults", "--timeout", "7200", *options]
+        options = ["tests/faults", "tests/fleet", "--timeout", "7200", *options]
     elif not any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         options = [*_PARALLEL, *options]
     return subprocess.call([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=environ)
@@ -95,7 +95,9 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
 def bench(
     names: Annotated[
         list[str],
-        Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, fairness, segments, identity."),
+        Argument(
+            metavar="NAME", help="append, ingest, pipeline, rebuild, fairness, segments, identity."
+        ),
     ],
 ) -> None:
     """Run benchmarks; each prints one JSON object."""

@@ -132,11 +132,13 @@ class ImportReport:
             self.rejections.append(line)
 
 
-def summary_of(report: ImportReport, rejections: Path | None = None) -> Iterator[str]:
-    """Yield the lines of a report: counts, then the rejected lines."""
+def summary_of(
+    report: ImportReport, rejections: Path | None = None, what: str = "events"
+) -> Iterator[str]:
+    """Yield the lines of a report: counts of `what` is imported, then the rejected lines."""
     yield f"encoding: {report.encoding}"
     yield (
-        f"{report.accepted:,} new events, {report.duplicates:,} already in the log, "
+        f"{report.accepted:,} new {what}, {report.duplicates:,} already in the log, "
         f"{report.rejected:,} lines rejected"
     )
     for reason, count in sorted(report.reasons.items()):

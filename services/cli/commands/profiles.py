@@ -97,7 +97,7 @@ async def _show_profile(client: Client, of: str, shown: TimelineOptions) -> None
     branch = tree.add(f"segments: {', '.join(memberships.segment_ids) or 'none'}")
     add_changes(branch, memberships.history)
     branch = tree.add(f"{found.event_count:,} events, newest first")
-    await add_timeline(branch, client, shown.request(id_))
+    await add_timeline(branch, client, shown.request(id_), memberships.stays)
     output.out.print(tree)
 
 

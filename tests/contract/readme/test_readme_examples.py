@@ -81,6 +81,7 @@ SKIPPED = {
     "explain segment": "tests/unit/cli runs it; these few events have no such segment",
     "explain stage": "the same",
     "onefold correct": "tests/integration/profile runs it; these few events have no such person",
+    "onefold scores": "tests/integration/whole runs it; these few events have no such files",
     "docker": "there is no container engine",
 }
 #: The guides whose commands run here, in this order; that on deploying needs a container engine.
