@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined
+
 from services.chassis.codec.named_rules import segment_rules, tag_rules
 from services.cli.definitions import Pack, read_pack
 from services.kernel.fold.events import IDENTIFY, PAGE, SCORE, TRACK, EventView
@@ -21,7 +23,12 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
+from services.kernel.rules.values import Json
+from services.kernel.tokens import Token
 from services.kernel.trust import Party
+from services.profile.codec.definitions import settings_from_proto, tag_from_proto
+from services.profile.domain.rfm import features_of, fit
+from services.profile.domain.settings import computed_values
 from services.profile.domain.tags import answer_rule
 from services.segment.domain.model import followed
 
@@ -70,6 +77,14 @@ class PackRules:
     def __init__(self, pack: Pack) -> None:
         # The values of a model follow from all persons of a workspace, so they have no rules here.
         ruled = [tag for tag in pack.tags if not tag.HasField("rfm")]
+        self.settings = settings_from_proto(
+            WorkspaceId("default"), pack.settings or ProfileSettingsDefined()
+        )
+        self.models = {
+            tag.tag_id: tag_from_proto(WorkspaceId("default"), tag)
+            for tag in pack.tags
+            if tag.HasField("rfm")
+        }
         defined = [*map(tag_rules, ruled), *map(segment_rules, pack.segments)]
         self.rules: dict[str, Rule] = {
             definition.segment_id: definition.rule
@@ -84,7 +99,10 @@ class PackRules:
 
     @cached_property
     def _index(self) -> PredicateIndex:
-        return PredicateIndex({p for rule in self.rules.values() for p in predicates(rule)})
+        computed = {trait.feature for trait in self.settings.all_computed_traits}
+        return PredicateIndex(
+            computed | {p for rule in self.rules.values() for p in predicates(rule)}
+        )
 
     def fold(self, calls: Sequence[Call]) -> ProfileView:
         """Return the profile of a person who sent these calls."""
@@ -97,6 +115,25 @@ class PackRules:
             for event in _events(call, number):
                 fold_event(state, event, self._index)
         return ProfileView((state,), related)
+
+    def computed(self, calls: Sequence[Call], at: datetime = NOW) -> dict[str, Json]:
+        """Return the computed traits of a person at an instant."""
+        return dict(computed_values(self.settings, self.fold(calls), to_us(at)))
+
+    def layers(self, tag_id: str, customers: Sequence[Sequence[Call]]) -> list[str]:
+        """Return the value of a tag with a model for each of some customers, fitted over them."""
+        tag, orders, at_us = self.models[tag_id], self.settings.orders, to_us(NOW)
+        assert orders is not None
+        assert tag.model is not None
+        views = list(map(self.fold, customers))
+        found = [features_of(orders, view, at_us) for view in views]
+        persons = [features for features in found if features is not None]
+        fitted = fit(persons, tag.model.quantiles, Token(), at_us)
+        values = tag.with_fit(fitted, self.settings).classification.values
+        return [
+            next((value for value, rule in values if answer_rule(rule, view, at_us)[0]), "")
+            for view in views
+        ]
 
     def memberships(self, calls: Sequence[Call], at: datetime = NOW) -> set[str]:
         """Return the segments, `tag:ID=VALUE` and `stage:SET=STAGE` of a person at an instant."""
