@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sys
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from itertools import accumulate, repeat
 from struct import Struct
 from typing import Any
 
@@ -83,22 +84,21 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
             return within
         return within + sum(count for day_us, count in self._older() if day_us > start_us)
 
-    def count_between(self, start_us: int, end_us: int) -> int:
-        """Return the number of events with start_us <= occurred_at < end_us."""
-        numbers = memoryview(self.times).cast("q")
-        within = bisect_left(numbers, end_us) - bisect_left(numbers, start_us)
-        if not self.days:
-            return within
-        return within + sum(count for at_us, count in self._older() if start_us <= at_us < end_us)
-
     def exact_times(self) -> Sequence[int]:
         """Return the exact times, ascending."""
         return memoryview(self.times).cast("q")
 
-    def all_times(self) -> list[int]:
-        """Return the distinct times as they are counted, ascending: one for each older day."""
-        older = [at_us for at_us, _ in self._older()]
-        return [*reversed(older), *memoryview(self.times).cast("q")]
+    def totals(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the times as they are counted, ascending, and the number of events before each.
+
+        There is one time for each older day. The second sequence ends with the number of all.
+        """
+        numbers = memoryview(self.times).cast("q")
+        if not self.days:
+            return numbers, range(len(numbers) + 1)
+        older = list(self._older())[::-1]
+        counts = [*(count for _, count in older), *repeat(1, len(numbers))]
+        return [*(at_us for at_us, _ in older), *numbers], [0, *accumulate(counts)]
 
     def first(self) -> int:
         """Return the occurred_at of the oldest event, exactly."""

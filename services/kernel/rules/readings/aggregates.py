@@ -121,7 +121,7 @@ def _compared(now: Json, earlier: Json, *, is_ratio: bool) -> Json:
 def _times(spec: AccumulatorSpec, accumulator: Any) -> Sequence[int]:
     """Return the instants of an accumulator, as windows count them."""
     if spec.kind is AccumulatorKind.COUNT:
-        return accumulator.all_times()
+        return accumulator.totals()[0]
     if spec.kind is AccumulatorKind.DISTINCT:
         return list(accumulator.values.values())
     return [cell.at_us for cell in accumulator.cells()]
@@ -130,9 +130,10 @@ def _times(spec: AccumulatorSpec, accumulator: Any) -> Sequence[int]:
 def _range_value(function: Function, spec: AccumulatorSpec, accumulator: Any) -> RangeValueFn:
     """Return a function of the records of one accumulator in a range."""
     if spec.kind is AccumulatorKind.COUNT:
-        return lambda r: accumulator.count_between(*r)
+        return _number(*accumulator.totals())
     if spec.kind is AccumulatorKind.DISTINCT:
-        return lambda r: accumulator.count_after(r.start_us - 1)
+        newest = sorted(accumulator.values.values())
+        return _number(newest, range(len(newest) + 1))
     records: RecordsView = accumulator
     match function:
         case Function.FIRST:
@@ -143,6 +144,16 @@ def _range_value(function: Function, spec: AccumulatorSpec, accumulator: Any) ->
             return lambda r: _distinct(records, r)
         case _:
             return _measured(function, records)
+
+
+def _number(times: Sequence[int], totals: Sequence[int]) -> RangeValueFn:
+    """Return the number of events or values in a range: summed once for all ranges."""
+
+    def number(range_: Range) -> int:
+        low, high = indexes_of(times, range_)
+        return totals[high] - totals[low]
+
+    return number
 
 
 def _first(records: RecordsView, range_: Range) -> Json:
