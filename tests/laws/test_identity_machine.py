@@ -10,11 +10,13 @@ from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_s
 from properties import examples
 
 from services.identity.domain.co_occurrence import UNREMARKABLE
+from services.identity.domain.digest import deltas
 from services.identity.domain.evidence import DecisionKind, Evidence
 from services.identity.domain.fast_path import flags_of
+from services.identity.domain.full_resolution import full_resolution
 from services.identity.domain.policy import DEFAULT, Policy
 from services.identity.domain.resolution import classify_all, node_of
-from services.identity.domain.rows import IdentifierFlag, StoredEvidence
+from services.identity.domain.rows import IdentifierFlag
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.digest import digest_of
 from services.kernel.ids import shard_of
@@ -98,11 +100,13 @@ class IdentityMachine(RuleBasedStateMachine):
         """A state that is rebuilt from all facts at once is the same."""
         if self.store.cursors:
             return
-        rebuilt = MemoryEvidence(1)
-        rebuilt.policy = self.store.policy
-        run(apply_evidence(rebuilt, evidence_of(self.folded), StoredEvidence()))
-        assert rebuilt.computed_digest() == self.store.computed_digest()
-        assert rebuilt.rows == self.store.rows
+        found = full_resolution(WORKSPACE, evidence_of(self.folded), self.policy)
+        assert found.added == self.store.rows
+        edges = {edge: change.after for edge, change in found.edges.items()}
+        assert edges == self.store.edges
+        assert {pair: one for pair, (_, one) in found.decisions.items()} == self.store.decisions
+        digest = deltas(found, self.store.identifiers, ()).get(WORKSPACE, 0)
+        assert digest_of([digest]) == self.store.computed_digest()
 
     def _fold(self, batch: Facts, shard: int, limit: int = 2) -> None:
         store = self.store

@@ -7,8 +7,9 @@ of the log, and whose fold writes only to the generation it is given.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import asyncpg
 
@@ -19,6 +20,8 @@ from services.chassis.projection.checkpoint import load_checkpoint, make_batch, 
 from services.chassis.projection.consumer import BatchBuilder, Limits, UpstreamGap
 from services.chassis.projection.failed_facts import load_left_out
 from services.kernel.tokens import Token
+
+T = TypeVar("T")
 
 #: Far more in one transaction than a live state folds: no caller waits for it.
 CHUNK = Limits(messages=1_000, span=20_000, size=64_000_000)
@@ -39,19 +42,11 @@ class LogReplay:
         self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
     ) -> None:
         """Fold up to `end`; see `Rebuilder.rebuild`. The shards are those of the log."""
-        slots = asyncio.Semaphore(workers)
 
-        async def replay(shard: int) -> None:
-            async with slots:
-                await self._replay_shard(pool, shard, end.offset(shard), progress)
+        async def replay(shard: int, end_offset: int) -> None:
+            await self._replay_shard(pool, shard, end_offset, progress)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for shard in range(len(end.offsets)):
-                    group.create_task(replay(shard))
-        except ExceptionGroup as errors:
-            # The first one cancelled the others.
-            raise errors.exceptions[0] from None
+        await for_each_shard(end, workers, replay)
         if isinstance(self.projection, Backfilling):
             await run_to_end(pool, self.projection)
 
@@ -78,6 +73,27 @@ class LogReplay:
                     after = checkpoint.after(folded, chunk)
                     checkpoint, _ = await save_checkpoint(conn, after, (), folded.deltas)
             progress(checkpoint.next - first)
+
+
+async def for_each_shard(
+    end: Token, workers: int, work: Callable[[int, int], Awaitable[T]]
+) -> list[T]:
+    """Return `work(shard, end offset)` of every shard of a token, so many at a time.
+
+    Raises the first error, which cancels the others.
+    """
+    slots = asyncio.Semaphore(workers)
+
+    async def run(shard: int) -> T:
+        async with slots:
+            return await work(shard, end.offset(shard))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(shard)) for shard in range(len(end.offsets))]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _in_chunks(

@@ -77,22 +77,9 @@ class DecodedEvidence:
 
     observations: Observations
     decisions: list[LinkDecision]
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedLogBatch:
-    """A batch of the log, as far as identity depends on it."""
-
-    parts: tuple[OutputPart, ...]
-    #: The leaf of each fact in order; empty where it has none.
-    leaves: list[LeafId]
-    observations: Observations
-    decisions: list[LinkDecision]
     matches: list[MatchFact]
     #: Facts without a leaf.
     broadcast: list[Fact]
-    #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
-    log_time_us: int
 
     @property
     def workspaces(self) -> set[WorkspaceId]:
@@ -101,6 +88,17 @@ class DecodedLogBatch:
         found.update(one.workspace_id for one in self.decisions)
         found.update(one.workspace_id for one in self.matches)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedLogBatch(DecodedEvidence):
+    """A batch of the log, as far as identity depends on it."""
+
+    parts: tuple[OutputPart, ...]
+    #: The leaf of each fact in order; empty where it has none.
+    leaves: list[LeafId]
+    #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
+    log_time_us: int
 
     @property
     def policies(self) -> list[PolicyFact]:
@@ -128,8 +126,8 @@ def decode_batch(batch: Batch) -> DecodedLogBatch:
         parts=tuple(parts),
         leaves=decoder.leaves,
         observations=decoder.observations,
-        decisions=[_link_decision(fact) for fact in decoder.other if fact.kind == LINK_DECIDED],
-        matches=[_match_fact(fact) for fact in decoder.other if fact.kind == MATCH_ASSESSED],
+        decisions=decoder.decisions(),
+        matches=decoder.matches(),
         broadcast=decoder.broadcast,
         log_time_us=log_time_us,
     )
@@ -152,8 +150,8 @@ def decode_facts(facts: Iterable[Fact]) -> DecodedEvidence:
     """Decode the evidence in facts, wherever they were read."""
     decoder = _BatchDecoder()
     decoder.add(facts)
-    decisions = [_link_decision(fact) for fact in decoder.other if fact.kind == LINK_DECIDED]
-    return DecodedEvidence(decoder.observations, decisions)
+    decisions, matches = decoder.decisions(), decoder.matches()
+    return DecodedEvidence(decoder.observations, decisions, matches, decoder.broadcast)
 
 
 class _BatchDecoder:
@@ -207,6 +205,12 @@ class _BatchDecoder:
                 self.leaves.append(fact.leaf_id)
             else:
                 self.add((fact,))
+
+    def decisions(self) -> list[LinkDecision]:
+        return [_link_decision(fact) for fact in self.other if fact.kind == LINK_DECIDED]
+
+    def matches(self) -> list[MatchFact]:
+        return [_match_fact(fact) for fact in self.other if fact.kind == MATCH_ASSESSED]
 
 
 def _link_decision(fact: Fact) -> LinkDecision:

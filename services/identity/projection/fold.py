@@ -151,16 +151,23 @@ async def apply_batch(
     `each` passes the observations on, one while the one before it is worked on.
     """
     evidence, pending = collect_evidence(cache, each(observations.items()))
-    for one in decisions:
-        region = cache.regions.of(one.workspace_id)
-        identifiers = normalize_pair(one.workspace_id, one.identifiers, region, cache.index_key)
-        evidence.add_decision(one.decision, identifiers)
+    add_decisions(evidence, cache, decisions)
     if not evidence:
         return AppliedEvidence()
     stored = await store.load(evidence)
     for identifier_set, observation in pending:
         cache.remember(identifier_set, observation, stored.identifiers, stored.edges)
     return await apply_evidence(store, evidence, stored)
+
+
+def add_decisions(
+    evidence: Evidence, cache: EvidenceCache, decisions: Iterable[LinkDecision]
+) -> None:
+    """Add manual decisions to evidence; the regions of their workspaces are loaded."""
+    for one in decisions:
+        region = cache.regions.of(one.workspace_id)
+        identifiers = normalize_pair(one.workspace_id, one.identifiers, region, cache.index_key)
+        evidence.add_decision(one.decision, identifiers)
 
 
 def collect_evidence(

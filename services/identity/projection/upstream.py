@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2 import ReadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
+
+#: Facts in one response.
+READ_PAGE = 5_000
 
 
 class LogUpstream:
@@ -28,3 +32,14 @@ class LogUpstream:
             next_ = batch.first_offset + len(batch.facts)
             payload = batch.SerializeToString()
             yield StreamMessage(batch.first_offset, next_, payload, response.life)
+
+    async def read_facts(
+        self, shard: int, first: int, end: int
+    ) -> AsyncIterator[tuple[Sequence[Fact], int]]:
+        """Yield the facts of a range in large pages, each with a life of the log that has them.
+
+        Raises OnefoldError.
+        """
+        request = ReadRequest(shard=shard, from_offset=first, end_offset=end, page_size=READ_PAGE)
+        async for response in self._stub.Read(request):
+            yield response.batch.facts, response.life

@@ -10,11 +10,11 @@ import asyncpg
 from services.chassis.messaging.stream import Batch, FoldResult, UnitId
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
-from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
+from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import add_parked_facts
 from services.chassis.projection.rebuild import differing_table_rows
-from services.chassis.projection.replay import LogReplay
+from services.chassis.projection.replay import LogReplay, for_each_shard
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
 from services.identity.codec.policy import POLICY_DEFINED, decode_policy
@@ -23,6 +23,7 @@ from services.identity.projection.fold import apply_batch
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import resolve_page
 from services.identity.projection.upstream import LogUpstream
+from services.identity.rebuild.bulk_load import BulkLoader
 from services.identity.store.evidence import REBUILD, PostgresEvidence
 from services.identity.store.policy import ROLLOUT, save_policy
 from services.kernel.ids import LeafId, shard_of
@@ -60,11 +61,42 @@ class IdentityRebuilder:
         await add_parked_facts(pool, "identity", end, self._log)
         await self._load_policies(pool, end, roll_out=is_begun)
         cache = EvidenceCache(self._cache_size, self._index_key)
+        if not is_begun:
+            loader = BulkLoader(pool, shards, cache, max(1, self._cache_size))
+            await self._bulk_load(pool, loader, end, workers, progress)
+            return
         replay = LogReplay(IdentityReplayFold(cache, shards), self._upstream)
         if shards != len(end.offsets):
             # A batch then locks once per shard, and two workers could wait for each other.
             workers = 1
         await replay.rebuild(pool, end, workers=workers, progress=progress)
+
+    async def _bulk_load(
+        self,
+        pool: asyncpg.Pool,
+        loader: BulkLoader,
+        end: Token,
+        workers: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        async def read(shard: int, end_offset: int) -> Checkpoint:
+            at = Checkpoint(shard)
+            if not end_offset:
+                return at
+            async with acquire(pool) as conn:
+                left_out = await load_left_out(conn, shard, 0, end_offset)
+            async for page, life in self._upstream.read_facts(shard, 0, end_offset):
+                await loader.add([f for f in page if UnitId(f.offset) not in left_out])
+                offset = page[-1].offset + 1
+                at = Checkpoint(shard, offset, 0, offset, page[-1].recorded_at_us, None, life)
+                progress(len(page))
+            return at
+
+        checkpoints = await for_each_shard(end, workers, read)
+        await loader.flush()
+        async with transaction(pool) as conn:
+            for checkpoint in checkpoints:
+                await save_checkpoint(conn, checkpoint)
 
     async def _load_policies(self, pool: asyncpg.Pool, end: Token, *, roll_out: bool) -> None:
         for shard, offset in enumerate(end.offsets):

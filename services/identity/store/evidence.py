@@ -98,6 +98,10 @@ class PostgresEvidence:
     async def unlock(self) -> None:
         await self._conn.execute("ROLLBACK TO SAVEPOINT locked")
 
+    async def next_version(self) -> int:
+        """Return a version for rows to write, higher than all earlier ones."""
+        return int(await self._conn.fetchval(Q.next_version))
+
     async def load_locked(
         self, evidence: Evidence, workspaces: Collection[WorkspaceId]
     ) -> LockedState:

@@ -51,6 +51,10 @@ FROM (
     ) AS newest
 ) AS policies
 
+-- name: next_version
+-- A version of assignments, higher than all earlier ones.
+SELECT nextval('assignment_version')
+
 -- name: load_neighbours
 -- The other ends of the edges of some kinds of identifiers, without some namespaces; so many of
 -- each identifier.

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from asyncpg import Connection, Pool
 
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
-from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
-from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
+from services.kernel.fold.leaf import decode, encode, view_of
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, shard_of
 from services.kernel.index_key import IndexKey
-from services.profile.domain.evaluation import (
-    EMPTY_INDEX,
-    Evaluation,
-    PredicateIndexes,
-    ProfileState,
-    evaluate_predicates,
-)
+from services.profile.domain.bulk_fold import BulkFold, FoldedLeaf, first_evaluation, with_stored
+from services.profile.domain.evaluation import Evaluation, PredicateIndexes, ProfileState
 from services.profile.domain.facts import LogEvent, ProfileAssignment, assignment_share
 from services.profile.domain.leaves import leaf_delta
 from services.profile.domain.objects import object_leaves
@@ -55,35 +50,33 @@ class BulkLoader:
     index_key: IndexKey
     #: Leaves in memory before they are combined with the stored ones.
     max_leaves: int = 100_000
-    _states: dict[LeafId, tuple[WorkspaceId, LeafState]] = field(default_factory=dict, init=False)
+    _fold: BulkFold = field(init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._fold = BulkFold(self.indexes)
 
     async def add_events(self, events: Iterable[LogEvent]) -> None:
         """Fold events; add each event once, in any order."""
-        states = self._states
-        for _, workspace_id, leaf_id, event in events:
-            leaf = states.get(leaf_id)
-            if leaf is None:
-                leaf = states[leaf_id] = (workspace_id, LeafState())
-            fold_event(leaf[1], event, self.indexes.get(workspace_id, EMPTY_INDEX))
-        if len(states) > self.max_leaves:
+        self._fold.add(events)
+        if len(self._fold) > self.max_leaves:
             await self.flush()
 
     async def flush(self) -> None:
-        """Combine the states in memory with the stored ones."""
-        states, self._states = self._states, {}
+        """Combine the leaves in memory with the stored ones."""
+        leaves = self._fold.take()
         by_shard: dict[int, list[LeafId]] = defaultdict(list)
-        for leaf_id in states:
+        for leaf_id in leaves:
             by_shard[shard_of(leaf_id, self.shards)].append(leaf_id)
         async with self._writing:
-            for shard, leaves in by_shard.items():
-                for start in range(0, len(leaves), PAGE):
-                    page = {leaf: states[leaf] for leaf in leaves[start : start + PAGE]}
+            for shard, ids in by_shard.items():
+                for start in range(0, len(ids), PAGE):
+                    page = {leaf: leaves[leaf] for leaf in ids[start : start + PAGE]}
                     async with transaction(self.pool) as conn:
                         await self._combine(conn, shard, page)
 
     async def _combine(
-        self, conn: Connection, shard: int, page: dict[LeafId, tuple[WorkspaceId, LeafState]]
+        self, conn: Connection, shard: int, page: Mapping[LeafId, FoldedLeaf]
     ) -> None:
         stored = await profile_store.load_leaves(conn, shard, page.keys())
         added: list[LeafRow] = []
@@ -92,7 +85,7 @@ class BulkLoader:
         deltas = Counter[str]()
         for leaf_id, (workspace_id, more) in page.items():
             before = stored.get(leaf_id)
-            state = more if before is None else combine(decode(before), more)
+            state = with_stored(before, more)
             raw = encode(state)
             if state.members:
                 accounts.append(account_row(leaf_id, workspace_id, state, self.index_key))
@@ -143,16 +136,8 @@ class BulkLoader:
             async with acquire(self.pool) as conn:
                 objects = await profile_store.load_objects(conn, read)
             profiles = [objects.add_to(profile) for profile in profiles]
-        evaluations: list[Evaluation] = []
-        for profile in profiles:
-            if profile.view is None or profile.is_account:
-                continue
-            index = self.indexes.get(profile.workspace_id, EMPTY_INDEX)
-            true, due_us = evaluate_predicates(index.predicates, profile.view, index, at_us)
-            evaluations.append(
-                Evaluation(profile.profile_id, profile.workspace_id, version, true, due_us, at_us)
-            )
-        return evaluations
+        found = (first_evaluation(one, self.indexes, version, at_us) for one in profiles)
+        return [evaluation for evaluation in found if evaluation is not None]
 
     async def _save(self, page: Sequence[Evaluation]) -> None:
         deltas = Counter[str]()

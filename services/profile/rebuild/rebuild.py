@@ -6,7 +6,6 @@ them: one state of identity, then the messages that identity published after tha
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from services.chassis.projection.checkpoint import (
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import add_parked_facts
 from services.chassis.projection.rebuild import StateSwap, differing_table_rows
-from services.chassis.projection.replay import LogReplay
+from services.chassis.projection.replay import LogReplay, for_each_shard
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import ServiceUnavailable
@@ -160,21 +159,17 @@ class ProfileRebuilder:
         self, pool: Pool, end: Token, shards: int, workers: int, progress: Progress
     ) -> Token:
         loader = BulkLoader(pool, await self._read_indexes(pool, end), shards, self.index_key)
-        slots = asyncio.Semaphore(workers)
 
-        async def read(shard: int) -> Checkpoint:
-            async with slots:
-                return await self._read_shard(pool, loader, shard, end.offset(shard), progress)
+        async def read(shard: int, end_offset: int) -> Checkpoint:
+            return await self._read_shard(pool, loader, shard, end_offset, progress)
 
-        async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(shard)) for shard in range(len(end.offsets))]
+        checkpoints = await for_each_shard(end, workers, read)
         await loader.flush()
         included = Token()
         async for token, page in self.upstream.assignments(end):
             included = token
             await loader.add_assignments(page)
         await loader.assign_lone_leaves()
-        checkpoints = [task.result() for task in reading]
         await loader.evaluate(_common_time_us(checkpoints))
         async with transaction(pool) as conn:
             for checkpoint in checkpoints:
