@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -21,7 +22,11 @@ Times = Mapping[tuple[str, int], float]
 
 async def times(stack: Stack, others: Mapping[str, int]) -> Times:
     """Return the time used by every process of a system, and by `others`, named by their keys."""
-    pids = {(name, service.pid) for name, service in stack.services.items()}
+    pids = {
+        (name, pid)
+        for name, service in stack.services.items()
+        for pid in (service.pid, *_children(service.pid))
+    }
     pids |= {("nats", stack.nats.pid), *others.items()}
     conn = await asyncpg.connect(stack.postgres.admin_dsn)
     try:
@@ -52,6 +57,14 @@ def print_costs(used: Mapping[str, float], events: int, seconds: float) -> None:
             print_progress(f"{name:<36} {spent / events * 1e6:9.1f} {spent / seconds:15.0%}")
     total = sum(used.values())
     print_progress(f"{'all':<36} {total / events * 1e6:9.1f} {total / seconds:15.0%}")
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that run."""
+    with suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return list(map(int, children.split()))
+    return []
 
 
 def _seconds(pid: int, *, ended: bool = False) -> float:

@@ -81,11 +81,9 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         rates = limits.producer_limits(settings)
         intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics)
         http_limits = limits.http_limits(settings)
-        sealer, replicas = TokenSealer(internal_keys(settings)), settings.nats_replicas
+        sealer = TokenSealer(internal_keys(settings))
         http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits), sealer)
-        nats = NatsEndpoint(
-            base.bus, intake, authenticator, index_key=index_key, sealer=sealer, replicas=replicas
-        )
+        nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         admin_rpc = admin_grpc.AdminRpc(administration, keys)
         rpc = _rpc(base, ingest_grpc.IngestRpc(intake, quarantine), admin_rpc, log_rpc)
@@ -126,7 +124,7 @@ def _http_server(
     base: ServiceContext, http: HttpEndpoint, settings: IngestSettings, http_limits: HttpLimits
 ) -> HttpServer:
     return HttpServer(
-        http.routes(),
+        http,
         host=settings.host,
         port=settings.http_port,
         limits=http_limits,

@@ -159,6 +159,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             retry_s = 1 if exceeded.status == 503 else 0
             self._cut_off(exceeded.status, exceeded.code, str(exceeded), retry_s=retry_s)
 
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the body of the newest request has arrived, and no other request waits."""
+        return self._awaits_head and not self.pipeline
+
     def trust(self) -> None:
         """Note that the current request has a known key."""
         self._table.trust(self, self.loop.time(), body_is_complete=self._awaits_head)
@@ -237,3 +242,9 @@ def trust_connection(scope: Scope) -> None:
     connection = scope.get("state", {}).get(_CONNECTION)
     if connection is not None:
         connection.trust()
+
+
+def has_whole_body(scope: Scope) -> bool:
+    """Return whether the body of a request has arrived; False where that is not known."""
+    connection = scope.get("state", {}).get(_CONNECTION)
+    return connection is not None and connection.has_whole_body

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from services.chassis.runtime.http_errors import on_http_exception
 from services.chassis.runtime.http_limits import ConnectionTable, HttpLimits
@@ -29,7 +30,7 @@ _DEFAULT_LIMITS = HttpLimits()
 
 
 class HttpServer:
-    """Serves `routes` over HTTP, in the event loop of the service.
+    """Serves an application of ASGI, or `routes`, over HTTP, in the event loop of the service.
 
     `cut_offs` counts the connections that were cut off, by their reasons. With the files of `tls`
     it serves over TLS only.
@@ -37,7 +38,7 @@ class HttpServer:
 
     def __init__(
         self,
-        routes: Sequence[BaseRoute],
+        served: ASGIApp | Sequence[BaseRoute],
         *,
         host: str,
         port: int,
@@ -52,8 +53,7 @@ class HttpServer:
         self.connections: Table = ConnectionTable(limits.within_files())
         self._cut_offs = cut_offs
         self._tls = tls
-        handlers: Any = {HTTPException: on_http_exception, Exception: on_http_exception}
-        self._app = Starlette(routes=routes, exception_handlers=handlers)
+        self._app = served if callable(served) else _routed(served)
 
     def _count(self, reason: str) -> None:
         if self._cut_offs is not None:
@@ -76,6 +76,11 @@ class HttpServer:
                     finally:
                         server.should_exit = True
                         await serving
+
+
+def _routed(routes: Sequence[BaseRoute]) -> ASGIApp:
+    handlers: Any = {HTTPException: on_http_exception, Exception: on_http_exception}
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 @asynccontextmanager
@@ -105,7 +110,7 @@ class _Server(uvicorn.Server):
     """Runs uvicorn without its signal handlers, and sets `ready` when it listens."""
 
     def __init__(
-        self, app: Starlette, connections: Table, count: CountCutOff, tls: ssl.SSLContext | None
+        self, app: ASGIApp, connections: Table, count: CountCutOff, tls: ssl.SSLContext | None
     ) -> None:
         protocol: Any = partial(BoundedHttpProtocol, connections, count)
         super().__init__(

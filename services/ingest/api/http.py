@@ -9,35 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from services.chassis.access.authenticator import Authenticator
-from services.chassis.access.keys import key_from_authorization
 from services.chassis.rpc.errors import STATUS_BY_REASON
 from services.chassis.rpc.sealing import TokenSealer
-from services.chassis.runtime.addresses import Network, client_address
-from services.chassis.runtime.http_errors import CORS, error_response
+from services.chassis.runtime.addresses import Network
+from services.chassis.runtime.http_errors import (
+    CORS,
+    JsonResponse,
+    error_response,
+    not_served_response,
+)
 from services.chassis.runtime.http_protocol import trust_connection
 from services.ingest.api.http_body import BodyReader, BodyTimeout
 from services.ingest.api.http_paths import (
-    BEACON_PREFIX,
-    CALLS,
+    CALLS_BY_PATH,
     CLIENT_METRICS,
     SOURCE_CONFIG,
-    call_in,
-    plain_path,
     preflight_response,
     source_config_response,
 )
+from services.ingest.api.http_request import HttpRequest
 from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.compression import BadEncoding
 from services.ingest.codec.events import SegmentCalls
@@ -52,11 +53,10 @@ from services.ingest.domain.body_budget import BodyBudget
 from services.ingest.domain.events import EventType, Producer, Refusal
 from services.ingest.domain.producer_limits import Sent
 from services.ingest.domain.request_body import batch_calls, parse_body, without_mark
-from services.kernel.errors import InvalidField, OnefoldError, RateLimited, RetryableError
+from services.kernel.errors import OnefoldError, RateLimited, RetryableError
 from services.kernel.restrictions import Peer
 
-_KEY_HEADERS = frozenset({b"authorization", b"x-write-key"})
-_KNOWN_PATHS = frozenset({CLIENT_METRICS, SOURCE_CONFIG})
+_METHODS = frozenset({"GET", "HEAD", "POST"})
 #: How long the refusal of a key is held back where its address has sent too many, seconds.
 _HOLD_S = 1.0
 
@@ -75,7 +75,10 @@ class HttpSettings:
 
 
 class HttpEndpoint:
-    """Ingests events over HTTP."""
+    """Ingests events over HTTP: an application of ASGI without a framework around it.
+
+    A framework would cost more than a small request needs in all.
+    """
 
     def __init__(
         self,
@@ -91,27 +94,28 @@ class HttpEndpoint:
         #: The memory of all bodies in flight.
         self.budget = BodyBudget(settings.memory_bytes)
 
-    def routes(self) -> list[Route]:
-        """Return the routes of the endpoint: every path, as some have doubled slashes."""
-        return [Route("/{path:path}", self.handle, methods=["GET", "POST", "OPTIONS"])]
-
-    async def handle(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle any request."""
-        path, method = plain_path(request.scope["path"]), request.method
-        call = call_in(path)
+        request = HttpRequest(scope)
+        if request.method == "POST" and request.path in CALLS_BY_PATH:
+            type_ = CALLS_BY_PATH[request.path]
+            response = await self._respond(self._ingest(request, receive, type_))
+        else:
+            response = await self._respond_without_events(request, receive)
+        await response(scope, receive, send)
+
+    async def _respond_without_events(self, request: HttpRequest, receive: Receive) -> Response:
+        path, method = request.path, request.method
         if method == "OPTIONS":
-            return preflight_response(request)
+            return preflight_response(request.first(b"access-control-request-headers"))
         if path == CLIENT_METRICS and method == "POST":
             return Response(headers=CORS)
         if path == SOURCE_CONFIG and method == "GET":
-            return await self._respond(request, self._source_config(request))
-        if call is None and path not in _KNOWN_PATHS:
-            raise HTTPException(404)
-        if call is None or method != "POST":
-            raise HTTPException(405)
-        return await self._respond(request, self._ingest(request, CALLS[call]))
+            return await self._respond(self._source_config(request, receive))
+        has_path = path in CALLS_BY_PATH or path in (CLIENT_METRICS, SOURCE_CONFIG)
+        return not_served_response(405 if has_path or method not in _METHODS else 404)
 
-    async def _respond(self, request: Request, handling: Awaitable[Response]) -> Response:
+    async def _respond(self, handling: Awaitable[Response]) -> Response:
         try:
             return await handling
         except ClientDisconnect:
@@ -124,31 +128,32 @@ class HttpEndpoint:
             self._intake.metrics.count_failed_call(failure.reason)
             return _failed(failure)
 
-    async def _source_config(self, request: Request) -> Response:
-        peer = self._peer_of(request)
-        producer = await self._authenticate(request, _key_of(request), peer)
+    async def _source_config(self, request: HttpRequest, receive: Receive) -> Response:
+        peer = request.peer(self._settings.proxies)
+        producer = await self._authenticate(receive, request.key(), peer)
         await self._intake.check_rate(producer, peer.address)
         return source_config_response(producer)
 
-    async def _ingest(self, request: Request, type_: EventType | None) -> Response:
-        settings = self._settings
-        async with BodyReader(
-            request, self.budget, max_bytes=settings.max_body_bytes, timeout_s=settings.timeout_s
-        ) as reader:
-            return await self._ingest_with(request, reader, type_)
-
-    async def _ingest_with(
-        self, request: Request, reader: BodyReader, type_: EventType | None
+    async def _ingest(
+        self, request: HttpRequest, receive: Receive, type_: EventType | None
     ) -> Response:
-        peer = self._peer_of(request)
-        # An unknown key is refused before the body is read.
-        key = _key_of(request) or await reader.find_key()
-        producer = await self._authenticate(request, key, peer)
-        await self._intake.check_rate(producer, peer.address)
-        trust_connection(request.scope)
-        raw = await reader.read(producer.key_id)
-        async with asyncio.timeout(self._settings.timeout_s):
-            return await self._ingest_body(producer, reader, raw, type_, peer.address)
+        settings = self._settings
+        peer = request.peer(settings.proxies)
+        async with BodyReader(
+            request,
+            receive,
+            self.budget,
+            max_bytes=settings.max_body_bytes,
+            timeout_s=settings.timeout_s,
+        ) as reader:
+            # An unknown key is refused before the body is read.
+            key = request.key() or await reader.find_key()
+            producer = await self._authenticate(receive, key, peer)
+            await self._intake.check_rate(producer, peer.address)
+            trust_connection(request.scope)
+            raw = await reader.read(producer.key_id)
+            async with asyncio.timeout(settings.timeout_s):
+                return await self._ingest_body(producer, reader, raw, type_, peer.address)
 
     async def _ingest_body(
         self,
@@ -177,12 +182,12 @@ class HttpEndpoint:
             return _json(200, response)
         return _json(400, {**response, **refusal_to_json(result.rejections[0].refusal)})
 
-    async def _authenticate(self, request: Request, key: str | None, peer: Peer) -> Producer:
+    async def _authenticate(self, receive: Receive, key: str | None, peer: Peer) -> Producer:
         try:
             return await authenticate_producer(self._authenticator, key, "http", peer)
         except RateLimited:
             # A stranger that sends one request after the other is slowed down by that.
-            await _disconnected(request, within_s=_HOLD_S)
+            await _disconnected(receive, within_s=_HOLD_S)
             raise
 
     async def _reject(
@@ -191,63 +196,21 @@ class HttpEndpoint:
         rejection = await self._intake.quarantine_body(producer, raw, refusal, address)
         return _json(400, rejection_to_json(rejection))
 
-    def _peer_of(self, request: Request) -> Peer:
-        headers = request.headers
-        address, _ = request.scope["client"] or ("", 0)
-        if self._settings.proxies:
-            forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
-            address = client_address(address, forwarded_for, self._settings.proxies)
-        return Peer(address, headers.get("origin", ""))
 
-
-async def _disconnected(request: Request, *, within_s: float) -> None:
+async def _disconnected(receive: Receive, *, within_s: float) -> None:
     """Return when the client is gone, or after a time; what it sends until then is dropped."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            while (await request.receive())["type"] != "http.disconnect":
+            while (await receive())["type"] != "http.disconnect":
                 pass
 
 
-def _key_of(request: Request) -> str | None:
-    """Return the key in the headers, or in the query of a beacon; None if there is none.
-
-    Raises InvalidField where there are two: a proxy on the way may have read the other one.
-    """
-    given: dict[bytes, str] = {}
-    for name, value in request.scope["headers"]:
-        if name in _KEY_HEADERS:
-            if name in given:
-                raise InvalidField(f"the header {name.decode()} is there twice: send it once")
-            given[name] = value.decode("latin-1")
-    # Some clients send `key:secret`; a key of Onefold has no colon.
-    write_key = given.get(b"x-write-key", "").partition(":")[0]
-    keys = {key_from_authorization(given.get(b"authorization")), write_key, *_beacon_keys(request)}
-    found = [key for key in keys if key]
-    if len(found) > 1:
-        raise InvalidField("the request has two keys: send one of them")
-    return found[0] if found else None
-
-
-def _beacon_keys(request: Request) -> list[str]:
-    """Return the keys in the query of a beacon.
-
-    A beacon has no headers. Any other query is ignored, because proxies log it.
-    """
-    is_beacon = plain_path(request.scope["path"]).startswith(BEACON_PREFIX)
-    return request.query_params.getlist("writeKey") if is_beacon else []
-
-
 def _failed(failure: OnefoldError) -> Response:
-    headers = {}
+    headers: list[tuple[bytes, bytes]] = []
     if isinstance(failure, RetryableError):
-        headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after)))
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(failure.retry_after))))
     return _json(STATUS_BY_REASON[failure.reason].http, error_to_json(failure), headers)
 
 
-def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        msgspec.json.encode(body),
-        status,
-        {**CORS, **(headers or {})},
-        media_type="application/json",
-    )
+def _json(status: int, body: object, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+    return JsonResponse(status, msgspec.json.encode(body), headers)

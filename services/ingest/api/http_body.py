@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
+from services.chassis.runtime.http_protocol import has_whole_body
+from services.ingest.api.http_request import HttpRequest
 from services.ingest.codec.compression import decompress, decompress_start, too_large
 from services.ingest.domain.body_budget import BodyBudget, Reservation
 from services.ingest.domain.request_body import find_write_key
@@ -24,17 +27,22 @@ class BodyReader:
     """Reads one body. `async with BodyReader(…) as body:` returns its memory at the end."""
 
     def __init__(
-        self, request: Request, budget: BodyBudget, *, max_bytes: int, timeout_s: float
+        self,
+        request: HttpRequest,
+        receive: Receive,
+        budget: BodyBudget,
+        *,
+        max_bytes: int,
+        timeout_s: float,
     ) -> None:
-        self._receive = request.receive
-        headers = request.headers
-        self._encoding = headers.get("content-encoding", "")
-        self._stated_size = int(headers.get("content-length") or 0)
-        self._budget = budget
+        self._scope = request.scope
+        self._receive = receive
+        self._encoding = request.first(b"content-encoding")
+        self._stated_size = int(request.first(b"content-length") or 0)
         self._reservation = Reservation(budget)
         self._max_bytes = max_bytes
         self._ends_at = asyncio.get_running_loop().time() + timeout_s
-        self._received = bytearray()
+        self._received = b""
         self._is_complete = False
 
     async def find_key(self) -> str | None:
@@ -43,7 +51,7 @@ class BodyReader:
         None = there is none. Raises BodyTimeout, RateLimited.
         """
         await self._read(KEY_BYTES)
-        start = decompress_start(bytes(self._received[:KEY_BYTES]), self._encoding, KEY_BYTES)
+        start = decompress_start(self._received[:KEY_BYTES], self._encoding, KEY_BYTES)
         return find_write_key(start)
 
     async def read(self, key_id: str) -> bytes:
@@ -58,7 +66,7 @@ class BodyReader:
         await self._read(self._max_bytes)
         if not self._is_complete:
             raise too_large(self._max_bytes)
-        return bytes(self._received)
+        return self._received
 
     def decompress(self, raw: bytes) -> bytes:
         """Return the decompressed body. Raises BadEncoding, RateLimited, TooLarge."""
@@ -68,18 +76,30 @@ class BodyReader:
 
     async def _read(self, limit: int) -> None:
         """Read until the body has ended or has more than `limit` bytes."""
+        if has_whole_body(self._scope):
+            # Most bodies have arrived with their heads: they need no timer and no copy.
+            await self._read_chunks(limit)
+            return
         try:
             async with asyncio.timeout_at(self._ends_at):
-                while not self._is_complete and len(self._received) <= limit:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunk = message.get("body", b"")
-                    self._take(len(chunk))
-                    self._received += chunk
-                    self._is_complete = not message.get("more_body", False)
+                await self._read_chunks(limit)
         except TimeoutError:
             raise BodyTimeout from None
+
+    async def _read_chunks(self, limit: int) -> None:
+        chunks, size = [self._received], len(self._received)
+        try:
+            while not self._is_complete and size <= limit:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk = message.get("body", b"")
+                self._take(len(chunk))
+                chunks.append(chunk)
+                size += len(chunk)
+                self._is_complete = not message.get("more_body", False)
+        finally:
+            self._received = b"".join(chunks)
 
     def _take(self, size: int) -> None:
         if not self._reservation.add(size):

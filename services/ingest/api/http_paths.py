@@ -9,13 +9,12 @@ import re
 from collections.abc import Mapping
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from services.chassis.runtime.http_errors import CORS
 from services.ingest.domain.events import EventType, Producer
 
-#: The calls below /v1/ and the type of their events; None where each event states its own.
+#: The calls below a prefix and the type of their events; None where each event states its own.
 CALLS: Mapping[str, EventType | None] = {
     **dict.fromkeys(("batch", "import", "b")),
     **{type_.name.lower(): type_ for type_ in EventType},
@@ -30,6 +29,10 @@ SOURCE_CONFIG = "/sourceConfig"
 BEACON_PREFIX = "/beacon/v1/"
 
 _PREFIXES = ("/v1/", BEACON_PREFIX, "/api/s/s2s/", "/api/s/")
+#: By plain path, the type of the events that are sent there; None where each states its own.
+CALLS_BY_PATH: Mapping[str, EventType | None] = {
+    prefix + call: type_ for prefix in _PREFIXES for call, type_ in CALLS.items()
+}
 _SLASHES = re.compile("//+")
 #: Names of headers, separated by commas.
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}")
@@ -41,24 +44,15 @@ def plain_path(path: str) -> str:
 
     A client whose address of the server ends in a slash writes two of them.
     """
-    return _SLASHES.sub("/", path).rstrip("/")
+    return path if path in CALLS_BY_PATH else _SLASHES.sub("/", path).rstrip("/")
 
 
-def call_in(path: str) -> str | None:
-    """Return the call that a plain path names, one of CALLS; None if it names none."""
-    for prefix in _PREFIXES:
-        call = path.removeprefix(prefix)
-        if call != path and call in CALLS:
-            return call
-    return None
-
-
-def preflight_response(request: Request) -> Response:
+def preflight_response(requested: str) -> Response:
     """Return the response to a preflight: a page may send every header that it asks for.
 
-    Clients add headers with each release and each retry, and none of them has an effect here.
+    `requested`: the header Access-Control-Request-Headers. Clients add headers with each release
+    and each retry, and none of them has an effect here.
     """
-    requested = request.headers.get("access-control-request-headers", "")
     headers = {
         **CORS,
         "Access-Control-Allow-Methods": "GET, POST, OPTIONS",

@@ -76,15 +76,13 @@ class NatsEndpoint:
         *,
         index_key: IndexKey,
         sealer: TokenSealer,
-        replicas: int = 1,
     ) -> None:
-        """`index_key` gives ids to events without one; `replicas` are those of the stream."""
+        """`index_key` gives ids to events without one."""
         self._bus = bus
         self._intake = intake
         self._authenticator = authenticator
         self._index_key = index_key
         self._sealer = sealer
-        self._replicas = replicas
         #: Set while the endpoint is subscribed.
         self.open = asyncio.Event()
 
@@ -104,10 +102,7 @@ class NatsEndpoint:
     async def _serve(self, requests: asyncio.TaskGroup) -> None:
         client = self._bus.client
         server = RequestServer(self._response, requests)
-        async with (
-            EventConsumer(self._bus, replicas=self._replicas) as consumer,
-            server.serving(client),
-        ):
+        async with EventConsumer(self._bus) as consumer, server.serving(client):
             await client.flush()
             self.open.set()
             while True:

@@ -17,7 +17,6 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import api
-from nats.js.errors import NotFoundError
 
 from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
 
@@ -44,14 +43,10 @@ class ConsumerLost(nats.errors.Error):
 
 
 class EventConsumer:
-    """`async with EventConsumer(bus, replicas=1) as consumer:`. Raises BUS_ERRORS.
+    """`async with EventConsumer(bus) as consumer:`. Raises BUS_ERRORS."""
 
-    `replicas`: those of the stream, in a cluster of NATS.
-    """
-
-    def __init__(self, bus: JetStreamBus, *, replicas: int) -> None:
+    def __init__(self, bus: JetStreamBus) -> None:
         self._bus = bus
-        self._replicas = replicas
         self._received: deque[Msg] = deque()
         self._received_bytes = 0
         self._requested = 0
@@ -122,12 +117,7 @@ class EventConsumer:
         self._changed.set()
 
     async def _ensure_stream(self) -> None:
-        jetstream = self._bus.jetstream
-        try:
-            await jetstream.stream_info(STREAM)
-        except NotFoundError:
-            await jetstream.add_stream(_stream(self._replicas))
-            log.info("stream_created", stream=STREAM)
+        await self._bus.make_stream(_stream(self._bus.replicas))
         # Events that are delivered again are recognised by their ids.
         await self._bus.ensure_consumer(STREAM, _consumer())
 

@@ -18,7 +18,7 @@ from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ListQuarantinedRequest
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 
-from services.ingest.api.http import CALLS
+from services.ingest.api.http_paths import CALLS
 from services.kernel.errors import InvalidField, NotAllowed, OnefoldError, TooLarge
 
 LIMIT = 4 * 1024 * 1024

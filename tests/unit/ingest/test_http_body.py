@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
 from services.ingest.api.http_body import KEY_BYTES, BodyReader
+from services.ingest.api.http_request import HttpRequest
 from services.ingest.domain.body_budget import BodyBudget
 from services.kernel.errors import RateLimited, TooLarge
 
@@ -35,8 +35,8 @@ class Upload:
 
     def reader(self, **headers: str) -> BodyReader:
         raw = [(name.replace("_", "-").encode(), v.encode()) for name, v in headers.items()]
-        request = Request({"type": "http", "method": "POST", "headers": raw}, self.receive)
-        return BodyReader(request, self.budget, max_bytes=LIMIT, timeout_s=20)
+        request = HttpRequest({"type": "http", "method": "POST", "path": "/", "headers": raw})
+        return BodyReader(request, self.receive, self.budget, max_bytes=LIMIT, timeout_s=20)
 
 
 @pytest.mark.parametrize(
