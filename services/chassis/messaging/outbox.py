@@ -9,7 +9,7 @@ from typing import Protocol
 import asyncpg
 
 from services.chassis.messaging.lives import check_life, has_life, went_back_message
-from services.chassis.messaging.stream import OutboxMessage, StreamMessage
+from services.chassis.messaging.stream import Completion, OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Queries, acquire
 from services.kernel.errors import RangeExpired, UpstreamWentBack
 
@@ -45,13 +45,18 @@ class Outbox:
     pool: asyncpg.Pool
     #: Seconds after which an output may be deleted.
     retention: float = 86_400.0
+    #: Adds what the service does not store of its outputs; None where it stores all of them.
+    completion: Completion | None = None
 
     async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
         async with acquire(self.pool) as conn:
             rows = await conn.fetch(Q.read_outbox, shard, first, limit)
         if rows and rows[0]["first"] > first:
             raise RangeExpired(f"the outbox begins at {rows[0]['first']}; rebuild from the log")
-        return [OutboxMessage(*row) for row in rows]
+        outputs = [OutboxMessage(*row) for row in rows]
+        if outputs and self.completion is not None:
+            return list(await self.completion(shard, outputs))
+        return outputs
 
     async def tail(self, shard: int) -> int:
         async with acquire(self.pool) as conn:
@@ -84,7 +89,8 @@ class Outbox:
     async def stream(self, shard: int, first: int, end: int = 0) -> AsyncIterator[StreamMessage]:
         """Read the messages that cover [first, end); `end` 0 reads up to the present tail.
 
-        The first and the last one may reach beyond the range. Raises RangeExpired.
+        The first and the last one may reach beyond the range. Raises RangeExpired, and what the
+        completion raises.
         """
         end = end or await self.tail(shard)
         while first < end:

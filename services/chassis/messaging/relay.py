@@ -21,7 +21,7 @@ from services.chassis.messaging.outbox import PAGE, OutboxReader
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.tasks import cancel_and_wait
-from services.kernel.errors import RangeExpired, StoreUnavailable
+from services.kernel.errors import RangeExpired, RetryableError, StoreUnavailable, UpstreamWentBack
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,10 @@ _UNCOMMITTED_RETRY_S = 0.05
 MAX_CATCH_UP = 100_000
 #: Also before the first prune: after a long outage, consumers may still have to read the outbox.
 PRUNE_INTERVAL_S = 900.0
-_INTERRUPTIONS: tuple[type[Exception], ...] = (*BUS_ERRORS, StoreUnavailable, RangeExpired)
+_INTERRUPTIONS: tuple[type[Exception], ...] = (
+    *(*BUS_ERRORS, RetryableError),
+    *(RangeExpired, UpstreamWentBack),
+)
 
 #: The sequence number after a message that was sent, and its acknowledgement.
 _Sent = tuple[int, asyncio.Future[None]]

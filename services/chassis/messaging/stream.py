@@ -86,6 +86,20 @@ class OutboxMessage:
     payload: bytes
     #: A life of the stream that has it; 0 until it is committed.
     life: int = 0
+    #: What the outbox stores of the payload, where that is less; see `Completion`.
+    stored: bytes | None = None
+
+
+class Completion(Protocol):
+    """Adds to outputs what the outbox does not store of them."""
+
+    async def __call__(
+        self, shard: int, outputs: Sequence[OutboxMessage]
+    ) -> Sequence[OutboxMessage]:
+        """Return the first of contiguous outputs, at least one, as they were published.
+
+        Raises RetryableError, and UpstreamWentBack where that no longer exists.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +152,19 @@ class Remembering(Protocol):
         With the connection that held its lock, a life of the database may have ended: behind the
         next one there may be a promoted standby or a restored backup, which went back.
         """
+
+
+@runtime_checkable
+class Positioned(Protocol):
+    """A projection whose folds publish nothing where nothing changed.
+
+    The worker then publishes now and then how far the shard is.
+    """
+
+    def position(
+        self, shard: int, sequence: int, log_offset: int, log_time_us: int
+    ) -> OutboxMessage:
+        """Return the output of a sequence number that states this and nothing else."""
 
 
 class Upstream(Protocol):

@@ -191,7 +191,8 @@ async def save_checkpoint(
     if outputs or deltas:
         statement = Q.save_outputs_and_checkpoint
         args += [[o.first for o in outputs], [o.next for o in outputs]]
-        args += [[o.payload for o in outputs], *_nonzero(deltas)]
+        args.append([o.payload if o.stored is None else o.stored for o in outputs])
+        args += _nonzero(deltas)
     row = await conn.fetchrow(statement, *args)
     if row is None:
         raise LookupError(f"shard {to.shard} has no checkpoint")

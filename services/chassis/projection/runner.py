@@ -20,7 +20,13 @@ from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.lives import begin_life
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.relay import OutboxRelay
-from services.chassis.messaging.stream import OutboxMessage, Projection, Remembering, Upstream
+from services.chassis.messaging.stream import (
+    Completion,
+    OutboxMessage,
+    Projection,
+    Remembering,
+    Upstream,
+)
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.leases import Leases
@@ -57,8 +63,9 @@ class ProjectionRunner:
 
     `upstream`: where missing messages are read. `upstream_subject`: the subject to consume, such as
     `onefold.log`; the shard is appended. `subject`: the subject to publish on; None for a service
-    that publishes nothing. `outbox_retention` and `gap_check_s` are seconds. `on_committed`: called
-    with the shard after each commit, when its writes are visible.
+    that publishes nothing. `outbox_retention` and `gap_check_s` are seconds. `completion`: adds to
+    outputs what the outbox does not store of them. `on_committed`: called with the shard after each
+    commit, when its writes are visible.
     Use: `async with background(runner.run()):`; cancelling it rolls back open transactions.
     """
 
@@ -75,6 +82,7 @@ class ProjectionRunner:
         shards: int,
         limits: Limits = DEFAULT_LIMITS,
         outbox_retention: float = 86_400.0,
+        completion: Completion | None = None,
         gap_check_s: float = GAP_CHECK_S,
         metrics: Metrics | None = None,
         on_committed: Callable[[int], None] | None = None,
@@ -90,8 +98,8 @@ class ProjectionRunner:
         self._gap_check_s = gap_check_s
         self._metrics = metrics or Metrics(service)
         self._on_committed = on_committed
-        outbox = Outbox(database.pool, retention=outbox_retention)
-        self._relay = OutboxRelay(bus, subject, outbox) if subject else None
+        self.outbox = Outbox(database.pool, outbox_retention, completion)
+        self._relay = OutboxRelay(bus, subject, self.outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
         self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
         self._watch = ShardWatch(self.status, lambda: self.leased, self._metrics)

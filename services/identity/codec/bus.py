@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -69,6 +69,8 @@ class OutputPart(NamedTuple):
     next: int
     #: A serialised FactBatch.
     payload: bytes
+    #: A life of the log that has them; 0 where none is known.
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def units_of(message: StreamMessage, first: int) -> list[FoldUnit]:
         FoldUnit(
             UnitId(offset),
             WorkspaceId(fact.workspace_id),
-            FactBatch(shard=facts.shard, first_offset=offset, facts=[fact]).SerializeToString(),
+            encode_facts(facts.shard, offset, [fact]),
         )
         for offset, fact in enumerate(facts.facts, max(first, message.first))
     ]
@@ -284,7 +286,7 @@ def _open(messages: Sequence[StreamMessage], first: int) -> tuple[OutputPart, Fa
         del facts.facts[: max(0, first - start)]
         facts.first_offset = start = max(start, first)
         payload = facts.SerializeToString()
-    return OutputPart(start, end, payload), facts
+    return OutputPart(start, end, payload, messages[-1].life), facts
 
 
 def outputs(
@@ -295,9 +297,10 @@ def outputs(
 ) -> tuple[OutboxMessage, ...]:
     """Return the messages to publish: each part with the profiles of its facts, 16 bytes a fact.
 
-    The assignments go with the first part, so that no consumer reads a fact before its effects.
+    The assignments go with the first part, so that no consumer reads a fact before its effects. The
+    outbox does not store the facts, as the log has them: see `output_with_facts`.
     """
-    found = []
+    found: list[OutboxMessage] = []
     pending = [assignment_to_proto(one) for one in assignments]
     done = 0
     for part in decoded.parts:
@@ -306,13 +309,36 @@ def outputs(
             shard=shard,
             first_offset=part.first,
             next_offset=part.next,
-            fact_batch=part.payload,
             profile_ids=b"".join(profiles[done : done + count]),
             assignments=pending,
+            log_life=part.life,
         )
-        found.append(OutboxMessage(part.first, part.next, message.SerializeToString()))
+        stored = OutboxMessage(part.first, part.next, message.SerializeToString())
+        found.append(output_with_facts(stored, part.payload))
         done, pending = done + count, []
     return tuple(found)
+
+
+def output_with_facts(output: OutboxMessage, fact_batch: bytes) -> OutboxMessage:
+    """Return an output as it is published, from what the outbox stores of it."""
+    facts = stream_pb.FactsAttributed(fact_batch=fact_batch).SerializeToString()
+    # Serialised messages in a row are their merger.
+    return replace(output, payload=output.payload + facts, stored=output.payload)
+
+
+def log_life_of(output: OutboxMessage) -> int:
+    """Return a life of the log that has the facts of an output; 0 where none is known."""
+    return stream_pb.FactsAttributed.FromString(output.payload).log_life
+
+
+def facts_in(messages: Iterable[StreamMessage]) -> list[Fact]:
+    """Return the facts of messages of the log."""
+    return [fact for message in messages for fact in FactBatch.FromString(message.payload).facts]
+
+
+def encode_facts(shard: int, first: int, facts: Iterable[Fact]) -> bytes:
+    """Return a serialised FactBatch of contiguous facts from an offset on."""
+    return FactBatch(shard=shard, first_offset=first, facts=facts).SerializeToString()
 
 
 def assignment_to_proto(assignment: IdentifierAssignment) -> stream_pb.Assignment:

@@ -39,6 +39,7 @@ class MergeFeed:
             raise InvalidField(f"there are {shards} shards", field="from_token")
         token = since if since is not None else await self._reader.runner.token()
         offsets = [token.offset(shard) for shard in range(shards)]
+        # As it is stored, without the facts: what moves is in the assignments.
         outbox = Outbox(self._reader.database.pool)
         yielded, next_progress = list(offsets), monotonic()
         while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
-from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
 from services.identity.domain.rows import IdentifierAssignment, ResolvedProfile
 from services.identity.projection.reader import StateReader
@@ -56,7 +55,7 @@ class IdentityQueries:
         shards = self._reader.runner.shards
         if shard >= shards:
             raise InvalidField(f"there are {shards} shards", field="shard")
-        outbox = Outbox(self._reader.database.pool)
+        outbox = self._reader.runner.outbox
         await outbox.check_start(shard, first, life)
         async for message in outbox.stream(shard, first, end):
             yield message

@@ -177,21 +177,27 @@ SELECT DISTINCT profile_id FROM identifier WHERE identifier_id = ANY ($1::bytea[
 
 -- name: load_between
 -- The identifiers that have edges of some kinds with both of a pair; those that are not shared only
--- where the third column says so.
-SELECT DISTINCT identifier.identifier_id, identifier.namespace, identifier.profile_id
+-- where the third column says so. The limits make every plan look up what is near; a plan that was
+-- made for few edges would else compare each pair with all edges.
+SELECT DISTINCT found.identifier_id, found.namespace, found.profile_id
 FROM unnest($1::bytea[], $2::bytea[], $3::boolean[]) AS pair (one, other, has_all)
 CROSS JOIN LATERAL (
     SELECT b AS id FROM edge WHERE edge.a = pair.one AND kind = ANY ($4::smallint[])
-    UNION
+    UNION ALL
     SELECT a FROM edge WHERE edge.b = pair.one AND kind = ANY ($4::smallint[])
+    OFFSET 0
 ) AS near
-JOIN identifier ON identifier.identifier_id = near.id
-WHERE (pair.has_all OR identifier.flags & 2 = 2) AND identifier.namespace IS NOT NULL
-  AND EXISTS (
+CROSS JOIN LATERAL (
     SELECT FROM edge
     WHERE edge.a = least(near.id, pair.other) AND edge.b = greatest(near.id, pair.other)
       AND kind = ANY ($4::smallint[])
-  )
+    LIMIT 1
+) AS joint
+CROSS JOIN LATERAL (
+    SELECT identifier_id, namespace, profile_id FROM identifier
+    WHERE identifier_id = near.id AND (pair.has_all OR flags & 2 = 2) AND namespace IS NOT NULL
+    LIMIT 1
+) AS found
 
 -- name: load_separations
 -- The pairs with one of these identifiers that decisions separate.

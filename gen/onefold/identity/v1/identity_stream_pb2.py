@@ -26,7 +26,7 @@ from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identi
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onefold/identity/v1/identity_stream.proto\x12\x13onefold.identity.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\"\xaa\x01\n\x0f\x46\x61\x63tsAttributed\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x02 \x01(\x04\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\x12\x12\n\nfact_batch\x18\x04 \x01(\x0c\x12\x13\n\x0bprofile_ids\x18\x05 \x01(\x0c\x12\x34\n\x0b\x61ssignments\x18\x06 \x03(\x0b\x32\x1f.onefold.identity.v1.Assignment\"\xda\x01\n\nAssignment\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1b\n\ridentifier_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x18\n\nprofile_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12/\n\nidentifier\x18\x05 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x1f\n\x11\x62\x65\x66ore_profile_id\x18\x06 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onefold/identity/v1/identity_stream.proto\x12\x13onefold.identity.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\"\xbc\x01\n\x0f\x46\x61\x63tsAttributed\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x02 \x01(\x04\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\x12\x12\n\nfact_batch\x18\x04 \x01(\x0c\x12\x13\n\x0bprofile_ids\x18\x05 \x01(\x0c\x12\x34\n\x0b\x61ssignments\x18\x06 \x03(\x0b\x32\x1f.onefold.identity.v1.Assignment\x12\x10\n\x08log_life\x18\x07 \x01(\x04\"\xda\x01\n\nAssignment\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1b\n\ridentifier_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x18\n\nprofile_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12/\n\nidentifier\x18\x05 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x1f\n\x11\x62\x65\x66ore_profile_id\x18\x06 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSIGNMENT'].fields_by_name['before_profile_id']._loaded_options = None
   _globals['_ASSIGNMENT'].fields_by_name['before_profile_id']._serialized_options = b'\250\273\030\002'
   _globals['_FACTSATTRIBUTED']._serialized_start=132
-  _globals['_FACTSATTRIBUTED']._serialized_end=302
-  _globals['_ASSIGNMENT']._serialized_start=305
-  _globals['_ASSIGNMENT']._serialized_end=523
+  _globals['_FACTSATTRIBUTED']._serialized_end=320
+  _globals['_ASSIGNMENT']._serialized_start=323
+  _globals['_ASSIGNMENT']._serialized_end=541
 # @@protoc_insertion_point(module_scope)

@@ -9,20 +9,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FactsAttributed(_message.Message):
-    __slots__ = ("shard", "first_offset", "next_offset", "fact_batch", "profile_ids", "assignments")
+    __slots__ = ("shard", "first_offset", "next_offset", "fact_batch", "profile_ids", "assignments", "log_life")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FIRST_OFFSET_FIELD_NUMBER: _ClassVar[int]
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
     FACT_BATCH_FIELD_NUMBER: _ClassVar[int]
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    LOG_LIFE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     first_offset: int
     next_offset: int
     fact_batch: bytes
     profile_ids: bytes
     assignments: _containers.RepeatedCompositeFieldContainer[Assignment]
-    def __init__(self, shard: _Optional[int] = ..., first_offset: _Optional[int] = ..., next_offset: _Optional[int] = ..., fact_batch: _Optional[bytes] = ..., profile_ids: _Optional[bytes] = ..., assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
+    log_life: int
+    def __init__(self, shard: _Optional[int] = ..., first_offset: _Optional[int] = ..., next_offset: _Optional[int] = ..., fact_batch: _Optional[bytes] = ..., profile_ids: _Optional[bytes] = ..., assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., log_life: _Optional[int] = ...) -> None: ...
 
 class Assignment(_message.Message):
     __slots__ = ("workspace_id", "identifier_id", "profile_id", "version", "identifier", "before_profile_id")
