@@ -27,11 +27,12 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.rpc.clients import LogClient, use_recorder
 from services.chassis.rpc.server import Allowed, RpcServer
-from services.chassis.rpc.tls import channel_credentials, public_files
+from services.chassis.rpc.tls import channel_credentials
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
+from services.chassis.runtime.tls import public_files
 from services.kernel.index_key import IndexKey
 from services.kernel.rate_limit import RateLimit
 
@@ -183,4 +184,10 @@ def _bus(settings: ServiceSettings, metrics: Metrics) -> JetStreamBus:
         settings.bus_key.get_secret_value(), previous.get_secret_value() if previous else ""
     )
     url = settings.nats_url.get_secret_value()
-    return JetStreamBus(url, name=settings.service, authenticator=authenticator, metrics=metrics)
+    return JetStreamBus(
+        url,
+        name=settings.service,
+        authenticator=authenticator,
+        metrics=metrics,
+        replicas=settings.nats_replicas,
+    )

@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import IO
 
 from services.chassis.runtime import logs
+from services.chassis.runtime.cpu import usable_processors
 from services.cli.endpoints import StackState, settings_from, stack_file
 from services.devstack.errors import ServerError
 from services.devstack.folders import make_folder, open_private
 from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports
-from services.devstack.stack import Stack
+from services.devstack.stack import PROCESSES, Stack
+
+#: A process of ingest takes about 100 MB, and other programs of this machine need memory, too.
+MOST_PROCESSES = 2
 
 
 def main(argv: list[str]) -> int:
@@ -50,9 +54,10 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
     try:
         with _lock(data_dir) as file:
             settings, defaults = resolve_ports(settings, first_port)
+            processes = str(min(MOST_PROCESSES, usable_processors()))
             stack = Stack(
                 data_dir,
-                settings=settings,
+                settings={PROCESSES: processes, **settings},
                 default_ports=defaults,
                 progress=lambda name, done: _report({"step": name, "done": done}),
             )

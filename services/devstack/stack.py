@@ -43,6 +43,8 @@ from services.kernel.errors import RetryableError
 
 DSN, NATS_URL = "ONEFOLD_POSTGRES_DSN", "ONEFOLD_NATS_URL"
 POSTGRES_ROLES = "ONEFOLD_POSTGRES_ROLES"
+#: The number of processes of ingest; 1 where the settings do not name another one.
+PROCESSES = "ONEFOLD_INGEST_PROCESSES"
 #: The setting of activation with the subjects of destinations outside of `onefold.out.`, each as
 #: `WORKSPACE=SUBJECT`; its user of NATS may publish there.
 _SUBJECTS = "NATS_SUBJECTS"
@@ -263,6 +265,7 @@ class Stack:
             "ONEFOLD_INDEX_KEY": self.index_key,
             "ONEFOLD_DATA_DIR": str(self.data_dir),
             "ONEFOLD_ACTIVATION_SECRETS_KEY": self.secrets_key,
+            PROCESSES: "1",
         }
         return inherited | own | addresses | self._settings | ports
 

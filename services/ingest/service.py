@@ -15,12 +15,12 @@ from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.server import RpcServer
-from services.chassis.rpc.tls import public_files
 from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import internal_keys
 from services.chassis.runtime.tasks import background
+from services.chassis.runtime.tls import public_files
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint, HttpSettings
 from services.ingest.api.nats import NatsEndpoint

@@ -6,8 +6,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from services.chassis.runtime.cpu import usable_processors
 from services.chassis.runtime.settings import IndexKeyText, Port, ServiceSettings
+from services.chassis.runtime.shared_ports import CAN_SPREAD
 from services.kernel.identifiers.phones import is_region
+
+#: Each appends to the same log, one after the other, so more of them hardly help.
+_MOST_PROCESSES = 8
 
 
 def _region(text: str) -> str:
@@ -26,6 +31,10 @@ class IngestSettings(ServiceSettings):
     #: identity and profile for as long as the log exists. Without it no identifier can be found
     #: again: store a copy apart from the database. Required.
     index_key: IndexKeyText
+    #: The number of processes that serve the endpoints together, on the same ports; 0 = one for
+    #: each processor that the service may use, and at most 8. Elsewhere than on Linux it is 1.
+    #: `postgres_connections` is divided among them; all other limits count in each process.
+    processes: Annotated[int, Field(ge=0, le=64)] = 0
     #: The port for events over HTTP; 0 = any free port.
     http_port: Port = 0
     #: The first admin key of the workspace `default`; at least 32 characters. Unset = the first
@@ -74,5 +83,9 @@ class IngestSettings(ServiceSettings):
     max_clock_ahead_s: Annotated[float, Field(gt=0)] = 3_600.0
     #: How often definitions that other replicas appended are folded, seconds.
     definitions_poll_s: Annotated[float, Field(gt=0)] = 2.0
-    #: The number of replicas of the stream of NATS publishers' messages, in a cluster of NATS.
-    nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+    def process_count(self) -> int:
+        """Return the number of processes."""
+        if not CAN_SPREAD:
+            return 1
+        return self.processes or min(usable_processors(), _MOST_PROCESSES)

@@ -24,13 +24,14 @@ from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.guard import Guard, Sealing, is_served
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.streams import Credentials
-from services.chassis.rpc.tls import internal_files, public_files, server_credentials
+from services.chassis.rpc.tls import internal_files, server_credentials
 from services.chassis.runtime.addresses import parse_networks
 from services.chassis.runtime.own_sockets import file_limit
+from services.chassis.runtime.process_link import LINK_TO_PARENT
 from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Metrics
-from services.chassis.runtime.tls import TlsFiles
+from services.chassis.runtime.tls import TlsFiles, public_files
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,8 @@ _ROOM_FOR_BURSTS = 2
 _MAX_CALLS_OF_WORKSPACE = _MAX_CONCURRENT_CALLS // 2
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # two services on one port would share its calls unnoticed
+    # Two services on one port would share its calls unnoticed; the processes of one service do so.
+    ("grpc.so_reuseport", int(LINK_TO_PARENT is not None)),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

@@ -8,16 +8,9 @@ import grpc
 import structlog
 
 from services.chassis.runtime.settings import ServiceSettings
-from services.chassis.runtime.tls import Stamp, TlsFiles
+from services.chassis.runtime.tls import Stamp, TlsFiles, public_files
 
 log = structlog.get_logger(__name__)
-
-
-def public_files(settings: ServiceSettings) -> TlsFiles | None:
-    """Return the certificate of the endpoints for clients; None = they have no TLS."""
-    if settings.tls_certificate_file is None or settings.tls_key_file is None:
-        return None
-    return TlsFiles(settings.tls_certificate_file, settings.tls_key_file)
 
 
 def internal_files(settings: ServiceSettings) -> TlsFiles | None:

@@ -1,9 +1,16 @@
-"""Measures CPU time: of one task without its waits, and of single items that take too much."""
+"""Measures CPU time: of one task without its waits, and of single items that take too much.
+
+It also counts the processors that a process may use.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -18,7 +25,20 @@ NOTABLE_S = 0.001
 #: Seconds between two log lines about the same kind of work.
 LOG_INTERVAL_S = 10.0
 
+#: The limit of a container, where it is one: version 2 of control groups.
+_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+
 log = structlog.get_logger(__name__)
+
+
+def usable_processors(quota_file: Path = _QUOTA_FILE) -> int:
+    """Return how many processors this process may use, at least 1; also in a container."""
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        # Microseconds of processor time in a period, and the period; or `max`.
+        quota, period = map(int, quota_file.read_text(encoding="ascii").split())
+        count = min(count, quota // period)
+    return max(1, count)
 
 
 class CpuTimed(Generic[T]):

@@ -20,6 +20,8 @@ from starlette.types import ASGIApp
 from services.chassis.runtime.http_errors import on_http_exception
 from services.chassis.runtime.http_limits import ConnectionTable, HttpLimits
 from services.chassis.runtime.http_protocol import BoundedHttpProtocol, CountCutOff, Table, bounded
+from services.chassis.runtime.process_link import LINK_TO_PARENT
+from services.chassis.runtime.shared_ports import share
 from services.chassis.runtime.tasks import cancel_and_wait, task_scope
 from services.chassis.runtime.tls import HANDSHAKE_S, TlsFiles, keep_current
 
@@ -102,6 +104,8 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if LINK_TO_PARENT is not None:
+            share(bound)
         bound.bind((host, port))
         yield bound
 

@@ -17,9 +17,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -28,9 +29,13 @@ import uvloop
 from pydantic import ValidationError
 
 from services.chassis.runtime import logs
+from services.chassis.runtime.group_pages import GroupServer
 from services.chassis.runtime.own_sockets import raise_file_limit
+from services.chassis.runtime.process_group import ProcessGroup
+from services.chassis.runtime.process_link import LINK_TO_PARENT
 from services.chassis.runtime.secret_files import SecretFileError, files_open_to_others
 from services.chassis.runtime.settings import PREFIX, ServiceSettings
+from services.chassis.runtime.tls import public_files
 
 log = structlog.get_logger(__name__)
 
@@ -54,10 +59,11 @@ class Endpoints:
 Serve = Callable[[S], AbstractAsyncContextManager[Endpoints]]
 
 
-def run(kind: type[S], serve: Serve[S]) -> NoReturn:
+def run(kind: type[S], serve: Serve[S], *, processes: Callable[[S], int] = lambda _: 1) -> NoReturn:
     """Serve until SIGTERM or SIGINT, then exit: 0 stopped, 1 failed, 2 wrong settings.
 
-    A second signal ends the draining at once.
+    `processes` returns in how many processes the service runs; this one starts them if they are
+    several. A second signal ends the draining at once.
     """
     try:
         settings = kind()  # type: ignore[call-arg]  # the environment has the arguments
@@ -73,7 +79,9 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
         log.warning("secret_files_open_to_others", settings=found, remedy="chmod 600")
     os.umask(0o077)
     raise_file_limit()
-    sys.exit(uvloop.run(_main(settings, serve)))
+    count = processes(settings) if LINK_TO_PARENT is None else 1
+    served: Serve[S] = serve if count == 1 else partial(_serve_group, count=count)
+    sys.exit(uvloop.run(_main(settings, served)))
 
 
 async def _main(settings: S, serve: Serve[S]) -> int:
@@ -88,8 +96,13 @@ async def _main(settings: S, serve: Serve[S]) -> int:
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal)
+    serves = asyncio.Event()
+    if LINK_TO_PARENT is not None and main is not None:
+        # Without its parent nothing would start or stop the process.
+        linked = asyncio.create_task(LINK_TO_PARENT.serve(serves))
+        linked.add_done_callback(lambda _: main.cancel())
     try:
-        await _serve_until(stop, settings, serve)
+        await _serve_until(stop, settings, serve, serves)
     except asyncio.CancelledError:
         log.warning("service_killed")
         return FAILED
@@ -100,15 +113,38 @@ async def _main(settings: S, serve: Serve[S]) -> int:
     return STOPPED
 
 
-async def _serve_until(stop: asyncio.Event, settings: S, serve: Serve[S]) -> None:
+async def _serve_until(
+    stop: asyncio.Event, settings: S, serve: Serve[S], serves: asyncio.Event
+) -> None:
     async with serve(settings) as running:
         _tune_gc()
         ports = {field.name: getattr(running, field.name) for field in fields(Endpoints)}
         endpoints = {"pid": os.getpid(), **ports}
-        _write_endpoints(settings, endpoints)
+        if LINK_TO_PARENT is None:
+            _write_endpoints(settings, endpoints)
         log.info("service_started", **endpoints)
+        serves.set()
         await stop.wait()
         log.info("service_stopping")
+
+
+@asynccontextmanager
+async def _serve_group(settings: ServiceSettings, *, count: int) -> AsyncIterator[Endpoints]:
+    """Serve by `count` processes, which this one starts, and by their health and metrics."""
+    async with ProcessGroup(settings, count) as group:
+        operations = GroupServer(
+            group,
+            settings.service,
+            host=settings.internal_host,
+            port=settings.internal_http_port,
+            tls=public_files(settings),
+        )
+        try:
+            await group.start()
+            async with operations.serving():
+                yield Endpoints(**group.ports, internal_http_port=operations.port)
+        finally:
+            await group.stop()
 
 
 def _tune_gc() -> None:

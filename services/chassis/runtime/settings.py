@@ -40,6 +40,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.chassis.messaging.servers import NatsServers
 from services.chassis.runtime.addresses import parse_networks
 from services.chassis.runtime.secret_files import SecretFileSource
 from services.kernel.index_key import IndexKey
@@ -49,6 +50,11 @@ PREFIX = "ONEFOLD_"
 
 def _valid_index_key(text: SecretStr) -> SecretStr:
     IndexKey.parse(text.get_secret_value())
+    return text
+
+
+def _valid_nats_url(text: SecretStr) -> SecretStr:
+    NatsServers.parse(text.get_secret_value())
     return text
 
 
@@ -82,8 +88,12 @@ class ServiceSettings(BaseSettings):
     #: `single`: it does everything as the user of `postgres_dsn`. That needs no preparation and is
     #: for a quick try only: the database then does not hold workspaces and services apart.
     postgres_roles: Literal["separate", "single"] = "separate"
-    #: NATS with JetStream, such as `nats://user:password@host:4222`. Required.
-    nats_url: SecretStr
+    #: NATS with JetStream, such as `nats://user:password@host:4222`. Further servers of its cluster
+    #: follow after commas: `nats://user:password@one:4222,two:4222`. Required.
+    nats_url: Annotated[SecretStr, AfterValidator(_valid_nats_url)]
+    #: The number of servers that have each stream, in a cluster of NATS: 3 for one that outlives
+    #: the loss of a server. It holds for streams that are created afterwards.
+    nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     #: The key that services call each other with; at least 16 characters. Required.
     internal_key: Annotated[SecretStr, Field(min_length=16)]
     #: The internal key before the present one. While services are given another key, one after the

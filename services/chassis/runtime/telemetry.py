@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cached_property
+from typing import Self
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,6 +24,7 @@ from starlette.routing import Route
 
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.logs import safe_message
+from services.chassis.runtime.process_link import LINK_TO_PARENT
 from services.chassis.runtime.tls import TlsFiles
 
 #: Seconds, from a lookup to a backlog.
@@ -110,6 +113,10 @@ class Metrics:
         return self.counter(
             "grpc_cut_offs", "gRPC connections that were cut off at a limit.", ["reason"]
         )
+
+    @cached_property
+    def processes(self) -> Gauge:
+        return self.gauge("processes", "Processes of the service that serve now.")
 
     @cached_property
     def database_isolated(self) -> Gauge:
@@ -206,20 +213,39 @@ class OperationsServer(HttpServer):
         ]
         super().__init__(routes, host=host, port=port, cut_offs=metrics.http_cut_offs, tls=tls)
 
-    async def _healthz(self, _request: Request) -> Response:
-        return JSONResponse({"service": self._metrics.service, "alive": True})
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Self]:
+        """Serve inside the scope; a process of a group reports to its parent instead."""
+        if LINK_TO_PARENT is None:
+            async with super().serving():
+                yield self
+        else:
+            LINK_TO_PARENT.report_with(self.report)
+            yield self
 
-    async def _readyz(self, _request: Request) -> Response:
+    async def report(self) -> dict[str, object]:
+        """Return both pages, for the parent of a group of processes."""
+        return {"readiness": await self._readiness(), "metrics": self._page().decode()}
+
+    async def _readiness(self) -> dict[str, object]:
         results = await asyncio.gather(*map(_run_check, self._checks.values()))
         checks = dict(zip(self._checks, results, strict=True))
         ready = all(result == "ok" for result in results)
         service = self._metrics.service
-        body = {"service": service, "ready": ready, "checks": checks, **self._notes()}
-        return JSONResponse(body, status_code=200 if ready else 503)
+        return {"service": service, "ready": ready, "checks": checks, **self._notes()}
+
+    def _page(self) -> bytes:
+        return generate_latest(self._metrics.registry) + generate_latest(REGISTRY)
+
+    async def _healthz(self, _request: Request) -> Response:
+        return JSONResponse({"service": self._metrics.service, "alive": True})
+
+    async def _readyz(self, _request: Request) -> Response:
+        body = await self._readiness()
+        return JSONResponse(body, status_code=200 if body["ready"] else 503)
 
     async def _serve_metrics(self, _request: Request) -> Response:
-        text = generate_latest(self._metrics.registry) + generate_latest(REGISTRY)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        return Response(self._page(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _run_check(check: Check) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from services.chassis.runtime.settings import ServiceSettings
+
 log = structlog.get_logger(__name__)
 
 #: How often the files are compared with what was read, seconds.
@@ -44,6 +46,13 @@ class TlsFiles:
             context.load_verify_locations(self.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+def public_files(settings: ServiceSettings) -> TlsFiles | None:
+    """Return the certificate of the endpoints for clients; None = they have no TLS."""
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+        return None
+    return TlsFiles(settings.tls_certificate_file, settings.tls_key_file)
 
 
 async def keep_current(context: ssl.SSLContext, files: TlsFiles) -> None:
