@@ -34,7 +34,8 @@ from services.kernel.errors import ServiceUnavailable
 
 Metadata = Sequence[tuple[str, str]]
 
-_SERVICE_MODULES: Sequence[Any] = (
+#: The modules that describe the services.
+SERVICE_MODULES: Sequence[Any] = (
     *(activation_service_pb2, admin_service_pb2, identity_service_pb2, ingest_service_pb2),
     *(log_service_pb2, profile_service_pb2, projection_service_pb2, segment_service_pb2),
 )
@@ -60,7 +61,7 @@ def read_methods() -> list[tuple[str, str]]:
     """Return the read-only methods, as (full name of the service, method)."""
     return [
         (service.full_name, method.name)
-        for module in _SERVICE_MODULES
+        for module in SERVICE_MODULES
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
@@ -93,12 +94,17 @@ def open_channel(
     metadata = [("authorization", f"Bearer {key}")]
     if workspace_id:
         metadata.append((WORKSPACE_KEY, workspace_id))
+    return ServiceChannel(open_bytes_channel(url, credentials), metadata, timeout_s)
+
+
+def open_bytes_channel(
+    url: str, credentials: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
+    """Return a bare channel, whose calls carry no key; the rest is as in `open_channel`."""
     options = (*_OPTIONS, ("grpc.service_config", service_config()))
     if credentials is None:
-        inner = grpc.aio.insecure_channel(url, options=options)
-    else:
-        inner = grpc.aio.secure_channel(url, credentials, options=options)
-    return ServiceChannel(inner, metadata, timeout_s)
+        return grpc.aio.insecure_channel(url, options=options)
+    return grpc.aio.secure_channel(url, credentials, options=options)
 
 
 class ServiceChannel:

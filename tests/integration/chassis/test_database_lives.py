@@ -8,11 +8,12 @@ import asyncpg
 import pytest
 from service_fixtures import wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
-from toy.words import LOG_SUBJECT, WordLog, Words, WordsRebuilder, encode, sample_facts
+from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordLog, Words, WordsRebuilder, encode, sample_facts
 
-from services.chassis.messaging.lives import begin_life, check_life
+from services.chassis.messaging.lives import begin_life, check_life, load_life
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.projection.checkpoint import load_checkpoints
 from services.chassis.projection.rebuild import RebuildResult, RebuildRunner
 from services.chassis.projection.runner import StalledShards
@@ -189,6 +190,20 @@ async def test_outbox_of_an_earlier_life_is_named_to_who_has_read_beyond_its_end
         assert not await outbox.has_life(0, 20, message.life)
         with pytest.raises(UpstreamWentBack):
             await outbox.check_start(0, 10, message.life + 1)
+
+
+async def test_message_on_the_bus_carries_the_life_of_its_stream(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        replica(database, nats_url, word_log, tmp_path) as toy,
+        PullSubscription(toy.bus, f"{TOY_SUBJECT}.0", "test") as subscription,
+    ):
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(5)), DEADLINE)
+        received = await subscription.wait(DEADLINE)
+        assert received is not None
+        async with toy.database.pool.acquire() as conn:
+            assert received.message.life == await load_life(conn, 0) != 0
 
 
 async def test_stream_is_not_read_on_another_timeline_before_its_writer_is_there(

@@ -1,0 +1,1 @@
+"""Serves every call of the services over HTTP."""

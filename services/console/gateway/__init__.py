@@ -1,0 +1,1 @@
+"""Translates calls over HTTP into gRPC, for all methods that the protos describe."""

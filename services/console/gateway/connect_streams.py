@@ -1,0 +1,132 @@
+"""Serves the methods of the Connect protocol that take or return a stream of messages.
+
+The whole stream of requests is read before the first response: HTTP/1.1 carries it no other way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import grpc
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.console.gateway.compression import GZIP, check_encoding, compress, decompress
+from services.console.gateway.errors import CallFailed, Headers, invalid, to_json, too_large
+from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
+from services.console.gateway.headers import headers_of, metadata_of, trailers_by_name
+from services.console.gateway.methods import Method
+from services.console.gateway.requests import (
+    GatewayLimits,
+    accepts_gzip,
+    content_type_of,
+    read_body,
+    timeout_of,
+    until_disconnect,
+)
+from services.console.gateway.upstream import Upstream
+
+STREAM_FORMS: Mapping[str, MessageForm] = {
+    "application/connect+proto": PROTOBUF,
+    "application/connect+json": PROTO_JSON,
+}
+_ENCODING, _ACCEPTED = "connect-content-encoding", "connect-accept-encoding"
+#: What stands before each message of a stream: its flags and its length.
+_ENVELOPE = struct.Struct(">BI")
+_IS_COMPRESSED, _IS_END = 1, 2
+
+
+class StreamCall(Response):
+    """A response that makes the call while it is sent. A failure is its last message."""
+
+    def __init__(
+        self,
+        request: Request,
+        method: Method,
+        form: MessageForm,
+        upstream: Upstream,
+        limits: GatewayLimits,
+    ) -> None:
+        self._request = request
+        self._method = method
+        self._form = form
+        self._upstream = upstream
+        self._limits = limits
+        self._compresses = accepts_gzip(request.headers.get(_ACCEPTED, ""))
+        self._has_begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make the call and send its responses. Raises ClientDisconnect."""
+        request, limits = self._request, self._limits
+        try:
+            encoding = request.headers.get(_ENCODING, "")
+            check_encoding(encoding)
+            timeout_s = timeout_of(request)
+            body = await read_body(request, limits.stream_bytes)
+            messages = list(self._messages(body, encoding))
+            if not self._method.takes_stream and len(messages) != 1:
+                text = f"the method takes one message, and the request has {len(messages)}"
+                raise CallFailed(grpc.StatusCode.UNIMPLEMENTED, text)
+            await until_disconnect(request.receive, self._copy(send, messages, timeout_s))
+        except CallFailed as failure:
+            if not self._has_begun:
+                await self._begin(send, failure.headers)
+            await self._end(send, failure.trailers, failure)
+
+    async def _copy(self, send: Send, messages: list[bytes], timeout_s: float | None) -> None:
+        metadata = metadata_of(self._request.headers.raw)
+        async with self._upstream.call(self._method, messages, metadata, timeout_s) as responses:
+            await self._begin(send, await responses.headers())
+            async for message in responses.messages():
+                await self._send(send, self._form.write(message, self._method.response))
+            await self._end(send, responses.trailers)
+
+    def _messages(self, body: bytes, encoding: str) -> Iterator[bytes]:
+        """Yield the messages of a stream of requests. Raises CallFailed."""
+        at, limit = 0, self._limits.message_bytes
+        while at < len(body):
+            if len(body) < at + _ENVELOPE.size:
+                raise invalid("the stream of requests ends before the length of a message")
+            flags, length = _ENVELOPE.unpack_from(body, at)
+            begin, at = at + _ENVELOPE.size, at + _ENVELOPE.size + length
+            if length > limit:
+                raise too_large(limit)
+            if len(body) < at:
+                raise invalid("the stream of requests ends within a message")
+            if flags & _IS_COMPRESSED and encoding != GZIP:
+                text = f"a message is compressed: name the encoding in the header {_ENCODING}"
+                raise CallFailed(grpc.StatusCode.INTERNAL, text)
+            message = decompress(body[begin:at], encoding if flags & _IS_COMPRESSED else "", limit)
+            yield self._form.read(message, self._method.request)
+
+    async def _begin(self, send: Send, headers: Headers) -> None:
+        lines = [("content-type", content_type_of(self._request)), *headers_of(headers)]
+        if self._compresses:
+            lines.append(("connect-content-encoding", GZIP))
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in lines]
+        start = {"type": "http.response.start", "status": HTTPStatus.OK, "headers": raw}
+        self._has_begun = True
+        await send(start)
+
+    async def _send(self, send: Send, message: bytes) -> None:
+        flags = 0
+        if self._compresses and len(message) >= self._limits.compressed_from:
+            flags, message = _IS_COMPRESSED, compress(message)
+        await _send_part(send, flags, message, more=True)
+
+    async def _end(self, send: Send, trailers: Headers, failure: CallFailed | None = None) -> None:
+        last: dict[str, Any] = {}
+        if failure is not None:
+            last["error"] = failure.connect_error()
+        if metadata := trailers_by_name(trailers):
+            last["metadata"] = metadata
+        await _send_part(send, _IS_END, to_json(last), more=False)
+
+
+async def _send_part(send: Send, flags: int, message: bytes, *, more: bool) -> None:
+    body = _ENVELOPE.pack(flags, len(message)) + message
+    await send({"type": "http.response.body", "body": body, "more_body": more})

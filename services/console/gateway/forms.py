@@ -1,0 +1,67 @@
+"""Reads requests and writes responses in the forms that callers send and accept."""
+
+from __future__ import annotations
+
+import json
+from typing import Protocol
+
+from google.protobuf import json_format
+
+from services.console.gateway.errors import invalid, to_json
+from services.console.gateway.methods import MessageClass
+from services.console.gateway.plain_json import read_plain, write_plain
+
+
+class MessageForm(Protocol):
+    """A form of messages."""
+
+    def read(self, body: bytes, kind: MessageClass) -> bytes:
+        """Return the message in the form of Protobuf. Raises CallFailed."""
+
+    def write(self, message: bytes, kind: MessageClass) -> bytes:
+        """Return a message of Protobuf in this form."""
+
+
+class ProtobufForm:
+    """The binary form of Protobuf: the bytes are passed on unread."""
+
+    def read(self, body: bytes, kind: MessageClass) -> bytes:
+        return body
+
+    def write(self, message: bytes, kind: MessageClass) -> bytes:
+        return message
+
+
+class ProtoJsonForm:
+    """The JSON form of Protobuf, as the clients of Connect send it."""
+
+    def read(self, body: bytes, kind: MessageClass) -> bytes:
+        message = kind()
+        try:
+            json_format.Parse(body.decode(), message)
+        except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+            raise invalid(f"the request is no {kind.DESCRIPTOR.name} in JSON: {error}") from None
+        return message.SerializeToString()
+
+    def write(self, message: bytes, kind: MessageClass) -> bytes:
+        text = json_format.MessageToJson(kind.FromString(message), indent=None, ensure_ascii=False)
+        return text.encode()
+
+
+class PlainForm:
+    """Plain JSON; see `plain_json`."""
+
+    def read(self, body: bytes, kind: MessageClass) -> bytes:
+        try:
+            document = json.loads(body) if body.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise invalid(f"the request is not valid JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise invalid("the request must be a JSON object")
+        return read_plain(document, kind).SerializeToString()
+
+    def write(self, message: bytes, kind: MessageClass) -> bytes:
+        return to_json(write_plain(kind.FromString(message)))
+
+
+PROTOBUF, PROTO_JSON, PLAIN = ProtobufForm(), ProtoJsonForm(), PlainForm()

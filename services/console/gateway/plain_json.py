@@ -1,0 +1,146 @@
+"""Writes and reads messages as plain JSON: names as in the protos, ids as hexadecimal digits.
+
+It differs from the JSON form of Protobuf: fields have the names of the protos, 64-bit integers are
+numbers, and a field of type `bytes` is written as its option `bytes_format` says, so that a value
+that is JSON is embedded as JSON. A field that is not set has its default value; a message, or
+a field with presence, that is not set is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from onefold.type.v1.options_pb2 import BytesFormat, bytes_format
+
+from services.console.gateway.errors import invalid
+from services.console.gateway.methods import MessageClass
+
+_WELL_KNOWN = "google.protobuf."
+#: Writes one value of a field.
+_Writer = Callable[[Any], Any]
+
+
+def write_plain(message: Message) -> dict[str, Any]:
+    """Return a message as an object of plain JSON."""
+    written: dict[str, Any] = {}
+    described: Any = message.DESCRIPTOR
+    for field, is_map, write in _writers(described):
+        value = getattr(message, field.name)
+        if is_map:
+            written[field.name] = {str(key): write(value[key]) for key in value}
+        elif field.is_repeated:
+            written[field.name] = [write(each) for each in value]
+        elif not field.has_presence or message.HasField(field.name):
+            written[field.name] = write(value)
+    return written
+
+
+def read_plain(document: Mapping[str, object], kind: MessageClass) -> Message:
+    """Return the message that an object of plain JSON describes. Raises CallFailed."""
+    described: Any = kind.DESCRIPTOR
+    converted: Any = _to_protojson(document, described, "")
+    try:
+        return json_format.ParseDict(converted, kind())
+    except json_format.ParseError as error:
+        raise invalid(_readable(error, described)) from None
+
+
+def _readable(error: json_format.ParseError, kind: Descriptor) -> str:
+    text = str(error)
+    if "no field named" in text:
+        return f"{text}; the request has {', '.join(field.name for field in kind.fields)}"
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _writers(kind: Descriptor) -> tuple[tuple[FieldDescriptor, bool, _Writer], ...]:
+    """Return each field of a message, whether it is a map, and what writes one value of it."""
+    return tuple((field, _is_map(field), _writer(_value_field(field))) for field in kind.fields)
+
+
+def _writer(field: FieldDescriptor) -> _Writer:
+    if field.message_type is not None:
+        is_known = field.message_type.full_name.startswith(_WELL_KNOWN)
+        return json_format.MessageToDict if is_known else write_plain
+    if field.enum_type is not None:
+        names = field.enum_type.values_by_number
+        return lambda number: names[number].name if number in names else number
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return _BYTES_WRITERS[_format_of(field)]
+    return lambda value: value
+
+
+def _write_json(value: bytes) -> Any:
+    """Return the JSON that a field holds; null where it holds nothing."""
+    return json.loads(value) if value else None
+
+
+_BYTES_WRITERS: Mapping[int, _Writer] = {
+    BytesFormat.BYTES_FORMAT_UNSPECIFIED: lambda value: base64.b64encode(value).decode(),
+    BytesFormat.BYTES_FORMAT_HEX: bytes.hex,
+    BytesFormat.BYTES_FORMAT_JSON: _write_json,
+}
+
+
+def _to_protojson(value: object, kind: Descriptor, path: str) -> object:
+    """Return plain JSON as the JSON form of Protobuf, where they differ. Raises CallFailed."""
+    if not isinstance(value, Mapping) or kind.full_name.startswith(_WELL_KNOWN):
+        return value
+    converted: dict[str, object] = {}
+    for name, part in value.items():
+        field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
+        # The parser of Protobuf names an unknown field.
+        converted[name] = part if field is None else _convert(part, field, f"{path}{name}")
+    return converted
+
+
+def _convert(value: object, field: FieldDescriptor, path: str) -> object:
+    if _is_map(field) and isinstance(value, dict):
+        inner = _value_field(field)
+        return {key: _convert_one(part, inner, f"{path}.{key}") for key, part in value.items()}
+    # JSON in a field may itself be a list; a list of such values is a list of lists then.
+    if field.is_repeated and isinstance(value, list):
+        return [_convert_one(part, field, f"{path}[{i}]") for i, part in enumerate(value)]
+    return _convert_one(value, field, path)
+
+
+def _convert_one(value: object, field: FieldDescriptor, path: str) -> object:
+    if field.message_type is not None:
+        return _to_protojson(value, field.message_type, f"{path}.")
+    if field.type != FieldDescriptor.TYPE_BYTES:
+        return value
+    match _format_of(field):
+        case BytesFormat.BYTES_FORMAT_JSON:
+            text = "" if value is None else json.dumps(value, ensure_ascii=False)
+            return base64.b64encode(text.encode()).decode()
+        case BytesFormat.BYTES_FORMAT_HEX:
+            try:
+                return base64.b64encode(bytes.fromhex(str(value))).decode()
+            except ValueError:
+                raise invalid(f"{path}: write hexadecimal digits") from None
+    return value
+
+
+def _format_of(field: FieldDescriptor) -> int:
+    options: Any = field.GetOptions()
+    written: int = options.Extensions[bytes_format]
+    return written
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    kind = field.message_type
+    return kind is not None and kind.GetOptions().map_entry
+
+
+def _value_field(field: FieldDescriptor) -> FieldDescriptor:
+    """Return the field of the values: of a map that of its entries, else the field itself."""
+    if _is_map(field) and field.message_type is not None:
+        return field.message_type.fields_by_name["value"]
+    return field

@@ -1,0 +1,103 @@
+"""Reads what both kinds of calls have in common: bodies, deadlines, and callers that leave."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from services.chassis.runtime.tasks import cancel_and_wait
+from services.console.gateway.errors import invalid, too_large
+
+T = TypeVar("T")
+
+TIMEOUT = "connect-timeout-ms"
+_TIMEOUT = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLimits:
+    """The limits of a call."""
+
+    #: The most bytes of one message, before and after it is decompressed.
+    message_bytes: int = 4 * 1024 * 1024
+    #: The most bytes of all messages of a stream of requests together.
+    stream_bytes: int = 16 * 1024 * 1024
+    #: How long a call with one response may take where its caller names no timeout, seconds; None =
+    #: as long as it takes.
+    timeout_s: float | None = 60.0
+    #: The least bytes of a message that is compressed.
+    compressed_from: int = 1024
+
+
+def content_type_of(request: Request) -> str:
+    """Return the content type without its parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def accepts_gzip(accepted: str) -> bool:
+    """Return whether a header that lists encodings lists gzip."""
+    return any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(","))
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body of a request. Raises CallFailed where it has more than `limit` bytes."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise too_large(limit)
+    return bytes(body)
+
+
+def timeout_of(request: Request) -> float | None:
+    """Return the seconds that a caller gives a call; None = it names none. Raises CallFailed."""
+    text = request.headers.get(TIMEOUT)
+    if text is None:
+        return None
+    if not _TIMEOUT.fullmatch(text):
+        raise invalid(f"the header {TIMEOUT} must have at most ten digits")
+    return int(text) / 1000
+
+
+def message_of_query(request: Request) -> bytes:
+    """Return the parameter `message` of a GET, as text or base64. Raises CallFailed."""
+    text = request.query_params.get("message")
+    if text is None:
+        raise invalid("a GET needs the parameter `message`: the request, as text or as base64")
+    if request.query_params.get("base64") != "1":
+        return text.encode()
+    try:
+        padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("the parameter `message` is no base64 of the alphabet for URLs") from None
+
+
+async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`, which is cancelled where the caller leaves before.
+
+    Call it when the body has been read. Raises ClientDisconnect.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        await cancel_and_wait(working)
+        await cancel_and_wait(leaving)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,83 @@
+"""Makes the calls of the gateway over gRPC, with messages as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from services.console.gateway.errors import CallFailed, Headers
+from services.console.gateway.methods import Method
+
+
+class Responses:
+    """The responses to one call."""
+
+    def __init__(self, call: grpc.aio.Call, gives_stream: bool) -> None:
+        self._call = call
+        self._gives_stream = gives_stream
+        #: Set when all messages were read.
+        self.trailers: Headers = ()
+
+    async def headers(self) -> Headers:
+        """Return what the service sends before its first response. Raises CallFailed."""
+        try:
+            return tuple(await self._call.initial_metadata() or ())
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed.from_rpc(error) from None
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """Yield each response. Raises CallFailed."""
+        call: Any = self._call
+        try:
+            if self._gives_stream:
+                async for message in call:
+                    yield message
+            else:
+                yield await call
+            self.trailers = tuple(await call.trailing_metadata() or ())
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed.from_rpc(error) from None
+
+
+class Upstream:
+    """The channels to the services."""
+
+    def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
+        """`channels` by the name of the service."""
+        self._channels = channels
+
+    @asynccontextmanager
+    async def call(
+        self, method: Method, requests: Sequence[bytes], metadata: Headers, timeout_s: float | None
+    ) -> AsyncIterator[Responses]:
+        """Make a call, and cancel it at the end of the scope where it goes on.
+
+        `requests`: one, unless the method takes a stream.
+        """
+        call = self._start(method, requests, tuple(metadata), timeout_s)
+        try:
+            yield Responses(call, method.gives_stream)
+        finally:
+            call.cancel()
+
+    def _start(
+        self, method: Method, requests: Sequence[bytes], metadata: Headers, timeout_s: float | None
+    ) -> Any:
+        # The stubs know no calls whose messages are bytes.
+        channel: Any = self._channels[method.service]
+        options: dict[str, Any] = {"metadata": metadata, "timeout": timeout_s}
+        if method.takes_stream and method.gives_stream:
+            return channel.stream_stream(method.path)(_each(requests), **options)
+        if method.takes_stream:
+            return channel.stream_unary(method.path)(_each(requests), **options)
+        if method.gives_stream:
+            return channel.unary_stream(method.path)(requests[0], **options)
+        return channel.unary_unary(method.path)(requests[0], **options)
+
+
+async def _each(requests: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for request in requests:
+        yield request

@@ -1,0 +1,92 @@
+"""Assembles the console: the gateway, over channels to the endpoints for clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+
+import grpc
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services import SERVICES
+from services.chassis.rpc.channel import open_bytes_channel
+from services.chassis.rpc.tls import channel_credentials
+from services.chassis.runtime.http_server import HttpServer
+from services.chassis.runtime.run import Endpoints
+from services.chassis.runtime.telemetry import Metrics, OperationsServer
+from services.chassis.runtime.tls import TlsFiles
+from services.console.gateway.connect import ConnectGateway
+from services.console.gateway.errors import to_json
+from services.console.gateway.methods import MethodTable, client_methods
+from services.console.gateway.plain import PlainGateway
+from services.console.gateway.requests import GatewayLimits
+from services.console.gateway.upstream import Upstream
+from services.console.settings import ConsoleSettings
+
+
+@asynccontextmanager
+async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
+    """Serve until the scope ends. Raises ValueError where the address of a service is missing."""
+    metrics = Metrics(settings.service)
+    tls = _tls_files(settings)
+    async with AsyncExitStack() as scope:
+        channels = {
+            name: await scope.enter_async_context(_channel(settings, name)) for name in SERVICES
+        }
+        limits = GatewayLimits(
+            message_bytes=settings.max_message_bytes,
+            stream_bytes=4 * settings.max_message_bytes,
+            timeout_s=settings.call_timeout_s,
+        )
+        app = gateway_app(client_methods(), Upstream(channels), limits)
+        public = HttpServer(
+            app,
+            host=settings.host,
+            port=settings.http_port,
+            cut_offs=metrics.http_cut_offs,
+            tls=tls,
+        )
+        operations = OperationsServer(
+            metrics, host=settings.internal_host, port=settings.internal_http_port, tls=tls
+        )
+        await scope.enter_async_context(operations.serving())
+        await scope.enter_async_context(public.serving())
+        yield Endpoints(http_port=public.port, internal_http_port=operations.port)
+
+
+def gateway_app(methods: MethodTable, upstream: Upstream, limits: GatewayLimits) -> Starlette:
+    """Return the application that serves every method, by Connect and as plain JSON."""
+    return Starlette(
+        routes=[
+            Route("/connect/{service}/{rpc:path}", ConnectGateway(methods, upstream, limits)),
+            Route("/api/{service}/{name}", PlainGateway(methods, upstream, limits)),
+        ],
+        exception_handlers={HTTPException: _on_http_exception},
+    )
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
+    message = "nothing is served at this path: calls are made at /api/SERVICE/METHOD"
+    text = message if status is HTTPStatus.NOT_FOUND else status.phrase
+    body = {"error": {"code": status.name.lower(), "message": text}}
+    return Response(to_json(body), status, media_type="application/json")
+
+
+def _channel(settings: ConsoleSettings, service: str) -> grpc.aio.Channel:
+    url: str = getattr(settings, f"{service}_public_url")
+    if not url:
+        raise ValueError(f"set ONEFOLD_{service.upper()}_PUBLIC_URL, the gRPC address for clients")
+    return open_bytes_channel(url, channel_credentials(settings.tls_ca_file, None))
+
+
+def _tls_files(settings: ConsoleSettings) -> TlsFiles | None:
+    files = settings.tls_certificate_file, settings.tls_key_file
+    if files[0] is None or files[1] is None:
+        return None
+    return TlsFiles(files[0], files[1])
