@@ -24,6 +24,7 @@ from services.chassis.projection.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import WorkspaceId
 
 log = structlog.get_logger(__name__)
@@ -124,7 +125,8 @@ async def run_step(
     """Run one step of the shard's next job in an open transaction; None where there is no job.
 
     The fence must be held. Return the step's result, and the checkpoint and the backlog after it.
-    Without `publish` the outputs are dropped. Raises InvalidFoldResult.
+    Without `publish` the outputs are dropped. Raises InvalidFoldResult, and ServiceUnavailable
+    where a blocking job was requested again during its last step.
     """
     job = await _load_next_job(conn, at)
     if job is None:
@@ -135,7 +137,10 @@ async def run_step(
     check_outputs(step.outputs, at.next_output)
     # After the step's own rows: a fold that schedules the job again holds this row to its end.
     if step.cursor is None:
-        await conn.execute(Q.end_backfill, job.shard, job.run)
+        has_ended = await conn.fetchval(Q.end_backfill, job.shard, job.run)
+        if job.blocking and not has_ended:
+            # The outputs say that nothing blocks, but the job goes on: the step is repeated.
+            raise ServiceUnavailable("the backfill was requested again during its last step")
         log.info("backfill_ended", shard=job.shard, job=job.name, version=job.version)
     else:
         await conn.execute(Q.move_backfill, job.shard, job.run, step.cursor)

@@ -27,8 +27,8 @@ SET cursor = $3, last_step = 1 + (SELECT max(last_step) FROM backfill WHERE shar
 WHERE shard = $1 AND run = $2
 
 -- name: end_backfill
--- Removes a job, unless it was requested again.
-DELETE FROM backfill WHERE shard = $1 AND run = $2
+-- Removes a job and returns true, unless it was requested again.
+DELETE FROM backfill WHERE shard = $1 AND run = $2 RETURNING true
 
 -- name: load_backlog
 -- The newest request of a shard, and whether a job blocks it.

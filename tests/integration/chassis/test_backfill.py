@@ -255,6 +255,21 @@ async def test_request_of_the_same_version_restarts_and_of_a_lower_one_does_not(
     assert [step[1:] for step in words.steps] == [(2, ""), (2, ""), (2, "leaf0"), (2, "leaf1")]
 
 
+async def test_request_during_the_last_step_of_a_blocking_backfill_publishes_its_end_once(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = Labels()
+    await word_log.append(0, [definition(W, 1, blocking=True)])
+    words.may_step.clear()
+    async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
+        await wait_until(lambda: words.steps)
+        async with toy.database.pool.acquire() as conn, conn.transaction():
+            await schedule(conn, [0], JOB, W, 1, restart=False)
+        words.may_step.set()
+        await toy.runner.wait_for(Token((1,)), DEADLINE)
+        assert (await published_offsets(toy)).count(1) == 1
+
+
 async def test_backfill_after_a_crash_resumes_at_its_cursor(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
