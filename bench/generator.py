@@ -39,6 +39,8 @@ from tests.index_key import INDEX_KEY
 _INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 #: Those of a system without settings.
 SHARDS = 4
+#: The stream that says who enters a segment.
+LAST_STREAM = "segment"
 _AWAIT = "/onefold.projection.v1.ProjectionService/AwaitToken"
 
 
@@ -72,10 +74,13 @@ class Generator:
         self._await = self._last.unary_unary(_AWAIT)
         self._as_source = (("authorization", f"Bearer {task['source_key']}"),)
         self._as_admin = (("authorization", f"Bearer {task['admin_key']}"),)
-        self._nats_url: str = task["nats"]
+        #: The url with which each service reads the stream before it, by that stream.
+        self._nats_urls: dict[str, str] = task["nats"]
         self._bus_key: str = task["bus_key"]
         self._requests: Iterator[bytes] = load.read(Path(task["file"]).open("rb"))  # noqa: SIM115 - read until this process ends
         self.sent = SentEvents()
+        #: The newest profiles that were sent to enter the segment.
+        self._probes: deque[bytes] = deque(maxlen=100)
 
     async def sustain(self, seconds: float, callers: int, window: int) -> dict[str, Any]:
         """Send for some seconds, with at most `window` events not folded by the last service."""
@@ -119,47 +124,63 @@ class Generator:
     async def pace(self, seconds: float, rate: float, probes: float, name: str) -> dict[str, Any]:
         """Send `rate` events per second, and `probes` profiles per second that enter the segment.
 
-        Returns the seconds from each person's acknowledgement to the membership.
+        Returns the seconds from each person's acknowledgement to the membership; and, by stream,
+        to the first message that names the person, of the streams that are observed.
         """
         acknowledged: dict[bytes, float] = {}
-        entered: dict[bytes, float] = {}
-
-        async with self._receiving(entered), self._following():
+        seen: dict[str, dict[bytes, float]] = {stream: {} for stream in self._nats_urls}
+        async with AsyncExitStack() as stack:
+            for stream, url in self._nats_urls.items():
+                await stack.enter_async_context(self._receiving(stream, url, seen[stream]))
+            await stack.enter_async_context(self._following())
             await asyncio.gather(
                 self._flow(seconds, rate), self._probe(seconds, probes, name, acknowledged)
             )
             await self._reach(self.sent.newest, timeout=600)
             await asyncio.sleep(1)
+        entered = seen[LAST_STREAM]
         waited = [entered[p] - at for p, at in acknowledged.items() if p in entered]
         return {
             "waited": waited,
+            "seen": [
+                {stream: own[p] - at for stream, own in seen.items() if p in own}
+                for p, at in acknowledged.items()
+            ],
             "missing": len(acknowledged) - len(waited),
             "acknowledged": self.sent.acknowledged,
         }
 
     @asynccontextmanager
-    async def _receiving(self, entered: dict[bytes, float]) -> AsyncIterator[None]:
-        """Note when each profile enters the segment, as the last service receives it."""
+    async def _receiving(
+        self, stream: str, url: str, seen: dict[bytes, float]
+    ) -> AsyncIterator[None]:
+        """Note when each profile enters the segment, as the last service receives it; of an earlier
+        stream, when a message first names each person that was sent."""
 
         async def receive(subscription: PullSubscription) -> None:
             while True:
                 received = await subscription.wait(1.0)
                 if received is None:
                     continue
-                now = time.monotonic()
-                for change in MembershipsChanged.FromString(received.message.payload).changes:
-                    if change.entered:
-                        entered.setdefault(change.profile_id, now)
+                now, payload = time.monotonic(), received.message.payload
+                if stream == LAST_STREAM:
+                    changes = MembershipsChanged.FromString(payload).changes
+                    found = [change.profile_id for change in changes if change.entered]
+                else:
+                    found = [p for p in self._probes if p not in seen and p in payload]
+                for profile in found:
+                    seen.setdefault(profile, now)
                 subscription.pop()
                 await subscription.ack(received)
 
         authenticator = MessageAuthenticator(self._bus_key)
+        reader = SERVICES[SERVICES.index(stream) + 1] if stream in SERVICES else "identity"
         async with AsyncExitStack() as stack:
             bus = await stack.enter_async_context(
-                JetStreamBus(self._nats_url, name=SERVICES[-1], authenticator=authenticator)
+                JetStreamBus(url, name=reader, authenticator=authenticator)
             )
             for shard in range(SHARDS):
-                subscription = PullSubscription(bus, f"onefold.segment.{shard}", f"bench-{shard}")
+                subscription = PullSubscription(bus, f"onefold.{stream}.{shard}", f"bench-{shard}")
                 await stack.enter_async_context(subscription)
                 await stack.enter_async_context(background(receive(subscription)))
             yield
@@ -183,8 +204,9 @@ class Generator:
                 await asyncio.sleep(pause)
             user_id = f"{name}-{number}"
             request = load.probe(user_id, time.time_ns() // 1000)
-            response = await self._send(request, metadata=self._as_source)
             profile = Identifier("user_id", user_id).id_in("default", INDEX_KEY)
+            self._probes.append(profile)
+            response = await self._send(request, metadata=self._as_source)
             acknowledged[profile] = time.monotonic()
             self.sent.add(IngestEventsResponse.FromString(response))
 

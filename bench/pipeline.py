@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
 
 from bench import cpu, load
+from bench.generator import LAST_STREAM
 from bench.harness import Result, print_progress, print_results
 from bench.worker import Worker, worker
 from services import SERVICES
@@ -111,8 +112,13 @@ async def delayed(generator: Worker, durations: Durations) -> tuple[float, str]:
 
 
 @asynccontextmanager
-async def loaded_system(folder: Path, durations: Durations) -> AsyncIterator[tuple[Stack, Worker]]:
-    """Run the system, and the load as a process of its own."""
+async def loaded_system(
+    folder: Path, durations: Durations, streams: Mapping[str, str] = {LAST_STREAM: SERVICES[-1]}
+) -> AsyncIterator[tuple[Stack, Worker]]:
+    """Run the system, and the load as a process of its own.
+
+    `streams`: those in which it looks for people, each with the service that consumes it.
+    """
     file = folder / "load.bin"
     print_progress(f"writing {durations.events():,} events")
     await asyncio.to_thread(load.write, file, durations.events(), time.time_ns() // 1000)
@@ -122,7 +128,7 @@ async def loaded_system(folder: Path, durations: Durations) -> AsyncIterator[tup
         task = {
             "ingest": stack.address("ingest"),
             "last": stack.address(SERVICES[-1]),
-            "nats": stack.nats_url(SERVICES[-1]),
+            "nats": {stream: stack.nats_url(service) for stream, service in streams.items()},
             "bus_key": load_secrets(stack.data_dir)["bus"],
             "admin_key": stack.admin_key,
             "source_key": await define(stack),

@@ -8,6 +8,7 @@ members of pending segments.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -50,6 +51,8 @@ from services.segment.store.sets import save_snapshots
 PAGE = 2_000
 #: Seconds to wait until the live state includes what the first reading may have seen.
 LIVE_TIMEOUT_S = 120.0
+#: Seconds to wait until profile has published how far it is.
+POSITION_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -195,22 +198,30 @@ class _StateBuild:
         """
         changed: set[ProfileId] = set()
         has_definitions = False
-        async with aclosing(self.upstream.read(at.shard, at.next, 0)) as messages:
-            async for message in messages:
-                decoded = decode_profiles_changed(message.payload)
-                if decoded.log_offset > end_offset:
-                    break
-                has_definitions |= await self._save(at.shard, decoded, decoded.changes, left_out)
-                changed.update(ProfileId(c.profile_id) for c in decoded.changes)
-                self.progress(max(0, decoded.log_offset - at.log_offset))
-                at = Checkpoint(
-                    at.shard,
-                    message.next,
-                    0,
-                    decoded.log_offset,
-                    decoded.log_time_us,
-                    upstream_life=message.life,
-                )
+        until_s = time.monotonic() + POSITION_S
+        while True:
+            async with aclosing(self.upstream.read(at.shard, at.next, 0)) as messages:
+                async for message in messages:
+                    decoded = decode_profiles_changed(message.payload)
+                    if decoded.log_offset > end_offset:
+                        until_s = 0.0
+                        break
+                    is_definition = await self._save(at.shard, decoded, decoded.changes, left_out)
+                    has_definitions |= is_definition
+                    changed.update(ProfileId(c.profile_id) for c in decoded.changes)
+                    self.progress(max(0, decoded.log_offset - at.log_offset))
+                    at = Checkpoint(
+                        at.shard,
+                        message.next,
+                        0,
+                        decoded.log_offset,
+                        decoded.log_time_us,
+                        upstream_life=message.life,
+                    )
+            if at.log_offset >= end_offset or time.monotonic() > until_s:
+                break
+            # Where nothing changes, profile soon publishes how far it is.
+            await asyncio.sleep(0.1)
         # The first reading may be ahead of an end that was set before it; the next end is not.
         if at.log_offset < end_offset:
             raise ServiceUnavailable(

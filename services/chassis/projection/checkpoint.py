@@ -78,6 +78,10 @@ class Backlog(NamedTuple):
         return self.newest_run > 0
 
 
+class FenceLost(Exception):
+    """Another worker works the shard now, or another generation is live."""
+
+
 class InvalidFoldResult(Exception):
     """A projection returned a result that cannot be saved."""
 

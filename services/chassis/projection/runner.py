@@ -32,12 +32,12 @@ from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.leases import Leases
 from services.chassis.projection.batch_size import FoldPace
 from services.chassis.projection.callbacks import WorkerCallbacks
-from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
+from services.chassis.projection.checkpoint import Checkpoint, FenceLost, load_checkpoints
 from services.chassis.projection.consumer import GAP_CHECK_S, Limits, ShardConsumer
 from services.chassis.projection.failed_facts import LeftOutCounts
 from services.chassis.projection.progress import ProgressTracker
 from services.chassis.projection.shard_watch import ShardWatch
-from services.chassis.projection.worker import FenceLost, ShardWorker
+from services.chassis.projection.worker import ShardWorker
 from services.chassis.runtime.tasks import clip_to_deadline, task_scope
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.tokens import Token

@@ -20,6 +20,7 @@ from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
+    FenceLost,
     acquire_fence,
     check_fold,
     load_checkpoint,
@@ -29,6 +30,7 @@ from services.chassis.projection.checkpoint import (
 from services.chassis.projection.consumer import ShardConsumer
 from services.chassis.projection.failed_facts import LeftOutCounts
 from services.chassis.projection.isolating_fold import IsolatingFold, isolating_fold
+from services.chassis.projection.positions import PositionOutputs
 from services.chassis.projection.upstream_fault import UpstreamFault
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.cpu import CostReports, CpuTimed
@@ -46,10 +48,6 @@ _TRANSIENT = (RetryableError, asyncpg.DeadlockDetectedError, asyncpg.Serializati
 MAX_COALESCE_S = 0.2
 #: Sizes of batches that are costly per message: there is load, and too few messages gather.
 SMALL_BATCHES = range(100, 1_000)
-
-
-class FenceLost(Exception):
-    """Another worker works the shard now, or another generation is live."""
 
 
 class ShardWorker:
@@ -91,6 +89,7 @@ class ShardWorker:
         self._newest_run = 0
         self._step_backoff = Backoff(max_s=MAX_RETRY_S)
         self._share = BackfillShare()
+        self._positions = PositionOutputs(projection)
         #: Until when no step is tried, because one failed (monotonic clock).
         self._postponed_until = 0.0
 
@@ -109,6 +108,7 @@ class ShardWorker:
         self._consumer.check_upstream(checkpoint.next, checkpoint.upstream_life)
         await self._callbacks.committed(checkpoint, ())
         self._log_time_us = checkpoint.log_time_us
+        self._positions.note(checkpoint, ())
         # As of each scrape: the lag of a stalled shard grows.
         self._metrics.lag_seconds.labels(self._shard).set_function(
             lambda: max(0.0, time.time() - self._log_time_us / 1e6)
@@ -125,6 +125,7 @@ class ShardWorker:
                 if not messages:
                     self._share.make_step_due()
                     await self._check_backlog()
+                    checkpoint = await self._publish_position(checkpoint)
                     continue
                 first, self._worked_s = checkpoint.next, 0.0
                 checkpoint = await self._fold_all(checkpoint, messages)
@@ -226,24 +227,12 @@ class ShardWorker:
                 # not the fault of a fact, however long it took.
                 took_s = time.monotonic() - began if is_session_lost(error) else 0.0
                 self._pace.lose_session(batch.first, batch.next, took_s)
-                log.warning(
-                    "fold_lost_session",
-                    shard=self._shard,
-                    first=batch.first,
-                    next=batch.next,
-                    took_s=round(took_s, 3),
-                )
+                self._warn("fold_lost_session", batch, took_s=round(took_s, 3))
             raise
         except Exception as error:
             self._pace.narrow(batch.first, batch.next)
             if not self._is_smallest(batch):
-                log.warning(
-                    "fold_narrowed",
-                    shard=self._shard,
-                    first=batch.first,
-                    next=batch.next,
-                    error=type(error).__name__,
-                )
+                self._warn("fold_narrowed", batch, error=type(error).__name__)
                 return None
             if isolating is None:
                 raise
@@ -251,6 +240,9 @@ class ShardWorker:
             if after is None:
                 raise
             return after
+
+    def _warn(self, event: str, batch: Batch, **why: object) -> None:
+        log.warning(event, shard=self._shard, first=batch.first, next=batch.next, **why)
 
     def _is_smallest(self, batch: Batch) -> bool:
         """Return whether the batch cannot be folded in smaller parts."""
@@ -283,13 +275,17 @@ class ShardWorker:
             began = time.perf_counter()
             async with self._fenced(checkpoint):
                 fold = CpuTimed(self._projection.fold(self._conn, batch))
-                folded = await fold
+                folded = self._positions.add_to(await fold, batch)
                 check_fold(batch, folded)
-                after = checkpoint.after(folded, batch.messages)
                 after, backlog = await save_checkpoint(
-                    self._conn, after, folded.outputs, folded.deltas
+                    self._conn,
+                    checkpoint.after(folded, batch.messages),
+                    folded.outputs,
+                    folded.deltas,
                 )
-            took_s = time.perf_counter() - began
+                saved = time.perf_counter()
+            ended = time.perf_counter()
+        took_s = ended - began
         self._worked_s += took_s
         self._share.note_batch(took_s)
         await self._finish(checkpoint, after, backlog, folded.outputs)
@@ -297,9 +293,10 @@ class ShardWorker:
         if self._isolating is not None:
             self._isolating.note_folded(after.next - checkpoint.next)
         if fold.cpu_s > MAX_CPU_S:
-            place = {"first": checkpoint.next, "next": after.next}
-            self._costs.report("transaction", fold.cpu_s, {"shard": self._shard, **place})
+            place = {"shard": self._shard, "first": checkpoint.next, "next": after.next}
+            self._costs.report("transaction", fold.cpu_s, place)
         self._metrics.fold_duration_seconds.observe(took_s)
+        self._metrics.fold_commit_seconds.observe(ended - saved)
         self._metrics.batch_size_facts.observe(after.folded_offset - checkpoint.folded_offset)
         return after
 
@@ -321,6 +318,7 @@ class ShardWorker:
     ) -> None:
         if self._note_backlog(backlog):
             self._callbacks.scheduled()
+        self._positions.note(after, outputs)
         await self._callbacks.committed(after, outputs)
         facts = after.folded_offset - before.folded_offset
         self._metrics.facts_folded.labels(self._shard).inc(facts)
@@ -382,9 +380,21 @@ class ShardWorker:
         self._callbacks.left_out(self._shard, counts)
 
     def _work_due_in(self) -> float:
-        """Return the seconds after which a step or a retry is due; infinity where none is."""
+        """Return the seconds after which a step, a retry or the position is due, or infinity."""
         retry_s = self._isolating.due_in_s if self._isolating and not self._backlog else math.inf
-        return min(self._step_due_in(), retry_s)
+        return min(self._step_due_in(), retry_s, self._positions.due_in_s())
+
+    async def _publish_position(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Publish how far the shard is, where that is due and no batch does it."""
+        if self._positions.due_in_s() > 0.0:
+            return checkpoint
+        outputs = self._positions.of(checkpoint)
+        async with self._fenced(checkpoint):
+            after, backlog = await save_checkpoint(
+                self._conn, checkpoint.after_step(outputs), outputs
+            )
+        await self._finish(checkpoint, after, backlog, outputs)
+        return after
 
     def _step_due_in(self) -> float:
         """Return the seconds after which a step is due; infinity where there is no job."""

@@ -145,6 +145,10 @@ class Metrics:
         )
 
     @cached_property
+    def fold_commit_seconds(self) -> Histogram:
+        return self.histogram("fold_commit_seconds", "Duration of the commit of one batch.")
+
+    @cached_property
     def cpu_budget_exceeded(self) -> Counter:
         return self.counter(
             "cpu_budget_exceeded",

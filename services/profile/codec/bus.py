@@ -160,11 +160,19 @@ def encode_outputs(
     for sequence, message in enumerate(messages, at.next_output):
         message.shard = at.shard
         message.sequence = sequence
-        message.log_offset = at.log_offset
+        message.from_log_offset = message.log_offset = at.log_offset
         message.log_time_us = at.log_time_us
     messages[-1].log_offset = log_offset
     messages[-1].log_time_us = log_time_us
     return tuple(OutboxMessage(m.sequence, m.sequence + 1, m.SerializeToString()) for m in messages)
+
+
+def encode_position(shard: int, sequence: int, log_offset: int, log_time_us: int) -> OutboxMessage:
+    """Return the message that states how far a shard is, and that nothing changed."""
+    message = stream_pb.ProfilesChanged(
+        shard=shard, sequence=sequence, log_offset=log_offset, log_time_us=log_time_us
+    )
+    return OutboxMessage(sequence, sequence + 1, message.SerializeToString())
 
 
 def _messages(publication: Publication) -> Iterator[stream_pb.ProfilesChanged]:

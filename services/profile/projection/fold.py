@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from asyncpg import Connection
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
+from services.chassis.messaging.stream import (
+    Batch,
+    FoldResult,
+    FoldUnit,
+    OutboxMessage,
+    StreamMessage,
+)
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.parked_facts import fold_parked_facts
@@ -19,6 +25,7 @@ from services.profile.codec.bus import (
     Publication,
     decode_batch,
     encode_outputs,
+    encode_position,
     units_of,
 )
 from services.profile.codec.log import parse_facts
@@ -92,6 +99,11 @@ class ProfileProjection:
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         return units_of(message, first)
 
+    def position(
+        self, shard: int, sequence: int, log_offset: int, log_time_us: int
+    ) -> OutboxMessage:
+        return encode_position(shard, sequence, log_offset, log_time_us)
+
     async def backfill_step(
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
@@ -150,17 +162,13 @@ class ProfileProjection:
         is_behind = registered.is_blocked or batch.is_withheld or batch.is_late
         if not batch.is_late:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
-        outputs = encode_outputs(
-            Publication(
-                changes.changed,
-                broadcast,
-                backfilled=registered.backfilled,
-                dropped=registered.dropped,
-            ),
-            batch,
-            batch.log_offset if is_behind else end,
-            scheduled.at_us,
+        publication = Publication(
+            changes.changed, broadcast, backfilled=registered.backfilled, dropped=registered.dropped
         )
+        log_offset = batch.log_offset if is_behind else end
+        outputs: tuple[OutboxMessage, ...] = ()
+        if publication:
+            outputs = encode_outputs(publication, batch, log_offset, scheduled.at_us)
         total = Counter(deltas)
         total.update(changes.deltas)
         return FoldResult(end, end, scheduled.at_us, outputs, total)

@@ -12,7 +12,13 @@ import structlog
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.codec.named_rules import NAMED_KINDS
-from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
+from services.chassis.messaging.stream import (
+    Batch,
+    FoldResult,
+    FoldUnit,
+    OutboxMessage,
+    StreamMessage,
+)
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.parked_facts import fold_parked_facts
@@ -20,7 +26,11 @@ from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
-from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
+from services.segment.codec.bus import (
+    decode_profiles_changed,
+    encode_memberships_changed,
+    evaluation_from_proto,
+)
 from services.segment.codec.units import UNITS
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments
@@ -68,9 +78,10 @@ class SegmentProjection:
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`."""
+        decoded = [decode_profiles_changed(m.payload) for m in batch.messages]
         messages = [
-            UNITS.without(decode_profiles_changed(m.payload), m.first, batch.left_out)
-            for m in batch.messages
+            UNITS.without(message, at.first, batch.left_out)
+            for at, message in zip(batch.messages, decoded, strict=True)
         ]
         facts = [fact for message in messages for fact in message.broadcast_facts]
         sweeps = await self._register(conn, batch.shard, messages, facts)
@@ -85,16 +96,21 @@ class SegmentProjection:
         log_time_us = max(batch.log_time_us, messages[-1].log_time_us)
         blocking = await self._blocking(conn, sweeps)
         is_blocked = batch.is_withheld or any(shard == batch.shard for shard, _ in blocking)
-        output = await decisions.publish(
-            conn,
-            batch.shard,
-            batch.next_output,
-            changes,
-            facts,
-            log_offset=batch.log_offset if is_blocked else log_offset,
-            log_time_us=log_time_us,
-            reached_offset=batch.log_offset,
-        )
+        outputs: tuple[OutboxMessage, ...] = ()
+        if changes or facts:
+            # Profile may have come further without a message before the first that has changes.
+            begins = min((m.from_log_offset for m in decoded if m.changes), default=0)
+            output = await decisions.publish(
+                conn,
+                batch.shard,
+                batch.next_output,
+                changes,
+                facts,
+                log_offset=batch.log_offset if is_blocked else log_offset,
+                log_time_us=log_time_us,
+                reached_offset=max(batch.log_offset, begins),
+            )
+            outputs = (output,)
         self._uncommitted[batch.shard] = _event_instants(changes)
         for workspace_id, shards in sorted(sweeps.items()):
             # A sweep uses the newest definitions, so every request has the same version.
@@ -108,12 +124,21 @@ class SegmentProjection:
                     blocking=(shard, workspace_id) in blocking,
                 )
         return FoldResult(
-            batch.next, log_offset, log_time_us, (output,), decisions.digest_deltas(changes)
+            batch.next, log_offset, log_time_us, outputs, decisions.digest_deltas(changes)
         )
 
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         """Return the units of a message; see `Isolating`."""
         return UNITS.units_of(message)
+
+    def position(
+        self, shard: int, sequence: int, log_offset: int, log_time_us: int
+    ) -> OutboxMessage:
+        """Return the message without changes; see `Positioned`."""
+        payload = encode_memberships_changed(
+            shard, sequence, (), (), log_offset=log_offset, log_time_us=log_time_us
+        )
+        return OutboxMessage(sequence, sequence + 1, payload)
 
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint

@@ -18,7 +18,7 @@ from services.chassis.postgres.database import connect, lock_class
 from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
 from services.chassis.projection.consumer import Limits, ShardConsumer
-from services.chassis.projection.worker import FenceLost, ShardWorker
+from services.chassis.projection.worker import ShardWorker
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token

@@ -211,7 +211,7 @@ class SegmentWorkers:
         assert [change_to_proto(change_from_row(row)) for row in rows] == list(changes)
 
     async def _check_outbox(self) -> None:
-        """Check that outputs have no gaps, and end with the state of the checkpoint."""
+        """Check that outputs have no gaps, and state nothing beyond the checkpoint."""
         rows = await self.pool.fetch("SELECT shard, first, next, payload FROM outbox ORDER BY 1, 2")
         for shard in range(self.shards):
             outputs = [row for row in rows if row["shard"] == shard]
@@ -225,8 +225,8 @@ class SegmentWorkers:
             async with self.pool.acquire() as conn:
                 at = await load_checkpoint(conn, shard)
             assert at is not None
-            reached = max((message.log_offset for message in messages), default=0)
-            assert (reached, len(outputs)) == (at.log_offset, at.next_output)
+            assert max((message.log_offset for message in messages), default=0) <= at.log_offset
+            assert len(outputs) == at.next_output
 
 
 def members_from(changes: Iterable[MembershipChange]) -> set[tuple[str, bytes]]:

@@ -286,6 +286,33 @@ async def test_keys_are_folded_and_published(workers: SegmentWorkers) -> None:
     assert all(output.broadcast_facts == [fact] for output in await workers.outputs())
 
 
+async def test_batch_without_changes_publishes_nothing(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    before = await workers.outputs()
+    for version in range(1, 9):
+        workers.publish(0, evaluated(1, version, VISITED_ID))
+    await workers.fold_all(size=2)
+    assert await workers.outputs() == before
+    async with workers.pool.acquire() as conn:
+        at = await load_checkpoint(conn, 0)
+    assert at is not None and at.log_offset == len(workers.published[0])
+
+
+async def test_change_after_silence_is_no_part_of_the_states_before_it(
+    workers: SegmentWorkers,
+) -> None:
+    """Profile had come to offset 500, without a message, before the fact that made the change."""
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), log_offset=510, from_log_offset=500)
+    await workers.fold_all()
+    reached = await workers.pool.fetchval("SELECT reached_offset FROM history")
+    assert reached == 500
+
+
 async def test_definitions_of_a_batch_share_one_sweep(workers: SegmentWorkers) -> None:
     workers.backfilled()
     await workers.fold_all()

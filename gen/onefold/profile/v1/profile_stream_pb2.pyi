@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProfilesChanged(_message.Message):
-    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id", "dropped_predicates")
+    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id", "dropped_predicates", "from_log_offset")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class ProfilesChanged(_message.Message):
     BACKFILLED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     BACKFILLED_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     DROPPED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    FROM_LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
     shard: int
     sequence: int
     log_offset: int
@@ -28,7 +29,8 @@ class ProfilesChanged(_message.Message):
     backfilled_predicates: _containers.RepeatedScalarFieldContainer[int]
     backfilled_workspace_id: str
     dropped_predicates: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ..., dropped_predicates: _Optional[_Iterable[int]] = ...) -> None: ...
+    from_log_offset: int
+    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ..., dropped_predicates: _Optional[_Iterable[int]] = ..., from_log_offset: _Optional[int] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
     __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed")
