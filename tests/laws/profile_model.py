@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from onefold.identity.v1.identity_stream_pb2 import Assignment, FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
+from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded, TraitCorrected
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.type.v1.event_pb2 import Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
@@ -28,7 +29,7 @@ from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import All, Any_, Not, Predicate, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
-from services.kernel.trust import SourceTrust
+from services.kernel.trust import Party, SourceTrust
 from tests.index_key import INDEX_KEY
 from tests.rule_builders import count_of, distinct_of, events_named, last_seen_of, trait_is
 
@@ -58,7 +59,7 @@ RULES: list[Rule] = [
 
 @dataclass(frozen=True)
 class SourceEvent:
-    """One event as its source sends it."""
+    """One event as its source sends it; or a `correction` or a `score`, as `OracleEvent` has it."""
 
     identifiers: tuple[Identifier, ...]
     occurred_at_us: int
@@ -71,6 +72,13 @@ class SourceEvent:
     group_id: str = ""
     group_identifiers: tuple[Identifier, ...] = ()
     trust: SourceTrust = SourceTrust.SERVER
+    party: Party = Party.FIRST
+    source: str = "site"
+    touch: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_record(self) -> bool:
+        return self.type in ("correction", "score")
 
     @property
     def leaf(self) -> bytes:
@@ -86,6 +94,8 @@ class SourceEvent:
         return self.name if self.type in ("track", "page", "screen") else ""
 
     def fact(self) -> Fact:
+        if self.is_record:
+            return self._record_fact()
         event = Event(
             type=TYPES[self.type],  # type: ignore[arg-type]
             name=self.sent_name,
@@ -96,15 +106,38 @@ class SourceEvent:
             group_id=self.group_id,
             group_identifiers=map(_identifier, self.group_identifiers),
             trust=int(self.trust),  # type: ignore[arg-type]
+            party=int(self.party),  # type: ignore[arg-type]
+            touch=msgspec.json.encode(self.touch) if self.touch else b"",
         )
+        return self._fact_of(EVENT, event)
+
+    def _record_fact(self) -> Fact:
+        """Return the fact of a correction or a score."""
+        own = self.properties
+        if self.type == "score":
+            at_us, score = self.occurred_at_us, float(own["score"])
+            scored = ScoreRecorded(
+                model_id=self.name, model_version="1", score=score, as_of_us=at_us
+            )
+            return self._fact_of(ScoreRecorded.DESCRIPTOR.full_name, scored)
+        corrected = TraitCorrected(
+            trait=self.name,
+            value=msgspec.json.encode(own["value"]) if "value" in own else b"",
+            withdrawn="value" not in own,
+            reason="she called",
+        )
+        return self._fact_of(TraitCorrected.DESCRIPTOR.full_name, corrected)
+
+    def _fact_of(self, kind: str, message: Any) -> Fact:
         return Fact(
             workspace_id=WORKSPACE,
             fact_id=self.fact_id,
-            kind=EVENT,
+            kind=kind,
             leaf_id=self.leaf,
             occurred_at_us=self.occurred_at_us,
-            source_id="site",
-            payload=event.SerializeToString(),
+            source_id="" if self.is_record else self.source,
+            actor="ann" if self.is_record else "",
+            payload=message.SerializeToString(),
         )
 
     def facts(self) -> list[Fact]:
@@ -122,6 +155,7 @@ class SourceEvent:
             group_identifiers=map(_identifier, self.group_identifiers),
             member_leaf_id=self.leaf,
             trust=int(self.trust),  # type: ignore[arg-type]
+            party=int(self.party),  # type: ignore[arg-type]
         )
         copy = self.fact()
         copy.fact_id = INDEX_KEY.event_fact_id(WORKSPACE, "site", str(self.message), account)
@@ -132,12 +166,15 @@ class SourceEvent:
     def oracle_event(self) -> OracleEvent:
         return OracleEvent(
             self.type,
-            self.sent_name,
+            self.name if self.is_record else self.sent_name,
             self.occurred_at_us,
             self.fact_id,
             dict(self.properties),
             dict(self.traits),
             self.trust,
+            self.party,
+            self.source,
+            self.touch,
         )
 
 
@@ -221,7 +258,7 @@ class MemoryIdentity:
     def fold(self, fact: Fact) -> tuple[bytes, list[Assignment]]:
         """Return the profile of a fact's leaf, and the assignments that changed."""
         if fact.kind != EVENT:
-            return NO_ID, []
+            return self.profile_of.get(fact.leaf_id, fact.leaf_id) or NO_ID, []
         ids = {
             i.id_in(WORKSPACE, INDEX_KEY): i
             for i in _linked_identifiers(Event.FromString(fact.payload))
@@ -310,7 +347,7 @@ def expected_predicates(
     unique = list({e.fact_id: e for e in events}.values())
     for event in unique:
         by_profile[profile_of[event.leaf]].append(event.oracle_event())
-    related = _related_objects(unique, profile_of)
+    related = related_objects(unique, profile_of)
     by_id = {predicate_id(p): p for rule in rules for p in predicates(rule)}
     return {
         profile: frozenset(
@@ -320,7 +357,7 @@ def expected_predicates(
     }
 
 
-def _related_objects(
+def related_objects(
     events: Iterable[SourceEvent], profile_of: Mapping[bytes, bytes]
 ) -> dict[bytes, dict[str, list[dict[str, Any]]]]:
     """Return the traits of the objects of each person, by type."""
@@ -333,14 +370,14 @@ def _related_objects(
             word, colon, _ = event.group_id.partition(":")
             objects[profile_of[event.leaf]].add((word if colon else "account", profile_of[leaf]))
             fact_id = event.facts()[1].fact_id
-            at = (int(event.trust), event.occurred_at_us, fact_id)
-            stated[profile_of[leaf]] += [(name, *at, value) for name, value in event.traits.items()]
+            at = (-int(event.party), int(event.trust), event.occurred_at_us, fact_id)
+            stated[profile_of[leaf]] += [(name, at, value) for name, value in event.traits.items()]
     found: dict[bytes, dict[str, list[dict[str, Any]]]] = {}
     for person, own in objects.items():
         found[person] = defaultdict(list)
         for object_type, profile in own:
-            in_order = sorted(stated[profile], key=lambda each: each[1:4])
-            traits = {name: value for name, *_, value in in_order}
+            in_order = sorted(stated[profile], key=lambda each: each[1])
+            traits = {name: value for name, _, value in in_order}
             present = {name: value for name, value in traits.items() if value is not None}
             found[person][object_type].append(present)
     return found

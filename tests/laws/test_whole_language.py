@@ -29,6 +29,7 @@ from onefold.log.v1.log_pb2 import Fact
 
 from services.kernel.rules.features import Feature
 from services.kernel.rules.ids import predicates
+from services.kernel.trust import Party
 from tests.index_key import INDEX_KEY
 
 SEEDS = range(6)
@@ -69,6 +70,13 @@ async def fold(
     await (harness.fold_concurrently if concurrent else harness.fold_all)(streams, max_size)
     await harness.finish(log, streams, end_us)
     return harness, log, identity, streams
+
+
+def seeded_facts(seed: int) -> list[SourceEvent]:
+    """Return the facts that the tests fold for a seed."""
+    rng = random.Random(seed)
+    make_language(rng)
+    return make_facts(rng, EVENTS, IDENTIFIERS)
 
 
 WAYS = (
@@ -134,4 +142,12 @@ def test_seeds_of_the_whole_language_have_features_of_every_class() -> None:
         features |= {type(p.feature) for rule in language.rules for p in predicates(rule)}
     names = {feature.__name__ for feature in features}
     assert names >= {"Trait", "Aggregate", "Elapsed", "Sequence", "Trend", "DateDistance"}
-    assert names >= {"TopValues", "Orders"}
+    assert names >= {"TopValues", "Orders", "Related"}
+
+
+def test_seeds_of_the_whole_language_have_facts_of_every_kind() -> None:
+    events = [event for seed in SEEDS for event in seeded_facts(seed)]
+    kinds = {event.type for event in events}
+    assert kinds == {"track", "identify", "page", "group", "correction", "score"}
+    assert any(event.touch for event in events)
+    assert {event.party for event in events} == set(Party)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from laws.profile_model import TYPES, WORKSPACE, MemoryLog, SourceEvent, definition
+from laws.profile_model import WORKSPACE, MemoryLog, SourceEvent, definition
 from onefold.log.v1.log_pb2 import Fact
-from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
 from oracle import random_logs, random_rules
 from oracle.rules_oracle import OracleEvent
 
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import definition_fact_id
-from services.kernel.rules.features import Related
-from services.kernel.rules.ids import predicates
-from services.kernel.rules.model import All, Not, Reference, ReferenceKind, Rule
+from services.kernel.rules.model import All, Not, Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.references import Classification, Definitions, Name, ValueRule, expand
+from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
-from services.kernel.trust import SourceTrust
-from services.profile.codec.definitions import tag_to_proto
+from services.kernel.trust import Party, SourceTrust
+from services.profile.codec.definitions import settings_to_proto, tag_to_proto
+from services.profile.domain.settings import ComputedTrait, WorkspaceSettings
 from services.profile.domain.tags import Tag, TagKind
 
 #: Rules of segments without references; tags and stages have three more.
@@ -33,26 +34,28 @@ class Language(NamedTuple):
     """Definitions that refer to each other, and what they mean."""
 
     names: Definitions
+    #: Those of the settings.
+    computed: tuple[Predicate, ...]
     facts: list[Fact]
 
     @property
     def rules(self) -> list[Rule]:
-        """The rule of each value of each definition, without references."""
-        return [
+        """The rule of each value of each definition, without references, and computed traits."""
+        expanded = [
             expand(rule, self.names)
             for own in self.names.values()
             for value in own.names
             if (rule := own.rule_of(value)) is not None
         ]
+        return [*expanded, *self.computed]
 
 
 def make_language(random: Random) -> Language:
-    """Return segments, a tag with values and a set of stages, and a segment that refers to all."""
-    own = [make_rule(random) for _ in range(RULES)]
-    level, lifecycle = (
-        Classification(tuple(ValueRule(value, make_rule(random)) for value in values), default)
-        for values, default in ((("high", "mid"), ""), (("new", "silent"), "regular"))
-    )
+    """Return segments, a tag with values and a set of stages, a segment that refers to all of
+    them, and settings; of some there are earlier versions, and some others are retired."""
+    own = [random_rules.make_rule(random, depth=2) for _ in range(RULES)]
+    # One at least reads objects.
+    own[-1] = All((random_rules.make_predicate(random, "Related"),))
     kind = ReferenceKind
     referring = All(
         (
@@ -62,22 +65,63 @@ def make_language(random: Random) -> Language:
         )
     )
     segments = {f"s{i}": rule for i, rule in enumerate((*own, referring))}
+    facts: list[Fact] = []
+    for key, rule in segments.items():
+        facts += _versions(
+            random,
+            lambda n, key=key, rule=rule: definition(key, rule if n else _draft(random), 1 + n),
+        )
     names = {Name(kind.SEGMENT, key): Classification.of(rule) for key, rule in segments.items()}
-    names |= {Name(kind.TAG, "level"): level, Name(kind.STAGE, "lifecycle"): lifecycle}
-    facts = [definition(key, rule) for key, rule in segments.items()]
-    facts += [
-        tag_fact(Tag(WORKSPACE, "level", 1, "", level)),
-        tag_fact(Tag(WORKSPACE, "lifecycle", 1, "", lifecycle, TagKind.STAGE)),
-    ]
-    return Language(names, facts)
+    tags = (("level", TagKind.TAG, ("high", "mid"), ""),)
+    tags += (("lifecycle", TagKind.STAGE, ("new", "silent"), "regular"),)
+    for key, tag_kind, values, default in tags:
+        newest, draft = (_classification(random, values, default) for _ in range(2))
+        name = Name(kind.STAGE if tag_kind is TagKind.STAGE else kind.TAG, key)
+        names[name] = newest
+        facts += _versions(
+            random,
+            lambda n, key=key, k=tag_kind, c=(draft, newest): tag_fact(
+                Tag(WORKSPACE, key, 1 + n, "", c[n], k)
+            ),
+        )
+    facts += [definition("gone", _draft(random), version=n + 1, retired=bool(n)) for n in range(2)]
+    computed = [tuple(_computed(random)) for _ in range(2)]
+    facts += _versions(
+        random,
+        lambda n: settings_fact(WorkspaceSettings(WORKSPACE, n + 1, computed_traits=computed[n])),
+    )
+    return Language(names, tuple(own.feature for own in computed[1]), facts)
 
 
-def make_rule(random: Random) -> Rule:
-    """Return a rule that reads the events of the person alone."""
-    while True:
-        rule = random_rules.make_rule(random, depth=2)
-        if not any(isinstance(p.feature, Related) for p in predicates(rule)):
-            return rule
+def _versions(random: Random, make: Callable[[int], Fact]) -> list[Fact]:
+    """Return the newest version of a definition, made by 1, and sometimes one before, by 0."""
+    return [make(0), make(1)] if random.random() < 0.4 else [make(1)]
+
+
+def _draft(random: Random) -> Rule:
+    return random_rules.make_rule(random, depth=1)
+
+
+def _classification(random: Random, values: Iterable[str], default: str) -> Classification:
+    return Classification(tuple(ValueRule(value, _draft(random)) for value in values), default)
+
+
+def _computed(random: Random) -> Iterator[ComputedTrait]:
+    for number in range(2):
+        kind = random.choice(("Aggregate", "Orders", "Trend"))
+        feature = random_rules.make_feature(random, kind)
+        yield ComputedTrait(f"computed {number}", Predicate(feature, Operator.EXISTS))
+
+
+def settings_fact(settings: WorkspaceSettings) -> Fact:
+    """Return the fact of the log that defines settings."""
+    kind = ProfileSettingsDefined.DESCRIPTOR.full_name
+    return Fact(
+        workspace_id=settings.workspace_id,
+        fact_id=definition_fact_id(settings.workspace_id, kind, "", settings.version),
+        kind=kind,
+        payload=settings_to_proto(settings).SerializeToString(),
+    )
 
 
 def tag_fact(tag: Tag) -> Fact:
@@ -107,14 +151,19 @@ def make_facts(random: Random, number: int, identifiers: int) -> list[SourceEven
         log.append(random_logs.make_event(random, type_, at_us, message.to_bytes(16, "big"), log))
         names = random.sample(pool, random.choice([1] * 14 + [2]))
         made.append(source_event(log[-1], tuple(names), message, random))
-    return made
+    # What people and models say is about identifiers that events have.
+    seen = sorted({event.identifiers[0] for event in made if not event.is_record})
+    return [
+        replace(event, identifiers=(random.choice(seen),)) if event.is_record else event
+        for event in made
+    ]
 
 
 def source_event(
     event: OracleEvent, identifiers: tuple[Identifier, ...], message: int, random: Random
 ) -> SourceEvent:
     """Return an event of the oracle as a source sends it."""
-    assert event.type in TYPES
+    group = random.choice(("g", "course:c")) + str(random.randrange(3))
     return SourceEvent(
         identifiers,
         event.occurred_at_us,
@@ -123,8 +172,11 @@ def source_event(
         event.type,
         event.properties,
         event.traits,
-        group_id=f"g{random.randrange(3)}" if event.type == "group" else "",
-        trust=SourceTrust(event.trust),
+        group_id=group if event.type == "group" else "",
+        trust=SourceTrust(event.trust or SourceTrust.SERVER),
+        party=Party(event.party),
+        source=event.source,
+        touch=event.touch,
     )
 
 

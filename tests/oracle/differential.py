@@ -44,7 +44,8 @@ def make_case(seed: int, kind: str = "") -> Case:
     make = random_rules.make_narrow_predicate if is_narrow else random_rules.make_predicate
     predicate = make(random, kind)
     name = type(predicate.feature).__name__
-    log = random_logs.make_log(random, random_logs.THEME_OF.get(name, "events"))
+    theme = random_logs.THEME_OF.get(kind) or random_logs.THEME_OF.get(name, "events")
+    log = random_logs.make_log(random, theme)
     related = random_logs.make_related(random) if name == "Related" else {}
     return Case(seed, predicate, log, related)
 

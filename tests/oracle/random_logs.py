@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from oracle.random_rules import NAMES, OBJECT_TYPES, SCALARS, SOURCES, SPANS, ZONES
+from oracle.random_rules import MODELS, NAMES, OBJECT_TYPES, SCALARS, SOURCES, SPANS, TOUCHES, ZONES
 from oracle.rules_oracle import OracleEvent
 
 from services.kernel.time import DAY_US, HOUR_US, to_us
@@ -41,10 +41,21 @@ LATEST = max(BASES) + 92 * DAY_US
 #: The kinds of events in a log, by what most of its events are.
 THEMES = {
     "events": ("track", "track", "track", "track", "track", "identify", "page", "group"),
-    "traits": ("identify", "identify", "identify", "track"),
+    "traits": (*("identify",) * 6, "track", "track", "correction", "score"),
+    "corrections": ("correction", "correction", "identify"),
+    "relations": ("group", "group", "group", "track", "identify"),
     "orders": ("order", "order", "order", "order", "order", "track", "identify"),
 }
-THEME_OF = {"Trait": "traits", "DateDistance": "traits", "Orders": "orders"}
+#: By the class of a feature, or the part of the language.
+THEME_OF = {
+    "Corrections": "corrections",
+    "Trait": "traits",
+    "DateDistance": "traits",
+    "Orders": "orders",
+    "Related": "relations",
+}
+#: The leaves of the objects that group events name.
+OBJECTS = tuple(f"object {n}".encode().ljust(16) for n in range(5))
 #: Sums of these are exact in decimal fractions only; ties of rounding, and one that is too large.
 NUMBERS = (0, 1, 1, 2, 2, -3, 1.0, 1.5, 0.1, 0.2, 0.3, 0.0000005, 0.0000015, 1e15, 1.1e15)
 ORDER_IDS = ("1", "1", "1", "2", "2", 1, 3, None)
@@ -53,6 +64,21 @@ AMOUNTS = (
     *(-5, "-5", "abc", "", None, True, 1e16),
 )
 CURRENCIES = ("CNY", "CNY", "CNY", "USD", None)
+#: Spellings of places, as the cleaners of places read them, and values that name none.
+HOMES = (
+    *(
+        "北京",
+        " 北京 ",
+        "Beijing",
+        "江苏南京",
+        "南京市",
+        "朝阳区",
+        "上海市浦东新区",
+        "华东",
+        "320100",
+    ),
+    *("nowhere", "", None, 3, True, ["北京"]),
+)
 DATES = (
     *("1990-01-01", "2000-02-29", "2000-03-01", "1999-12-31", "2026-03-08", "2027-01-02"),
     *("2000-02-29T23:30:00Z", "2011-12-30T10:00:00+00:00", "2026-11-01T00:30:00-04:00"),
@@ -80,6 +106,8 @@ def make_event(
 ) -> OracleEvent:
     """Return an event; an `order` is a payment or a refund, and may repeat one of the log."""
     name, own, stated = "", dict[str, Any](), dict[str, Any]()
+    if type_ in ("correction", "score"):
+        return _make_record(random, type_, at_us, fact_id)
     if type_ == "order":
         type_, name = "track", random.choice(("bought", "bought", "refunded"))
         own = _make_order(random)
@@ -94,7 +122,23 @@ def make_event(
         own = _make_properties(random)
     trust, party = random.choice(tuple(SourceTrust)), random.choice(tuple(Party))
     source = random.choice(SOURCES)
-    return OracleEvent(type_, name, at_us, fact_id, own, stated, trust, party, source)
+    touch = {name: random.choice(("a", "b")) for name in TOUCHES if random.random() < 0.6}
+    touch = touch if random.random() < 0.15 else {}
+    account = random.choice(OBJECTS) if type_ == "group" else b""
+    first = (type_, name, at_us, fact_id, own, stated, trust, party, source, touch)
+    return OracleEvent(*first, account)
+
+
+def _make_record(random: Random, type_: str, at_us: int, fact_id: bytes) -> OracleEvent:
+    """Return a correction of a trait, which may be withdrawn, or a score of a model."""
+    if type_ == "score":
+        own: dict[str, Any] = {"score": random.choice((0.0, 0.5, 1.0, 1.5, 2.0))}
+        return OracleEvent(type_, random.choice(MODELS), at_us, fact_id, own)
+    made = {"city": make_value(random), **make_traits(random)}
+    name, value = random.choice([("city", made["city"]), *made.items()])
+    return OracleEvent(
+        type_, name, at_us, fact_id, {"value": value} if random.random() < 0.8 else {}
+    )
 
 
 def make_value(random: Random) -> Any:
@@ -111,6 +155,8 @@ def make_traits(random: Random) -> dict[str, Any]:
         "city": lambda: make_value(random),
         "age": lambda: make_value(random),
         "born": lambda: random.choice(DATES),
+        "home": lambda: random.choice(HOMES),
+        "spent": lambda: random.choice(AMOUNTS),
         "o": lambda: _make_object(random),
         "o.p": lambda: make_value(random),
         "timezone": lambda: random.choice((*ZONES, "nowhere", None, 8)),
@@ -126,6 +172,11 @@ def make_related(random: Random) -> dict[str, list[dict[str, Any]]]:
         for type_ in OBJECT_TYPES
         if random.random() < 0.8
     }
+
+
+def make_objects(random: Random) -> dict[bytes, tuple[str, dict[str, Any]]]:
+    """Return the type and the traits of each object."""
+    return {leaf: (random.choice(OBJECT_TYPES), make_traits(random)) for leaf in OBJECTS}
 
 
 def newest(log: list[OracleEvent]) -> int:

@@ -46,13 +46,28 @@ from services.kernel.trust import Party
 
 NAMES = ("viewed", "viewed", "bought", "refunded", "page")
 PATHS = ("p", "n", "n", "o.p", "o.p.q")
-TRAITS = ("city", "city", "age", "born", "o", "o.p", "o.p.q")
+TRAITS = ("city", "city", "age", "born", "o", "o.p", "o.p.q", "home")
+#: Models of scores, and the members of touches.
+MODELS, TOUCHES = ("m1", "m2"), ("source", "medium")
+#: Traits that no source states.
+RESERVED = (
+    *("first_touch", "last_touch", "first_touch.source", "last_touch.source", "last_touch.medium"),
+    *("score.m1", "score.m1", "score.m2"),
+)
+#: Cleaners with a trait that they fit, and texts that have a standard form.
+CLEANED = (
+    ("place@1", "home", ("北京", "江苏 南京", "江苏省")),
+    ("province@1", "home", ("北京市", "江苏", "Shanghai")),
+    ("city@1", "home", ("北京", "南京")),
+    ("region@1", "home", ("华东", "华北")),
+    ("number@1", "spent", (10, 2, "1,200.50", "1.2万")),
+)
 SOURCES = ("crm", "crm", "web", "vendor")
 ZONES = (
     *("UTC", "Asia/Shanghai", "America/New_York", "Africa/Cairo", "Pacific/Apia"),
     *("Europe/Berlin", "Asia/Kathmandu", "Pacific/Kiritimati"),
 )
-OBJECT_TYPES = ("course", "account_id")
+OBJECT_TYPES = ("course", "account")
 SPANS = (
     *(1, 2, HOUR_US - 1, HOUR_US, 2 * HOUR_US, 3 * HOUR_US, 12 * HOUR_US),
     *(DAY_US, DAY_US, DAY_US + 1, 2 * DAY_US, 7 * DAY_US, 30 * DAY_US),
@@ -67,7 +82,7 @@ ORDERS = (Operator.LT, Operator.LE, Operator.GT, Operator.GE)
 COUNTS = (Function.COUNT, Function.DISTINCT)
 ENDS = (Function.FIRST, Function.LAST)
 #: The parts of the language of `make_narrow_predicate`.
-NARROW = ("Relative", "Rolling", "Ends", "Refunds")
+NARROW = ("Relative", "Rolling", "Ends", "Refunds", "Corrections")
 #: The names of the classes of features.
 FEATURES = (
     *("Trait", "Aggregate", "Elapsed", "Sequence", "Trend"),
@@ -90,6 +105,8 @@ def make_predicate(random: Random, kind: str = "") -> Predicate:
     """Return a predicate over a feature of some class, with a comparison that fits."""
     feature = make_feature(random, kind or random.choice((*FEATURES, "Aggregate", "Aggregate")))
     match feature:
+        case Trait() if feature.cleaner:
+            return Predicate(feature, *_cleaned_comparison(random, feature.cleaner))
         case Trait() | Aggregate(function=Function.FIRST | Function.LAST):
             return Predicate(feature, *make_comparison(random))
         case Elapsed():
@@ -122,9 +139,27 @@ def make_comparison(random: Random) -> tuple[Operator, Any, bool]:
     return operator, random.choice(SCALARS), is_without_case
 
 
+def _cleaned_comparison(random: Random, cleaner: str) -> tuple[Operator, Any, bool]:
+    """Return a comparison of a standard form; its literal has one, too."""
+    literals = next(texts for name, _, texts in CLEANED if name == cleaner)
+    operators = (Operator.EQ, Operator.EQ, Operator.NE, Operator.IN, Operator.EXISTS, *ORDERS)
+    operator, is_without_case = random.choice(operators), random.random() < 0.3
+    if operator is Operator.EXISTS:
+        return operator, None, False
+    if operator is Operator.IN:
+        many = tuple(random.choice(literals) for _ in range(random.randrange(1, 3)))
+        return operator, many, is_without_case
+    return operator, random.choice(literals), is_without_case
+
+
 def make_feature(random: Random, kind: str) -> Feature:
     """Return a feature of the class with this name."""
     match kind:
+        case "Trait" if random.random() < 0.2:
+            return Trait(random.choice(RESERVED))
+        case "Trait" if random.random() < 0.2:
+            cleaner, name, _ = random.choice(CLEANED)
+            return Trait(name, cleaner=cleaner)
         case "Trait":
             parties: Any = ((), (), (Party.FIRST,), (Party.SECOND, Party.THIRD), (Party.THIRD,))
             sources: Any = random.choice(((), (), ("crm",), ("crm", "web"), ("nothing",)))
@@ -173,6 +208,9 @@ def make_narrow_predicate(random: Random, kind: str) -> Predicate:
         case "Ends":
             feature = Aggregate(random.choice(ENDS), events, path)
             return Predicate(feature, Operator.EXISTS)
+        case "Corrections":
+            parties: Any = random.choice(((), (), (Party.FIRST,), (Party.SECOND,)))
+            return Predicate(Trait("city", parties), *make_comparison(random))
         case _:
             payments, refunds = EventFilter.of("bought"), EventFilter.of("refunded")
             parts = (payments, "id", "amount", refunds, "id", "amount", "refund", "currency")

@@ -14,10 +14,13 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Any
 
+from services.kernel.cleaning.cleaners import clean
 from services.kernel.rules.features import Trait
 from services.kernel.rules.filters import EventFilter, PropertyFilter
 from services.kernel.rules.model import All, Any_, Not, Predicate, Rule
+from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.values import Operator
+from services.kernel.trust import Party
 
 SCALARS = ("string", "number", "boolean")
 #: Numbers beyond this are no numbers for sums, means and amounts.
@@ -31,7 +34,11 @@ _NEGATED = {
 
 @dataclass(frozen=True)
 class OracleEvent:
-    """One decoded event of one profile. `type` is `track`, `page`, `screen`, `identify` …."""
+    """One decoded fact of one profile. `type` is `track`, `page`, `screen`, `identify` ….
+
+    Of a `correction` the name is that of the trait, and the properties have the `value`; none = it
+    is withdrawn. Of a `score` the name is that of the model, and the properties have the `score`.
+    """
 
     type: str
     name: str
@@ -44,6 +51,15 @@ class OracleEvent:
     #: The party class of the source; the lower number takes precedence.
     party: int = 1
     source: str = ""
+    #: How the person came.
+    touch: Mapping[str, str] = field(default_factory=dict)
+    #: Of a `group` event: the leaf of the object.
+    account: bytes = b""
+
+    @property
+    def is_record(self) -> bool:
+        """Whether it is no event of the person: it does not move the instant of an evaluation."""
+        return self.type in ("correction", "score")
 
 
 #: The traits of the related objects, by the type of the object.
@@ -83,37 +99,68 @@ def actual(
     """Return the value of the feature of a predicate; None = absent."""
     from oracle.features_oracle import value_of
 
-    newest = max((event.occurred_at_us for event in events), default=as_of_us)
+    times = (event.occurred_at_us for event in events if not event.is_record)
+    newest = max(times, default=as_of_us)
     return value_of(predicate.feature, Person(events, max(as_of_us, newest), related or {}))
 
 
 def trait(feature: Trait, events: list[OracleEvent]) -> Any:
-    """Return the value of a trait, or of the member that a name `a.b` reaches; None = absent."""
-    assert not feature.cleaner, "the oracle standardises nothing"
-    allowed = [
-        event
-        for event in events
-        if event.type == "identify" and (not feature.parties or event.party in feature.parties)
-    ]
-    sources = feature.sources
-    if any(feature.name in event.traits for event in allowed):
-        return _stated(feature.name, allowed, sources)
-    first, dot, _ = feature.name.partition(".")
-    return get({first: _stated(first, allowed, sources)}, feature.name) if dot else None
+    """Return the value of a trait, in its standard form if it has a cleaner; None = absent."""
+    if is_reserved_trait(feature.name):
+        value = _reserved(feature.name, events)
+    else:
+        value = _stated_or_member(feature, events)
+    return clean(feature.cleaner, value) if feature.cleaner else value
 
 
-def _stated(name: str, events: list[OracleEvent], sources: tuple[str, ...]) -> Any:
-    """Return what the best party states, of it the most trusted sources, of these the last one by
-    (occurred_at, fact id); None = absent, or another source than one of `sources` states that."""
-    stating = [event for event in events if name in event.traits]
-    if not stating:
+def _reserved(name: str, events: list[OracleEvent]) -> Any:
+    """Return the last score of a model, or how the person came first or last."""
+    head, dot, member = name.partition(".")
+    if head == "score":
+        scores = [e for e in events if e.type == "score" and e.name == member]
+        return max(scores, key=_instant).properties["score"] if scores else None
+    touched = [event for event in events if event.touch]
+    if not touched:
         return None
-    party = min(event.party for event in stating)
-    stating = [event for event in stating if event.party == party]
-    trust = max(event.trust for event in stating)
-    stating = [event for event in stating if event.trust == trust]
-    winner = max(stating, key=lambda event: (event.occurred_at_us, event.fact_id))
-    return winner.traits[name] if not sources or winner.source in sources else None
+    chosen = min(touched, key=_instant) if head == "first_touch" else max(touched, key=_instant)
+    return chosen.touch.get(member) if dot else dict(chosen.touch)
+
+
+def _instant(event: OracleEvent) -> tuple[int, bytes]:
+    return event.occurred_at_us, event.fact_id
+
+
+def _stated_or_member(feature: Trait, events: list[OracleEvent]) -> Any:
+    """Return the value of a stated trait, or of the member that a name `a.b` reaches."""
+    first, dot, _ = feature.name.partition(".")
+    statements = _statements(feature, feature.name, events)
+    if statements or not dot:
+        return _winning(feature, statements)
+    return get({first: _winning(feature, _statements(feature, first, events))}, feature.name)
+
+
+def _statements(feature: Trait, name: str, events: list[OracleEvent]) -> list[tuple[Any, ...]]:
+    """Return the statements of a trait: the greatest one wins; its last two are value and source.
+
+    A correction is one of the first party with more trust than any source has.
+    """
+    found: list[tuple[Any, ...]] = [
+        (-event.party, event.trust, *_instant(event), event.traits[name], event.source)
+        for event in events
+        if event.type == "identify" and name in event.traits
+    ]
+    corrections = [event for event in events if event.type == "correction" and event.name == name]
+    if corrections and "value" in (last := max(corrections, key=_instant)).properties:
+        found.append((-Party.FIRST, 1_000, *_instant(last), last.properties["value"], ""))
+    return [one for one in found if not feature.parties or -one[0] in feature.parties]
+
+
+def _winning(feature: Trait, statements: list[tuple[Any, ...]]) -> Any:
+    """Return the value that wins; None = absent, or another source than one of those states it."""
+    if not statements:
+        return None
+    *_, value, source = max(statements, key=lambda one: one[:4])
+    return value if not feature.sources or source in feature.sources else None
 
 
 def compare(operator: Operator, left: Any, right: Any, *, ignore_case: bool = False) -> bool:

@@ -23,7 +23,10 @@ TYPES = {
     "page": event_types.PAGE,
     "screen": event_types.SCREEN,
     "group": event_types.GROUP,
+    "correction": event_types.CORRECTION,
+    "score": event_types.SCORE,
 }
+NAMES = {number: name for name, number in TYPES.items()}
 PATHS = random_rules.PATHS
 
 _random = st.randoms(use_true_random=False)
@@ -51,14 +54,43 @@ def logs(max_size: int = 12, theme: str = "") -> st.SearchStrategy[list[OracleEv
 
 def view_of(event: OracleEvent) -> EventView:
     """Return the same event as the folds read it."""
+    at_us, fact_id = event.occurred_at_us, event.fact_id
+    if event.is_record:
+        return EventView(TYPES[event.type], event.name, at_us, fact_id, record=_record_of(event))
     return EventView(
         type=TYPES[event.type],
         name=event.name,
-        occurred_at_us=event.occurred_at_us,
-        fact_id=event.fact_id,
+        occurred_at_us=at_us,
+        fact_id=fact_id,
         properties=msgspec.json.encode(event.properties),
         traits=msgspec.json.encode(event.traits),
         trust=event.trust,
         party=event.party,
         source_id=event.source,
+        touch=msgspec.json.encode(event.touch) if event.touch else b"",
+        account_leaf=event.account,
     )
+
+
+def _record_of(event: OracleEvent) -> tuple[Any, ...]:
+    first = (event.occurred_at_us, event.fact_id)
+    if event.type == "score":
+        return (*first, float(event.properties["score"]), "v1")
+    has_value = "value" in event.properties
+    value = msgspec.json.encode(event.properties["value"]) if has_value else b""
+    return (*first, value, "ann", "she called")
+
+
+def oracle_event(view: EventView) -> OracleEvent:
+    """Return what a fold reads as the oracle reads it."""
+    decode, name, at_us = msgspec.json.decode, NAMES[view.type], view.occurred_at_us
+    if view.type == event_types.SCORE:
+        own: dict[str, Any] = {"score": view.record[2]}
+        return OracleEvent(name, view.name, at_us, view.fact_id, own)
+    if view.type == event_types.CORRECTION:
+        own = {"value": decode(view.record[2])} if view.record[2] else {}
+        return OracleEvent(name, view.name, at_us, view.fact_id, own)
+    own, stated = decode(view.properties), decode(view.traits)
+    touch = decode(view.touch) if view.touch else {}
+    first = (name, view.name, at_us, view.fact_id, own, stated, view.trust, view.party or 1)
+    return OracleEvent(*first, view.source_id, touch, view.account_leaf)

@@ -12,7 +12,14 @@ from services.kernel.calendar import local_date
 from services.kernel.explain.facts import window_of
 from services.kernel.explain.hypothesis import Hypotheses
 from services.kernel.explain.model import Change, ExplainedPart, MissingFacts, MissingKind
-from services.kernel.explain.samples import sample_event, sample_statement, values_near
+from services.kernel.explain.samples import (
+    sample_correction,
+    sample_event,
+    sample_score,
+    sample_statement,
+    values_near,
+)
+from services.kernel.fold.additions import correction_of
 from services.kernel.fold.events import EventView
 from services.kernel.rules import features
 from services.kernel.rules.features import Aggregate, Feature, Function
@@ -20,6 +27,7 @@ from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.ids import accumulator_id, predicate_id
 from services.kernel.rules.inputs import times_of
 from services.kernel.rules.model import All, Any_, Predicate
+from services.kernel.rules.names import SCORE, is_reserved_trait
 from services.kernel.rules.readings.ranges import before, range_of
 from services.kernel.rules.values import Json
 from services.kernel.rules.windows import Relative
@@ -144,10 +152,23 @@ class Proposer:
         return self._number
 
     def _statements(self, feature: features.Trait, literal: Json) -> Iterator[Proposal]:
+        """Propose statements; scores of a model, and corrections where the trait is corrected."""
+        name, at_us = feature.name, self._at_us
+        head, _, model = name.partition(".")
+        is_corrected = correction_of(self._hypotheses.view.additions, name) is not None
         for value in values_near(literal):
-            missing = MissingFacts(MissingKind.TRAIT, name=feature.name, value=value)
+            missing = MissingFacts(MissingKind.TRAIT, name=name, value=value)
+            if is_reserved_trait(name):
+                if head == SCORE and isinstance(value, int | float):
+                    sample = sample_score(model, float(value), at_us, self._next())
+                    yield Proposal(missing, [sample])
+                continue
+            if is_corrected:
+                sample = sample_correction(name, value, at_us, self._next())
+                yield Proposal(missing, [sample])
+                continue
             for party in feature.parties or (Party.FIRST,):
-                sample = sample_statement(feature.name, value, self._at_us, self._next(), party)
+                sample = sample_statement(name, value, at_us, self._next(), party)
                 yield Proposal(missing, [sample])
 
     def _dates(self, feature: features.DateDistance, literal: Json) -> Iterator[Proposal]:

@@ -51,7 +51,10 @@ def predicate_facts(predicate: Predicate, actual: Json, hypotheses: Hypotheses) 
     feature, view, at_us = predicate.feature, hypotheses.view, hypotheses.at_us
     window = window_of(feature)
     range_ = EVERYTHING if window is None else range_of(window)(view, at_us)
-    found = _events_of(feature, view, range_, hypotheses.entries, at_us, actual)
+    if isinstance(feature, features.Related):
+        found = hypotheses.relating(feature)
+    else:
+        found = _events_of(feature, view, range_, hypotheses.entries, at_us, actual)
     ids = dict.fromkeys(event.fact_id for event in sorted(found, key=_newest_first))
     ids |= dict.fromkeys(_statements(feature, view))
     is_bounded = window is not None and window != EVER

@@ -8,11 +8,14 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from services.kernel.explain.model import Person
-from services.kernel.fold.events import IDENTIFY, EventView, raw_members
+from services.kernel.fold.additions import traits_of_addition
+from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import FactId
 from services.kernel.rules.evaluate import compile_rule
+from services.kernel.rules.features import Related
+from services.kernel.rules.filters import matcher
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
 
@@ -34,10 +37,10 @@ class Hypotheses:
     def __init__(self, rule: Rule, person: Person, at_us: int) -> None:
         self.index = PredicateIndex(predicates(rule))
         states = tuple(map(self._fold, person.leaves))
-        self.view = ProfileView(states, person.related)
+        self._person = person
+        self.view = self._view_of(states)
         self.at_us = max(at_us, self.view.last_seen_us)
         self._test = compile_rule(rule)
-        self._person = person
         self._read: dict[bytes, tuple[EventView, frozenset[int]]] = {}
         found: dict[int, list[Entry]] = defaultdict(list)
         for event in chain.from_iterable(person.leaves):
@@ -52,14 +55,17 @@ class Hypotheses:
 
     def _add(self, event: EventView, found: dict[int, list[Entry]]) -> None:
         """Note which predicates read an event, and what it adds to accumulators."""
+        names: Iterable[str] = traits_of_addition(event)
         if event.type == IDENTIFY:
-            names = raw_members(event.traits)
-            ids = _NONE.union(*map(self.index.affected_by_trait, names))
-        else:
-            matching = self.index.matching_bindings(event)
-            ids = _NONE.union(*(binding.predicates for binding, _ in matching))
-            for binding, entry in matching:
-                found[binding.accumulator_id].append(Entry(event, entry))
+            names = (*names, *raw_members(event.traits))
+        matching = self.index.matching_bindings(event)
+        ids = _NONE.union(
+            *map(self.index.affected_by_trait, names),
+            *(binding.predicates for binding, _ in matching),
+            self.index.related_predicates if event.type == GROUP else _NONE,
+        )
+        for binding, entry in matching:
+            found[binding.accumulator_id].append(Entry(event, entry))
         if ids:
             self._read[event.fact_id] = (event, ids)
 
@@ -67,6 +73,16 @@ class Hypotheses:
     def events(self) -> Iterable[EventView]:
         """The events that some predicate reads."""
         return (event for event, _ in self._read.values())
+
+    def relating(self, feature: Related) -> list[EventView]:
+        """Return the events that relate the person to objects which a feature counts."""
+        matches, type_ = matcher(feature.where), feature.object_type
+        return [
+            event
+            for event in self.events
+            if event.type == GROUP
+            and any(map(matches, self._person.objects_of([event.account_leaf]).get(type_, ())))
+        ]
 
     def read_by(self, predicate_ids: Set[int]) -> list[FactId]:
         """Return the facts that some predicates read, oldest first."""
@@ -111,7 +127,13 @@ class Hypotheses:
 
     def _view(self, left: Sequence[EventView], added: Sequence[EventView]) -> ProfileView:
         states = (self._fold([*left, *added]),) if left or added else ()
-        return ProfileView((*self._fixed, *states), self._person.related)
+        return self._view_of((*self._fixed, *states))
+
+    def _view_of(self, states: tuple[LeafState, ...]) -> ProfileView:
+        view = ProfileView(states)
+        if not self.index.related_predicates:
+            return view
+        return view.with_related(self._person.objects_of(view.accounts))
 
     def _fold(self, events: Iterable[EventView]) -> LeafState:
         state = LeafState()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
@@ -17,6 +17,11 @@ from services.kernel.rules.values import Json
 
 #: The traits of the related objects of a person, by type.
 RelatedObjects: TypeAlias = Mapping[str, Sequence[Mapping[str, Json]]]
+
+
+def no_objects(leaves: Sequence[bytes]) -> RelatedObjects:
+    """Return that a person has no related objects."""
+    return {}
 
 
 class Definition(NamedTuple):
@@ -36,7 +41,8 @@ class Person:
 
     #: The events of each leaf.
     leaves: Sequence[Sequence[EventView]]
-    related: RelatedObjects = field(default_factory=dict)
+    #: Returns the related objects that have some leaves of accounts.
+    objects_of: Callable[[Sequence[bytes]], RelatedObjects] = no_objects
 
 
 class MissingKind(Enum):
@@ -44,7 +50,7 @@ class MissingKind(Enum):
 
     #: An event that matches a filter.
     EVENT = "event"
-    #: A statement of a trait.
+    #: A statement of a trait; a correction where it is corrected, or a score of a model.
     TRAIT = "trait"
     #: A paid order.
     ORDER = "order"
@@ -88,7 +94,8 @@ class PredicateFacts:
     #: The instants that the window contains; None = there is no window.
     window: Range | None
     #: The facts, newest first: the counted events, the statement of a trait, the payments and
-    #: refunds of orders, the events that complete a sequence. None = what was looked for is absent.
+    #: refunds of orders, the events that complete a sequence, those that relate matching objects.
+    #: None = what was looked for is absent.
     fact_ids: tuple[FactId, ...]
 
 

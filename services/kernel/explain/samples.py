@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.kernel.fold.events import IDENTIFY, PAGE, TRACK, EventView
+from services.kernel.fold.events import CORRECTION, IDENTIFY, PAGE, SCORE, TRACK, EventView
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter, matcher
 from services.kernel.rules.values import Json
 from services.kernel.trust import Party, SourceTrust
@@ -83,6 +83,19 @@ def sample_statement(
     return EventView(
         IDENTIFY, "", at_us, sample_id(number), b"{}", stated, trust=trust, party=party
     )
+
+
+def sample_correction(trait: str, value: Json, at_us: int, number: int) -> EventView:
+    """Return a correction of a trait."""
+    fact_id = sample_id(number)
+    record = (at_us, fact_id, msgspec.json.encode(value), "", "")
+    return EventView(CORRECTION, trait, at_us, fact_id, record=record)
+
+
+def sample_score(model: str, score: float, at_us: int, number: int) -> EventView:
+    """Return a score of a model."""
+    fact_id = sample_id(number)
+    return EventView(SCORE, model, at_us, fact_id, record=(at_us, fact_id, score, ""))
 
 
 def _scalars(value: Any) -> tuple[Any, ...]:

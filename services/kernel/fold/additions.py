@@ -72,6 +72,13 @@ def _add_record(additions: Additions, event: EventView) -> list[str]:
     return [f"{SCORE}.{event.name}"] if is_new else []
 
 
+def traits_of_addition(event: EventView) -> tuple[str, ...]:
+    """Return the names of the traits that a correction, a score or the touch of an event gives."""
+    if event.type >= CORRECTION:
+        return (event.name if event.type == CORRECTION else f"{SCORE}.{event.name}",)
+    return (FIRST_TOUCH, LAST_TOUCH) if event.touch else ()
+
+
 def drop_surplus(additions: Additions | None) -> list[str]:
     """Remove the corrections and scores beyond the limit, and return the names of their traits."""
     if additions is None:

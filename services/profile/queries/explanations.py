@@ -15,11 +15,11 @@ from services.kernel.fold.events import EventView
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.ids import predicates
-from services.kernel.rules.inputs import related_types
 from services.kernel.rules.limits import check_cost, check_size
 from services.kernel.rules.model import Rule
 from services.kernel.rules.references import expand
 from services.profile.domain.explanation import RuleExplanation
+from services.profile.domain.objects import RelatedObjects, reads_objects
 from services.profile.domain.profile import replay
 from services.profile.domain.tags import answer_rule, membership_references
 from services.profile.queries.past import PastReader, PersonInLog, check_person
@@ -77,8 +77,11 @@ class RuleExplanationQueries:
         needed = predicates(expanded)
         view = replay(person.events, PredicateIndex(needed)).view
         check_person(view)
-        view = await self.past.with_objects(workspace_id, view, needed, person.as_of)
-        types = {type_ for predicate in needed for type_ in related_types(predicate.feature)}
+        objects = RelatedObjects()
+        if reads_objects(needed):
+            accounts = await self.past.accounts(workspace_id, person, view)
+            objects = await self.past.objects(workspace_id, person, accounts, needed)
+            view = view.with_related(objects.of(view.accounts))
         leaves: dict[LeafId, list[EventView]] = defaultdict(list)
         for leaf_id, event, _ in person.events:
             leaves[leaf_id].append(event)
@@ -86,7 +89,7 @@ class RuleExplanationQueries:
         explanation = await asyncio.to_thread(
             explain,
             rule,
-            Person(list(leaves.values()), {type_: view.related(type_) for type_ in types}),
+            Person(list(leaves.values()), objects.of),
             person.at_us,
             {
                 name: Definition(own, definitions.versions[name])

@@ -41,16 +41,16 @@ class HistoryQueries:
         check_person(replayed.view)
         if not replayed.leaf_ids:
             raise NotFound("the profile had no events then")
-        view = await self.past.with_objects(workspace_id, replayed.view, needed, as_of)
-        async with self.past.queries.snapshot() as at:
-            accounts = await self.past.queries.accounts(at, workspace_id, view)
+        accounts = await self.past.accounts(workspace_id, person, replayed.view)
+        objects = await self.past.objects(workspace_id, person, accounts, needed)
+        view = replayed.view.with_related(objects.of(replayed.view.accounts))
         profile = Profile(
             person.profile_id,
             person.identifiers,
             view,
             tags_of(rules, view, person.at_us),
             replayed.leaf_ids,
-            accounts,
+            accounts.names,
             computed_values(settings, view, person.at_us),
             segments_of(segments, view, person.at_us),
         )

@@ -17,10 +17,15 @@ from services.kernel.index_key import IndexKey
 from services.kernel.rules.model import Predicate
 from services.kernel.tokens import Token
 from services.profile.codec.log import decode_leaf_events
-from services.profile.domain.objects import reads_objects
+from services.profile.domain.objects import RelatedObjects, reads_objects
 from services.profile.domain.profile import LeafEvent
 from services.profile.domain.tags import WorkspaceDefinitions
-from services.profile.queries.objects import with_past_objects
+from services.profile.queries.objects import (
+    RelatedAccounts,
+    past_accounts,
+    present_accounts,
+    read_objects,
+)
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.store.definitions import load_workspace
 
@@ -44,6 +49,8 @@ class PersonInLog:
     #: The instant at which rules are evaluated, Unix microseconds.
     at_us: int
     as_of: AsOf
+    #: Whether a past was asked for; else it is the state that the service has folded.
+    is_past: bool
     #: The state of the log that was read.
     token: Token
 
@@ -66,7 +73,7 @@ class PastReader:
         instant, by all facts that occurred up to it, with the policy and the definitions of now.
         Raises NotFound.
         """
-        identifiers = dict[LeafId, Identifier]()
+        identifiers, is_past = dict[LeafId, Identifier](), as_of is not None
         if as_of is None:
             async with self.queries.snapshot() as at:
                 profile_id, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
@@ -89,21 +96,37 @@ class PastReader:
             definitions,
             at_us,
             as_of,
+            is_past,
             token,
         )
 
-    async def with_objects(
-        self, workspace_id: WorkspaceId, view: ProfileView, needed: Iterable[Predicate], as_of: AsOf
-    ) -> ProfileView:
-        """Return a person with the related objects that predicates read, as they were then."""
-        if not view.accounts or not reads_objects(needed):
-            return view
+    async def accounts(
+        self, workspace_id: WorkspaceId, person: PersonInLog, view: ProfileView
+    ) -> RelatedAccounts:
+        """Return the accounts and objects of a person as they were then. Raises TooLarge."""
+        leaves = view.accounts
+        if not leaves:
+            return RelatedAccounts({})
+        if person.is_past:
+            return await past_accounts(self.identity, workspace_id, leaves, person.as_of)
+        async with self.queries.snapshot() as at:
+            return await present_accounts(at, workspace_id, leaves)
+
+    async def objects(
+        self,
+        workspace_id: WorkspaceId,
+        person: PersonInLog,
+        accounts: RelatedAccounts,
+        needed: Iterable[Predicate],
+    ) -> RelatedObjects:
+        """Return the related objects that predicates read, as they were then."""
+        if not accounts.profile_of or not reads_objects(needed):
+            return RelatedObjects()
 
         async def read_facts(leaves: Sequence[LeafId]) -> Sequence[Any]:
-            return await self._facts(workspace_id, leaves, as_of)
+            return await self._facts(workspace_id, leaves, person.as_of)
 
-        async with self.queries.snapshot() as at:
-            return await with_past_objects(at, workspace_id, view, read_facts, self.index_key)
+        return await read_objects(accounts, read_facts, self.index_key)
 
     async def _facts(
         self, workspace_id: WorkspaceId, leaves: Sequence[LeafId], as_of: AsOf

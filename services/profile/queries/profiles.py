@@ -123,12 +123,6 @@ class ProfileQueries:
             profiles.append(profile.in_blocks(blocks))
         return profiles
 
-    async def accounts(
-        self, at: Snapshot, workspace_id: WorkspaceId, view: ProfileView
-    ) -> Sequence[AccountName]:
-        """Return the accounts that a person belongs to, by profile id."""
-        return _accounts_of(view, await self._account_names(at, workspace_id, [view]))
-
     async def _account_names(
         self, at: Snapshot, workspace_id: WorkspaceId, views: Iterable[ProfileView]
     ) -> dict[bytes, AccountName]:

@@ -14,7 +14,8 @@ from oracle.rules_oracle import OracleEvent
 from properties import examples
 
 from services.kernel.fold import events
-from services.kernel.fold.events import IDENTIFY, PAGE, SCREEN, TRACK, EventView, raw_members
+from services.kernel.fold.additions import traits_of_addition
+from services.kernel.fold.events import GROUP, IDENTIFY, PAGE, SCREEN, TRACK, EventView, raw_members
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex, property_getter
 from services.kernel.rules.evaluate import evaluate_predicate
@@ -36,6 +37,9 @@ def ids(*rules: Rule) -> set[int]:
 def affected_predicates(index: PredicateIndex, event: EventView) -> set[int]:
     """Return the ids of the predicates that an event may change, in any state."""
     affected = set[int]().union(*(b.predicates for b, _ in index.matching_bindings(event)))
+    affected.update(*map(index.affected_by_trait, traits_of_addition(event)))
+    if event.type == GROUP:
+        affected |= index.related_predicates
     if event.type == IDENTIFY:
         affected.update(*map(index.affected_by_trait, raw_members(event.traits)))
     return affected

@@ -13,7 +13,7 @@ from oracle.random_logs import make_value
 from oracle.random_rules import make_comparison
 from oracle.rules_oracle import compare
 
-from services.kernel.fold import accumulators, leaf, predicate_index, records, traits
+from services.kernel.fold import accumulators, additions, leaf, predicate_index, records, traits
 from services.kernel.rules import evaluate, filters, inputs, values
 from services.kernel.rules.readings import aggregates, amounts, dates, orders, ranges, sequences
 from services.kernel.rules.values import comparison_of, literal
@@ -316,6 +316,49 @@ STATE = {
         "Trait",
         leaf._fold_traits,
         trust=("(trust, occurred_at_us, fact_id", "(0, occurred_at_us, fact_id"),
+    ),
+    **_of(
+        "Corrections",
+        traits.winner,
+        correction=("if correction is not None:", "if False:"),
+        correction_party=(
+            "if additions and (not parties or Party.FIRST in parties):",
+            "if additions:",
+        ),
+    ),
+    **_of("Corrections", additions.correction_of, withdrawn=("and last[2] else None", "else None")),
+    **_of("Corrections", additions.last_correction, last_correction=("return max(", "return min(")),
+    **_of("Trait", additions._last_score, last_score=("return max(", "return min(")),
+    **_of("Trait", additions.first_touch, first_touch=("return min(", "return max(")),
+    **_of("Trait", additions.last_touch, last_touch=("return max(", "return min(")),
+    **_of(
+        "Trait",
+        additions._add_touch,
+        first_touch_of_leaf=("touch < additions.first_touch", "False"),
+        last_touch_of_leaf=("touch > additions.last_touch", "False"),
+    ),
+    **_of(
+        "Corrections",
+        additions._with,
+        record_of_leaf=("name in values and value <= values[name]", "name in values"),
+    ),
+    **_of(
+        "Corrections",
+        additions._combined,
+        merged_record=("max(value, combined.get(name, value))", "value"),
+    ),
+    **_of(
+        "Trait",
+        additions.reserved_trait,
+        touch_member=("members.get(member) if dot else members", "members"),
+    ),
+    **_of(
+        "Trait",
+        evaluate._read_cleaned_trait,
+        cleaner=(
+            "clean(cleaner, profile.trait(name, parties, sources))",
+            "profile.trait(name, parties, sources)",
+        ),
     ),
     **_of("Trait", traits.combine_traits, merged_trait=("max(value, ", "min(value, ")),
     **_of(
