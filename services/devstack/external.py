@@ -10,6 +10,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from services.chassis.messaging.servers import NatsServers
 from services.chassis.postgres.roles import ServiceRoles
 from services.devstack.binaries import PG_OLDEST
 from services.devstack.errors import ServerError
@@ -48,9 +49,13 @@ async def check_postgres(dsn: str, service: str | None) -> None:
 
 
 async def check_nats(url: str) -> None:
-    """Raise ServerError unless ingest can use a nats-server with JetStream."""
+    """Raise ServerError unless ingest can use a nats-server, or a cluster, with JetStream."""
     try:
-        client = await _connect(url)
+        servers = NatsServers.parse(url)
+    except ValueError as error:
+        raise ServerError(f"ONEFOLD_NATS_URL is malformed: {error}") from None
+    try:
+        client = await _connect(servers)
         try:
             # Its user needs no other right to find out.
             with suppress(NotFoundError):
@@ -64,11 +69,11 @@ async def check_nats(url: str) -> None:
         ) from error
 
 
-async def _connect(url: str) -> Client:
+async def _connect(servers: NatsServers) -> Client:
     client = Client()
     try:
         await client.connect(
-            servers=[url],
+            **servers.as_options(),
             connect_timeout=CONNECT_SECONDS,
             allow_reconnect=False,
             max_reconnect_attempts=1,

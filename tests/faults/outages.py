@@ -151,7 +151,7 @@ class Pair:
     async def __aenter__(self) -> Pair:
         async with self.primary:
             pass  # makes the cluster, the database and the roles
-        await asyncio.to_thread(self._copy_primary)
+        await asyncio.to_thread(copy_cluster, self.primary, self.standby)
         await self._scope.enter_async_context(self.primary)
         admin = self.primary.admin_dsn
         password = admin.partition("//")[2].partition("@")[0].partition(":")[2]
@@ -167,13 +167,6 @@ class Pair:
         os.chown(signal_file, owner.st_uid, owner.st_gid)
         await self._scope.enter_async_context(self.standby)
         return self
-
-    def _copy_primary(self) -> None:
-        home = self.standby.home
-        home.mkdir(mode=0o711, parents=True)
-        shutil.copy2(self.primary.home / "passwords.json", home)
-        copy = ["cp", "-a", str(self.primary.cluster), str(self.standby.cluster)]
-        subprocess.run(copy, check=True)
 
     async def __aexit__(self, *_: object) -> None:
         await self._scope.aclose()
@@ -192,6 +185,14 @@ class Pair:
             assert await conn.fetchval("SELECT pg_promote()")
         finally:
             await conn.close()
+
+
+def copy_cluster(source: PostgresServer, target: PostgresServer) -> None:
+    """Copy the files and the passwords of a server that does not run."""
+    target.home.mkdir(mode=0o711, parents=True)
+    shutil.copy2(source.home / "passwords.json", target.home)
+    copy = ["cp", "-a", str(source.cluster), str(target.cluster)]
+    subprocess.run(copy, check=True)
 
 
 async def heal(system: RunningSystem) -> None:

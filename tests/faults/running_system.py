@@ -25,6 +25,7 @@ from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
 from onefold.type.v1 import event_pb2
 
 from services import SERVICES
+from services.cli.commands.development import FAULT_SEEDS
 from services.cli.commands.packs import apply_pack
 from services.cli.commands.rebuild import REBUILT
 from services.cli.definitions import read_pack
@@ -41,6 +42,8 @@ from services.kernel.time import DAY_US
 from tests.index_key import INDEX_KEY_TEXT
 
 BATCH, SENDERS = 50, 4
+#: In the folder of the tests that failed.
+FAILED_SEEDS = "failed_seeds.txt"
 SETTINGS = {
     "ONEFOLD_CLOCK_ADVANCE": "allowed",
     "ONEFOLD_TICK_INTERVAL_S": "0.5",
@@ -185,19 +188,20 @@ class FaultInjector:
         self.injected.append(target)
         stack = self._system.stack
         if target in SERVICES:
-            _kill_all([stack.services[target].pid])
+            kill_all([stack.services[target].pid])
         elif target == "postgres":
-            _kill_all([stack.postgres.pid, *workers_in(stack.postgres.cluster)])
+            kill_all([stack.postgres.pid, *workers_in(stack.postgres.cluster)])
         elif target == "backend":
             backends = [p for p in workers_in(stack.postgres.cluster) if p != stack.postgres.pid]
-            _kill_all([self._random.choice(backends)] if backends else [])
+            kill_all([self._random.choice(backends)] if backends else [])
         elif target == "nats":
-            _kill_all([stack.nats.pid])
+            kill_all([stack.nats.pid])
         else:
             await stack.nats.wipe()
 
 
-def _kill_all(pids: Sequence[int]) -> None:
+def kill_all(pids: Sequence[int]) -> None:
+    """Kill processes with SIGKILL; those that have ended are passed over."""
     for pid in pids:
         if is_alive(pid):
             with suppress(ProcessLookupError):
@@ -224,7 +228,17 @@ async def close_system(system: RunningSystem) -> None:
         await client.close()
 
 
+def seeds(folder: Path, default: int) -> list[int]:
+    """Return the seeds that failed before, then the requested number of new ones."""
+    saved = folder / FAILED_SEEDS
+    failed = (
+        [int(line.split()[0]) for line in saved.read_text().splitlines()] if saved.exists() else []
+    )
+    count = int(os.environ.get(FAULT_SEEDS, default))
+    return [*dict.fromkeys(failed), *range(1, count + 1)]
+
+
 def save_failed_seed(folder: Path, seed: int, faults: Sequence[str]) -> None:
-    """Append a failed seed to `failed_seeds.txt`, from which it is run again."""
-    with (folder / "failed_seeds.txt").open("a", encoding="utf-8") as file:
+    """Append a failed seed to a file, from which it is run again."""
+    with (folder / FAILED_SEEDS).open("a", encoding="utf-8") as file:
         file.write(f"{seed}  # {' '.join(faults)}\n")

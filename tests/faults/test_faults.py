@@ -8,7 +8,6 @@ saved in `failed_seeds.txt`, and is run first from then on.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -22,10 +21,10 @@ from faults.running_system import (
     close_system,
     open_system,
     save_failed_seed,
+    seeds,
 )
 from onefold.activation.v1.activation_facts_pb2 import DELIVERY_STATE_DELIVERED
 
-from services.cli.commands.development import FAULT_SEEDS
 from services.cli.demo.dataset import School
 from services.cli.demo.receiver import WebhookReceiver
 from services.devstack.stack import Stack
@@ -42,16 +41,6 @@ class UndisturbedRun(NamedTuple):
 
     digests: dict[str, dict[str, str]]
     events: int
-
-
-def seeds() -> list[int]:
-    """Return the seeds that failed before, then the requested number of new ones."""
-    saved = FOLDER / "failed_seeds.txt"
-    failed = (
-        [int(line.split()[0]) for line in saved.read_text().splitlines()] if saved.exists() else []
-    )
-    count = int(os.environ.get(FAULT_SEEDS, "2"))
-    return [*dict.fromkeys(failed), *range(1, count + 1)]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +65,7 @@ async def undisturbed(school: School, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", seeds())
+@pytest.mark.parametrize("seed", seeds(FOLDER, 2))
 async def test_killed_processes_lose_no_event_and_repeat_no_effect(
     seed: int, school: School, undisturbed: UndisturbedRun, tmp_path: Path
 ) -> None:

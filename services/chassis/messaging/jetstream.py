@@ -28,6 +28,7 @@ from nats.js.errors import (
 )
 
 from services.chassis.messaging.envelope import MAC_HEADER, Envelope, MessageAuthenticator
+from services.chassis.messaging.servers import NatsServers
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 from services.chassis.runtime.telemetry import Metrics
@@ -62,8 +63,9 @@ class JetStreamBus:
     """A connection to NATS that lives as long as the service, whether NATS can be reached or not.
 
     `async with JetStreamBus(url, name="profile") as bus:` returns at once; it connects in the
-    background and reconnects after every loss. Credentials are in the url. Replies arrive below
-    `_INBOX.<name>.`, which only this service may be permitted to subscribe to.
+    background and reconnects after every loss. The url has credentials, and may name several
+    servers of a cluster. Replies arrive below `_INBOX.<name>.`, which only this service may be
+    permitted to subscribe to.
     """
 
     def __init__(
@@ -73,9 +75,15 @@ class JetStreamBus:
         name: str,
         authenticator: MessageAuthenticator,
         metrics: Metrics | None = None,
+        replicas: int = 1,
     ) -> None:
-        self._url = url
+        """`replicas` are those of the streams that the service makes, in a cluster.
+
+        Raises ValueError where the url is malformed.
+        """
+        self._servers = NatsServers.parse(url)
         self._name = name
+        self.replicas = replicas
         self.authenticator = authenticator
         self.metrics = metrics or Metrics(name)
         # On the page from the start: a counter that appears with its first value has no rate.
@@ -104,16 +112,31 @@ class JetStreamBus:
     async def ensure_stream(self, subject: str) -> str:
         """Create the stream of a subject such as `onefold.log` if needed; return its name."""
         name = stream_name(subject)
+        await self.make_stream(_stream_config(name, subject, self.replicas))
+        return name
+
+    async def make_stream(self, config: api.StreamConfig) -> None:
+        """Create a stream if it does not exist; log where it has another number of replicas."""
+        name = config.name or ""
         try:
-            await await_cancellable(self.jetstream.stream_info(name))
+            found = await await_cancellable(self.jetstream.stream_info(name))
         except NotFoundError:
             try:
-                await await_cancellable(self.jetstream.add_stream(_stream_config(name, subject)))
-                log.info("stream_created", stream=name)
+                await await_cancellable(self.jetstream.add_stream(config))
+                log.info("stream_created", stream=name, replicas=config.num_replicas)
+                return
             except BadRequestError:
                 # Another process has just created it, perhaps with other limits.
-                await await_cancellable(self.jetstream.stream_info(name))
-        return name
+                found = await await_cancellable(self.jetstream.stream_info(name))
+        if found.config.num_replicas != config.num_replicas:
+            # A service may not change a stream: it could make it copy one that it may not read.
+            log.warning(
+                "stream_replicas_differ",
+                stream=name,
+                found=found.config.num_replicas,
+                expected=config.num_replicas,
+                remedy=f"run `nats stream edit {name} --replicas {config.num_replicas}`",
+            )
 
     async def ensure_consumer(self, stream: str, config: api.ConsumerConfig) -> None:
         """Create a durable consumer, or replace one of its name with another configuration.
@@ -263,7 +286,7 @@ class JetStreamBus:
         self._has_begun = True
         # -1 retries forever, the first connection included.
         await self.client.connect(
-            servers=[self._url],
+            **self._servers.as_options(),
             name=f"onefold:{self._name}",
             inbox_prefix=f"_INBOX.{self._name}",
             max_reconnect_attempts=-1,
@@ -320,18 +343,18 @@ def stream_name(subject: str) -> str:
     return subject.replace(".", "_").upper()
 
 
-def _stream_config(name: str, subject: str) -> api.StreamConfig:
+def _stream_config(name: str, subject: str, replicas: int) -> api.StreamConfig:
     return api.StreamConfig(
         name=name,
         subjects=[f"{subject}.>"],
         max_age=_MAX_AGE_S,
         max_bytes=_MAX_BYTES,
         duplicate_window=_DUPLICATE_WINDOW_S,
-        num_replicas=1,
+        num_replicas=replicas,
         storage=api.StorageType.FILE,
         # A lost message is read upstream: a flush per message would cost eight times the work and
-        # gain nothing.
-        persist_mode=api.PersistMode.ASYNC,
+        # gain nothing. NATS has no such mode for replicas.
+        persist_mode=api.PersistMode.ASYNC if replicas == 1 else None,
     )
 
 

@@ -42,7 +42,7 @@ async def test_two_replicas_take_each_message_once(nats_url: str) -> None:
     async with open_bus(nats_url, "ingest") as first, open_bus(nats_url, "ingest") as second:
         await first.ready()
         await second.ready()
-        async with EventConsumer(first, replicas=1) as a, EventConsumer(second, replicas=1) as b:
+        async with EventConsumer(first) as a, EventConsumer(second) as b:
             tasks = [asyncio.create_task(take_all(a, one, ends))]
             tasks += [asyncio.create_task(take_all(b, two, ends))]
             await publish(nats_url, MESSAGES)
@@ -60,7 +60,7 @@ async def test_large_messages_wait_in_bounded_memory_and_all_are_taken(nats_url:
     size, count = 1 << 20, 80
     async with open_bus(nats_url, "ingest") as bus:
         await bus.ready()
-        async with EventConsumer(bus, replicas=1) as consumer:
+        async with EventConsumer(bus) as consumer:
             await publish(nats_url, count, size)
             taken: list[Msg] = []
             most = 0
@@ -85,7 +85,7 @@ async def test_consumer_of_another_configuration_is_replaced(nats_url: str) -> N
     await jetstream.publish("onefold.in.w.s", b"event")
     async with open_bus(nats_url, "ingest") as bus:
         await bus.ready()
-        async with EventConsumer(bus, replicas=1) as consumer:
+        async with EventConsumer(bus) as consumer:
             assert [msg.data for msg in await consumer.take()] == [b"event"]
         assert not (await jetstream.consumer_info(STREAM, CONSUMER)).config.deliver_subject
     await client.close()
