@@ -20,6 +20,7 @@ SLEEPS: dict[str, str] = {
     "tests/integration/ingest/log/test_log_append.py": "connections die at random moments",
     "tests/faults/running_system.py": "faults strike at random moments; clients pause to retry",
     "tests/faults/test_outages.py": "an outage begins at a random moment, and lasts a while",
+    "tests/fleet/test_fleet.py": "faults strike at random moments, and last a while",
 }
 
 LEVELS = frozenset(["debug", "info", "warning", "error", "exception", "critical", "msg"])

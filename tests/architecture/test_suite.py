@@ -17,6 +17,7 @@ BUDGET = {
     "tests/scenarios/": 3,
     # A log that was restored alone is met in two ways: by running services, and by later ones.
     "tests/faults/": 9,
+    "tests/fleet/": 1,
     "tests/contract/readme/": 3,
     "tests/laws/test_whole_system.py": 6,
     "tests/laws/test_three_systems.py": 1,

@@ -46,5 +46,5 @@ def test_deep_sets_the_hypothesis_profile(calls: list[Any]) -> None:
 def test_faults_runs_only_the_fault_tests_with_these_seeds(calls: list[Any]) -> None:
     development.run_tests([], fault_seeds=20)
     ((argv, env),) = calls
-    assert "tests/faults" in argv
+    assert {"tests/faults", "tests/fleet"} <= set(argv)
     assert env[FAULT_SEEDS] == "20"
