@@ -30,6 +30,15 @@ class MissingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MISSING_KIND_EVENT: _ClassVar[MissingKind]
     MISSING_KIND_TRAIT: _ClassVar[MissingKind]
     MISSING_KIND_ORDER: _ClassVar[MissingKind]
+
+class ValueType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VALUE_TYPE_UNSPECIFIED: _ClassVar[ValueType]
+    VALUE_TYPE_STRING: _ClassVar[ValueType]
+    VALUE_TYPE_NUMBER: _ClassVar[ValueType]
+    VALUE_TYPE_BOOLEAN: _ClassVar[ValueType]
+    VALUE_TYPE_LIST: _ClassVar[ValueType]
+    VALUE_TYPE_OBJECT: _ClassVar[ValueType]
 RULE_PART_UNSPECIFIED: RulePart
 RULE_PART_ALL: RulePart
 RULE_PART_ANY: RulePart
@@ -40,9 +49,15 @@ MISSING_KIND_UNSPECIFIED: MissingKind
 MISSING_KIND_EVENT: MissingKind
 MISSING_KIND_TRAIT: MissingKind
 MISSING_KIND_ORDER: MissingKind
+VALUE_TYPE_UNSPECIFIED: ValueType
+VALUE_TYPE_STRING: ValueType
+VALUE_TYPE_NUMBER: ValueType
+VALUE_TYPE_BOOLEAN: ValueType
+VALUE_TYPE_LIST: ValueType
+VALUE_TYPE_OBJECT: ValueType
 
 class Trait(_message.Message):
-    __slots__ = ("name", "value", "occurred_at_us", "fact_id", "trust", "source_id", "party", "correction")
+    __slots__ = ("name", "value", "occurred_at_us", "fact_id", "trust", "source_id", "party", "correction", "standard", "cleaner")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +66,8 @@ class Trait(_message.Message):
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     PARTY_FIELD_NUMBER: _ClassVar[int]
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_FIELD_NUMBER: _ClassVar[int]
+    CLEANER_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: bytes
     occurred_at_us: int
@@ -59,7 +76,9 @@ class Trait(_message.Message):
     source_id: str
     party: _source_trust_pb2.Party
     correction: Correction
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., source_id: _Optional[str] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ...) -> None: ...
+    standard: bytes
+    cleaner: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., source_id: _Optional[str] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., standard: _Optional[bytes] = ..., cleaner: _Optional[str] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("actor", "reason")
@@ -686,6 +705,76 @@ class DefineSettingsResponse(_message.Message):
     token: _token_pb2.Token
     etag: str
     def __init__(self, settings: _Optional[_Union[_profile_facts_pb2.ProfileSettingsDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DescribeTraitsRequest(_message.Message):
+    __slots__ = ("settings", "at_least")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    settings: _profile_facts_pb2.ProfileSettingsDefined
+    at_least: _token_pb2.Token
+    def __init__(self, settings: _Optional[_Union[_profile_facts_pb2.ProfileSettingsDefined, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ValueTypeCount(_message.Message):
+    __slots__ = ("type", "persons")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    type: ValueType
+    persons: int
+    def __init__(self, type: _Optional[_Union[ValueType, str]] = ..., persons: _Optional[int] = ...) -> None: ...
+
+class StandardFormChange(_message.Message):
+    __slots__ = ("value", "before", "after", "persons", "profile_id")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    value: bytes
+    before: bytes
+    after: bytes
+    persons: int
+    profile_id: str
+    def __init__(self, value: _Optional[bytes] = ..., before: _Optional[bytes] = ..., after: _Optional[bytes] = ..., persons: _Optional[int] = ..., profile_id: _Optional[str] = ...) -> None: ...
+
+class CleanerChange(_message.Message):
+    __slots__ = ("cleaner", "persons", "values", "definitions")
+    CLEANER_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    cleaner: str
+    persons: int
+    values: _containers.RepeatedCompositeFieldContainer[StandardFormChange]
+    definitions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cleaner: _Optional[str] = ..., persons: _Optional[int] = ..., values: _Optional[_Iterable[_Union[StandardFormChange, _Mapping]]] = ..., definitions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TraitDescription(_message.Message):
+    __slots__ = ("name", "persons", "types", "cleaner", "without_standard", "change")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
+    CLEANER_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_STANDARD_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    persons: int
+    types: _containers.RepeatedCompositeFieldContainer[ValueTypeCount]
+    cleaner: str
+    without_standard: int
+    change: CleanerChange
+    def __init__(self, name: _Optional[str] = ..., persons: _Optional[int] = ..., types: _Optional[_Iterable[_Union[ValueTypeCount, _Mapping]]] = ..., cleaner: _Optional[str] = ..., without_standard: _Optional[int] = ..., change: _Optional[_Union[CleanerChange, _Mapping]] = ...) -> None: ...
+
+class DescribeTraitsResponse(_message.Message):
+    __slots__ = ("persons", "one_in", "traits", "token")
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    ONE_IN_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    persons: int
+    one_in: int
+    traits: _containers.RepeatedCompositeFieldContainer[TraitDescription]
+    token: _token_pb2.Token
+    def __init__(self, persons: _Optional[int] = ..., one_in: _Optional[int] = ..., traits: _Optional[_Iterable[_Union[TraitDescription, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class GetSettingsRequest(_message.Message):
     __slots__ = ()

@@ -105,6 +105,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.FromString,
                 _registered_method=True)
+        self.DescribeTraits = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/DescribeTraits',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsResponse.FromString,
+                _registered_method=True)
         self.GetSettings = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/GetSettings',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.SerializeToString,
@@ -249,6 +254,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeTraits(self, request, context):
+        """Describes the traits of the workspace's persons: the types of their values,
+        and what other settings would change in their standard forms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSettings(self, request, context):
         """Returns the settings of the workspace.
         """
@@ -367,6 +380,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.DefineSettings,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.SerializeToString,
+            ),
+            'DescribeTraits': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeTraits,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsResponse.SerializeToString,
             ),
             'GetSettings': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSettings,
@@ -778,6 +796,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/DefineSettings',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeTraits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/DescribeTraits',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsResponse.FromString,
             options,
             channel_credentials,
             insecure,
