@@ -24,6 +24,7 @@ from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, sample_facts
 
 from services.chassis.messaging.envelope import Envelope, MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.messaging.subscription import PREFETCH
 
 SUBJECT = f"{LOG_SUBJECT}.0"
@@ -231,7 +232,7 @@ async def test_forged_output_does_not_stop_the_relay_of_a_service(
 
 
 async def test_notification_is_believed_once_and_only_with_the_bus_key(nats_url: str) -> None:
-    received: list[int] = []
+    received: list[OutboxMessage] = []
     notified = "onefold.notify.log.0"
     async with open_bus(nats_url, "test") as bus, open_bus(nats_url, "ingest") as ingest:
         await bus.ready()
@@ -245,7 +246,7 @@ async def test_notification_is_believed_once_and_only_with_the_bus_key(nats_url:
             await ingest.notify(SUBJECT, 7)
             await wait_until(lambda: received)
             await client.close()
-        assert received == [7]
+        assert [output.next for output in received] == [7]
         assert rejected(bus, notified) == 3
 
 

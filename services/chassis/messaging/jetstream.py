@@ -165,7 +165,7 @@ class JetStreamBus:
         no message id is sent, which JetStream would recognise even where the message is gone.
         """
         payload = output.payload
-        is_claim_check = len(payload) > min(MAX_PAYLOAD, self.client.max_payload - _HEADROOM)
+        is_claim_check = len(payload) > self._max_payload()
         if is_claim_check:
             payload = b""
         envelope = Envelope(output.first, output.next, is_claim_check, output.life)
@@ -182,6 +182,9 @@ class JetStreamBus:
             acknowledged.cancel()
             raise
         return acknowledged
+
+    def _max_payload(self) -> int:
+        return min(MAX_PAYLOAD, self.client.max_payload - _HEADROOM)
 
     async def last_envelope(self, subject: str) -> Envelope | None:
         """Return the envelope of the newest message of `onefold.<name>.<shard>`.
@@ -208,14 +211,30 @@ class JetStreamBus:
 
         A notification may get lost.
         """
-        if self.connected and end > 0:
-            notified = _notification_subject(subject)
-            headers = self.authenticator.headers(notified, Envelope(0, end), b"")
-            await await_cancellable(self.client.publish(notified, headers=headers))
+        if end > 0:
+            await self.hand_over(subject, OutboxMessage(0, end, b""))
+
+    async def hand_over(self, subject: str, output: OutboxMessage) -> None:
+        """Send a committed output to the subscribers of `on_notify`; one of them publishes it.
+
+        It may get lost. Of one that is too large only the end is sent.
+        """
+        if not self.connected:
+            return
+        payload = output.payload if len(output.payload) <= self._max_payload() else b""
+        notified = _notification_subject(subject)
+        envelope = Envelope(output.first, output.next, life=output.life)
+        headers = self.authenticator.headers(notified, envelope, payload)
+        await await_cancellable(self.client.publish(notified, payload, headers=headers))
 
     @asynccontextmanager
-    async def on_notify(self, subject: str, call: Callable[[int], None]) -> AsyncIterator[None]:
-        """Call `call` at every notification of a subject, with the `end` that it names."""
+    async def on_notify(
+        self, subject: str, call: Callable[[OutboxMessage], None]
+    ) -> AsyncIterator[None]:
+        """Call `call` at every notification of a subject, with the output that it hands over.
+
+        The output's payload is empty where the notification only names its end.
+        """
         notified = _notification_subject(subject)
 
         async def receive(msg: Msg) -> None:
@@ -223,7 +242,7 @@ class JetStreamBus:
             if envelope is None:
                 self.reject(notified)
             else:
-                call(envelope.next)
+                call(OutboxMessage(envelope.first, envelope.next, msg.data, envelope.life))
 
         subscription = await await_cancellable(self.client.subscribe(notified, cb=receive))
         try:

@@ -10,8 +10,9 @@ output: consumers read earlier ones from the store.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from bisect import insort
 from collections.abc import Sequence
+from operator import attrgetter
 
 import structlog
 
@@ -33,6 +34,8 @@ QUEUE_BYTES = 16_000_000
 ACK_TIMEOUT = 5.0
 POLL_S = 2.0
 _UNCOMMITTED_RETRY_S = 0.05
+#: How long the relay waits for an output that another process has committed and hands over.
+_GAP_S = 0.02
 #: Sequence numbers. A stream that lacks more gets only the newest output: consumers have read the
 #: others from the store long since, and an old message that is copied to the end of the stream does
 #: not make the relay publish everything after it again.
@@ -44,6 +47,7 @@ _INTERRUPTIONS: tuple[type[Exception], ...] = (
     *(RangeExpired, UpstreamWentBack),
 )
 
+_FIRST = attrgetter("first")
 #: The sequence number after a message that was sent, and its acknowledgement.
 _Sent = tuple[int, asyncio.Future[None]]
 
@@ -73,18 +77,20 @@ class OutboxRelay:
                 del self._shards[shard]
 
     async def enqueue(self, shard: int, outputs: Sequence[OutboxMessage]) -> None:
-        """Publish outputs that were just committed, in order.
+        """Publish outputs that were just committed.
 
-        Where another process relays the shard, notify it.
+        Where another process relays the shard, hand them over to it.
         """
         relay = self._shards.get(shard)
         if relay is not None:
             relay.enqueue(outputs)
-        elif outputs:
+            return
+        for output in outputs:
             try:
-                await self._bus.notify(f"{self._subject}.{shard}", outputs[-1].next)
+                await self._bus.hand_over(f"{self._subject}.{shard}", output)
             except BUS_ERRORS as error:
                 log.debug("notification_lost", shard=shard, error=type(error).__name__)
+                return
 
     def published(self, shard: int) -> int:
         """Return the sequence number up to which the stream has everything, for metrics."""
@@ -105,15 +111,20 @@ class _ShardRelay:
         self.published = 0
         #: The sequence number up to which everything was sent.
         self._sent_to = 0
-        self._queue: deque[OutboxMessage] = deque()
+        #: By their first sequence numbers; there may be gaps.
+        self._queue: list[OutboxMessage] = []
         self._queued_bytes = 0
         #: Whether the store may have outputs that were not enqueued here.
         self._is_dirty = True
+        #: The gap that is waited for, by the number at which it begins, and until when.
+        self._gap: tuple[int, float] = (-1, 0.0)
         self._changed = asyncio.Event()
 
     def enqueue(self, outputs: Sequence[OutboxMessage]) -> None:
         """Queue outputs; where they are too many, drop all, as the store has them."""
-        self._queue.extend(outputs)
+        for output in outputs:
+            # They arrive in order, but for those of several processes.
+            insort(self._queue, output, key=_FIRST)
         self._queued_bytes += sum(len(output.payload) for output in outputs)
         if self._queued_bytes > QUEUE_BYTES:
             self._queue.clear()
@@ -223,37 +234,54 @@ class _ShardRelay:
                 if outputs := await self._outputs.read(self._shard, at, PAGE):
                     self._is_dirty = True
                     return outputs
+                # What is queued follows a part that the store does not show yet.
+                self._gap = (at, self._now() + _UNCOMMITTED_RETRY_S)
             await self._wait()
 
     def _take(self, at: int) -> list[OutboxMessage]:
-        """Return the queued outputs from `at` on; [] where they begin later."""
+        """Return the queued outputs that follow `at` without a gap."""
         queue = self._queue
-        while queue and queue[0].next <= at:
-            self._queued_bytes -= len(queue.popleft().payload)
-        if not queue:
-            return []
-        if queue[0].first > at:
-            self._is_dirty = True
-            return []
-        taken, self._queued_bytes = list(queue), 0
-        queue.clear()
+        taken, end, count = [], at, 0
+        for output in queue:
+            if output.first > end:
+                break
+            count += 1
+            self._queued_bytes -= len(output.payload)
+            if output.next > end:
+                taken.append(output)
+                end = output.next
+        del queue[:count]
+        if queue and not taken:
+            self._notice_gap(at)
         return taken
+
+    def _notice_gap(self, at: int) -> None:
+        """Wait for the missing output first, and read the store where it does not come."""
+        missing_at, until = self._gap
+        if missing_at != at:
+            self._gap = (at, self._now() + _GAP_S)
+        elif self._now() >= until:
+            self._is_dirty = True
 
     async def _wait(self) -> None:
         """Wait for a change, or until it is time to read the store in any case."""
-        if self._queue:
-            # They follow a part that the store does not show yet.
-            await asyncio.sleep(_UNCOMMITTED_RETRY_S)
-            return
+        pause = max(0.001, self._gap[1] - self._now()) if self._queue else POLL_S
         self._changed.clear()
         try:
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(pause):
                 await self._changed.wait()
         except TimeoutError:
             self._is_dirty = True
 
-    def _on_notification(self, end: int) -> None:
-        """Read the store where it has more than was sent: an old notification changes nothing."""
-        if end > self._sent_to:
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _on_notification(self, output: OutboxMessage) -> None:
+        """Take an output that is handed over; an old notification changes nothing."""
+        if output.next <= self._sent_to:
+            return
+        if output.payload:
+            self.enqueue([output])
+        else:
             self._is_dirty = True
             self._changed.set()

@@ -3,53 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from services.ingest.domain.facts import FactRow
 from services.kernel.tokens import Token
 
+_OFFSET = attrgetter("offset")
 #: The size of a row beside its payload, bytes.
 _ROW_OVERHEAD = 400
 
 
 class ShardRecent:
-    """The newest rows of one shard: contiguous, committed, and at most `limit` bytes."""
+    """The newest rows of one shard that this process has appended: at most `limit` bytes.
+
+    Where other processes have appended in between, there is a gap.
+    """
 
     def __init__(self, limit: int) -> None:
         #: The offset after the newest committed row that this process has seen.
         self.end = 0
+        #: The offset after the newest row that this process has appended.
+        self.appended = 0
         self._limit = limit
+        #: By their offsets.
         self._rows: list[FactRow] = []
         self._size = 0
         self._changed: asyncio.Event = asyncio.Event()
 
     def add(self, rows: Sequence[FactRow]) -> None:
         """Add the rows of this process's next commit (at least one, contiguous)."""
-        first = rows[0].offset
-        if first < self.end:  # `observe_end` saw the commit before this call
-            rows = rows[self.end - first :]
-        elif first > self.end:  # other replicas appended in between, and their rows are not here
-            self._clear()
-        if rows:
-            self._rows.extend(rows)
-            self._size += _size_of(rows)
-            self.end = rows[-1].offset + 1
-            while self._size > self._limit:
-                self._drop_older_half()
+        self._rows.extend(rows)
+        self._size += _size_of(rows)
+        self.appended = rows[-1].offset + 1
+        self.end = max(self.end, self.appended)
+        while self._size > self._limit:
+            self._drop_older_half()
         self.notify()
 
     def observe_end(self, end: int) -> None:
         """Record the end of the shard as read from the table."""
-        if end > self.end:
-            self._clear()
-            self.end = end
-            self.notify()
+        self.end = max(self.end, end)
 
     def reset(self, end: int) -> None:
         """Forget the rows, and take this end even where it lies before the one known so far."""
-        self._clear()
-        self.end = end
+        self._rows = []
+        self._size = 0
+        self.end = self.appended = end
         self.notify()
 
     def notify(self) -> None:
@@ -58,17 +60,21 @@ class ShardRecent:
         self._changed = asyncio.Event()
 
     async def wait(self) -> None:
-        """Return at the next notification."""
+        """Return at the next rows."""
         await self._changed.wait()
 
     def read(self, first: int, limit: int) -> list[FactRow]:
-        """Return at most `limit` rows from an offset on; [] where they are not in memory."""
-        start = first - (self.end - len(self._rows))
-        return self._rows[start : start + limit] if start >= 0 else []
+        """Return at most `limit` contiguous rows, which begin at an offset or after it.
 
-    def _clear(self) -> None:
-        self._rows = []
-        self._size = 0
+        [] where there are none in memory.
+        """
+        start = bisect_left(self._rows, first, key=_OFFSET)
+        rows = self._rows[start : start + limit]
+        if rows and rows[-1].offset - rows[0].offset >= len(rows):
+            begins = rows[0].offset
+            size = bisect_left(range(len(rows)), True, key=lambda n: rows[n].offset - begins > n)
+            del rows[size:]
+        return rows
 
     def _drop_older_half(self) -> None:
         self._rows = self._rows[(len(self._rows) + 1) // 2 :]

@@ -1,4 +1,4 @@
-"""Relays the log to NATS, subject `onefold.log.<shard>`; one replica relays each shard."""
+"""Relays the log to NATS, subject `onefold.log.<shard>`; one process relays each shard."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ class LogOutboxReader:
 
 
 class LogRelay:
-    """Relays the shards that this replica has leased, from memory where this process appended."""
+    """Relays the shards that this process has leased.
+
+    What this process appends is forwarded from memory, also to the process that relays its shard.
+    """
 
     def __init__(self, event_log: EventLog, database: Database, bus: JetStreamBus) -> None:
         self._log = event_log
@@ -82,11 +85,11 @@ class LogRelay:
         await self._relay.run_shard(shard)
 
     async def _forward(self, shard: int) -> None:
-        """Forward commits of this process to the replica that relays the shard."""
+        """Forward commits of this process to the replica or process that relays the shard."""
         recent = self._log.recent.shards[shard]
-        offset = recent.end
+        offset = recent.appended
         while True:
-            while recent.end == offset:
+            while recent.appended == offset:
                 await recent.wait()
             await asyncio.sleep(LINGER_S)
             offset = await self._forward_from(shard, offset)
@@ -94,14 +97,15 @@ class LogRelay:
     async def _forward_from(self, shard: int, offset: int) -> int:
         """Forward the facts from an offset on; return the offset after the last one."""
         recent = self._log.recent.shards[shard]
-        if shard in self._leases.leased:
-            while rows := recent.read(offset, BATCH_FACTS):
-                outputs = list(encode_outputs(rows, self._log.kinds.names, self._log.life))
-                await self._relay.enqueue(shard, outputs)
-                offset = rows[-1].offset + 1
-        if offset < recent.end:  # another replica relays the shard, or the rows left memory
-            await self._notify(shard, recent.end)
-        return recent.end
+        is_complete = False
+        while rows := recent.read(offset, BATCH_FACTS):
+            outputs = list(encode_outputs(rows, self._log.kinds.names, self._log.life))
+            await self._relay.enqueue(shard, outputs)
+            offset = rows[-1].offset + 1
+            is_complete = True
+        if not is_complete:  # the rows have left memory
+            await self._notify(shard, recent.appended)
+        return recent.appended
 
     async def _notify(self, shard: int, end: int) -> None:
         try:

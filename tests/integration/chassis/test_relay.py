@@ -46,6 +46,18 @@ async def ranges(bus: JetStreamBus) -> list[tuple[int, int]]:
     return found
 
 
+class CountingLog(WordLog):
+    """Counts how often the outputs of another log are read."""
+
+    def __init__(self, log: WordLog) -> None:
+        super().__init__(log._pool)
+        self.reads = 0
+
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
+        self.reads += 1
+        return await super().read(shard, first, limit)
+
+
 async def relayed(bus: JetStreamBus, end: int) -> None:
     """Wait until the stream has everything."""
 
@@ -85,6 +97,26 @@ async def test_outputs_that_another_replica_commits_are_published_after_a_notifi
         for i in range(5):
             await append(word_log, elsewhere, sample_facts(10, i))
         await relayed(bus, 50)
+
+
+async def test_outputs_that_two_processes_hand_over_are_not_read_from_the_store(
+    bus: JetStreamBus, nats_url: str, word_log: WordLog
+) -> None:
+    """Their hand-overs also arrive in another order than that of their commits."""
+    reading = CountingLog(word_log)
+    async with relaying(bus, reading), open_bus(nats_url, "one") as one:
+        await one.ready()
+        first = OutboxRelay(one, LOG_SUBJECT, word_log)
+        await append(word_log, first, sample_facts(1))
+        await relayed(bus, 1)
+        before = reading.reads
+        for i in range(20):
+            early = await word_log.append(0, sample_facts(3, 2 * i))
+            late = await word_log.append(0, sample_facts(3, 2 * i + 1))
+            await first.enqueue(0, [*late, *early])
+            await relayed(bus, 7 + 6 * i)
+        assert reading.reads - before < 10  # the relay looks every two seconds in any case
+        assert_no_gaps(await ranges(bus), 121)
 
 
 async def test_gap_between_enqueued_outputs_is_filled_from_the_store(

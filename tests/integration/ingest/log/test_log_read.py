@@ -30,6 +30,8 @@ async def read_while_appending(
     async def read_more() -> bool:
         offset = rows[-1].offset + 1 if rows else first
         page = recent.read(offset, PAGE_ROWS)
+        if page and page[0].offset > offset:
+            page = []
         rows.extend(page or await log.reader.page(shard, offset, offset + PAGE_ROWS))
         return is_done(rows)
 
