@@ -33,6 +33,7 @@ from services.identity.queries.past import PastProfiles
 from services.identity.queries.policy_preview import PolicyQueries
 from services.identity.queries.probable import MatchQueries
 from services.identity.queries.profiles import IdentityQueries
+from services.identity.rebuild.page_share import PageShare
 from services.identity.rebuild.rebuild import IdentityRebuilder
 from services.identity.settings import IdentitySettings
 from services.identity.store.profiles import count_rows
@@ -66,20 +67,32 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             completion=FactsOfOutputs(upstream),
             metrics=base.metrics,
         )
-        rebuilder = IdentityRebuilder(
-            upstream, log, cache_size=settings.evidence_cache_size, index_key=index_key
+        share = PageShare()
+        alone, joint = (
+            IdentityRebuilder(
+                upstream,
+                log,
+                cache_size=settings.evidence_cache_size,
+                index_key=index_key,
+                share=one,
+            )
+            for one in (None, share)
         )
-        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, log_head=log.head)
+        rebuild = RebuildRunner(
+            base.database, alone, joint=joint, shards=settings.shards, log_head=log.head
+        )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        servicer = _servicer(StateReader(base.database, runner, index_key), log)
+        servicer = _servicer(StateReader(base.database, runner, index_key), log, share)
         rpc.add(add_IdentityServiceServicer_to_server, servicer, public=True)
         async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
             yield endpoints
 
 
-def _servicer(reader: StateReader, log: LogClient) -> IdentityRpc:
+def _servicer(reader: StateReader, log: LogClient, share: PageShare) -> IdentityRpc:
     return IdentityRpc(
-        ProfilesRpc(reader, IdentityQueries(reader), PastProfiles(reader, log), MergeFeed(reader)),
+        ProfilesRpc(
+            reader, IdentityQueries(reader), PastProfiles(reader, log), MergeFeed(reader), share
+        ),
         DecisionsRpc(
             reader,
             DecisionCommands(reader, log),

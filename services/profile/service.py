@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from onefold.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
 
@@ -74,7 +75,13 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         rebuilder = ProfileRebuilder(
             upstream, log, ProjectionClient(identity), base.database, runner, index_key
         )
-        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, resync=rebuilder)
+        rebuild = RebuildRunner(
+            base.database,
+            rebuilder,
+            joint=replace(rebuilder, is_joint=True),
+            shards=settings.shards,
+            resync=rebuilder,
+        )
         limits = PredicateLimits(
             settings.max_predicates_per_event,
             settings.max_filters_per_event,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,8 +44,7 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
 
     check_metrics(onefold)
     assert "clock" in onefold("clock", "advance", "8d", fails=True)
-    for service in ("identity", "profile", "segment"):
-        assert "and live" in onefold("rebuild", service)
+    check_rebuild(onefold, tmp_path / "data" / "logs" / "profile.log")
     resynced = onefold("rebuild", "identity", "--resync")
     assert "identity is rebuilt" in resynced
     assert "profile is rebuilt" in resynced, "profile takes over the whole state of identity"
@@ -68,6 +68,19 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "accounts: acme" in onefold("profile", "user_id:u-1")
     assert "no account" in onefold("account", "nobody", fails=True)
     check_keys(onefold, key, good)
+
+
+def check_rebuild(onefold: CommandLine, profile_log: Path) -> None:
+    """All services are rebuilt, for which identity and profile read the log once; or one alone."""
+    printed = onefold("rebuild", "--workers", "2")
+    rebuilt = re.findall(r"(\w+) is rebuilt from (\d+) facts, and live", printed)
+    assert [service for service, _ in rebuilt] == ["identity", "profile", "segment"]
+    followed = [line for line in profile_log.read_text().splitlines() if "pages_followed" in line]
+    assert len(followed) == 1
+    assert 0 < json.loads(followed[0])["facts"] <= int(dict(rebuilt)["profile"])
+    for service in ("identity", "profile", "segment"):
+        assert "and live" in onefold("rebuild", service)
+    assert len(re.findall("pages_followed", profile_log.read_text())) == 1, "alone it reads itself"
 
 
 def check_metrics(onefold: CommandLine) -> None:

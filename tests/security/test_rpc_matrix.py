@@ -32,8 +32,9 @@ from services.kernel.errors import InvalidField
 ROLES = {
     "activation.v1.ActivationService": {
         **dict.fromkeys(("ListDestinations", "ListDeliveries", "CountDeliveries"), "RSA"),
+        **dict.fromkeys(("ListTemplates", "PreviewTemplate"), "RSA"),
         "DefineDestination": "A",
-        "RetryDelivery": "SA",
+        **dict.fromkeys(("DefineTemplate", "RetryDelivery"), "SA"),
     },
     "identity.v1.IdentityService": {
         **dict.fromkeys(("ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
@@ -41,7 +42,7 @@ ROLES = {
         **dict.fromkeys(("LookupProfiles", "ListIdentifiers"), "RSAI"),
         "DefinePolicy": "A",
         **dict.fromkeys(("RecordDecision", "AssessMatches"), "SA"),
-        **dict.fromkeys(("ReadOutbox", "ReadAssignments"), "I"),
+        **dict.fromkeys(("ReadOutbox", "ReadAssignments", "ReadRebuildPages"), "I"),
     },
     "ingest.v1.AdminService": {
         **dict.fromkeys(("DefineSource", "IssueKey", "RotateKey", "DisableKey", "ListKeys"), "A"),
@@ -61,7 +62,7 @@ ROLES = {
         "GetSettings": "RSAI",
         **dict.fromkeys(("ListProfiles", "GetAccount", "ListAccounts", "ListTimeline"), "RSA"),
         **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
-        **dict.fromkeys(("PreviewProfiles", "ListTags"), "RSA"),
+        **dict.fromkeys(("PreviewProfiles", "ListTags", "DescribeTraits"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
         "FitTag": "SA",
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations", "EvaluateRules"), "I"),

@@ -108,6 +108,7 @@ class ProjectionRpc(ProjectionServiceServicer):
             workers=request.workers,
             switch_over=request.switch_over,
             resync=request.resync,
+            together=request.together,
         ):
             if isinstance(report, RebuildProgress):
                 yield pb.RebuildResponse(done=report.done, total=report.total)

@@ -168,6 +168,9 @@ class RebuildRunner:
     _: KW_ONLY
     #: Those of the log.
     shards: int
+    #: Shares the pages of the log with the service upstream or downstream that rebuilds at the same
+    #: time; None where the service cannot.
+    joint: Rebuilder | None = None
     #: None for a service whose upstream is the log: its outputs have the numbers of the facts.
     resync: Resync | None = None
     #: Returns the end of the log, for a resync without `resync`.
@@ -176,20 +179,26 @@ class RebuildRunner:
     root: Traversable = migrate.ROOT
 
     async def run(
-        self, *, shards: int = 0, workers: int = 1, switch_over: bool = False, resync: bool = False
+        self,
+        *,
+        shards: int = 0,
+        workers: int = 1,
+        switch_over: bool = False,
+        resync: bool = False,
+        together: bool = False,
     ) -> AsyncIterator[RebuildProgress | RebuildResult]:
         """Rebuild and compare; yield the progress, and last the result.
 
         `shards`: as if the log had this many, 0 = as it is. `resync`: switch over, whatever
-        the comparison shows, to a state that has everything that upstream has. Raises InvalidField
-        where another number of shards is to become live, Conflict where another rebuild or a
-        backfill is in progress.
+        the comparison shows, to a state that has everything that upstream has. `together`: with
+        `joint`. Raises InvalidField where another number of shards is to become live, Conflict
+        where another rebuild or a backfill is in progress.
         """
         if (switch_over or resync) and shards not in (0, self.shards):
             raise InvalidField(
                 "a state with another number of shards cannot become live", field="shards"
             )
-        options = _Options(shards or self.shards, max(1, workers), switch_over, resync)
+        options = _Options(shards or self.shards, max(1, workers), switch_over, resync, together)
         async with self._prepare(options) as run, task_scope(run.execute()) as executing:
             while not executing.done():
                 yield RebuildProgress(run.done, max(run.done, sum(run.end.offsets)))
@@ -225,7 +234,7 @@ class RebuildRunner:
                     yield _Run(
                         options=options,
                         database=database,
-                        rebuilder=self.rebuilder,
+                        rebuilder=(options.together and self.joint) or self.rebuilder,
                         resync=self.resync if options.resync else None,
                         log_head=self.log_head if options.resync else None,
                         conn=conn,
@@ -243,6 +252,7 @@ class _Options(NamedTuple):
     workers: int
     switch_over: bool
     resync: bool
+    together: bool
 
 
 @dataclass(slots=True)

@@ -7,13 +7,14 @@ of the log, and whose fold writes only to the generation it is given.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import asyncpg
+from onefold.log.v1.log_pb2 import Fact
 
-from services.chassis.messaging.stream import Projection, StreamMessage, Upstream
+from services.chassis.messaging.stream import Projection, StreamMessage, UnitId, Upstream
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import Backfilling, run_to_end
 from services.chassis.projection.checkpoint import load_checkpoint, make_batch, save_checkpoint
@@ -94,6 +95,13 @@ async def for_each_shard(
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+def without(facts: Sequence[Fact], left_out: Collection[UnitId]) -> Sequence[Fact]:
+    """Return facts of one shard but those that a new state leaves out."""
+    if not left_out:
+        return facts
+    return [fact for fact in facts if UnitId(fact.offset) not in left_out]
 
 
 async def _in_chunks(

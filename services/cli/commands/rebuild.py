@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -22,6 +23,8 @@ from services.kernel.errors import OnefoldError
 
 #: The services whose state is a fold of the log; activation's ledger is never rebuilt.
 REBUILT = ("identity", "profile", "segment")
+#: Those that read the log, which they do once together.
+TOGETHER = ("identity", "profile")
 
 
 def verify(
@@ -33,7 +36,8 @@ def verify(
 ) -> None:
     """Rebuild every projection from the log beside the live one, and compare their digests.
 
-    The keys, sources and workspaces of every service are compared with those of the log as well.
+    Identity and profile read the log together, once. The keys, sources and workspaces of every
+    service are compared with those of the log as well.
     """
     if not run_with_client(data, lambda client: _verify(client, shards), as_service=True):
         raise typer.Exit(1)
@@ -41,7 +45,12 @@ def verify(
 
 def rebuild(
     data: DataDir,
-    service: Annotated[str, Argument(help="identity, profile or segment.")],
+    service: Annotated[
+        str,
+        Argument(
+            help="identity, profile or segment; without it all, for which the log is read once."
+        ),
+    ] = "",
     workers: Annotated[int, Option(help="Fold with this many workers.", min=1)] = 1,
     resync: Annotated[
         bool,
@@ -52,18 +61,23 @@ def rebuild(
         ),
     ] = False,
 ) -> None:
-    """Rebuild the state of a service from the log, and make it live if the digests are equal.
+    """Rebuild the state of services from the log, and make it live if the digests are equal.
 
     With --resync it becomes live in any case, as of the state of the service before it; what
     changed in between is published to the services after it.
     """
-    if service not in REBUILT:
+    if service not in REBUILT and (service or resync):
         output.fail(
             f"name one of {', '.join(REBUILT)}; activation cannot be rebuilt, because a rebuild "
             "sends nothing"
         )
-    run = _resync if resync else _rebuild
-    if not run_with_client(data, lambda client: run(client, service, workers), as_service=True):
+
+    async def run(client: Client) -> bool:
+        if resync:
+            return await _resync(client, service, workers)
+        return await _rebuild(client, [service] if service else REBUILT, workers)
+
+    if not run_with_client(data, run, as_service=True):
         raise typer.Exit(1)
 
 
@@ -72,21 +86,52 @@ async def request_rebuild(client: Client, service: str, request: RebuildRequest)
 
     Raises OnefoldError.
     """
-    last = RebuildResponse()
+    return (await _request_all(client, [service], request))[service]
+
+
+async def request_rebuilds(
+    client: Client, services: Sequence[str], request: RebuildRequest
+) -> dict[str, RebuildResponse]:
+    """Rebuild projections, and return the last response of each, by service.
+
+    Identity and profile are rebuilt together, the others one after the other. Raises OnefoldError.
+    """
+    found: dict[str, RebuildResponse] = {}
+    together = [service for service in TOGETHER if service in services]
+    if len(together) == len(TOGETHER):
+        joint = RebuildRequest(together=True)
+        joint.MergeFrom(request)
+        found = await _request_all(client, together, joint)
+    for service in services:
+        if service not in found:
+            found |= await _request_all(client, [service], request)
+    return found
+
+
+async def _request_all(
+    client: Client, services: Sequence[str], request: RebuildRequest
+) -> dict[str, RebuildResponse]:
+    """Rebuild projections at the same time."""
     with output.ProgressBars() as bars:
-        task = bars.add_task(f"rebuilding {service}", total=None)
-        async for last in client.projection(service).Rebuild(request):
-            bars.update(task, completed=last.done, total=last.total)
-    if not last.finished:
-        raise OnefoldError(f"the rebuild of {service} ended early: see its log")
-    return last
+
+        async def run(service: str) -> RebuildResponse:
+            last = RebuildResponse()
+            task = bars.add_task(f"rebuilding {service}", total=None)
+            async for last in client.projection(service).Rebuild(request):
+                bars.update(task, completed=last.done, total=last.total)
+            if not last.finished:
+                raise OnefoldError(f"the rebuild of {service} ended early: see its log")
+            return last
+
+        results = await asyncio.gather(*map(run, services))
+    return dict(zip(services, results, strict=True))
 
 
 async def _verify(client: Client, shards: int) -> bool:
     rows = []
     equal = True
-    for service in REBUILT:
-        result = await request_rebuild(client, service, RebuildRequest(shards=shards))
+    results = await request_rebuilds(client, REBUILT, RebuildRequest(shards=shards))
+    for service, result in results.items():
         equal &= result.equal
         for workspace in sorted({*result.live_digests, *result.rebuilt_digests}):
             live = result.live_digests.get(workspace, "")
@@ -125,15 +170,16 @@ async def _check_access(client: Client) -> bool:
     return is_equal
 
 
-async def _rebuild(client: Client, service: str, workers: int) -> bool:
+async def _rebuild(client: Client, services: Sequence[str], workers: int) -> bool:
     request = RebuildRequest(workers=workers, switch_over=True)
-    result = await request_rebuild(client, service, request)
-    if result.equal:
-        _print_live(service, result)
-        return True
-    output.err.print(f"{service}: the digests differ; the live state is unchanged.")
-    _print_differences(service, result.differing_rows)
-    return False
+    results = await request_rebuilds(client, services, request)
+    for service, result in results.items():
+        if result.equal:
+            _print_live(service, result)
+        else:
+            output.err.print(f"{service}: the digests differ; the live state is unchanged.")
+            _print_differences(service, result.differing_rows)
+    return all(result.equal for result in results.values())
 
 
 async def _resync(client: Client, service: str, workers: int) -> bool:

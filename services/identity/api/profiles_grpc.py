@@ -18,6 +18,7 @@ from services.identity.projection.reader import StateReader
 from services.identity.queries.merge_feed import MergeFeed
 from services.identity.queries.past import PastProfiles
 from services.identity.queries.profiles import IdentityQueries
+from services.identity.rebuild.page_share import PageShare
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, parse_id, to_hex
 
@@ -30,8 +31,14 @@ class ProfilesRpc:
     """Looks up profiles, and streams assignments, outputs and merges."""
 
     def __init__(
-        self, reader: StateReader, queries: IdentityQueries, past: PastProfiles, merges: MergeFeed
+        self,
+        reader: StateReader,
+        queries: IdentityQueries,
+        past: PastProfiles,
+        merges: MergeFeed,
+        share: PageShare,
     ) -> None:
+        self._share = share
         self._reader = reader
         self._queries = queries
         self._past = past
@@ -104,6 +111,13 @@ class ProfilesRpc:
                 yield pb.ReadAssignmentsResponse(
                     assignments=map(assignment_to_proto, page), token=token_to_proto(token)
                 )
+
+    async def ReadRebuildPages(
+        self, request: pb.ReadRebuildPagesRequest, context: Any
+    ) -> AsyncIterator[pb.ReadRebuildPagesResponse]:
+        async with aclosing(self._share.follow()) as pages:
+            async for page in pages:
+                yield pb.ReadRebuildPagesResponse(fact_batch=page)
 
 
 def _check_size(values: Sized, field: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-from onefold.log.v1.log_pb2 import Fact
+from onefold.log.v1.log_pb2 import FactBatch
 from onefold.log.v1.log_service_pb2 import ReadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 
@@ -35,11 +35,11 @@ class LogUpstream:
 
     async def read_facts(
         self, shard: int, first: int, end: int
-    ) -> AsyncIterator[tuple[Sequence[Fact], int]]:
+    ) -> AsyncIterator[tuple[FactBatch, int]]:
         """Yield the facts of a range in large pages, each with a life of the log that has them.
 
         Raises OnefoldError.
         """
         request = ReadRequest(shard=shard, from_offset=first, end_offset=end, page_size=READ_PAGE)
         async for response in self._stub.Read(request):
-            yield response.batch.facts, response.life
+            yield response.batch, response.life

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import asyncpg
+from onefold.log.v1.log_pb2 import FactBatch
 
 from services.chassis.messaging.stream import Batch, FoldResult, UnitId
 from services.chassis.postgres.database import acquire, transaction
@@ -14,7 +16,7 @@ from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints,
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import add_parked_facts
 from services.chassis.projection.rebuild import differing_table_rows
-from services.chassis.projection.replay import LogReplay, for_each_shard
+from services.chassis.projection.replay import LogReplay, for_each_shard, without
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
 from services.identity.codec.policy import POLICY_DEFINED, decode_policy
@@ -24,6 +26,7 @@ from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import resolve_page
 from services.identity.projection.upstream import LogUpstream
 from services.identity.rebuild.bulk_load import BulkLoader
+from services.identity.rebuild.page_share import PageShare
 from services.identity.store.evidence import REBUILD, PostgresEvidence
 from services.identity.store.policy import ROLLOUT, save_policy
 from services.kernel.ids import LeafId, shard_of
@@ -38,8 +41,16 @@ class IdentityRebuilder:
     """Implements services.chassis.projection.rebuild.Rebuilder."""
 
     def __init__(
-        self, upstream: LogUpstream, log: LogClient, *, cache_size: int, index_key: IndexKey
+        self,
+        upstream: LogUpstream,
+        log: LogClient,
+        *,
+        cache_size: int,
+        index_key: IndexKey,
+        share: PageShare | None = None,
     ) -> None:
+        """`share`: passes the pages of the log on."""
+        self._share = share
         self._upstream = upstream
         self._log = log
         self._cache_size = cache_size
@@ -85,14 +96,17 @@ class IdentityRebuilder:
                 return at
             async with acquire(pool) as conn:
                 left_out = await load_left_out(conn, shard, 0, end_offset)
-            async for page, life in self._upstream.read_facts(shard, 0, end_offset):
-                await loader.add([f for f in page if UnitId(f.offset) not in left_out])
-                offset = page[-1].offset + 1
-                at = Checkpoint(shard, offset, 0, offset, page[-1].recorded_at_us, None, life)
+            async for batch, life in self._upstream.read_facts(shard, 0, end_offset):
+                await share(batch)
+                page = batch.facts
+                await loader.add(without(page, left_out))
+                offset, time_us = page[-1].offset + 1, page[-1].recorded_at_us
+                at = Checkpoint(shard, offset, 0, offset, time_us, upstream_life=life)
                 progress(len(page))
             return at
 
-        checkpoints = await for_each_shard(end, workers, read)
+        async with self._share.sharing() if self._share else nullcontext(_share_nothing) as share:
+            checkpoints = await for_each_shard(end, workers, read)
         await loader.flush()
         async with transaction(pool) as conn:
             for checkpoint in checkpoints:
@@ -140,6 +154,10 @@ class IdentityRebuilder:
         ):
             rows += await differing_table_rows(conn, live, new, table, key, columns, limit)
         return rows
+
+
+async def _share_nothing(batch: FactBatch) -> None:
+    """Pass a page on to no one."""
 
 
 class IdentityReplayFold:

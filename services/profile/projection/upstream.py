@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from typing import Any
 
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
+from onefold.log.v1.log_pb2 import FactBatch
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.stream import StreamMessage, UnitId
@@ -50,6 +51,11 @@ class IdentityUpstream:
         async for response in self._stub.ReadAssignments(request):
             page = [assignment_from_proto(message) for message in response.assignments]
             yield token_from_proto(response.token), page
+
+    async def rebuild_pages(self) -> AsyncGenerator[FactBatch]:
+        """Yield the pages of the log that a rebuild of identity reads at the same time."""
+        async for response in self._stub.ReadRebuildPages(pb.ReadRebuildPagesRequest()):
+            yield FactBatch.FromString(response.fact_batch)
 
 
 class LogEventReader:

@@ -7,9 +7,9 @@ them: one state of identity, then the messages that identity published after tha
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from asyncpg import Connection, Pool
 
@@ -26,7 +26,7 @@ from services.chassis.projection.checkpoint import (
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import add_parked_facts
 from services.chassis.projection.rebuild import StateSwap, differing_table_rows
-from services.chassis.projection.replay import LogReplay, for_each_shard
+from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import ServiceUnavailable
@@ -49,8 +49,9 @@ from services.profile.domain.objects import object_of
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
 from services.profile.projection.objects import evaluate_member_page
-from services.profile.projection.upstream import READ_PAGE, IdentityUpstream
+from services.profile.projection.upstream import IdentityUpstream
 from services.profile.rebuild.bulk_load import BulkLoader
+from services.profile.rebuild.log_reader import LogReader, Progress
 from services.profile.rebuild.timers import late_timers
 from services.profile.store import definitions as definition_store
 from services.profile.store.evaluations import (
@@ -69,8 +70,6 @@ CARRIED_OVER_TABLES = ("cache_version", "predicate", "broadcast_fact")
 ACCOUNT_COLUMNS = (
     "workspace_id, parent_trust, parent_at, parent_fact, parent_leaf, object_type, traits"
 )
-#: Called with the facts that were folded since its last call.
-Progress: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,8 @@ class ProfileRebuilder:
     live: Database
     runner: ProjectionRunner
     index_key: IndexKey
+    #: Reads the pages of the log that a rebuild of identity reads at the same time.
+    is_joint: bool = False
 
     async def rebuild(
         self, pool: Pool, end: Token, *, shards: int, workers: int, progress: Progress
@@ -160,10 +161,11 @@ class ProfileRebuilder:
     ) -> Token:
         loader = BulkLoader(pool, await self._read_indexes(pool, end), shards, self.index_key)
 
-        async def read(shard: int, end_offset: int) -> Checkpoint:
-            return await self._read_shard(pool, loader, shard, end_offset, progress)
-
-        checkpoints = await for_each_shard(end, workers, read)
+        reader = LogReader(pool, loader, end, self.index_key, progress)
+        if self.is_joint:
+            async with aclosing(self.upstream.rebuild_pages()) as pages:
+                await reader.follow(pages)
+        checkpoints = await reader.read(self.log, workers)
         await loader.flush()
         included = Token()
         async for token, page in self.upstream.assignments(end):
@@ -191,24 +193,6 @@ class ProfileRebuilder:
                     definitions += [rule for rule in rules if rule is not None]
             indexes.append(index_of(definitions, indexes[-1] if indexes else None))
         return union_of(indexes)
-
-    async def _read_shard(
-        self, pool: Pool, loader: BulkLoader, shard: int, end: int, progress: Progress
-    ) -> Checkpoint:
-        """Fold the events of a shard of the log, and save its broadcast facts."""
-        log_time_us = 0
-        if end:
-            left_out = await _load_left_out(pool, shard, end)
-            async for page in self.log.read(shard, 0, end, page=READ_PAGE):
-                facts = [fact for fact in page if UnitId(fact.offset) not in left_out]
-                await loader.add_events(log_codec.decode_log_events(facts, self.index_key))
-                async with acquire(pool) as conn:
-                    await definition_store.save_broadcast_facts(
-                        conn, shard, log_codec.decode_broadcast_facts(facts)
-                    )
-                log_time_us = page[-1].recorded_at_us
-                progress(len(page))
-        return Checkpoint(shard, next=end, log_offset=end, log_time_us=log_time_us)
 
     async def _replay(self, pool: Pool, end: Token, shards: int, progress: Progress) -> None:
         async with acquire(pool) as conn:

@@ -15,6 +15,7 @@ BINARY = {
     "onefold.activation.v1.SealedSecret.ciphertext": "encrypted, and in facts only",
     "onefold.activation.v1.SealedSecret.nonce": "random, and in facts only",
     "onefold.identity.v1.FactsAttributed.fact_batch": "a serialised message",
+    "onefold.identity.v1.ReadRebuildPagesResponse.fact_batch": "a serialised message",
     "onefold.identity.v1.FactsAttributed.profile_ids": "packed ids, 16 bytes per fact",
     "onefold.ingest.v1.Quarantined.raw": "any bytes, as they were received",
     "onefold.internal.v1.EventIdentifiers.identifiers": "serialised messages",
@@ -33,7 +34,9 @@ READ_VERBS = (
     *("Overlap", "Preview", "Read", "Watch"),
 )
 WRITES = {
-    "onefold.activation.v1.ActivationService": {"DefineDestination", "RetryDelivery"},
+    "onefold.activation.v1.ActivationService": {
+        *("DefineDestination", "DefineTemplate", "RetryDelivery")
+    },
     "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
     "onefold.ingest.v1.AdminService": {
         *("CreateWorkspace", "DefineSource", "DisableKey", "IssueKey", "RecordKeyUses", "RotateKey")
@@ -50,6 +53,7 @@ WRITES = {
 #: Messages that return a definition to the caller, which can send its etag back.
 DEFINITIONS_READ = (
     "onefold.activation.v1.DestinationSummary",
+    "onefold.activation.v1.TemplateSummary",
     "onefold.identity.v1.GetPolicyResponse",
     "onefold.ingest.v1.SourceSummary",
     "onefold.profile.v1.TagSummary",
@@ -113,7 +117,7 @@ def test_every_rpc_has_a_request_and_a_response_of_its_own() -> None:
 
 def definitions() -> list[Descriptor]:
     named = [m for m in messages() if re.fullmatch(r"Define\w+(Request|Response)", m.name)]
-    assert len(named) == 12, "six kinds of definitions"
+    assert len(named) == 14, "seven kinds of definitions"
     return named
 
 

@@ -24,7 +24,7 @@ MODULES = {
 #: Calls between services, and the one with a stream of requests.
 LEFT_OUT = {
     *("ReadOutbox", "ReadEvaluations", "ReadAssignments", "ReadLeaves", "StreamEvents"),
-    *("RecordKeyUses", "PreviewRule", "EvaluateRules"),
+    *("RecordKeyUses", "PreviewRule", "EvaluateRules", "ReadRebuildPages"),
 }
 
 

@@ -377,6 +377,16 @@ class ReadOutboxResponse(_message.Message):
     life: int
     def __init__(self, batch: _Optional[_Union[_identity_stream_pb2.FactsAttributed, _Mapping]] = ..., life: _Optional[int] = ...) -> None: ...
 
+class ReadRebuildPagesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReadRebuildPagesResponse(_message.Message):
+    __slots__ = ("fact_batch",)
+    FACT_BATCH_FIELD_NUMBER: _ClassVar[int]
+    fact_batch: bytes
+    def __init__(self, fact_batch: _Optional[bytes] = ...) -> None: ...
+
 class ReadAssignmentsRequest(_message.Message):
     __slots__ = ("at_least",)
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]

@@ -101,6 +101,11 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsResponse.FromString,
                 _registered_method=True)
+        self.ReadRebuildPages = channel.unary_stream(
+                '/onefold.identity.v1.IdentityService/ReadRebuildPages',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRebuildPagesRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRebuildPagesResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -205,6 +210,15 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadRebuildPages(self, request, context):
+        """Streams the pages of the log as the next rebuild of identity with `together`
+        reads them, for a rebuild downstream at the same time. The stream is empty
+        where no such rebuild begins soon.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -272,6 +286,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ReadAssignments,
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsResponse.SerializeToString,
+            ),
+            'ReadRebuildPages': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadRebuildPages,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRebuildPagesRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRebuildPagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -627,6 +646,33 @@ class IdentityService:
             '/onefold.identity.v1.IdentityService/ReadAssignments',
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsRequest.SerializeToString,
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRebuildPages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/ReadRebuildPages',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRebuildPagesRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRebuildPagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/projection/v1/projection_service.proto\x12\x15onefold.projection.v1\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\"\n\x10GetStatusRequest\x12\x0e\n\x06\x63ounts\x18\x01 \x01(\x08\"\x81\x01\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x12\n\nlog_offset\x18\x02 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x03 \x01(\x03\x12\x0e\n\x06leased\x18\x04 \x01(\x08\x12\x14\n\x0c\x66\x61iled_facts\x18\x05 \x01(\r\x12\x14\n\x0cparked_facts\x18\x06 \x01(\r\"\xe1\x01\n\x11GetStatusResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x32\n\x06shards\x18\x02 \x03(\x0b\x32\".onefold.projection.v1.ShardStatus\x12\x44\n\x06\x63ounts\x18\x03 \x03(\x0b\x32\x34.onefold.projection.v1.GetStatusResponse.CountsEntry\x12\x12\n\ngeneration\x18\x04 \x01(\r\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"<\n\x10GetDigestRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xb2\x01\n\x11GetDigestResponse\x12\x46\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x35.onefold.projection.v1.GetDigestResponse.DigestsEntry\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x11\x41waitTokenRequest\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\";\n\x12\x41waitTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"V\n\x0eRebuildRequest\x12\x13\n\x0bswitch_over\x18\x01 \x01(\x08\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0f\n\x07workers\x18\x03 \x01(\r\x12\x0e\n\x06resync\x18\x04 \x01(\x08\"\xaf\x03\n\x0fRebuildResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\r\n\x05\x65qual\x18\x03 \x01(\x08\x12M\n\x0clive_digests\x18\x04 \x03(\x0b\x32\x37.onefold.projection.v1.RebuildResponse.LiveDigestsEntry\x12S\n\x0frebuilt_digests\x18\x05 \x03(\x0b\x32:.onefold.projection.v1.RebuildResponse.RebuiltDigestsEntry\x12\x16\n\x0e\x64iffering_rows\x18\x06 \x03(\t\x12%\n\x05token\x18\x07 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x66inished\x18\x08 \x01(\x08\x12\x10\n\x08switched\x18\t \x01(\x08\x1a\x32\n\x10LiveDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13RebuiltDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x18\n\x16ListFailedFactsRequest\"\xc7\x01\n\nFailedFact\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x32\n\x0cworkspace_id\x18\x03 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\x15\n\rnext_retry_us\x18\x06 \x01(\x03\x12\x0e\n\x06parked\x18\x07 \x01(\x08\x12\x0e\n\x06\x66olded\x18\x08 \x01(\x08\x12\x0e\n\x06reason\x18\t \x01(\t\"K\n\x17ListFailedFactsResponse\x12\x30\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32!.onefold.projection.v1.FailedFact\"J\n\x17RetryFailedFactsRequest\x12/\n\x05place\x18\x01 \x01(\x0b\x32 .onefold.projection.v1.FactPlace\"*\n\tFactPlace\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\'\n\x18RetryFailedFactsResponse\x12\x0b\n\x03\x64ue\x18\x01 \x01(\r\"\x1d\n\x1bGetAccessDifferencesRequest\"3\n\x1cGetAccessDifferencesResponse\x12\x13\n\x0b\x64ifferences\x18\x01 \x03(\t2\xbe\x06\n\x11ProjectionService\x12i\n\tGetStatus\x12\'.onefold.projection.v1.GetStatusRequest\x1a(.onefold.projection.v1.GetStatusResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12i\n\tGetDigest\x12\'.onefold.projection.v1.GetDigestRequest\x1a(.onefold.projection.v1.GetDigestResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12l\n\nAwaitToken\x12(.onefold.projection.v1.AwaitTokenRequest\x1a).onefold.projection.v1.AwaitTokenResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12\x61\n\x07Rebuild\x12%.onefold.projection.v1.RebuildRequest\x1a&.onefold.projection.v1.RebuildResponse\"\x05\xc2\xbb\x18\x01\x05\x30\x01\x12z\n\x0fListFailedFacts\x12-.onefold.projection.v1.ListFailedFactsRequest\x1a..onefold.projection.v1.ListFailedFactsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x12z\n\x10RetryFailedFacts\x12..onefold.projection.v1.RetryFailedFactsRequest\x1a/.onefold.projection.v1.RetryFailedFactsResponse\"\x05\xc2\xbb\x18\x01\x05\x12\x89\x01\n\x14GetAccessDifferences\x12\x32.onefold.projection.v1.GetAccessDifferencesRequest\x1a\x33.onefold.projection.v1.GetAccessDifferencesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/projection/v1/projection_service.proto\x12\x15onefold.projection.v1\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\"\n\x10GetStatusRequest\x12\x0e\n\x06\x63ounts\x18\x01 \x01(\x08\"\x81\x01\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x12\n\nlog_offset\x18\x02 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x03 \x01(\x03\x12\x0e\n\x06leased\x18\x04 \x01(\x08\x12\x14\n\x0c\x66\x61iled_facts\x18\x05 \x01(\r\x12\x14\n\x0cparked_facts\x18\x06 \x01(\r\"\xe1\x01\n\x11GetStatusResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x32\n\x06shards\x18\x02 \x03(\x0b\x32\".onefold.projection.v1.ShardStatus\x12\x44\n\x06\x63ounts\x18\x03 \x03(\x0b\x32\x34.onefold.projection.v1.GetStatusResponse.CountsEntry\x12\x12\n\ngeneration\x18\x04 \x01(\r\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"<\n\x10GetDigestRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xb2\x01\n\x11GetDigestResponse\x12\x46\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x35.onefold.projection.v1.GetDigestResponse.DigestsEntry\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x11\x41waitTokenRequest\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\";\n\x12\x41waitTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"h\n\x0eRebuildRequest\x12\x13\n\x0bswitch_over\x18\x01 \x01(\x08\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0f\n\x07workers\x18\x03 \x01(\r\x12\x0e\n\x06resync\x18\x04 \x01(\x08\x12\x10\n\x08together\x18\x05 \x01(\x08\"\xaf\x03\n\x0fRebuildResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\r\n\x05\x65qual\x18\x03 \x01(\x08\x12M\n\x0clive_digests\x18\x04 \x03(\x0b\x32\x37.onefold.projection.v1.RebuildResponse.LiveDigestsEntry\x12S\n\x0frebuilt_digests\x18\x05 \x03(\x0b\x32:.onefold.projection.v1.RebuildResponse.RebuiltDigestsEntry\x12\x16\n\x0e\x64iffering_rows\x18\x06 \x03(\t\x12%\n\x05token\x18\x07 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x66inished\x18\x08 \x01(\x08\x12\x10\n\x08switched\x18\t \x01(\x08\x1a\x32\n\x10LiveDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13RebuiltDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x18\n\x16ListFailedFactsRequest\"\xc7\x01\n\nFailedFact\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x32\n\x0cworkspace_id\x18\x03 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\x15\n\rnext_retry_us\x18\x06 \x01(\x03\x12\x0e\n\x06parked\x18\x07 \x01(\x08\x12\x0e\n\x06\x66olded\x18\x08 \x01(\x08\x12\x0e\n\x06reason\x18\t \x01(\t\"K\n\x17ListFailedFactsResponse\x12\x30\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32!.onefold.projection.v1.FailedFact\"J\n\x17RetryFailedFactsRequest\x12/\n\x05place\x18\x01 \x01(\x0b\x32 .onefold.projection.v1.FactPlace\"*\n\tFactPlace\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\'\n\x18RetryFailedFactsResponse\x12\x0b\n\x03\x64ue\x18\x01 \x01(\r\"\x1d\n\x1bGetAccessDifferencesRequest\"3\n\x1cGetAccessDifferencesResponse\x12\x13\n\x0b\x64ifferences\x18\x01 \x03(\t2\xbe\x06\n\x11ProjectionService\x12i\n\tGetStatus\x12\'.onefold.projection.v1.GetStatusRequest\x1a(.onefold.projection.v1.GetStatusResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12i\n\tGetDigest\x12\'.onefold.projection.v1.GetDigestRequest\x1a(.onefold.projection.v1.GetDigestResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12l\n\nAwaitToken\x12(.onefold.projection.v1.AwaitTokenRequest\x1a).onefold.projection.v1.AwaitTokenResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12\x61\n\x07Rebuild\x12%.onefold.projection.v1.RebuildRequest\x1a&.onefold.projection.v1.RebuildResponse\"\x05\xc2\xbb\x18\x01\x05\x30\x01\x12z\n\x0fListFailedFacts\x12-.onefold.projection.v1.ListFailedFactsRequest\x1a..onefold.projection.v1.ListFailedFactsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x12z\n\x10RetryFailedFacts\x12..onefold.projection.v1.RetryFailedFactsRequest\x1a/.onefold.projection.v1.RetryFailedFactsResponse\"\x05\xc2\xbb\x18\x01\x05\x12\x89\x01\n\x14GetAccessDifferences\x12\x32.onefold.projection.v1.GetAccessDifferencesRequest\x1a\x33.onefold.projection.v1.GetAccessDifferencesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -76,29 +76,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AWAITTOKENRESPONSE']._serialized_start=832
   _globals['_AWAITTOKENRESPONSE']._serialized_end=891
   _globals['_REBUILDREQUEST']._serialized_start=893
-  _globals['_REBUILDREQUEST']._serialized_end=979
-  _globals['_REBUILDRESPONSE']._serialized_start=982
-  _globals['_REBUILDRESPONSE']._serialized_end=1413
-  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_start=1308
-  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_end=1358
-  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_start=1360
-  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_end=1413
-  _globals['_LISTFAILEDFACTSREQUEST']._serialized_start=1415
-  _globals['_LISTFAILEDFACTSREQUEST']._serialized_end=1439
-  _globals['_FAILEDFACT']._serialized_start=1442
-  _globals['_FAILEDFACT']._serialized_end=1641
-  _globals['_LISTFAILEDFACTSRESPONSE']._serialized_start=1643
-  _globals['_LISTFAILEDFACTSRESPONSE']._serialized_end=1718
-  _globals['_RETRYFAILEDFACTSREQUEST']._serialized_start=1720
-  _globals['_RETRYFAILEDFACTSREQUEST']._serialized_end=1794
-  _globals['_FACTPLACE']._serialized_start=1796
-  _globals['_FACTPLACE']._serialized_end=1838
-  _globals['_RETRYFAILEDFACTSRESPONSE']._serialized_start=1840
-  _globals['_RETRYFAILEDFACTSRESPONSE']._serialized_end=1879
-  _globals['_GETACCESSDIFFERENCESREQUEST']._serialized_start=1881
-  _globals['_GETACCESSDIFFERENCESREQUEST']._serialized_end=1910
-  _globals['_GETACCESSDIFFERENCESRESPONSE']._serialized_start=1912
-  _globals['_GETACCESSDIFFERENCESRESPONSE']._serialized_end=1963
-  _globals['_PROJECTIONSERVICE']._serialized_start=1966
-  _globals['_PROJECTIONSERVICE']._serialized_end=2796
+  _globals['_REBUILDREQUEST']._serialized_end=997
+  _globals['_REBUILDRESPONSE']._serialized_start=1000
+  _globals['_REBUILDRESPONSE']._serialized_end=1431
+  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_start=1326
+  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_end=1376
+  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_start=1378
+  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_end=1431
+  _globals['_LISTFAILEDFACTSREQUEST']._serialized_start=1433
+  _globals['_LISTFAILEDFACTSREQUEST']._serialized_end=1457
+  _globals['_FAILEDFACT']._serialized_start=1460
+  _globals['_FAILEDFACT']._serialized_end=1659
+  _globals['_LISTFAILEDFACTSRESPONSE']._serialized_start=1661
+  _globals['_LISTFAILEDFACTSRESPONSE']._serialized_end=1736
+  _globals['_RETRYFAILEDFACTSREQUEST']._serialized_start=1738
+  _globals['_RETRYFAILEDFACTSREQUEST']._serialized_end=1812
+  _globals['_FACTPLACE']._serialized_start=1814
+  _globals['_FACTPLACE']._serialized_end=1856
+  _globals['_RETRYFAILEDFACTSRESPONSE']._serialized_start=1858
+  _globals['_RETRYFAILEDFACTSRESPONSE']._serialized_end=1897
+  _globals['_GETACCESSDIFFERENCESREQUEST']._serialized_start=1899
+  _globals['_GETACCESSDIFFERENCESREQUEST']._serialized_end=1928
+  _globals['_GETACCESSDIFFERENCESRESPONSE']._serialized_start=1930
+  _globals['_GETACCESSDIFFERENCESRESPONSE']._serialized_end=1981
+  _globals['_PROJECTIONSERVICE']._serialized_start=1984
+  _globals['_PROJECTIONSERVICE']._serialized_end=2814
 # @@protoc_insertion_point(module_scope)

@@ -83,16 +83,18 @@ class AwaitTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class RebuildRequest(_message.Message):
-    __slots__ = ("switch_over", "shards", "workers", "resync")
+    __slots__ = ("switch_over", "shards", "workers", "resync", "together")
     SWITCH_OVER_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
+    TOGETHER_FIELD_NUMBER: _ClassVar[int]
     switch_over: bool
     shards: int
     workers: int
     resync: bool
-    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., resync: _Optional[bool] = ...) -> None: ...
+    together: bool
+    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., resync: _Optional[bool] = ..., together: _Optional[bool] = ...) -> None: ...
 
 class RebuildResponse(_message.Message):
     __slots__ = ("done", "total", "equal", "live_digests", "rebuilt_digests", "differing_rows", "token", "finished", "switched")
