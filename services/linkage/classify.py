@@ -32,8 +32,6 @@ class MatchRules:
 
     #: A pair is not accepted if one of these comparisons has one of these outcomes.
     against: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    #: A pair is not accepted if all of these comparisons have one of these outcomes.
-    twins: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: The least number of comparisons that must support a pair.
     min_supporting: int = 2
     #: The least weight of a supporting comparison, base-2 logarithm.
@@ -88,8 +86,6 @@ def _objection(pair: ScoredPair, rules: MatchRules) -> str:
     supporting = sum(w.log2_bayes_factor >= rules.min_weight for w in pair.weights)
     if supporting < rules.min_supporting:
         return "a single comparison supports it"
-    if rules.twins and all(outcomes.get(c) in listed for c, listed in rules.twins.items()):
-        return "they may be twins"
     if any(outcomes.get(comparison) in listed for comparison, listed in rules.against.items()):
         return "the names are those of two persons"
     return ""

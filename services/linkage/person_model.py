@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from services.linkage.classify import MatchRules
+from services.linkage.letters import edits, similarity
 from services.linkage.model import Comparison, Level, LinkageModel, equal_columns
 
 #: A number last seen with one profile, and first with another this much later, may be recycled.
 RECYCLED_AFTER_DAYS = 120
 
-#: Compares the lengths first, as that is cheap.
-_ONE_EDIT = "abs(length({0}_l) - length({0}_r)) <= 1 and damerau_levenshtein({0}_l, {0}_r) <= 1"
 _ONE_IS_LATIN = "(han_l is null or han_r is null)"
 
 
 def _missing(column: str) -> Level:
     return Level("not known", f"{column}_l is null or {column}_r is null", missing=True)
+
+
+def _one_edit(column: str) -> str:
+    """Return the condition that two texts differ in one letter at most."""
+    # The lengths are compared first, as that is cheap.
+    near = f"abs(length({column}_l) - length({column}_r)) <= 1"
+    return f"({near} and {edits(column)} <= 1)"
 
 
 NAME = Comparison(
@@ -33,13 +39,12 @@ NAME = Comparison(
         ),
         Level(
             "a letter or two differ",
-            f"{_ONE_IS_LATIN} and damerau_levenshtein(sound_l, sound_r) <= 2"
-            " and jaro_winkler_similarity(sound_l, sound_r) >= 0.9",
+            f"{_ONE_IS_LATIN} and {edits('sound')} <= 2 and {similarity('sound')} >= 0.9",
         ),
         Level(
             "one character differs",
-            "han_l is not null and han_r is not null and length(han_l) > 2"
-            " and damerau_levenshtein(han_l, han_r) = 1",
+            # Of two characters the other one is too little to tell a person by.
+            f"length(han_l) > 2 and length(han_r) > 2 and {_one_edit('han')}",
         ),
         Level("same surname", "surname_l = surname_r", "surname"),
         Level("same given name", "given_l = given_r", "given"),
@@ -52,7 +57,7 @@ BORN = Comparison(
         Level("same", "born_l = born_r"),
         Level(
             "a digit differs, or day and month changed over",
-            f"({_ONE_EDIT.format('born')}) or (left(born_l, 4) = left(born_r, 4)"
+            f"{_one_edit('born')} or (left(born_l, 4) = left(born_r, 4)"
             " and substr(born_l, 6, 2) = substr(born_r, 9, 2)"
             " and substr(born_l, 9, 2) = substr(born_r, 6, 2))",
         ),
@@ -71,7 +76,7 @@ PHONE = Comparison(
             "phone",
         ),
         Level("same", "phone_l = phone_r", "phone"),
-        Level("a digit differs", _ONE_EDIT.format("phone")),
+        Level("a digit differs", _one_edit("phone")),
         Level("same last seven digits", "phone_tail_l = phone_tail_r"),
         Level("same last four digits", "right(phone_l, 4) = right(phone_r, 4)"),
     ),
@@ -81,7 +86,7 @@ MAIL = Comparison(
     (
         _missing("email"),
         Level("same", "email_l = email_r", "email"),
-        Level("a letter differs", _ONE_EDIT.format("email")),
+        Level("a letter differs", _one_edit("email")),
         # Similar mailboxes are no level: most derive from the name, which has its own comparison.
         Level("same mailbox elsewhere", "mailbox_l = mailbox_r", "mailbox"),
     ),
@@ -92,7 +97,7 @@ ADDRESS = Comparison(
         _missing("address"),
         Level("same", "address_l = address_r", "address"),
         Level("same house", "house_l = house_r and city_l = city_r"),
-        Level("nearly the same", _ONE_EDIT.format("address")),
+        Level("nearly the same", _one_edit("address")),
         Level("same city", "city_l = city_r"),
     ),
 )
@@ -115,8 +120,12 @@ PERSON_MODEL = LinkageModel(
     random_pairs=600_000,
 )
 
-#: The names belong to two persons, or to twins, whose names differ in one character.
+#: The names belong to two persons. Brothers and sisters often have a character in common, and a
+#: typing error has mostly the same sound.
 PERSON_RULES = MatchRules(
-    against={"name": frozenset({NAME.otherwise, "same surname", "same given name"})},
-    twins={"name": frozenset({"one character differs"}), "birth_date": frozenset({"same"})},
+    against={
+        "name": frozenset(
+            {NAME.otherwise, "same surname", "same given name", "one character differs"}
+        )
+    }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,9 +73,10 @@ def test_family_members_are_reviewed() -> None:
     assert accepted(family) == {"ab": False}
 
 
-def test_twins_are_reviewed() -> None:
-    twins = {"name": ("one character differs", 3.0), "birth_date": ("same", 9.0)}
-    assert accepted(scored("a", "b", **twins)) == {"ab": False}
+@pytest.mark.parametrize("birth_date", ["same", "not known", "same month"])
+def test_names_that_differ_in_one_character_are_reviewed(birth_date: str) -> None:
+    siblings = {"name": ("one character differs", 3.0), "birth_date": (birth_date, 9.0)}
+    assert accepted(scored("a", "b", **siblings, phone=("same", 9.0))) == {"ab": False}
 
 
 def test_chain_does_not_link_profiles_in_conflict() -> None:
