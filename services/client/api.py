@@ -105,6 +105,7 @@ class ProfileApi(Protocol):
     RecordScores: Unary[profile_pb.RecordScoresRequest, profile_pb.RecordScoresResponse]
     ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
     DefineSettings: Unary[profile_pb.DefineSettingsRequest, profile_pb.DefineSettingsResponse]
+    CountTraits: Unary[profile_pb.CountTraitsRequest, profile_pb.CountTraitsResponse]
     GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]
 
 
@@ -134,6 +135,11 @@ class ActivationApi(Protocol):
 
     DefineDestination: Unary[
         activation_pb.DefineDestinationRequest, activation_pb.DefineDestinationResponse
+    ]
+    DefineTemplate: Unary[activation_pb.DefineTemplateRequest, activation_pb.DefineTemplateResponse]
+    ListTemplates: Unary[activation_pb.ListTemplatesRequest, activation_pb.ListTemplatesResponse]
+    PreviewTemplate: Unary[
+        activation_pb.PreviewTemplateRequest, activation_pb.PreviewTemplateResponse
     ]
     ListDestinations: Unary[
         activation_pb.ListDestinationsRequest, activation_pb.ListDestinationsResponse

@@ -62,7 +62,7 @@ ROLES = {
         "GetSettings": "RSAI",
         **dict.fromkeys(("ListProfiles", "GetAccount", "ListAccounts", "ListTimeline"), "RSA"),
         **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
-        **dict.fromkeys(("PreviewProfiles", "ListTags", "DescribeTraits"), "RSA"),
+        **dict.fromkeys(("PreviewProfiles", "ListTags", "CountTraits"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
         "FitTag": "SA",
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations", "EvaluateRules"), "I"),

@@ -300,6 +300,7 @@ def _profile_calls(own: Tenant, other: OtherIds) -> list[Call]:
         ),
         partial(profile.GetProfile, profile_pb.GetProfileRequest(as_of_us=2**50, **foreign)),
         partial(profile.ListTags, profile_pb.ListTagsRequest()),
+        partial(profile.CountTraits, profile_pb.CountTraitsRequest()),
     ]
 
 
@@ -338,6 +339,10 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     activation = own.admin.activation
     return [
         partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),
+        partial(activation.ListTemplates, activation_pb.ListTemplatesRequest()),
+        partial(
+            activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id="welcome")
+        ),
         partial(activation.ListDeliveries, activation_pb.ListDeliveriesRequest()),
         partial(activation.CountDeliveries, activation_pb.CountDeliveriesRequest()),
         partial(

@@ -37,15 +37,18 @@ from services.profile.codec.explanations import explanation_to_proto
 from services.profile.codec.log import parse_facts
 from services.profile.codec.records import checked_correction
 from services.profile.codec.timeline import filter_from_proto
+from services.profile.codec.trait_survey import survey_to_proto
 from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.commands.records import ProfileRecords
 from services.profile.domain.profile import Profile
+from services.profile.domain.settings import check_settings
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.explanations import RuleExplanationQueries
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
 from services.profile.queries.rule_preview import RulePreview
+from services.profile.queries.trait_survey import survey_traits
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
@@ -262,6 +265,16 @@ class ProfileRpc(ProfileServiceServicer):
             token=token_to_proto(defined.token),
             etag=defined.etag,
         )
+
+    async def CountTraits(
+        self, request: pb.CountTraitsRequest, context: Any
+    ) -> pb.CountTraitsResponse:
+        settings = None
+        if request.HasField("settings"):
+            settings = settings_from_proto(workspace_id(), request.settings)
+            check_settings(settings)
+        await self.queries.runner.reach(at_least_of(request))
+        return survey_to_proto(await survey_traits(self.queries, workspace_id(), settings))
 
     async def GetSettings(
         self, request: pb.GetSettingsRequest, context: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import nsmallest
 from typing import Any, TypeAlias
 
@@ -14,9 +14,10 @@ from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
 from services.chassis.codec.fields import PageToken, token_to_proto
+from services.kernel.cleaning.cleaners import clean
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.additions import Touch, correction_of, first_touch, last_touch, scores_of
-from services.kernel.fold.events import read_object
+from services.kernel.fold.events import read_object, read_value
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.fold.traits import CORRECTED, WinningTrait
 from services.kernel.identifiers.model import (
@@ -32,6 +33,7 @@ from services.kernel.identifiers.priority import account_leaf, priority_of
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.forms.text import to_text
+from services.kernel.rules.values import canonical_json
 from services.kernel.tokens import Token
 from services.profile.codec.blocks import blocks_to_proto, consents_to_proto
 from services.profile.codec.log import EVENT
@@ -116,9 +118,15 @@ def identifiers_to_proto(identifiers: Sequence[Identifier]) -> list[identifier_p
     return [identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in identifiers]
 
 
-def traits_to_proto(view: ProfileView) -> list[pb.Trait]:
-    """Return the messages of the traits that are present."""
-    return [_trait_to_proto(name, won, view) for name, won in view.traits().items()]
+def traits_to_proto(view: ProfileView, cleaners: Mapping[str, str] = {}) -> list[pb.Trait]:
+    """Return the messages of the traits that are present, with the standard forms of `cleaners`."""
+    traits = [_trait_to_proto(name, won, view) for name, won in view.traits().items()]
+    for trait in traits:
+        if cleaner := cleaners.get(trait.name):
+            trait.cleaner = cleaner
+            standard = clean(cleaner, read_value(trait.value))
+            trait.standard = b"" if standard is None else canonical_json(standard).encode()
+    return traits
 
 
 def _trait_to_proto(name: str, won: WinningTrait, view: ProfileView) -> pb.Trait:
@@ -160,7 +168,7 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
     return pb.Profile(
         profile_id=to_hex(profile.profile_id),
         identifiers=identifiers_to_proto(profile.identifiers),
-        traits=traits_to_proto(view),
+        traits=traits_to_proto(view, profile.cleaners),
         tags=[
             pb.ProfileTag(
                 tag_id=tag_id,

@@ -64,6 +64,7 @@ class ProfileBlocks:
 
     def __init__(self, settings: WorkspaceSettings, rules: Mapping[TagOfProfile, Rule]) -> None:
         """`rules`: those of the tags and stages, without references."""
+        self.cleaners = dict(settings.cleaners)
         self._traits: dict[str, ProfileBlock] = {}
         self._tags: dict[str, ProfileBlock] = {}
         for block, traits, tags in settings.blocks:

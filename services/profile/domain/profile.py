@@ -32,13 +32,16 @@ class Profile:
     computed_traits: Sequence[tuple[str, Json]] = ()
     #: The ids of the segments whose rule was true; of a past profile only.
     past_segment_ids: Sequence[str] = ()
+    #: The cleaner of each trait that has one by the settings, by name.
+    cleaners: Mapping[str, str] = field(default_factory=dict)
     #: What the profile has in each of the five blocks of the view.
     blocks: Mapping[ProfileBlock, BlockNames] = field(default_factory=dict)
 
     def in_blocks(self, blocks: ProfileBlocks) -> Profile:
-        """Return the profile with its five blocks."""
+        """Return the profile with its five blocks, and the cleaners of their settings."""
         computed = [name for name, _ in self.computed_traits]
-        return replace(self, blocks=blocks.split(self.view.traits(), computed, self.tags))
+        split = blocks.split(self.view.traits(), computed, self.tags)
+        return replace(self, blocks=split, cleaners=blocks.cleaners)
 
 
 class LeafEvent(NamedTuple):

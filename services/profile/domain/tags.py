@@ -15,6 +15,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
+from services.kernel.rules.inputs import accumulators_of
 from services.kernel.rules.model import Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.references import Classification, Definitions, Name, expand_known
@@ -140,12 +141,18 @@ def active_rules(
 ) -> dict[TagOfProfile, Rule]:
     """Return the rule of each value of tags that are not retired, without references.
 
-    `backfilled`: leaves out a tag with any other predicate; None = leaves out none.
+    `backfilled`: leaves out a tag with any other predicate that reads accumulators, as these may
+    lack old events; None = leaves out none.
     """
     rules: dict[TagOfProfile, Rule] = {}
     for tag in definitions.tags.values():
         own = {} if tag.retired else _value_rules(tag, definitions.names)
-        needed = {predicate_id(p) for rule in own.values() for p in predicates(rule)}
+        needed = {
+            predicate_id(p)
+            for rule in own.values()
+            for p in predicates(rule)
+            if accumulators_of(p.feature)
+        }
         if backfilled is None or needed <= backfilled:
             rules |= own
     return rules

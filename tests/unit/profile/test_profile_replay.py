@@ -58,12 +58,14 @@ def test_newest_tags_have_the_highest_version_of_each_id() -> None:
     assert [(t.tag_id, t.version) for t in tags.values()] == [("a", 2), ("b", 1)]
 
 
-def test_active_rules_leave_out_retired_tags_and_tags_that_are_not_backfilled() -> None:
+def test_active_rules_leave_out_retired_tags_and_tags_that_lack_old_events() -> None:
     defined = workspace(tag("a"), tag("b", retired=True))
     assert active_rules(defined).keys() == {plain("a")}
     both = {predicate_id(VIEWED), predicate_id(LOCAL)}
     assert active_rules(defined, both).keys() == {plain("a")}
-    assert active_rules(defined, {predicate_id(VIEWED)}).keys() == set()
+    # What reads no accumulator is complete from the start.
+    assert active_rules(defined, {predicate_id(VIEWED)}).keys() == {plain("a")}
+    assert active_rules(defined, {predicate_id(LOCAL)}).keys() == set()
 
 
 def test_values_of_a_tag_exclude_each_other_and_the_default_is_for_the_rest() -> None:

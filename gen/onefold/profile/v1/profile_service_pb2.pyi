@@ -706,7 +706,7 @@ class DefineSettingsResponse(_message.Message):
     etag: str
     def __init__(self, settings: _Optional[_Union[_profile_facts_pb2.ProfileSettingsDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
-class DescribeTraitsRequest(_message.Message):
+class CountTraitsRequest(_message.Message):
     __slots__ = ("settings", "at_least")
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
@@ -764,7 +764,7 @@ class TraitDescription(_message.Message):
     change: CleanerChange
     def __init__(self, name: _Optional[str] = ..., persons: _Optional[int] = ..., types: _Optional[_Iterable[_Union[ValueTypeCount, _Mapping]]] = ..., cleaner: _Optional[str] = ..., without_standard: _Optional[int] = ..., change: _Optional[_Union[CleanerChange, _Mapping]] = ...) -> None: ...
 
-class DescribeTraitsResponse(_message.Message):
+class CountTraitsResponse(_message.Message):
     __slots__ = ("persons", "one_in", "traits", "token")
     PERSONS_FIELD_NUMBER: _ClassVar[int]
     ONE_IN_FIELD_NUMBER: _ClassVar[int]

@@ -105,10 +105,10 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.FromString,
                 _registered_method=True)
-        self.DescribeTraits = channel.unary_unary(
-                '/onefold.profile.v1.ProfileService/DescribeTraits',
-                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsRequest.SerializeToString,
-                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsResponse.FromString,
+        self.CountTraits = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/CountTraits',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CountTraitsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CountTraitsResponse.FromString,
                 _registered_method=True)
         self.GetSettings = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/GetSettings',
@@ -254,9 +254,9 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DescribeTraits(self, request, context):
-        """Describes the traits of the workspace's persons: the types of their values,
-        and what other settings would change in their standard forms.
+    def CountTraits(self, request, context):
+        """Counts the persons that have each trait, by the types of their values, and
+        says what other settings would change in their standard forms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -381,10 +381,10 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.SerializeToString,
             ),
-            'DescribeTraits': grpc.unary_unary_rpc_method_handler(
-                    servicer.DescribeTraits,
-                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsRequest.FromString,
-                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsResponse.SerializeToString,
+            'CountTraits': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTraits,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CountTraitsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.CountTraitsResponse.SerializeToString,
             ),
             'GetSettings': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSettings,
@@ -807,7 +807,7 @@ class ProfileService:
             _registered_method=True)
 
     @staticmethod
-    def DescribeTraits(request,
+    def CountTraits(request,
             target,
             options=(),
             channel_credentials=None,
@@ -820,9 +820,9 @@ class ProfileService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/onefold.profile.v1.ProfileService/DescribeTraits',
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsRequest.SerializeToString,
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.DescribeTraitsResponse.FromString,
+            '/onefold.profile.v1.ProfileService/CountTraits',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.CountTraitsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.CountTraitsResponse.FromString,
             options,
             channel_credentials,
             insecure,
