@@ -3,6 +3,7 @@
 cli                                                the command line
 client  devstack                                   the typed API client; local engines
 ingest  identity  profile  segment  activation     five services, independent of each other
+console                                            every call over HTTP, before the five services
 linkage                                            probable matches: a library, no service
 chassis                                            I/O machinery that all services use
 kernel                                             pure types that all services share

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.reference.pages import api, commands, data_model, metrics, modules, settings
+from docs.reference.pages import api, commands, data_model, metrics, modules, openapi, settings
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
@@ -18,6 +18,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands.page,
     "metrics.md": metrics.page,
     "modules.md": modules.page,
+    "../../gen/openapi.json": openapi.page,
     "settings.md": settings.page,
 }
 

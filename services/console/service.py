@@ -1,21 +1,24 @@
-"""Assembles the console: the gateway, over channels to the endpoints for clients."""
+"""Assembles the console: the gateway, over channels to the services."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 
 import grpc
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from services import SERVICES
 from services.chassis.rpc.channel import open_bytes_channel
 from services.chassis.rpc.tls import channel_credentials
+from services.chassis.runtime.addresses import parse_networks
+from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
@@ -28,12 +31,15 @@ from services.console.gateway.requests import GatewayLimits
 from services.console.gateway.upstream import Upstream
 from services.console.settings import ConsoleSettings
 
+#: Generated from the protos.
+_OPENAPI = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
+
 
 @asynccontextmanager
 async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
     """Serve until the scope ends. Raises ValueError where the address of a service is missing."""
     metrics = Metrics(settings.service)
-    tls = _tls_files(settings)
+    tls, proxies = _tls_files(settings), parse_networks(settings.trusted_proxies)
     async with AsyncExitStack() as scope:
         channels = {
             name: await scope.enter_async_context(_channel(settings, name)) for name in SERVICES
@@ -42,12 +48,14 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
             message_bytes=settings.max_message_bytes,
             stream_bytes=4 * settings.max_message_bytes,
             timeout_s=settings.call_timeout_s,
+            proxies=proxies,
         )
         app = gateway_app(client_methods(), Upstream(channels), limits)
         public = HttpServer(
             app,
             host=settings.host,
             port=settings.http_port,
+            limits=HttpLimits(proxies=proxies),
             cut_offs=metrics.http_cut_offs,
             tls=tls,
         )
@@ -64,10 +72,16 @@ def gateway_app(methods: MethodTable, upstream: Upstream, limits: GatewayLimits)
     return Starlette(
         routes=[
             Route("/connect/{service}/{rpc:path}", ConnectGateway(methods, upstream, limits)),
+            Route("/api/openapi.json", _openapi),
             Route("/api/{service}/{name}", PlainGateway(methods, upstream, limits)),
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )
+
+
+async def _openapi(_request: Request) -> Response:
+    """Return the description of the plain calls."""
+    return FileResponse(_OPENAPI, media_type="application/json")
 
 
 async def _on_http_exception(_request: Request, error: Exception) -> Response:
@@ -79,9 +93,11 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
 
 
 def _channel(settings: ConsoleSettings, service: str) -> grpc.aio.Channel:
-    url: str = getattr(settings, f"{service}_public_url")
+    url: str = getattr(settings, f"{service}_url")
     if not url:
-        raise ValueError(f"set ONEFOLD_{service.upper()}_PUBLIC_URL, the gRPC address for clients")
+        raise ValueError(
+            f"set ONEFOLD_{service.upper()}_URL, the internal gRPC address of {service}"
+        )
     return open_bytes_channel(url, channel_credentials(settings.tls_ca_file, None))
 
 

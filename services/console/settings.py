@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, FilePath
+from pydantic import AfterValidator, Field, FilePath
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -13,7 +13,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.chassis.runtime.addresses import parse_networks
 from services.chassis.runtime.settings import PREFIX, Address, Port
+
+
+def _valid_networks(text: str) -> str:
+    parse_networks(text)
+    return text
 
 
 class ConsoleSettings(BaseSettings):
@@ -33,16 +39,16 @@ class ConsoleSettings(BaseSettings):
     internal_host: str = "127.0.0.1"
     #: The port of the internal HTTP endpoint, for health and metrics; 0 = any free port.
     internal_http_port: Port = 0
-    #: The gRPC endpoint of ingest for clients, `host:port`.
-    ingest_public_url: Address = ""
-    #: The gRPC endpoint of identity for clients, `host:port`.
-    identity_public_url: Address = ""
-    #: The gRPC endpoint of profile for clients, `host:port`.
-    profile_public_url: Address = ""
-    #: The gRPC endpoint of segment for clients, `host:port`.
-    segment_public_url: Address = ""
-    #: The gRPC endpoint of activation for clients, `host:port`.
-    activation_public_url: Address = ""
+    #: The internal gRPC address of ingest, `host:port`.
+    ingest_url: Address = ""
+    #: The internal gRPC address of identity, `host:port`.
+    identity_url: Address = ""
+    #: The internal gRPC address of profile, `host:port`.
+    profile_url: Address = ""
+    #: The internal gRPC address of segment, `host:port`.
+    segment_url: Address = ""
+    #: The internal gRPC address of activation, `host:port`.
+    activation_url: Address = ""
     #: The authority (PEM) of the certificates of the services: with it, they are called over TLS.
     tls_ca_file: FilePath | None = None
     #: The certificate (PEM) of the HTTP endpoint: with it, it is served over TLS only.
@@ -53,6 +59,9 @@ class ConsoleSettings(BaseSettings):
     data_dir: Path | None = None
     #: The lowest level of log lines that are written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: The proxies in front of the console, as addresses or networks separated by commas. Only their
+    #: `X-Forwarded-For` is believed; empty = none.
+    trusted_proxies: Annotated[str, AfterValidator(_valid_networks)] = ""
     #: The largest message of a call, bytes.
     max_message_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     #: The timeout of a call with one response whose caller names none, seconds.

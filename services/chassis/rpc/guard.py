@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn
@@ -30,6 +30,7 @@ from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
 from services.chassis.rpc.sealing import TokenSealer, method_paths
 from services.chassis.rpc.streams import Authenticate, Credentials, OpenStream, OpenStreams
+from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, OnefoldError, RateLimited, ServiceUnavailable
@@ -41,7 +42,9 @@ log = structlog.get_logger(__name__)
 _OPEN_PREFIX = "/grpc.health."
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _AUTHORIZATION = "authorization"
-_CREDENTIALS = frozenset({_AUTHORIZATION, WORKSPACE_KEY})
+#: The metadata in which a proxy names the address of its client.
+FORWARDED_KEY = "x-forwarded-for"
+_CREDENTIALS = frozenset({_AUTHORIZATION, WORKSPACE_KEY, FORWARDED_KEY})
 _Messages = AsyncIterator[bytes]
 _Context = Any  # grpc.aio.ServicerContext
 _Handler = Any  # grpc.RpcMethodHandler; its fields have no types
@@ -55,11 +58,11 @@ def address_of(peer: str) -> str:
 
 
 class Sealing(NamedTuple):
-    """How an endpoint hands out tokens."""
+    """How an endpoint takes tokens. It returns plain ones to the services alone."""
 
     sealer: TokenSealer
-    #: Whether callers get sealed tokens, and may send no others.
-    for_clients: bool
+    #: Whether callers may send plain tokens.
+    takes_plain: bool
 
 
 class Guard(grpc.aio.ServerInterceptor):
@@ -73,8 +76,12 @@ class Guard(grpc.aio.ServerInterceptor):
         sealing: Sealing,
         metrics: Metrics,
         connections: ConnectionGuard | None = None,
+        proxies: Sequence[Network] = (),
     ) -> None:
-        """`connections`: those of the endpoint; None = they have no limits."""
+        """`connections`: those of the endpoint; None = they have no limits.
+
+        `proxies`: what they say about the addresses of their clients is believed.
+        """
         self.streams = OpenStreams(authenticate)
         self.authenticate = authenticate
         self.allowed = allowed
@@ -82,6 +89,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self.sealing = sealing
         self.metrics = metrics
         self.connections = connections
+        self.proxies = proxies
         self._handlers: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -132,12 +140,12 @@ class _GuardedMethod:
         self._deserializer = handler.request_deserializer
         self._serializer = handler.response_serializer
         self._sealing = guard.sealing
-        self._tokens_in, tokens_out = method_paths(name)
-        self._tokens_out = tokens_out if guard.sealing.for_clients else ()
+        self._tokens_in, self._tokens_out = method_paths(name)
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
         self._admission = guard.admission
         self._connections = guard.connections
+        self._proxies = guard.proxies
         self._metrics = metrics = guard.metrics
         self._streams = guard.streams
         self._succeeded = metrics.rpcs.labels(name, grpc.StatusCode.OK.name)
@@ -154,7 +162,7 @@ class _GuardedMethod:
         caller: Principal | None = None
         address = ""
         try:
-            credentials = credentials_of(context)
+            credentials = credentials_of(context, self._proxies)
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
             request = self._parse(await self._streams.only_message(requests), caller)
@@ -174,7 +182,7 @@ class _GuardedMethod:
         caller: Principal | None = None
         address = ""
         try:
-            credentials = credentials_of(context)
+            credentials = credentials_of(context, self._proxies)
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
             with self._streams.open(credentials, self._roles) as stream:
@@ -248,13 +256,12 @@ class _GuardedMethod:
     def _parse(self, serialised: bytes, caller: Principal) -> Any:
         request = self._deserializer(serialised)
         if self._tokens_in:
-            sealer, for_clients = self._sealing
-            workspace_id = caller.workspace_id
-            sealer.open(request, self._tokens_in, workspace_id, plain_too=not for_clients)
+            sealer, takes_plain = self._sealing
+            sealer.open(request, self._tokens_in, caller.workspace_id, plain_too=takes_plain)
         return request
 
     def _serialize(self, response: Any, caller: Principal) -> bytes:
-        if self._tokens_out:
+        if self._tokens_out and not caller.internal:
             self._sealing.sealer.seal(response, self._tokens_out, caller.workspace_id)
         serialised: bytes = self._serializer(response)
         return serialised
@@ -287,8 +294,10 @@ async def _each(stream: OpenStream, messages: AsyncIterator[Any]) -> AsyncIterat
             yield await stream.next_of(messages)
 
 
-def credentials_of(context: _Context) -> Credentials:
+def credentials_of(context: _Context, proxies: Sequence[Network]) -> Credentials:
     """Return what the metadata of a call say about its caller.
+
+    Its address is that of the connection, or what a proxy says about its client.
 
     Raises InvalidField where they say it twice: another program on the way may have read the other
     value.
@@ -300,4 +309,5 @@ def credentials_of(context: _Context) -> Credentials:
                 raise InvalidField(f"the metadata have `{name}` twice: send it once", field=name)
             found[name] = value
     key = key_from_authorization(found.get(_AUTHORIZATION))
-    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address_of(context.peer())))
+    address = client_address(address_of(context.peer()), found.get(FORWARDED_KEY, ""), proxies)
+    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address))

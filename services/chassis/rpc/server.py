@@ -96,6 +96,7 @@ class RpcServer:
         )
 
         sealer = TokenSealer(internal_keys(settings))
+        proxies = parse_networks(settings.trusted_proxies)
 
         async def authenticate(given: Credentials) -> Principal:
             return await authenticator.authenticate(given.key, given.peer)
@@ -115,9 +116,10 @@ class RpcServer:
                 authenticate,
                 _for_clients(allowed),
                 Admission(limits),
-                Sealing(sealer, for_clients=True),
+                Sealing(sealer, takes_plain=False),
                 metrics,
                 self._connections,
+                proxies,
             ),
             (*_OPTIONS, *_PUBLIC_OPTIONS, connections, message),
             public_files(settings),
@@ -129,8 +131,9 @@ class RpcServer:
                 authenticate_internal,
                 allowed,
                 Admission(limits),
-                Sealing(sealer, for_clients=False),
+                Sealing(sealer, takes_plain=True),
                 metrics,
+                proxies=proxies,
             ),
             (*_OPTIONS, *_INTERNAL_OPTIONS, message),
             internal_files(settings),

@@ -18,6 +18,7 @@ from services.console.gateway.methods import Method, MethodTable
 from services.console.gateway.requests import (
     GatewayLimits,
     accepts_gzip,
+    address_of,
     content_type_of,
     message_of_query,
     read_body,
@@ -96,7 +97,7 @@ class ConnectGateway:
         self, request: Request, method: Method, message: bytes, timeout_s: float | None
     ) -> tuple[bytes, Headers, Headers]:
         """Return the response to a call, its headers and its trailers. Raises CallFailed."""
-        metadata = metadata_of(request.headers.raw)
+        metadata = metadata_of(request.headers.raw, address_of(request, self._limits))
         async with self._upstream.call(method, [message], metadata, timeout_s) as responses:
             headers = await responses.headers()
             [response] = [each async for each in responses.messages()]

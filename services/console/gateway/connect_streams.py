@@ -23,6 +23,7 @@ from services.console.gateway.methods import Method
 from services.console.gateway.requests import (
     GatewayLimits,
     accepts_gzip,
+    address_of,
     content_type_of,
     read_body,
     timeout_of,
@@ -38,6 +39,8 @@ _ENCODING, _ACCEPTED = "connect-content-encoding", "connect-accept-encoding"
 #: What stands before each message of a stream: its flags and its length.
 _ENVELOPE = struct.Struct(">BI")
 _IS_COMPRESSED, _IS_END = 1, 2
+#: A caller learns after so many seconds that a stream has begun, also where nothing comes yet.
+_HEADERS_WAIT_S = 1.0
 
 
 class StreamCall(Response):
@@ -78,9 +81,9 @@ class StreamCall(Response):
             await self._end(send, failure.trailers, failure)
 
     async def _copy(self, send: Send, messages: list[bytes], timeout_s: float | None) -> None:
-        metadata = metadata_of(self._request.headers.raw)
+        metadata = metadata_of(self._request.headers.raw, address_of(self._request, self._limits))
         async with self._upstream.call(self._method, messages, metadata, timeout_s) as responses:
-            await self._begin(send, await responses.headers())
+            await self._begin(send, await responses.headers(_HEADERS_WAIT_S))
             async for message in responses.messages():
                 await self._send(send, self._form.write(message, self._method.response))
             await self._end(send, responses.trailers)

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
+from services.chassis.rpc.guard import FORWARDED_KEY
 from services.console.gateway.errors import Headers, invalid
 
 _BINARY = "-bin"
@@ -19,14 +20,18 @@ _NOT_PASSED = frozenset(
         "upgrade-insecure-requests",
     }
 )
-_PREFIXES_NOT_PASSED = ("connect-", "grpc-", "sec-", "proxy-", "x-forwarded-", ":")
+#: Metadata in which the services say for whom they call: no caller of the gateway may.
+_PREFIXES_NOT_PASSED = ("onefold-", "connect-", "grpc-", "sec-", "proxy-", "x-forwarded-", ":")
 #: Metadata of gRPC that the protocol of the gateway has its own words for.
 _NOT_RETURNED = ("grpc-", "content-type", "te", "user-agent", ":")
 
 
-def metadata_of(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers of a request that a service gets. Raises CallFailed."""
-    passed: list[tuple[str, str | bytes]] = []
+def metadata_of(headers: Iterable[tuple[bytes, bytes]], address: str) -> Headers:
+    """Return what a service gets of a request: its headers and the client's address.
+
+    Raises CallFailed.
+    """
+    passed: list[tuple[str, str | bytes]] = [(FORWARDED_KEY, address)] if address else []
     for raw_name, raw_value in headers:
         name = raw_name.decode("latin-1").lower()
         if name in _NOT_PASSED or name.startswith(_PREFIXES_NOT_PASSED):

@@ -16,6 +16,7 @@ from services.console.gateway.headers import metadata_of
 from services.console.gateway.methods import Method, MethodTable
 from services.console.gateway.requests import (
     GatewayLimits,
+    address_of,
     content_type_of,
     message_of_query,
     read_body,
@@ -91,7 +92,7 @@ class _PlainCall:
         return [PLAIN.read(each, method.request) for each in bodies]
 
     async def _copy(self, method: Method, messages: list[bytes], timeout_s: float | None) -> None:
-        metadata = metadata_of(self._request.headers.raw)
+        metadata = metadata_of(self._request.headers.raw, address_of(self._request, self._limits))
         async with self._upstream.call(method, messages, metadata, timeout_s) as responses:
             async for message in responses.messages():
                 body = PLAIN.write(message, method.response)

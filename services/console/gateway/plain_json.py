@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,8 @@ from services.console.gateway.errors import invalid
 from services.console.gateway.methods import MessageClass
 
 _WELL_KNOWN = "google.protobuf."
+_FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 #: Writes one value of a field.
 _Writer = Callable[[Any], Any]
 
@@ -74,7 +77,14 @@ def _writer(field: FieldDescriptor) -> _Writer:
         return lambda number: names[number].name if number in names else number
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _BYTES_WRITERS[_format_of(field)]
+    if field.cpp_type in _FLOATS:
+        return _write_float
     return lambda value: value
+
+
+def _write_float(value: float) -> float | str:
+    """Return a number; one that JSON does not have is a text, as Protobuf's own form has it."""
+    return value if math.isfinite(value) else _NOT_FINITE[str(value)]
 
 
 def _write_json(value: bytes) -> Any:

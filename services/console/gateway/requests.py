@@ -6,13 +6,14 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import cancel_and_wait
 from services.console.gateway.errors import invalid, too_large
 
@@ -35,6 +36,8 @@ class GatewayLimits:
     timeout_s: float | None = 60.0
     #: The least bytes of a message that is compressed.
     compressed_from: int = 1024
+    #: The proxies whose X-Forwarded-For is believed.
+    proxies: Sequence[Network] = ()
 
 
 def content_type_of(request: Request) -> str:
@@ -45,6 +48,12 @@ def content_type_of(request: Request) -> str:
 def accepts_gzip(accepted: str) -> bool:
     """Return whether a header that lists encodings lists gzip."""
     return any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(","))
+
+
+def address_of(request: Request, limits: GatewayLimits) -> str:
+    """Return the address of the client, also behind proxies; empty where it has none."""
+    peer = request.client.host if request.client else ""
+    return client_address(peer, request.headers.get("x-forwarded-for", ""), limits.proxies)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

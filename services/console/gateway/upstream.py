@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 
+from services.chassis.runtime.tasks import cancel_and_wait
 from services.console.gateway.errors import CallFailed, Headers
 from services.console.gateway.methods import Method
 
@@ -21,12 +23,19 @@ class Responses:
         #: Set when all messages were read.
         self.trailers: Headers = ()
 
-    async def headers(self) -> Headers:
-        """Return what the service sends before its first response. Raises CallFailed."""
+    async def headers(self, wait_s: float | None = None) -> Headers:
+        """Return what the service sends before its first response.
+
+        After `wait_s` seconds without a response nothing is returned. Raises CallFailed.
+        """
+        arriving = asyncio.ensure_future(self._call.initial_metadata())
         try:
-            return tuple(await self._call.initial_metadata() or ())
+            done, _ = await asyncio.wait({arriving}, timeout=wait_s)
+            return tuple(arriving.result() or ()) if done else ()
         except grpc.aio.AioRpcError as error:
             raise CallFailed.from_rpc(error) from None
+        finally:
+            await cancel_and_wait(arriving)
 
     async def messages(self) -> AsyncIterator[bytes]:
         """Yield each response. Raises CallFailed."""

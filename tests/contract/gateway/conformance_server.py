@@ -20,19 +20,15 @@ from google.rpc.status_pb2 import Status
 
 sys.path.insert(0, sys.argv[1])
 
-from connectrpc.conformance.v1 import (  # type: ignore[import-not-found]  # noqa: E402  # generated
-    server_compat_pb2,
-    service_pb2,
-    service_pb2_grpc,
-)
+from connectrpc.conformance.v1 import server_compat_pb2, service_pb2, service_pb2_grpc  # type: ignore[import-not-found]  # generated
 
-from services.chassis.rpc.errors import DETAILS_KEY  # noqa: E402
-from services.chassis.runtime.http_limits import HttpLimits  # noqa: E402
-from services.chassis.runtime.http_server import HttpServer  # noqa: E402
-from services.console.gateway.connect import ConnectGateway  # noqa: E402
-from services.console.gateway.methods import Method, MethodTable  # noqa: E402
-from services.console.gateway.requests import GatewayLimits  # noqa: E402
-from services.console.gateway.upstream import Upstream  # noqa: E402
+from services.chassis.rpc.errors import DETAILS_KEY
+from services.chassis.runtime.http_limits import HttpLimits
+from services.chassis.runtime.http_server import HttpServer
+from services.console.gateway.connect import ConnectGateway
+from services.console.gateway.methods import Method, MethodTable
+from services.console.gateway.requests import GatewayLimits
+from services.console.gateway.upstream import Upstream
 
 SERVICE = "conformance"
 _LENGTH = struct.Struct(">I")
