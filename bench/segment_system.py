@@ -21,6 +21,7 @@ from onefold.segment.v1.segment_service_pb2 import ListSegmentsRequest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_IDENTIFY, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 
+from bench import cpu
 from bench.fairness import BOUGHT, CALLERS, GIVE_UP_S, Bench, Waits, Workspace
 from bench.harness import Result, print_progress
 from services.devstack.stack import Stack
@@ -86,6 +87,10 @@ class LoadBench(Bench):
             async for _ in internal.log.Read(ReadRequest(shard=shard, end_offset=end)):
                 pass
         return time.monotonic() - began
+
+    async def processor_times(self) -> cpu.Times:
+        """Return the processor time that each process has used."""
+        return await cpu.times(self._stack, {})
 
     async def advance(self, span_us: int) -> None:
         """Move the clock of the log."""
@@ -162,12 +167,14 @@ async def backfill(
         return time.monotonic() < end
 
     before, _ = await bench.while_probing(busy, is_baseline)
+    used = await bench.processor_times()
     await large.define("segment", "wide", WIDE)
 
     async def is_going_on() -> bool:
         return not await large.is_live("wide")
 
     beside, seconds = await bench.while_probing(busy, is_going_on)
+    cpu.print_costs(cpu.by_name(used, await bench.processor_times()), events, seconds)
     rate, bare = events / seconds, events / await bench.read_log()
     note = f"{events:,} events in {seconds:.1f} s; the reference is a bare read of the log"
     return [
@@ -189,12 +196,14 @@ async def due(bench: LoadBench, large: Workspace, busy: Workspace, number: int) 
     await large.wait_until_live("recent")
     if await _size(large, "recent") < number:
         raise RuntimeError("not all people are in the segment")
+    used = await bench.processor_times()
     await bench.advance(7 * DAY_US)
 
     async def are_in() -> bool:
         return await _size(large, "recent") > 0
 
     beside, seconds = await bench.while_probing(busy, are_in)
+    cpu.print_costs(cpu.by_name(used, await bench.processor_times()), number, seconds)
     note = f"less is better; {number:,} people; live p99 {p99(beside):.0f} ms beside"
     return [_result("due_at_one_instant", "s", seconds, 0.0, GOAL_OUT_S, note)]
 

@@ -1,6 +1,56 @@
-"""Bounds the share of a shard's time that backfills take while messages wait: at most half."""
+"""Bounds the time that backfills take while messages wait: half of a shard's, and few shards."""
 
 from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+#: Shards of a process that do a step at a time: one computes while the store works for another.
+CONCURRENT_STEPS = 2
+
+
+class StepTurns:
+    """Gives turns to the shards of a process: few of them do a backfill step at a time.
+
+    A step takes none of the slots of folds, so a batch waits for no step but that of its own shard.
+    """
+
+    def __init__(self, most: int = CONCURRENT_STEPS) -> None:
+        """`most`: steps at a time."""
+        self._most = most
+        self._active: set[int] = set()
+        #: The shard that had the last turn: those that wait go first, where they can.
+        self._last: int | None = None
+        #: What wakes each shard that waits.
+        self._waiting: dict[int, Callable[[], None]] = {}
+
+    def is_waiting(self, shard: int) -> bool:
+        """Return whether a shard waits until it is woken."""
+        return shard in self._waiting
+
+    def begin(self, shard: int, wake: Callable[[], None]) -> bool:
+        """Begin a turn and return True; or return False, and call `wake` when to try again."""
+        is_next = shard != self._last or not self._waiting.keys() - {shard}
+        if is_next and len(self._active) < self._most:
+            self._waiting.pop(shard, None)
+            self._active.add(shard)
+            return True
+        self._waiting[shard] = wake
+        if not is_next:
+            # Those that wait may be busy with a batch, or fail: they go first once.
+            self._last = None
+            wake()
+        return False
+
+    def end(self, shard: int) -> None:
+        """End the turn of a shard, or its wait for one."""
+        self._waiting.pop(shard, None)
+        if shard in self._active:
+            self._active.remove(shard)
+            self._last = shard
+            for wake in list(self._waiting.values()):
+                wake()
 
 
 class BackfillShare:
@@ -11,14 +61,40 @@ class BackfillShare:
     the whole job is, and without messages it runs as fast as it can.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, turns: StepTurns, shard: int = 0, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        """`wake` is called when it is the turn of the shard, after it was not."""
+        self._turns = turns
+        self._shard = shard
+        self._wake = wake
         #: Seconds that batches may take before the next step.
         self._owed_s = 0.0
+        #: Until when no step is tried, because one failed (monotonic clock).
+        self._postponed_until = 0.0
 
     @property
-    def is_step_due(self) -> bool:
-        """Whether the next step goes before the messages that have arrived."""
-        return self._owed_s <= 0.0
+    def due_in_s(self) -> float:
+        """The seconds after which a step may be tried; infinity while it is the turn of others."""
+        if self._turns.is_waiting(self._shard):
+            return math.inf
+        return max(0.0, self._postponed_until - time.monotonic())
+
+    def begin_step(self) -> bool:
+        """Return whether the next step goes before the messages that have arrived.
+
+        Then `end_step` must follow, whatever becomes of the step.
+        """
+        is_due = self._owed_s <= 0.0 and self._postponed_until <= time.monotonic()
+        return is_due and self._turns.begin(self._shard, self._wake)
+
+    def end_step(self) -> None:
+        """End a step, or stop waiting for one."""
+        self._turns.end(self._shard)
+
+    def postpone(self, seconds: float) -> None:
+        """Try no step for a while, as one has failed; the shard goes on folding."""
+        self._postponed_until = time.monotonic() + seconds
 
     def note_step(self, took_s: float) -> None:
         """Record a step."""

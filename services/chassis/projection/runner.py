@@ -30,6 +30,7 @@ from services.chassis.messaging.stream import (
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.leases import Leases
+from services.chassis.projection.backfill_share import StepTurns
 from services.chassis.projection.batch_size import FoldPace
 from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import Checkpoint, FenceLost, load_checkpoints
@@ -104,6 +105,7 @@ class ProjectionRunner:
         self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
         self._watch = ShardWatch(self.status, lambda: self.leased, self._metrics)
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
+        self._step_turns = StepTurns()
         self._paces: defaultdict[int, FoldPace] = defaultdict(FoldPace)
         #: The failed and parked facts of the shards that are leased here.
         self.left_out: dict[int, LeftOutCounts] = {}
@@ -185,6 +187,7 @@ class ProjectionRunner:
                     self._set_left_out,
                 ),
                 self._fold_slots,
+                self._step_turns,
                 self._metrics,
                 self._paces[shard],
             )

@@ -14,7 +14,7 @@ import structlog
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.errors import is_session_lost, translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
-from services.chassis.projection.backfill_share import BackfillShare
+from services.chassis.projection.backfill_share import BackfillShare, StepTurns
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace
 from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import (
@@ -61,6 +61,7 @@ class ShardWorker:
         consumer: ShardConsumer,
         callbacks: WorkerCallbacks,
         fold_slots: asyncio.Semaphore,
+        step_turns: StepTurns,
         metrics: Metrics,
         pace: FoldPace | None = None,
     ) -> None:
@@ -88,10 +89,8 @@ class ShardWorker:
         #: The newest backfill request that was seen.
         self._newest_run = 0
         self._step_backoff = Backoff(max_s=MAX_RETRY_S)
-        self._share = BackfillShare()
+        self._share = BackfillShare(step_turns, shard, consumer.interrupt)
         self._positions = PositionOutputs(projection)
-        #: Until when no step is tried, because one failed (monotonic clock).
-        self._postponed_until = 0.0
 
     def wake(self) -> None:
         """Check for backfills now, even if no message arrives."""
@@ -133,6 +132,7 @@ class ShardWorker:
                 if not self._backlog:
                     await self._coalesce(checkpoint, checkpoint.next - first)
         finally:
+            self._share.end_step()
             self._metrics.lag_seconds.remove(self._shard)
 
     async def _coalesce(self, at: Checkpoint, size: int) -> None:
@@ -342,6 +342,8 @@ class ShardWorker:
             # Its first step, in a small workspace the only one, waits for no messages.
             self._share.make_step_due()
         self._newest_run = max(self._newest_run, backlog.newest_run)
+        if not backlog:
+            self._share.end_step()
         return is_new
 
     async def _retry_failed(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -382,7 +384,8 @@ class ShardWorker:
     def _work_due_in(self) -> float:
         """Return the seconds after which a step, a retry or the position is due, or infinity."""
         retry_s = self._isolating.due_in_s if self._isolating and not self._backlog else math.inf
-        return min(self._step_due_in(), retry_s, self._positions.due_in_s())
+        step_s = self._share.due_in_s if self._backlog and self._backfilling else math.inf
+        return min(step_s, retry_s, self._positions.due_in_s())
 
     async def _publish_position(self, checkpoint: Checkpoint) -> Checkpoint:
         """Publish how far the shard is, where that is due and no batch does it."""
@@ -396,16 +399,10 @@ class ShardWorker:
         await self._finish(checkpoint, after, backlog, outputs)
         return after
 
-    def _step_due_in(self) -> float:
-        """Return the seconds after which a step is due; infinity where there is no job."""
-        if not self._backlog or self._backfilling is None:
-            return math.inf
-        return max(0.0, self._postponed_until - time.monotonic())
-
     async def _backfill(self, checkpoint: Checkpoint) -> Checkpoint:
         """Run one step where one is due; the messages of all workspaces go on between steps."""
         projection = self._backfilling
-        if projection is None or self._step_due_in() > 0.0 or not self._share.is_step_due:
+        if projection is None or not self._backlog or not self._share.begin_step():
             return checkpoint
         try:
             checkpoint = await self._step_once(projection, checkpoint)
@@ -415,18 +412,18 @@ class ShardWorker:
             if self._conn.is_closed():
                 raise
             self._report("backfill", checkpoint, error)
-            # The shard goes on folding during the pause.
-            self._postponed_until = time.monotonic() + self._step_backoff.next_s()
+            self._share.postpone(self._step_backoff.next_s())
         else:
             self._recover(self._step_backoff)
+        finally:
+            self._share.end_step()
         return checkpoint
 
     async def _step_once(self, projection: Backfilling, checkpoint: Checkpoint) -> Checkpoint:
-        async with self._fold_slots:
-            began = time.perf_counter()
-            async with self._fenced(checkpoint):
-                done = await run_step(self._conn, projection, checkpoint)
-            self._share.note_step(time.perf_counter() - began)
+        began = time.perf_counter()
+        async with self._fenced(checkpoint):
+            done = await run_step(self._conn, projection, checkpoint)
+        self._share.note_step(time.perf_counter() - began)
         if done is None:
             self._backlog = Backlog()
             return checkpoint

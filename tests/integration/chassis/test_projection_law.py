@@ -18,6 +18,7 @@ from toy.words import LogUpstream, WordFact, WordLog, Words, encode, sample_fact
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import connect
 from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.backfill_share import StepTurns
 from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import Checkpoint, digests
 from services.chassis.projection.consumer import Limits, ShardConsumer
@@ -91,6 +92,7 @@ async def test_digest_after_any_order_repetition_and_batching_is_that_of_the_fac
         consumer,
         WorkerCallbacks(stop_at_end, stalled=lambda *_: None, scheduled=lambda: None),
         asyncio.Semaphore(),
+        StepTurns(),
         Metrics("toy"),
     )
     try:

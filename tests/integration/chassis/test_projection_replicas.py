@@ -15,8 +15,14 @@ from toy.words import LogUpstream, WordLog, Words, sample_facts
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import connect, lock_class
+from services.chassis.projection.backfill_share import StepTurns
 from services.chassis.projection.callbacks import WorkerCallbacks
-from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
+from services.chassis.projection.checkpoint import (
+    Checkpoint,
+    FenceLost,
+    acquire_fence,
+    save_checkpoint,
+)
 from services.chassis.projection.consumer import Limits, ShardConsumer
 from services.chassis.projection.worker import ShardWorker
 from services.chassis.runtime.telemetry import Metrics
@@ -179,7 +185,9 @@ IGNORED = WorkerCallbacks(ignore, stalled=lambda *_: None, scheduled=lambda: Non
 
 def worker_of(conn: asyncpg.Connection, consumer: ShardConsumer) -> ShardWorker:
     metrics = Metrics("toy")
-    return ShardWorker(0, conn, Words(), consumer, IGNORED, asyncio.Semaphore(), metrics)
+    return ShardWorker(
+        0, conn, Words(), consumer, IGNORED, asyncio.Semaphore(), StepTurns(), metrics
+    )
 
 
 async def test_workers_without_locks_count_everything_once(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.projection.backfill_share import BackfillShare
+from services.chassis.projection.backfill_share import BackfillShare, StepTurns
 
 seconds = st.floats(0.001, 1.0)
 
@@ -14,19 +17,78 @@ seconds = st.floats(0.001, 1.0)
 def test_steps_while_messages_wait_take_at_most_half_of_the_time(
     steps: list[float], batch: float
 ) -> None:
-    share, stepped, folded = BackfillShare(), 0.0, 0.0
+    share, stepped, folded = BackfillShare(StepTurns()), 0.0, 0.0
     for took_s in steps:
-        while not share.is_step_due:
+        while not share.begin_step():
             share.note_batch(batch)
             folded += batch
         assert stepped <= folded + 1e-6
         share.note_step(took_s)
+        share.end_step()
         stepped += took_s
 
 
 def test_step_without_messages_is_due_at_once() -> None:
-    share = BackfillShare()
+    share = BackfillShare(StepTurns())
     share.note_step(5.0)
-    assert not share.is_step_due
+    assert not share.begin_step()
     share.make_step_due()
-    assert share.is_step_due
+    assert share.begin_step()
+
+
+def test_step_that_failed_is_postponed() -> None:
+    share = BackfillShare(StepTurns())
+    share.postpone(1_000.0)
+    assert not share.begin_step()
+    assert 900.0 < share.due_in_s <= 1_000.0
+
+
+class Shards:
+    """The shares of some shards of a process, and those that were woken."""
+
+    def __init__(self, number: int, most: int) -> None:
+        self.woken: list[int] = []
+        turns = StepTurns(most)
+        self.shares = [
+            BackfillShare(turns, shard, partial(self.woken.append, shard))
+            for shard in range(number)
+        ]
+
+    def begin(self, *shards: int) -> list[bool]:
+        return [self.shares[shard].begin_step() for shard in shards]
+
+
+def test_few_shards_do_a_step_at_a_time_and_the_others_are_woken_at_its_end() -> None:
+    of = Shards(4, most=2)
+    assert of.begin(0, 1, 2, 3) == [True, True, False, False]
+    assert [share.due_in_s for share in of.shares] == [0.0, 0.0, math.inf, math.inf]
+    of.shares[0].end_step()
+    assert of.woken == [2, 3]
+    assert of.begin(2, 3) == [True, False]
+
+
+def test_shard_that_had_a_turn_lets_those_that_wait_go_first() -> None:
+    of = Shards(2, most=1)
+    assert of.begin(0, 1) == [True, False]
+    of.shares[0].end_step()
+    assert of.begin(0, 1) == [False, True]
+    of.shares[1].end_step()
+    assert of.begin(0) == [True]
+
+
+def test_shard_that_had_a_turn_has_the_next_one_where_those_that_wait_do_not_come() -> None:
+    of = Shards(2, most=1)
+    assert of.begin(0, 1) == [True, False]
+    of.shares[0].end_step()
+    assert of.begin(0) == [False]
+    assert of.woken == [1, 0]
+    assert of.begin(0) == [True]
+
+
+def test_shard_that_ends_while_it_waits_keeps_no_other_waiting() -> None:
+    of = Shards(2, most=1)
+    assert of.begin(0, 1) == [True, False]
+    of.shares[1].end_step()
+    of.shares[0].end_step()
+    assert of.begin(0) == [True]
+    assert of.woken == []
