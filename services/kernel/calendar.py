@@ -37,7 +37,7 @@ class PeriodUnit(Enum):
 
 def check_zone(name: str) -> None:
     """Check that a text is the IANA name of a time zone. Raises ValueError."""
-    _zone(name)
+    zone_info(name)
 
 
 def is_zone(name: object) -> bool:
@@ -45,7 +45,7 @@ def is_zone(name: object) -> bool:
     if not isinstance(name, str):
         return False
     try:
-        _zone(name)
+        zone_info(name)
     except ValueError:
         return False
     return True
@@ -53,7 +53,12 @@ def is_zone(name: object) -> bool:
 
 def local_date(instant_us: int, zone: str) -> date:
     """Return the date in a zone at an instant (Unix microseconds)."""
-    return _local(instant_us, zone).date()
+    return local_datetime(instant_us, zone).date()
+
+
+def local_datetime(instant_us: int, zone: str) -> datetime:
+    """Return the wall-clock time in a zone at an instant (Unix microseconds)."""
+    return from_us(min(max(instant_us, _FIRST_US), _LAST_US)).astimezone(zone_info(zone))
 
 
 def start_of_date(day: date, zone: str) -> int:
@@ -73,7 +78,7 @@ def period_start(instant_us: int, unit: PeriodUnit, back: int, zone: str) -> int
 @lru_cache(maxsize=4_096)
 def _start(day: date, zone: str) -> int:
     """Return the first instant of a day; where midnight does not exist, the one after the gap."""
-    return to_us(datetime(day.year, day.month, day.day, tzinfo=_zone(zone)))
+    return to_us(datetime(day.year, day.month, day.day, tzinfo=zone_info(zone)))
 
 
 def _first_day(day: date, unit: PeriodUnit) -> date:
@@ -109,12 +114,9 @@ def _shifted(first: date, unit: PeriodUnit, periods: int) -> date:
         return date.min if periods < 0 else date.max
 
 
-def _local(instant_us: int, zone: str) -> datetime:
-    return from_us(min(max(instant_us, _FIRST_US), _LAST_US)).astimezone(_zone(zone))
-
-
 @lru_cache(maxsize=1_024)
-def _zone(name: str) -> ZoneInfo:
+def zone_info(name: str) -> ZoneInfo:
+    """Return a zone by its IANA name. Raises ValueError."""
     if _ZONE.fullmatch(name) is None:
         raise ValueError("this is no name of a time zone")
     path = files("tzdata").joinpath("zoneinfo", *name.split("/"))

@@ -33,6 +33,11 @@ def accumulator_id(spec: AccumulatorSpec) -> int:
     return _hash(_structure(spec))
 
 
+def structure_id(value: Any) -> int:
+    """Return the id of any part of a rule, such as an event filter, 0 <= id < 2^64."""
+    return _hash(_structure(value))
+
+
 def predicates(rule: model.Rule) -> tuple[model.Predicate, ...]:
     """Return the predicates of a rule in the order in which they are written, each once.
 

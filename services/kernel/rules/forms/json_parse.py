@@ -137,12 +137,12 @@ def _trait(body: Body, kind: str, defaults: Defaults) -> features.Feature:
 def _aggregate(body: Body, kind: str, defaults: Defaults) -> features.Aggregate:
     function = words.FUNCTIONS[kind]
     of = "" if function is Function.COUNT else body.name("property")
-    events = _events(body)
+    events = events_of(body)
     return features.Aggregate(function, events, of, _window(body, defaults))
 
 
 def _elapsed(body: Body, kind: str, defaults: Defaults) -> features.Feature:
-    return features.Elapsed(_events(body), since_first=words.AGES[kind])
+    return features.Elapsed(events_of(body), since_first=words.AGES[kind])
 
 
 def _sequence(body: Body, kind: str, defaults: Defaults) -> features.Feature:
@@ -162,7 +162,7 @@ def _step(body: Body) -> features.Step:
     body.check_keys(words.STEP_KEYS)
     within_us = body.span("within") if "within" in body else 0
     without = _selection(body, "without") if "without" in body else None
-    return features.Step(_events(body), within_us, without)
+    return features.Step(events_of(body), within_us, without)
 
 
 def _trend(body: Body, kind: str, defaults: Defaults) -> features.Feature:
@@ -187,7 +187,7 @@ def _top(body: Body, kind: str, defaults: Defaults) -> features.Feature:
     limit, of = body.get("limit"), body.name("property")
     if isinstance(limit, float):
         limit = number(limit)
-    events, window = _events(body), _window(body, defaults)
+    events, window = events_of(body), _window(body, defaults)
     return make(body.path, "", lambda: features.TopValues(events, of, limit, window))
 
 
@@ -228,12 +228,12 @@ def parse_orders(form: Json, path: str = "") -> OrderDefinition:
     body.check_keys(words.DEFINITION_KEYS)
     paid = Body(body.get("payments"), body.at("payments"))
     paid.check_keys(words.PAYMENT_KEYS)
-    parts: Form = {"payments": _events(paid)}
+    parts: Form = {"payments": events_of(paid)}
     parts |= {"order_id": paid.name("order_id"), "amount": paid.name("amount")}
     if "refunds" in body:
         refund = Body(body.get("refunds"), body.at("refunds"))
         refund.check_keys(words.REFUND_KEYS)
-        parts["refunds"] = _events(refund)
+        parts["refunds"] = events_of(refund)
         parts["refund_order_id"] = refund.name("order_id")
         parts["refund_amount"] = refund.name("amount")
         parts["refund_id"] = refund.optional_name("refund_id")
@@ -258,7 +258,7 @@ def _window(body: Body, defaults: Defaults) -> Window:
     anchor.check_keys(words.ANCHOR_KEYS)
     which = anchor.word("which", words.ANCHORS)
     within_us = anchor.span("within") if "within" in anchor else 0
-    return Relative(_events(anchor), which, word == "after", within_us)
+    return Relative(events_of(anchor), which, word == "after", within_us)
 
 
 def _calendar(body: Body, defaults: Defaults) -> Window:
@@ -282,18 +282,22 @@ def _zone(body: Body, defaults: Defaults) -> str:
 def _selection(body: Body, key: str) -> EventFilter:
     inner = Body(body.get(key), body.at(key))
     inner.check_keys(words.FILTER_KEYS)
-    return _events(inner)
+    return events_of(inner)
 
 
-def _events(body: Body) -> EventFilter:
-    names = body.get("event")
+def events_of(body: Body, key: str = "event") -> EventFilter:
+    """Return the events that a body selects: those of the names under `key`, filtered by `where`.
+
+    Raises RuleError with its path.
+    """
+    names = body.get(key)
     if isinstance(names, list | tuple):
         for i, name in enumerate(names):
             if not isinstance(name, str):
-                at = f"{body.at('event')}[{i}]"
+                at = f"{body.at(key)}[{i}]"
                 raise RuleError("this is no text", "put it into quotes", field=at)
     else:
-        names = (body.text("event"),)
+        names = (body.text(key),)
     where = _where_of(body)
     return make(body.path, "", lambda: EventFilter(tuple(names), where))
 

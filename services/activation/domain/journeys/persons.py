@@ -1,0 +1,263 @@
+"""Plays all runs of a person through one journey, and decides which entries begin one.
+
+The same function gives what should have been sent, and what is to be sent: in the first case no run
+has sent anything yet, in the second what was sent stands, and everything after it is played again.
+
+Of the runs with one key that could not stand beside each other, those that have sent something go
+before those that have not, and then the earlier entry goes first. The others are *asleep*: they
+send nothing as long as this is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from services.activation.domain.journeys.player import Answers, play
+from services.activation.domain.journeys.program import Program
+from services.activation.domain.journeys.run import (
+    ContactHours,
+    PersonFacts,
+    PlannedEffect,
+    Question,
+    RunEnd,
+    RunEntry,
+    RunPlay,
+)
+from services.kernel.journeys.model import WhileInside
+from services.kernel.rules.values import canonical_json
+
+
+class EntryRefusal(Enum):
+    """Why an entry begins no run."""
+
+    LEARNT_TOO_LATE = "learnt too late"
+    ALREADY_RUN = "already run"
+    TOO_SOON = "too soon after the last run"
+    INSIDE = "inside"
+    CONDITION = "the condition of the entry was false"
+    #: A run waits for the answer to a question.
+    UNDECIDED = "undecided"
+    NO_KEY = "the property of `per` is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class SentRun:
+    """What a run has sent: effects that cannot be taken back."""
+
+    #: The entry that began it, and the last one that began it again.
+    first: RunEntry
+    start: RunEntry
+    #: In the order in which they were sent; at least one.
+    effects: tuple[PlannedEffect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRun:
+    """A run of a person, as far as it is known."""
+
+    first: RunEntry
+    start: RunEntry
+    play: RunPlay
+    #: Effects that were sent before.
+    sent: tuple[PlannedEffect, ...] = ()
+    #: The first entry of the run that goes before this one; None = the run is awake.
+    asleep_beside: RunEntry | None = None
+    #: Effects that a run which is asleep beside this one has sent, so that this one does not.
+    repeated: frozenset[tuple[str, int]] = frozenset()
+
+    @property
+    def planned(self) -> tuple[PlannedEffect, ...]:
+        """The effects that follow from what is known, and that were not sent."""
+        if self.asleep_beside is not None:
+            return ()
+        # A run that has ended by its goal plans again what follows the goal.
+        done = self.repeated.union(effect.key for effect in self.sent)
+        return tuple(effect for effect in self.play.effects if effect.key not in done)
+
+    @property
+    def effects(self) -> tuple[PlannedEffect, ...]:
+        """All effects of the run, those that were sent first."""
+        return (*self.sent, *self.planned)
+
+    @property
+    def outstanding(self) -> tuple[PlannedEffect, ...]:
+        """The planned effects that may still be sent: after a goal or a leave, what follows it."""
+        ending = self.play.ending
+        if ending is None or ending.fact_id is None:
+            return self.planned
+        return tuple(effect for effect in self.planned if effect.at_us == ending.at_us)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPlay:
+    """The runs of a person through one journey, and the entries that begin none."""
+
+    runs: tuple[PersonRun, ...]
+    refusals: tuple[tuple[RunEntry, EntryRefusal], ...]
+    #: What must be answered before the runs go on.
+    questions: tuple[Question, ...]
+
+    @property
+    def due_us(self) -> int | None:
+        """When time alone makes a run go on; None = never."""
+        dues = (run.play.due_us for run in self.runs if run.asleep_beside is None)
+        return min((due for due in dues if due is not None), default=None)
+
+
+def play_person(
+    program: Program,
+    entries: Iterable[RunEntry],
+    facts: PersonFacts,
+    answers: Answers,
+    hours: ContactHours,
+    now_us: int,
+    sent: Sequence[SentRun] = (),
+) -> PersonPlay:
+    """Return the runs of a person until `now_us`, with everything that is known of the person.
+
+    `sent`: the runs that have sent something. Without them the result is what should have happened;
+    it depends on the set of entries and facts alone.
+    """
+    known = {entry.fact_id: entry for entry in entries if entry.occurred_at_us <= now_us}
+    refusals: list[tuple[RunEntry, EntryRefusal]] = []
+    groups: dict[str, _Group] = {}
+
+    def group_of(entry: RunEntry) -> _Group | None:
+        key = entry_key(program, entry)
+        if key is None:
+            return None
+        if key not in groups:
+            groups[key] = _Group(program, facts, answers, hours, now_us)
+        return groups[key]
+
+    for own in sorted(sent, key=lambda run: run.first.order):
+        group = group_of(own.first)
+        if group is not None:
+            group.add_sent(own)
+    begun = {entry.fact_id for own in sent for entry in (own.first, own.start)}
+    for entry in sorted(known.values(), key=lambda entry: entry.order):
+        group = group_of(entry)
+        if entry.fact_id in begun:
+            continue
+        refusal = EntryRefusal.NO_KEY if group is None else group.add(entry)
+        if refusal is not None:
+            refusals.append((entry, refusal))
+    runs = tuple(run for own_runs in groups.values() for run in own_runs.runs())
+    questions = dict.fromkeys(q for own_runs in groups.values() for q in own_runs.questions())
+    return PersonPlay(runs, tuple(refusals), tuple(questions))
+
+
+def entry_key(program: Program, entry: RunEntry) -> str | None:
+    """Return what separates the runs of a person; None where the entry lacks the property."""
+    per = program.journey.entry.per
+    if not per:
+        return ""
+    value = entry.properties.get(per)
+    return None if value is None else canonical_json(value)
+
+
+class _Group:
+    """The runs of a person with one key."""
+
+    def __init__(
+        self,
+        program: Program,
+        facts: PersonFacts,
+        answers: Answers,
+        hours: ContactHours,
+        now_us: int,
+    ) -> None:
+        self._program, self._facts, self._answers = program, facts, answers
+        self._hours, self._now_us = hours, now_us
+        self._entry = program.journey.entry
+        #: Ascending by their first entries.
+        self._awake: list[PersonRun] = []
+        self._asleep: list[PersonRun] = []
+        self._undecided: list[Question] = []
+
+    def add_sent(self, own: SentRun) -> None:
+        """Add a run that has sent something; those of earlier entries are added before it."""
+        run = PersonRun(own.first, own.start, self._play(own.start, own), own.effects)
+        for rival in self._awake:
+            if self._refusal_beside(rival, own.first) is not None:
+                self._asleep.append(replace(run, asleep_beside=rival.first))
+                return
+        self._awake.append(run)
+
+    def add(self, entry: RunEntry) -> EntryRefusal | None:
+        """Begin a run with an entry, or begin one again; return why it does neither.
+
+        Earlier entries are added before it, all runs that have sent something before any entry.
+        """
+        limit_us = self._entry.not_after_us
+        if limit_us and entry.recorded_at_us - entry.occurred_at_us > limit_us:
+            return EntryRefusal.LEARNT_TOO_LATE
+        at = sum(1 for run in self._awake if run.first.order <= entry.order)
+        if at:
+            before = self._awake[at - 1]
+            if before.play.questions:
+                return EntryRefusal.UNDECIDED
+            refusal = self._refusal_beside(before, entry)
+            if refusal is EntryRefusal.INSIDE and self._may_restart(before, entry):
+                return self._place(before.first, entry, at - 1, at)
+            if refusal is not None:
+                return refusal
+        return self._place(entry, entry, at, at)
+
+    def runs(self) -> list[PersonRun]:
+        """Return all runs; no run sends what one that is asleep beside it has sent."""
+        awake = []
+        for run in self._awake:
+            beside = [own for own in self._asleep if own.asleep_beside == run.first]
+            repeated = frozenset(effect.key for own in beside for effect in own.sent)
+            awake.append(replace(run, repeated=repeated))
+        return [*awake, *self._asleep]
+
+    def questions(self) -> list[Question]:
+        """Return what must be answered before the runs go on."""
+        awake = [question for run in self._awake for question in run.play.questions]
+        return [*awake, *self._undecided]
+
+    def _place(self, first: RunEntry, start: RunEntry, begin: int, end: int) -> EntryRefusal | None:
+        """Put a run in the place of those from `begin` to `end`, if the next one lets it."""
+        run = PersonRun(first, start, self._play(start))
+        if run.play.ending is not None and run.play.ending.reason is RunEnd.REFUSED:
+            return EntryRefusal.CONDITION
+        if end < len(self._awake):
+            refusal = self._refusal_beside(run, self._awake[end].first)
+            if run.play.questions:
+                self._undecided += run.play.questions
+                return EntryRefusal.UNDECIDED
+            if refusal is not None:
+                return refusal
+        self._awake[begin:end] = [run]
+        return None
+
+    def _refusal_beside(self, run: PersonRun, entry: RunEntry) -> EntryRefusal | None:
+        """Return why a later entry begins no run of its own beside a run."""
+        ending, at_us = run.play.ending, entry.occurred_at_us
+        # Facts come before what time does at the same instant: only a fact ends a run before them.
+        by_fact = ending is not None and ending.fact_id is not None
+        if ending is None or ending.at_us > at_us or (ending.at_us == at_us and not by_fact):
+            return EntryRefusal.INSIDE
+        if self._entry.again_after_us is None:
+            return EntryRefusal.ALREADY_RUN
+        too_soon = entry.occurred_at_us < ending.at_us + self._entry.again_after_us
+        return EntryRefusal.TOO_SOON if too_soon else None
+
+    def _may_restart(self, run: PersonRun, entry: RunEntry) -> bool:
+        """Return whether an entry begins an open run again: it has sent nothing so far."""
+        if self._entry.while_inside is not WhileInside.RESTART or run.sent:
+            return False
+        limit_us = self._entry.restart_until_us
+        if limit_us and entry.occurred_at_us > run.first.occurred_at_us + limit_us:
+            return False
+        return all(effect.at_us >= entry.occurred_at_us for effect in run.play.effects)
+
+    def _play(self, start: RunEntry, sent: SentRun | None = None) -> RunPlay:
+        since = sent.effects[-1].position if sent else None
+        return play(
+            self._program, start, self._facts, self._answers, self._hours, self._now_us, since
+        )

@@ -1,0 +1,195 @@
+"""Compiles a journey into numbered nodes, each with the one that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from services.kernel.journeys import model
+from services.kernel.journeys.model import Journey, JourneyStep, arms_of, walk_steps
+from services.kernel.rules.ids import structure_id
+
+#: The number of the node behind the last one.
+END: Final = -1
+#: What a fact says, as the player looks it up: a kind and names.
+Subject: TypeAlias = tuple[str, ...]
+
+
+class Loop(NamedTuple):
+    """A repetition that contains a node."""
+
+    step_id: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramNode:
+    """One step of a journey, and where a run goes from it."""
+
+    step: JourneyStep
+    #: The number of the node that follows, after all arms.
+    next: int
+    #: The number of the first node of each arm; of an empty arm, the node that follows.
+    arms: tuple[int, ...]
+    #: The repetitions that contain the node, the outermost first.
+    loops: tuple[Loop, ...]
+
+    def repeat(self, counts: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+        """Return where a run goes from a repetition, and how often each has begun then."""
+        if not isinstance(self.step, model.RepeatStep):
+            raise TypeError("this step is not repeated")
+        others = {id_: count for id_, count in counts.items() if id_ != self.step.id}
+        count = counts.get(self.step.id, 0) + 1
+        if count > self.step.times:
+            return self.next, others
+        return self.arms[0], {**others, self.step.id: count}
+
+    def visit(self, counts: Mapping[str, int]) -> int:
+        """Return which visit of the step this is, from 0, by the counts of its repetitions."""
+        number = 0
+        for loop in self.loops:
+            number = number * loop.times + counts[loop.step_id] - 1
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A journey in the form in which runs are played."""
+
+    journey: Journey
+    nodes: tuple[ProgramNode, ...]
+    #: The number of the first node.
+    start: int
+    #: The number of the node of each step.
+    numbers: Mapping[str, int]
+    goals: tuple[TriggerSubject, ...]
+    leaves: tuple[TriggerSubject, ...]
+    _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def purposes(self, number: int, counts: Mapping[str, int]) -> frozenset[str]:
+        """Return the purposes of the messages that can follow from a node on before a wait.
+
+        They move together out of the quiet hours. `counts`: how often each repetition has begun.
+        """
+        key = number, tuple(sorted(counts.items()))
+        if key not in self._purposes:
+            self._purposes[key] = frozenset(_purposes(self, number, counts))
+        return self._purposes[key]
+
+
+class TriggerSubject(NamedTuple):
+    """What facts a trigger waits for."""
+
+    subjects: tuple[Subject, ...]
+    #: The property that they have in common with the entry; empty = none.
+    same: str
+
+
+@lru_cache(maxsize=4_096)
+def trigger_subject(trigger: model.ListenTrigger) -> TriggerSubject:
+    """Return what facts a trigger waits for."""
+    match trigger:
+        case model.EventTrigger(events, same):
+            return TriggerSubject((event_subject(structure_id(events)),), same)
+        case model.SegmentTrigger(segment_id, on):
+            return TriggerSubject((segment_subject(segment_id, on),), "")
+        case model.ReportTrigger(of, what):
+            return TriggerSubject(tuple(report_subject(step_id, what) for step_id in of), "")
+
+
+def event_subject(filter_id: int) -> Subject:
+    """Return the subject of the events that a filter matches; its id is its `structure_id`."""
+    return "event", str(filter_id)
+
+
+def segment_subject(segment_id: str, on: model.Movement) -> Subject:
+    """Return the subject of the entries into a segment, or of the exits."""
+    return "segment", segment_id, on.value
+
+
+def report_subject(step_id: str, what: model.ReportKind) -> Subject:
+    """Return the subject of the reports of one kind about the messages of a step."""
+    return "report", step_id, what.value
+
+
+def coupon_subject(name: str) -> Subject:
+    """Return the subject of the uses of a coupon of the run."""
+    return "coupon", name
+
+
+def compile_journey(journey: Journey) -> Program:
+    """Return the program of a journey that was checked."""
+    nodes: list[ProgramNode] = []
+    start = _add(journey.steps, END, (), nodes)
+    return Program(
+        journey,
+        tuple(nodes),
+        start,
+        {node.step.id: number for number, node in enumerate(nodes)},
+        tuple(map(trigger_subject, journey.goals)),
+        tuple(map(trigger_subject, journey.leaves)),
+    )
+
+
+def _add(
+    steps: tuple[JourneyStep, ...], after: int, loops: tuple[Loop, ...], nodes: list[ProgramNode]
+) -> int:
+    """Add the nodes of some steps; return the number of the first, or `after` without steps."""
+    for step in reversed(steps):
+        number = len(nodes)
+        if isinstance(step, model.RepeatStep):
+            # Its steps lead back to it, so its number is fixed before theirs.
+            nodes.append(ProgramNode(step, after, (), loops))
+            inner = (*loops, Loop(step.id, step.times))
+            first = _add(step.steps, number, inner, nodes)
+            nodes[number] = ProgramNode(step, after, (first,), loops)
+        else:
+            arms = tuple(_add(arm, after, loops, nodes) for arm in arms_of(step))
+            number = len(nodes)
+            nodes.append(ProgramNode(step, after, arms, loops))
+        after = number
+    return after
+
+
+def _purposes(program: Program, number: int, counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield the purposes of the messages from a node on, up to the next waits."""
+    ways = [(number, dict(counts))]
+    seen = set[tuple[int, tuple[tuple[str, int], ...]]]()
+    while ways:
+        at, counted = ways.pop()
+        key = at, tuple(sorted(counted.items()))
+        if at == END or key in seen:
+            continue
+        seen.add(key)
+        node = program.nodes[at]
+        match node.step:
+            case model.WaitStep() | model.UntilStep() | model.ListenStep() | model.ExitStep():
+                continue
+            case model.RepeatStep():
+                at, counted = node.repeat(counted)
+                ways.append((at, counted))
+                continue
+            case model.ChooseStep(branches=branches):
+                after = () if branches[-1].when is None else (node.next,)
+                following = (*node.arms, *after)
+            case model.SplitStep(arms=arms):
+                following = tuple(
+                    first for first, arm in zip(node.arms, arms, strict=True) if not arm.hold_out
+                )
+            case step:
+                if isinstance(step, model.SendStep):
+                    yield step.purpose or program.journey.purpose
+                following = (node.next,)
+        ways += [(each, counted) for each in following]
+
+
+def named_events(journey: Journey) -> Iterator[model.EventTrigger]:
+    """Yield the events that a journey waits for: of its entry, its endings and its steps."""
+    listened = [s.to for s in walk_steps(journey.steps) if isinstance(s, model.ListenStep)]
+    for trigger in (journey.entry.by, *journey.goals, *journey.leaves, *listened):
+        if isinstance(trigger, model.EventTrigger):
+            yield trigger

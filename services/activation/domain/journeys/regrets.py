@@ -1,0 +1,65 @@
+"""Compares what a journey has sent to a person with what it should have sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from services.activation.domain.journeys.persons import PersonPlay, entry_key
+from services.activation.domain.journeys.program import Program
+
+#: A message to a person: the key of its run, its step and the visit of the step.
+MessageKey: TypeAlias = tuple[str, str, int]
+
+
+class RegretKind(Enum):
+    """How what was sent differs from what should have been."""
+
+    UNWANTED = "unwanted"
+    MISSED = "missed"
+    SHIFTED = "shifted"
+
+
+class Regret(NamedTuple):
+    """A difference between what was sent and what should have been; it follows from late facts."""
+
+    #: The earlier of both instants.
+    at_us: int
+    kind: RegretKind
+    message: MessageKey
+    #: Unix microseconds; None = it was not, or should not have been.
+    sent_at_us: int | None
+    ideal_at_us: int | None
+
+
+def messages_of(program: Program, played: PersonPlay) -> dict[MessageKey, list[int]]:
+    """Return the instants of the effects of a person's runs, ascending, by message."""
+    found: dict[MessageKey, list[int]] = {}
+    for run in played.runs:
+        key = entry_key(program, run.first) or ""
+        for effect in run.effects:
+            found.setdefault((key, *effect.key), []).append(effect.at_us)
+    return {message: sorted(instants) for message, instants in found.items()}
+
+
+def regrets(
+    sent: Mapping[MessageKey, Iterable[int]], ideal: Mapping[MessageKey, Iterable[int]]
+) -> list[Regret]:
+    """Return the differences, the earliest first.
+
+    A journey that a person may run again sends a step several times: equal instants belong
+    together, and the others in their order.
+    """
+    found = []
+    for message in sent.keys() | ideal.keys():
+        real, wanted = set(sent.get(message, ())), set(ideal.get(message, ()))
+        surplus, lacking = sorted(real - wanted), sorted(wanted - real)
+        pairs = min(len(surplus), len(lacking))
+        for at, due in zip(surplus, lacking, strict=False):
+            found.append(Regret(min(at, due), RegretKind.SHIFTED, message, at, due))
+        for at in surplus[pairs:]:
+            found.append(Regret(at, RegretKind.UNWANTED, message, at, None))
+        for due in lacking[pairs:]:
+            found.append(Regret(due, RegretKind.MISSED, message, None, due))
+    return sorted(found, key=lambda each: (each.at_us, each.message))

@@ -1,0 +1,1 @@
+"""Defines, reads, writes and checks journeys: what happens to a person over time."""
