@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
 
 from services.activation.channels.ssrf import PrivateAddressError, TargetGuard
 from services.activation.codec.definitions import destination_to_fact
-from services.activation.domain.model import Destination, SealedSecret, Webhook
-from services.activation.domain.sealing import NONCE_BYTES, SecretKeys, SecretNotReadable
+from services.activation.codec.templates import template_to_proto
+from services.activation.domain.channels import (
+    SealedSecret,
+    kept_secrets,
+    name_of,
+    receiver_of,
+    secrets_of,
+    targets_of,
+    with_secrets,
+)
+from services.activation.domain.model import Destination
+from services.activation.domain.sealing import (
+    NONCE_BYTES,
+    SecretKeys,
+    SecretNotReadable,
+    SecretPlace,
+)
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.templates import (
+    AT_ONCE,
+    MAX_TEMPLATES,
+    Template,
+    check_fits,
+    check_template,
+)
 from services.activation.domain.validation import (
     check_destination,
     check_destination_id,
@@ -22,6 +44,7 @@ from services.activation.domain.validation import (
 from services.activation.store import effects as store
 from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
+from services.activation.store.templates import load_templates
 from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.runner import ProjectionRunner
@@ -43,26 +66,37 @@ class DestinationCommands:
     subjects: AllowedSubjects
 
     async def define(
-        self, desired: Destination, *, etag: str = "", dry_run: bool = False
+        self,
+        desired: Destination,
+        *,
+        etag: str = "",
+        dry_run: bool = False,
+        assumed: Sequence[Template] = (),
     ) -> Defined[Destination]:
-        """Define a destination. A webhook without a secret keeps its current one.
+        """Define a destination; a dry run takes the `assumed` templates as defined.
 
-        The log, the bus and the database get the secret sealed; no response and no log line
-        contains it. Raises InvalidField, Conflict, RetryableError.
+        A channel without a secret keeps its current one.
+        The log, the bus and the database get secrets sealed; no response and no log line
+        contains one. Raises InvalidField, Conflict, RetryableError.
         """
         check_destination_id(desired.destination_id)
+        templates: list[Template] = []
 
         async def load(token: Token) -> Destination | None:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
                 destinations = await load_destinations(conn, desired.workspace_id)
+                if desired.template_id:
+                    stored = await load_templates(conn, desired.workspace_id)
+                    templates[:] = [*assumed, *stored] if dry_run else stored
             existing = {each.destination_id: each for each in destinations}
             check_number(desired.destination_id, existing)
             return existing.get(desired.destination_id)
 
         def complete(current: Destination | None) -> Destination:
-            completed = _keep_secret(desired, current)
+            completed = _keep_secrets(desired, current)
             check_destination(completed, self.subjects)
+            self._check_template(completed, templates)
             self._check_target(completed)
             return self._seal(completed, current)
 
@@ -71,54 +105,112 @@ class DestinationCommands:
         )
 
     def _seal(self, desired: Destination, current: Destination | None) -> Destination:
-        """Return the destination with its secret sealed.
+        """Return the destination with its secrets sealed.
 
         An unchanged secret keeps its seal, so that a repeated definition is equal, unless a newer
         key has come: a definition that is repeated with its secret moves to the newest key.
         """
-        channel = desired.channel
-        if not isinstance(channel, Webhook) or not isinstance(channel.secret, str):
-            return desired
-        if current is not None and isinstance(current.channel, Webhook):
-            sealed = current.channel.secret
-            if isinstance(sealed, SealedSecret) and self._has_secret(
-                current, sealed, channel.secret
-            ):
-                return replace(desired, channel=replace(channel, secret=sealed))
-        sealed = self.keys.seal_webhook(
-            desired.workspace_id, desired.destination_id, channel.secret, os.urandom(NONCE_BYTES)
-        )
-        return replace(desired, channel=replace(channel, secret=sealed))
+        channel, sealed = desired.channel, secrets_of(current.channel) if current else {}
+        is_same = current is not None and type(current.channel) is type(channel)
+        changed: dict[str, SealedSecret] = {}
+        for name, secret in secrets_of(channel).items():
+            if not isinstance(secret, str):
+                continue
+            place = SecretPlace(
+                desired.workspace_id, desired.destination_id, f"{name_of(channel)}.{name}"
+            )
+            before = sealed.get(name) if is_same else None
+            if isinstance(before, SealedSecret) and self._has_secret(place, before, secret):
+                changed[name] = before
+            else:
+                changed[name] = self.keys.seal(place, secret, os.urandom(NONCE_BYTES))
+        return replace(desired, channel=with_secrets(channel, changed))
 
-    def _has_secret(self, current: Destination, sealed: SealedSecret, secret: str) -> bool:
+    def _has_secret(self, place: SecretPlace, sealed: SealedSecret, secret: str) -> bool:
         """Return whether the newest key has sealed this secret."""
         if sealed.key_version != self.keys.newest:
             return False
         try:
-            opened = self.keys.open_webhook(current.workspace_id, current.destination_id, sealed)
+            opened = self.keys.open(place, sealed)
         except SecretNotReadable:
             return False
-        return hmac.compare_digest(opened, secret)
+        return hmac.compare_digest(opened.encode(), secret.encode())
+
+    def _check_template(self, destination: Destination, templates: Sequence[Template]) -> None:
+        """Check that the destination can send its template. Raises InvalidField."""
+        if not destination.template_id or destination.retired:
+            return
+        found = [t for t in templates if t.template_id == destination.template_id]
+        if not found or found[0].retired:
+            raise InvalidField(
+                f"there is no template {destination.template_id!r}: define it first",
+                field="destination.template_id",
+            )
+        check_fits(found[0], destination.channel.contract, AT_ONCE)
 
     def _check_target(self, destination: Destination) -> None:
-        """Reject a webhook that no attempt could reach. Raises InvalidField.
+        """Reject a channel whose receiver no attempt could reach. Raises InvalidField.
 
         The addresses of a host name are known only when it is dialled, and are checked then.
         """
-        if not isinstance(destination.channel, Webhook):
-            return
-        try:
-            self.targets.check_url(destination.channel.url)
-        except PrivateAddressError:
-            raise InvalidField(
-                "webhook.url has a host that is not public; use a public one, or let the operator"
-                " add this host and port to ONEFOLD_ACTIVATION_PRIVATE_TARGETS",
-                field="destination.webhook.url",
-            ) from None
-        except ValueError:
-            raise InvalidField(
-                "webhook.url is an http or https URL with a host", field="destination.webhook.url"
-            ) from None
+        for setting, url in targets_of(destination.channel):
+            name = f"{name_of(destination.channel)}.{setting}"
+            try:
+                self.targets.check_url(url)
+            except PrivateAddressError:
+                raise InvalidField(
+                    f"{name} has a host that is not public; use a public one, or let the operator"
+                    " add this host and port to ONEFOLD_ACTIVATION_PRIVATE_TARGETS",
+                    field=f"destination.{name}",
+                ) from None
+            except ValueError:
+                raise InvalidField(
+                    f"{name} is an http or https URL with a host", field=f"destination.{name}"
+                ) from None
+
+
+@dataclass(frozen=True)
+class TemplateCommands:
+    """Defines templates."""
+
+    database: Database
+    runner: ProjectionRunner
+    log: LogClient
+
+    async def define(
+        self, desired: Template, *, etag: str = "", dry_run: bool = False
+    ) -> Defined[Template]:
+        """Define a template, also where destinations use it: messages to come have the new texts.
+
+        Raises InvalidField, Conflict, RetryableError.
+        """
+        check_template(desired)
+
+        async def load(token: Token) -> Template | None:
+            await self.runner.reach(token)
+            async with acquire(self.database.api_pool) as conn:
+                templates = await load_templates(conn, desired.workspace_id)
+                destinations = await load_destinations(conn, desired.workspace_id)
+            existing = {each.template_id: each for each in templates}
+            if desired.template_id not in existing and len(existing) >= MAX_TEMPLATES:
+                raise InvalidField(
+                    f"the workspace has {len(existing)} templates, and at most {MAX_TEMPLATES} are"
+                    " allowed: define one under the id of a retired template",
+                    field="template.template_id",
+                )
+            for each in destinations:
+                if each.template_id == desired.template_id and not each.retired:
+                    _check_use(desired, each)
+            return existing.get(desired.template_id)
+
+        return await define(
+            lambda _: desired,
+            log=self.log,
+            load=load,
+            to_fact=_template_to_fact,
+            etag=etag,
+            dry_run=dry_run,
+        )
 
 
 @dataclass(frozen=True)
@@ -136,16 +228,21 @@ class RetryCommands:
         return row
 
 
-def _keep_secret(desired: Destination, current: Destination | None) -> Destination:
-    channel, current_channel = desired.channel, current.channel if current else None
-    if isinstance(channel, Webhook) and not channel.secret and isinstance(current_channel, Webhook):
-        # Messages signed with the secret must not go to a receiver whose owner may not know it.
-        if channel.url != current_channel.url:
-            raise InvalidField(
-                "a new url needs the secret again", field="destination.webhook.secret"
-            )
-        return replace(desired, channel=current_channel)
-    return desired
+def _keep_secrets(desired: Destination, current: Destination | None) -> Destination:
+    """Return the destination with the current secrets where it has none."""
+    channel = desired.channel
+    if current is None or type(current.channel) is not type(channel):
+        return desired
+    kept = kept_secrets(channel, current.channel)
+    if not kept:
+        return desired
+    # What a secret opens or signs must not go to a receiver whose owner may not know it.
+    if receiver_of(channel) != receiver_of(current.channel):
+        name = next(iter(kept))
+        raise InvalidField(
+            f"another receiver needs {name} again", field=f"destination.{name_of(channel)}.{name}"
+        )
+    return replace(desired, channel=with_secrets(channel, kept))
 
 
 def _to_fact(destination: Destination) -> DefinitionFact:
@@ -154,4 +251,29 @@ def _to_fact(destination: Destination) -> DefinitionFact:
         workspace_id=destination.workspace_id,
         key=destination.destination_id,
         version=destination.version,
+    )
+
+
+def _check_use(template: Template, destination: Destination) -> None:
+    """Check that a destination can still send a template. Raises InvalidField."""
+    id_ = destination.destination_id
+    if template.retired:
+        raise InvalidField(
+            f"the destination {id_!r} uses the template: retire that first, or give it another",
+            field="template.retired",
+        )
+    try:
+        check_fits(template, destination.channel.contract, AT_ONCE)
+    except InvalidField as error:
+        raise InvalidField(
+            f"the destination {id_!r} uses the template: {error.message}", field="template.texts"
+        ) from None
+
+
+def _template_to_fact(template: Template) -> DefinitionFact:
+    return DefinitionFact.from_message(
+        template_to_proto(template),
+        workspace_id=template.workspace_id,
+        key=template.template_id,
+        version=template.version,
     )

@@ -12,16 +12,20 @@ from onefold.activation.v1.activation_service_pb2_grpc import (
 from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.channels import Sender
 from services.activation.channels.file import FileSender
+from services.activation.channels.http import HttpClient
 from services.activation.channels.nats import NatsSender
-from services.activation.channels.ssrf import TargetGuard
+from services.activation.channels.provider import ProviderSender
+from services.activation.channels.providers import PROVIDERS
+from services.activation.channels.smtp import SmtpSender
+from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuard
 from services.activation.channels.webhook import WebhookSender
-from services.activation.commands import DestinationCommands, RetryCommands
+from services.activation.commands import DestinationCommands, RetryCommands, TemplateCommands
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
-from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
+from services.activation.domain.channels import NatsSubject, NdjsonFile, Smtp, Webhook
 from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.targets import AllowedTargets
@@ -30,6 +34,7 @@ from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
+from services.activation.store.templates import TemplateReader
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.runner import ProjectionRunner
@@ -51,13 +56,15 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         base.channel(settings.segment_url) as segment,
         base.channel(settings.profile_url) as profile,
         base.channel(settings.ingest_url) as ingest,
-        _open_senders(settings, base, WebhookSender(targets, keys), subjects) as senders,
+        HttpClient(targets) as http,
+        SmtpSender(TargetDialer(targets, Resolver()), keys) as mails,
+        _open_senders(settings, base, http, keys, subjects) as senders,
     ):
         log = LogClient(ingest, settings.service)
         context = DeliveryContext(
             base.database,
-            Renderer(profile),
-            senders,
+            Renderer(profile, TemplateReader(base.database)),
+            senders | {Smtp: mails},
             RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
             DeliveryMetrics(base.metrics),
             settings.max_in_flight,
@@ -83,6 +90,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         )
         activation_rpc = ActivationRpc(
             DestinationCommands(base.database, runner, log, targets, keys, subjects),
+            TemplateCommands(base.database, runner, log),
             RetryCommands(base.database, on_effects=dispatcher.wake),
             base.database,
             runner,
@@ -105,14 +113,14 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
 async def _open_senders(
     settings: ActivationSettings,
     base: ServiceContext,
-    webhook_sender: WebhookSender,
+    http: HttpClient,
+    keys: SecretKeys,
     subjects: AllowedSubjects,
 ) -> AsyncIterator[dict[type, Sender]]:
     out = settings.data_dir / "out" if settings.data_dir else None
-    async with webhook_sender as webhooks:
-        with FileSender(out) as files:
-            yield {
-                Webhook: webhooks,
-                NatsSubject: NatsSender(base.bus, subjects),
-                NdjsonFile: files,
-            }
+    with FileSender(out) as files:
+        yield {
+            Webhook: WebhookSender(http, keys),
+            NatsSubject: NatsSender(base.bus, subjects),
+            NdjsonFile: files,
+        } | {kind: ProviderSender(each, http, keys) for kind, each in PROVIDERS.items()}

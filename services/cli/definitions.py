@@ -8,7 +8,9 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
                    {id, title, rfm: {quantiles, period, values: [{value, recency, …}]}, default}]
     stages:       [{id, title, stages: [{stage, rule}], default, retired}]
     segments:     [{id, title, rule, retired}]
-    destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
+    templates:    [{id, title, locales: {LOCALE: {subject, text, html, …}}, needs, sample, retired}]
+    destinations: [{id, title, CHANNEL: {…}, segments, on, traits, template, address, content,
+                    retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`, and once
 `settings: {zone, orders, computed_traits, cleaners, timeline, blocks}`, which the rules of the pack
@@ -20,11 +22,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
@@ -32,6 +34,14 @@ from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefi
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.type.v1.source_trust_pb2 import Party, SourceTrust
 
+from services.cli.destination_forms import (
+    SECRET_KEYS,
+    read_destination,
+    read_template,
+    secret_variables,
+    write_destination,
+    write_template,
+)
 from services.cli.policy_form import read_policy, write_policy
 from services.cli.rule_forms import (
     RuleDefaults,
@@ -45,11 +55,21 @@ from services.cli.rule_forms import (
     write_settings,
     write_tag,
 )
-from services.cli.values import days, flag, mapping, set_fields, text, texts, value_of, word_of
-from services.kernel.errors import InvalidField
-from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
+from services.cli.values import (
+    MistakeCollector,
+    days,
+    flag,
+    mapping,
+    mistakes_of,
+    set_fields,
+    text,
+    texts,
+    value_of,
+    word_of,
+)
+from services.kernel.errors import InvalidField, join_path
+from services.kernel.yaml_documents import MAX_BYTES, YamlDocument, parse_document
 
-_TRIGGERS = {"entered": pb.TRIGGER_ENTERED, "left": pb.TRIGGER_LEFT}
 _POLICY = "identity_policy"
 #: The parts that a pack has once.
 _ONCE = frozenset({_POLICY, "settings"})
@@ -68,8 +88,9 @@ class Pack:
     #: Tags and sets of stages.
     tags: list[TagDefined] = field(default_factory=list)
     segments: list[SegmentDefined] = field(default_factory=list)
+    templates: list[pb.TemplateDefined] = field(default_factory=list)
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
-    #: By kind (`source`, `tag`, …, `identity policy`) and id: the file, and the path in it.
+    #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def place(self, kind: str, id_: str) -> str:
@@ -97,24 +118,18 @@ def read_pack(
 
     `in_arguments`: the names of those that other accounts can read, which no secret may use.
     `settings`: those of the workspace, which count where the pack has none. Raises PackErrors,
-    which names the file of every mistake and the path in it.
+    which names the file and the line of every mistake, and the path in the file.
     """
     pack = Pack()
-    by_file: dict[Path, list[InvalidField]] = {}
-    documents: dict[Path, dict[str, Any]] = {}
+    files: dict[Path, _PackFile] = {}
     for file in _files(path):
-        by_file[file] = []
-        try:
-            document = _load(file)
-            _check_secrets(document, in_arguments)
-            documents[file] = mapping(_substitute(document, variables), "", {*_READERS, *_ONCE})
-            _read_once(file, documents[file], pack)
-        except InvalidField as error:
-            by_file[file].append(InvalidField(f"{file.name}: {error.message}", field=error.field))
+        files[file] = own = _PackFile(file)
+        own.load(variables, in_arguments)
+        own.read_once(pack)
     defaults = defaults_of(pack.settings or settings or ProfileSettingsDefined())
-    for file, parts in documents.items():
-        by_file[file] += _read_document(file, parts, pack, defaults)
-    problems = [problem for own in by_file.values() for problem in own]
+    for own in files.values():
+        own.read(pack, defaults)
+    problems = [problem for own in files.values() for problem in own.mistakes]
     if problems:
         raise PackErrors([problem.message for problem in problems], field=problems[0].field)
     return pack
@@ -128,7 +143,7 @@ def is_pack(form: Any) -> bool:
 def pack_forms(pack: Pack) -> dict[str, Any]:
     """Return the parts of a pack by name, as `read_pack` reads them, ascending by id.
 
-    Retired definitions are left out. Of a webhook's secret there is the name of a variable.
+    Retired definitions are left out. Of a secret there is the name of a variable.
     """
     defaults = defaults_of(pack.settings or ProfileSettingsDefined())
     parts: dict[str, Any] = {}
@@ -142,11 +157,14 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "tags": [write_tag(tag, defaults) for tag in tags if not is_stage(tag)],
         "stages": [write_tag(tag, defaults) for tag in tags if is_stage(tag)],
         "segments": [write_segment(s, defaults) for s in pack.segments if not s.retired],
+        "templates": [write_template(t) for t in pack.templates if not t.retired],
     }
     parts = _escaped(parts | lists)
     destinations = [each for each in pack.destinations if not each.retired]
-    secrets = _secret_variables(destinations)
-    parts["destinations"] = [_destination_form(d, secrets[d.destination_id]) for d in destinations]
+    variables = secret_variables(destinations)
+    parts["destinations"] = [
+        write_destination(each, variables[each.destination_id], _escaped) for each in destinations
+    ]
     for name, forms in parts.items():
         if isinstance(forms, list):
             parts[name] = sorted(forms, key=lambda form: str(form["id"]))
@@ -163,91 +181,135 @@ def _files(path: Path) -> Iterator[Path]:
     yield from found
 
 
-def _load(file: Path) -> Any:
+@dataclass(slots=True)
+class _PackFile:
+    """A file of a pack, and its mistakes."""
+
+    file: Path
+    #: The parts by name, as far as they are not read.
+    parts: dict[str, Any] = field(default_factory=dict)
+    #: Each names the file, the line and the path in the file.
+    mistakes: list[InvalidField] = field(default_factory=list)
+    _source: YamlDocument = field(default_factory=lambda: YamlDocument(None, None))
+
+    def load(self, variables: Mapping[str, str], in_arguments: Collection[str]) -> None:
+        """Read the file, and replace its variables."""
+        with self._part():
+            self._source = _load(self.file)
+            document = mapping(self._source.value, "")
+            found = MistakeCollector()
+            _check_secrets(document, in_arguments, "", found)
+            document = _substitute(document, variables, "", found)
+            known = {*_READERS, *_ONCE}
+            with found.part():
+                mapping(document, "", known)
+            self.parts = {name: part for name, part in document.items() if name in known}
+            found.check()
+
+    def read_once(self, pack: Pack) -> None:
+        """Move the parts that a pack has once into the pack."""
+        for name in sorted(_ONCE & self.parts.keys()):
+            entry, kind = self.parts.pop(name), name.replace("_", " ")
+            with self._part():
+                if (kind, "") in pack.places:
+                    raise InvalidField(f"{name}: a pack has one; another file has it", field=name)
+                pack.places[kind, ""] = self._place(name)
+                if name == _POLICY:
+                    pack.identity_policy = read_policy(entry, name)
+                else:
+                    pack.settings = read_settings(entry, name)
+
+    def read(self, pack: Pack, defaults: RuleDefaults) -> None:
+        """Add the definitions of the file to the pack."""
+        for name, entries in self.parts.items():
+            with self._part():
+                if not isinstance(entries, list):
+                    raise InvalidField(f"{name}: write a list", field=name)
+            for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+                with self._part():
+                    self._read_entry(name, f"{name}[{index}]", entry, pack, defaults)
+
+    def _read_entry(
+        self, name: str, path: str, entry: Any, pack: Pack, defaults: RuleDefaults
+    ) -> None:
+        kind, read = _READERS[name]
+        definition = read(entry, path, defaults)
+        id_ = getattr(definition, f"{kind}_id")
+        if (kind, id_) in pack.places:
+            raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=f"{path}.id")
+        pack.places[kind, id_] = self._place(path)
+        target: list[Any] = getattr(pack, f"{kind}s")
+        target.append(definition)
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        try:
+            yield
+        except InvalidField as error:
+            for one in mistakes_of(error):
+                where = self._where(one.field)
+                self.mistakes.append(InvalidField(f"{where}: {one.message}", field=one.field))
+
+    def _place(self, path: str) -> str:
+        return f"{self._where(path)}: {path}"
+
+    def _where(self, path: str) -> str:
+        line = self._source.line_of(path)
+        return f"{self.file.name}:{line}" if line else self.file.name
+
+
+def _load(file: Path) -> YamlDocument:
     try:
         with file.open("rb") as opened:
-            document = parse_yaml(opened.read(MAX_BYTES + 1))
+            document = parse_document(opened.read(MAX_BYTES + 1))
     except OSError as error:
         raise InvalidField(f"the file cannot be read: {error.strerror}") from None
-    if not document:
+    if not document.value:
         known = ", ".join([*_READERS, *sorted(_ONCE)])
         raise InvalidField(f"the file has no definitions: write any of {known}, or remove it")
     return document
 
 
-def _read_once(file: Path, parts: dict[str, Any], pack: Pack) -> None:
-    """Move the parts that a pack has once from a document into the pack."""
-    for name in sorted(_ONCE & parts.keys()):
-        entry = parts.pop(name)
-        kind = name.replace("_", " ")
-        if (kind, "") in pack.places:
-            raise InvalidField(f"{name}: a pack has one; another file has it", field=name)
-        pack.places[kind, ""] = f"{file.name}: {name}"
-        if name == _POLICY:
-            pack.identity_policy = read_policy(entry, name)
-        else:
-            pack.settings = read_settings(entry, name)
-
-
-def _read_document(
-    file: Path, parts: dict[str, Any], pack: Pack, defaults: RuleDefaults
-) -> Iterator[InvalidField]:
-    """Add the definitions of a file to a pack; yield its mistakes."""
-    for name, entries in parts.items():
-        if name in _ONCE:  # an earlier mistake of the file kept it from being read
-            continue
-        if not isinstance(entries, list):
-            yield InvalidField(f"{file.name}: {name}: write a list", field=name)
-            continue
-        for index, entry in enumerate(entries):
-            try:
-                _read_entry(file, name, index, entry, pack, defaults)
-            except InvalidField as error:
-                yield InvalidField(f"{file.name}: {error.message}", field=error.field)
-
-
-def _read_entry(
-    file: Path, name: str, index: int, entry: Any, pack: Pack, defaults: RuleDefaults
+def _check_secrets(
+    value: Any, in_arguments: Collection[str], path: str, found: MistakeCollector
 ) -> None:
-    path, (kind, read) = f"{name}[{index}]", _READERS[name]
-    definition = read(entry, path, defaults)
-    id_ = getattr(definition, f"{kind}_id")
-    if (kind, id_) in pack.places:
-        raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=path)
-    pack.places[kind, id_] = f"{file.name}: {path}"
-    target: list[Any] = getattr(pack, f"{kind}s")
-    target.append(definition)
-
-
-def _check_secrets(value: Any, in_arguments: Collection[str]) -> None:
-    """Raise InvalidField where a secret uses a variable of the arguments."""
+    """Collect the secrets that use a variable of the arguments."""
     if isinstance(value, list):
-        for each in value:
-            _check_secrets(each, in_arguments)
+        for i, each in enumerate(value):
+            _check_secrets(each, in_arguments, f"{path}[{i}]", found)
     elif isinstance(value, dict):
-        secret = value.get("secret")
-        used = _VARIABLE.findall(secret) if isinstance(secret, str) else []
-        for escape, name in used:
-            if not escape and name in in_arguments:
-                raise InvalidField(
-                    f"${{{name}}} is a secret: do not write it into the arguments, but --set "
-                    f"{name}=@FILE or --set {name}=- for standard input, or set a variable of that "
-                    "name in the environment",
-                    field=name,
-                )
-        for each in value.values():
-            _check_secrets(each, in_arguments)
+        for key in sorted(SECRET_KEYS & value.keys()):
+            used = _VARIABLE.findall(value[key]) if isinstance(value[key], str) else []
+            for escape, name in used:
+                with found.part():
+                    if not escape and name in in_arguments:
+                        raise InvalidField(
+                            f"${{{name}}} is a secret: do not write it into the arguments, but "
+                            f"--set {name}=@FILE or --set {name}=- for standard input, or set a "
+                            "variable of that name in the environment",
+                            field=join_path(path, key),
+                        )
+        for key, each in value.items():
+            _check_secrets(each, in_arguments, join_path(path, key), found)
 
 
-def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
+def _substitute(
+    value: Any, variables: Mapping[str, str], path: str, found: MistakeCollector
+) -> Any:
+    """Return a value with its variables replaced; those without a value are mistakes."""
     if isinstance(value, str):
-        return _VARIABLE.sub(
-            lambda match: match[0][1:] if match[1] else _value_of(match[2], variables), value
-        )
+        with found.part():
+            return _VARIABLE.sub(
+                lambda match: match[0][1:] if match[1] else _value_of(match[2], variables, path),
+                value,
+            )
+        return value
     if isinstance(value, list):
-        return [_substitute(v, variables) for v in value]
+        return [_substitute(v, variables, f"{path}[{i}]", found) for i, v in enumerate(value)]
     if isinstance(value, dict):
-        return {key: _substitute(v, variables) for key, v in value.items()}
+        return {
+            key: _substitute(v, variables, join_path(path, key), found) for key, v in value.items()
+        }
     return value
 
 
@@ -262,9 +324,10 @@ def _escaped(value: Any) -> Any:
     return value
 
 
-def _value_of(name: str, variables: Mapping[str, str]) -> str:
+def _value_of(name: str, variables: Mapping[str, str], path: str) -> str:
     if name not in variables:
-        raise InvalidField(f"${{{name}}} has no value; add --set {name}=VALUE", field=name)
+        message = f"{path}: ${{{name}}} has no value; add --set {name}=VALUE"
+        raise InvalidField(message, field=path)
     return variables[name]
 
 
@@ -306,81 +369,12 @@ def _word(values: dict[str, Any], key: str, path: str, enum: Any, prefix: str) -
     return value_of(enum, prefix, word, f"{path}.{key}") if word else None
 
 
-def _destination(entry: Any, path: str, defaults: RuleDefaults) -> pb.DestinationDefined:
-    plain = {"id", "title", "segments", "on", "traits", "content", "retired"}
-    values = mapping(entry, path, plain | set(_CHANNELS))
-    message = pb.DestinationDefined(
-        destination_id=text(values, "id", path, required=True),
-        title=text(values, "title", path),
-        segment_ids=texts(values, "segments", path),
-        triggers=[_trigger(word, f"{path}.on") for word in texts(values, "on", path)],
-        traits=texts(values, "traits", path),
-        content=msgspec.json.encode(mapping(values.get("content", {}), f"{path}.content")),
-        retired=flag(values, "retired", path),
-    )
-    _set_channel(message, values, path)
-    return message
-
-
-def _destination_form(message: pb.DestinationDefined, secret: str) -> dict[str, Any]:
-    """Return the form of a destination; `secret` is the name of the variable with its secret."""
-    channel = message.WhichOneof("channel") or ""
-    keys, _ = _CHANNELS[channel]
-    of = getattr(message, channel)
-    settings = {key: _escaped(getattr(of, key)) for key in sorted(keys, reverse=True)}
-    if "secret" in keys:
-        settings["secret"] = f"${{{secret}}}"
-    triggers = [word for word, trigger in _TRIGGERS.items() if trigger in message.triggers]
-    own = set_fields(
-        segments=list(message.segment_ids),
-        on=triggers,
-        traits=list(message.traits),
-        content=msgspec.json.decode(message.content) if message.content else None,
-    )
-    names = set_fields(id=message.destination_id, title=message.title)
-    return {**_escaped(names), channel: settings, **_escaped(own)}
-
-
-def _secret_variables(destinations: Sequence[pb.DestinationDefined]) -> dict[str, str]:
-    """Return a name for the secret of each destination: COUPON_SECRET for `coupon`."""
-    names: dict[str, str] = {}
-    for id_ in sorted(each.destination_id for each in destinations):
-        name = re.sub("[^A-Z0-9]", "_", id_.upper()) + "_SECRET"
-        name = f"_{name}" if name[0].isdigit() else name
-        while name in names.values():
-            name += "_"
-        names[id_] = name
-    return names
-
-
-def _set_channel(message: pb.DestinationDefined, values: dict[str, Any], path: str) -> None:
-    named = [name for name in _CHANNELS if name in values]
-    if len(named) != 1:
-        raise InvalidField(f"{path}: write exactly one of {', '.join(_CHANNELS)}", field=path)
-    name = named[0]
-    keys, make = _CHANNELS[name]
-    settings = mapping(values[name], f"{path}.{name}", keys)
-    channel = make({key: text(settings, key, f"{path}.{name}", required=True) for key in keys})
-    getattr(message, name).CopyFrom(channel)
-
-
-#: By name in YAML: the keys of a channel, all required, and the message made of their values.
-_CHANNELS: dict[str, tuple[set[str], Callable[[dict[str, str]], Any]]] = {
-    "webhook": ({"url", "secret"}, lambda t: pb.Webhook(url=t["url"], secret=t["secret"])),
-    "nats": ({"subject"}, lambda t: pb.NatsSubject(subject=t["subject"])),
-    "file": ({"name"}, lambda t: pb.NdjsonFile(name=t["name"])),
-}
 #: By name in YAML: the kind of the definitions, and the reader of one.
 _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "sources": ("source", _source),
     "tags": ("tag", read_tag),
     "stages": ("tag", read_stages),
     "segments": ("segment", read_segment),
-    "destinations": ("destination", _destination),
+    "templates": ("template", lambda entry, path, _: read_template(entry, path)),
+    "destinations": ("destination", lambda entry, path, _: read_destination(entry, path)),
 }
-
-
-def _trigger(word: str, path: str) -> Any:
-    if word not in _TRIGGERS:
-        raise InvalidField(f"{path}: {word!r} is no trigger; write entered or left", field=path)
-    return _TRIGGERS[word]

@@ -10,10 +10,18 @@ from onefold.activation.v1 import activation_service_pb2_grpc as pb_grpc
 
 from services.activation.codec.bus import delivery_to_proto
 from services.activation.codec.definitions import destination_from_request, destination_to_response
-from services.activation.commands import DestinationCommands, RetryCommands
+from services.activation.codec.templates import (
+    json_object,
+    preview,
+    template_from_proto,
+    template_to_proto,
+)
+from services.activation.commands import DestinationCommands, RetryCommands, TemplateCommands
+from services.activation.domain.templates import check_template
 from services.activation.domain.validation import check_destination_id
 from services.activation.store import effects as store
 from services.activation.store.destinations import load_destinations
+from services.activation.store.templates import load_template, load_templates
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
@@ -21,6 +29,7 @@ from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
+from services.kernel.errors import NotFound
 from services.kernel.ids import parse_id
 
 #: The roles that may call each method.
@@ -34,6 +43,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     """onefold.activation.v1.ActivationService."""
 
     destinations: DestinationCommands
+    templates: TemplateCommands
     retries: RetryCommands
     database: Database
     runner: ProjectionRunner
@@ -43,7 +53,10 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     ) -> pb.DefineDestinationResponse:
         desired = destination_from_request(workspace_id(), request.destination)
         defined = await self.destinations.define(
-            desired, etag=request.etag, dry_run=request.dry_run
+            desired,
+            etag=request.etag,
+            dry_run=request.dry_run,
+            assumed=[template_from_proto(workspace_id(), t) for t in request.assumed_templates],
         )
         return pb.DefineDestinationResponse(
             destination=destination_to_response(defined.definition),
@@ -65,6 +78,45 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
                 for each in destinations
             ]
         )
+
+    async def DefineTemplate(
+        self, request: pb.DefineTemplateRequest, context: Any
+    ) -> pb.DefineTemplateResponse:
+        desired = template_from_proto(workspace_id(), request.template)
+        defined = await self.templates.define(desired, etag=request.etag, dry_run=request.dry_run)
+        return pb.DefineTemplateResponse(
+            template=template_to_proto(defined.definition),
+            changed=defined.changed,
+            token=token_to_proto(defined.token),
+            etag=defined.etag,
+        )
+
+    async def ListTemplates(
+        self, request: pb.ListTemplatesRequest, context: Any
+    ) -> pb.ListTemplatesResponse:
+        async with acquire(self.database.api_pool) as conn:
+            templates = await load_templates(conn, workspace_id())
+        return pb.ListTemplatesResponse(
+            templates=[
+                pb.TemplateSummary(template=template_to_proto(each), etag=etag_of(each.version))
+                for each in templates
+            ]
+        )
+
+    async def PreviewTemplate(
+        self, request: pb.PreviewTemplateRequest, context: Any
+    ) -> pb.PreviewTemplateResponse:
+        template = template_from_proto(workspace_id(), request.template)
+        if request.template_id:
+            async with acquire(self.database.api_pool) as conn:
+                found = await load_template(conn, workspace_id(), request.template_id)
+            if found is None:
+                raise NotFound("no template has this id; list them")
+            template = found
+        check_template(template)
+        raw = request.variables or template.sample
+        rendered = preview(template, json_object(raw, "variables"))
+        return pb.PreviewTemplateResponse(rendered=rendered)
 
     async def ListDeliveries(
         self, request: pb.ListDeliveriesRequest, context: Any

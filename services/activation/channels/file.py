@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from services.activation.channels import Message
+from services.activation.channels import Message, Sender
 from services.activation.channels.written_lines import FilePosition, WrittenLines
-from services.activation.domain.model import Destination, NdjsonFile
+from services.activation.domain.channels import NdjsonFile
+from services.activation.domain.model import Destination
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 #: Files that are written at the same time.
@@ -31,7 +32,7 @@ class _WriteQueue:
     tasks: int = 0
 
 
-class FileSender:
+class FileSender(Sender):
     """Appends one line a message, once for each key; it counts as delivered once it is on disk."""
 
     def __init__(self, out: Path | None) -> None:

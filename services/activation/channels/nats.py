@@ -8,8 +8,9 @@ import nats.errors
 import structlog
 from nats.js.errors import APIError, NotFoundError
 
-from services.activation.channels import Message
-from services.activation.domain.model import Destination, NatsSubject
+from services.activation.channels import Message, Sender
+from services.activation.domain.channels import NatsSubject
+from services.activation.domain.model import Destination
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.chassis.messaging.jetstream import JetStreamBus
@@ -21,7 +22,7 @@ CACHE_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class NatsSender:
+class NatsSender(Sender):
     """Publishes over the service's own connection.
 
     If a stream stores the subject, a message counts as delivered when the stream has stored it,
@@ -38,9 +39,6 @@ class NatsSender:
         self._timeout_s = timeout_s
         #: By subject: whether a stream stores it, and when the entry expires.
         self._is_stored_cache: dict[str, tuple[bool, float]] = {}
-
-    async def position(self, destination: Destination) -> bytes:
-        return b""
 
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         channel = destination.channel

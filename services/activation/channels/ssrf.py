@@ -145,6 +145,41 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
+class TargetDialer:
+    """Opens connections to hosts that tenants name, for protocols other than HTTP."""
+
+    def __init__(self, guard: TargetGuard, names: AbstractResolver) -> None:
+        self._guard = guard
+        self._names = names
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Return a connected socket. Raises PrivateAddressError, OSError."""
+        names = self._names
+        if not self._guard.is_trusted(host, port):
+            self._guard.check_url(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            names = GuardedResolver(names, self._guard)
+        loop, error = asyncio.get_running_loop(), OSError("the host has no address")
+        for found in await names.resolve(host, port):
+            info = (found["family"], socket.SOCK_STREAM, found["proto"], "", (found["host"], port))
+            connection = (
+                socket.socket(*info[:3])
+                if self._guard.is_trusted(host, port)
+                else self._guard.open_socket(info)
+            )
+            connection.setblocking(False)
+            try:
+                await loop.sock_connect(connection, (found["host"], port))
+            except OSError as failed:
+                connection.close()
+                error = failed
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise error
+
+
 def _getaddrinfo(host: str, port: int, family: int) -> list[Any]:
     try:
         return socket.getaddrinfo(

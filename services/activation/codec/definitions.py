@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as pb
 
-from services.activation.domain import model
-from services.activation.domain.model import Destination, SealedSecret, Trigger
+from services.activation.codec.templates import json_object
+from services.activation.domain.channels import (
+    CHANNELS,
+    Channel,
+    SealedSecret,
+    name_of,
+    secret_names,
+    secrets_of,
+    with_secrets,
+)
+from services.activation.domain.model import Destination, Trigger
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
@@ -28,30 +36,44 @@ def decode_destination(workspace_id: str, payload: bytes) -> Destination:
         message = pb.DestinationDefined.FromString(payload)
     except DecodeError:
         raise InvalidField("the payload is not a DestinationDefined", field="destination") from None
-    return _destination(workspace_id, message, _stored_webhook)
+    sealed = {
+        name: SealedSecret(each.key_version, each.nonce, each.ciphertext)
+        for name, each in message.sealed_secrets.items()
+    }
+    channel = _channel(message)
+    names = secret_names(type(channel))
+    return _destination(
+        workspace_id, message, with_secrets(channel, {name: sealed.get(name, "") for name in names})
+    )
 
 
 def destination_from_request(workspace_id: str, message: pb.DestinationDefined) -> Destination:
-    """Return the destination of a request, with its secret in plain text. Raises InvalidField."""
-    return _destination(workspace_id, message, _requested_webhook)
+    """Return the destination of a request, with its secrets in plain text. Raises InvalidField."""
+    if message.sealed_secrets:
+        raise InvalidField(
+            "sealed_secrets are internal; send the secrets themselves, or none to keep the current"
+            " ones",
+            field="destination.sealed_secrets",
+        )
+    return _destination(workspace_id, message, _channel(message))
 
 
 def _destination(
-    workspace_id: str,
-    message: pb.DestinationDefined,
-    to_webhook: Callable[[pb.Webhook], model.Webhook],
+    workspace_id: str, message: pb.DestinationDefined, channel: Channel
 ) -> Destination:
     return Destination(
         WorkspaceId(workspace_id),
         message.destination_id,
         message.version,
         message.title,
-        _channel(message, to_webhook),
+        channel,
         tuple(sorted(set(message.segment_ids))),
         frozenset(_trigger(number) for number in message.triggers),
         _canonical_content(message.content),
         tuple(sorted(set(message.traits))),
         message.retired,
+        message.template_id,
+        message.address,
     )
 
 
@@ -61,11 +83,11 @@ def destination_to_fact(destination: Destination) -> pb.DestinationDefined:
     Raises TypeError for a secret that is not sealed: plain text must not be stored.
     """
     message = destination_to_response(destination)
-    if isinstance(destination.channel, model.Webhook):
-        secret = destination.channel.secret
+    message.ClearField("secret_names")
+    for name, secret in secrets_of(destination.channel).items():
         if not isinstance(secret, SealedSecret):
             raise TypeError("a secret is sealed before its destination is stored")
-        message.webhook.sealed_secret.CopyFrom(
+        message.sealed_secrets[name].CopyFrom(
             pb.SealedSecret(
                 key_version=secret.key_version, nonce=secret.nonce, ciphertext=secret.ciphertext
             )
@@ -74,7 +96,8 @@ def destination_to_fact(destination: Destination) -> pb.DestinationDefined:
 
 
 def destination_to_response(destination: Destination) -> pb.DestinationDefined:
-    """Return the DestinationDefined of a destination without its secret, sealed or not."""
+    """Return the DestinationDefined of a destination without its secrets, sealed or not."""
+    channel = destination.channel
     message = pb.DestinationDefined(
         destination_id=destination.destination_id,
         title=destination.title,
@@ -84,46 +107,29 @@ def destination_to_response(destination: Destination) -> pb.DestinationDefined:
         traits=destination.traits,
         version=destination.version,
         retired=destination.retired,
+        template_id=destination.template_id,
+        address=destination.address,
+        secret_names=sorted(secrets_of(channel)),
     )
-    match destination.channel:
-        case model.Webhook(url):
-            message.webhook.url = url
-        case model.NatsSubject(subject):
-            message.nats.subject = subject
-        case model.NdjsonFile(name):
-            message.file.name = name
+    settings = getattr(message, name_of(channel))
+    settings.SetInParent()
+    hidden = secret_names(type(channel))
+    for field in dataclasses.fields(channel):
+        if field.name not in hidden:
+            setattr(settings, field.name, getattr(channel, field.name))
     return message
 
 
-def _requested_webhook(message: pb.Webhook) -> model.Webhook:
-    if message.HasField("sealed_secret"):
+def _channel(message: pb.DestinationDefined) -> Channel:
+    name = message.WhichOneof("channel")
+    kind = CHANNELS.get(name or "")
+    if name is None or kind is None:
         raise InvalidField(
-            "sealed_secret is internal; send the secret itself, or none to keep the current one",
-            field="destination.webhook.sealed_secret",
+            f"a destination needs a channel: one of {', '.join(CHANNELS)}",
+            field="destination.channel",
         )
-    return model.Webhook(message.url, message.secret)
-
-
-def _stored_webhook(message: pb.Webhook) -> model.Webhook:
-    sealed = message.sealed_secret
-    secret = SealedSecret(sealed.key_version, sealed.nonce, sealed.ciphertext)
-    return model.Webhook(message.url, secret)
-
-
-def _channel(
-    message: pb.DestinationDefined, to_webhook: Callable[[pb.Webhook], model.Webhook]
-) -> model.Channel:
-    match message.WhichOneof("channel"):
-        case "webhook":
-            return to_webhook(message.webhook)
-        case "nats":
-            return model.NatsSubject(message.nats.subject)
-        case "file":
-            return model.NdjsonFile(message.file.name)
-        case _:
-            raise InvalidField(
-                "a destination needs a channel: webhook, nats or file", field="destination.channel"
-            )
+    settings = getattr(message, name)
+    return kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
 
 
 def _trigger(number: int) -> Trigger:
@@ -134,8 +140,4 @@ def _trigger(number: int) -> Trigger:
 
 
 def _canonical_content(raw: bytes) -> bytes:
-    try:
-        content = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidField("content is a JSON object", field="destination.content") from None
-    return msgspec.json.encode(content, order="sorted")
+    return msgspec.json.encode(json_object(raw, "destination.content"), order="sorted")

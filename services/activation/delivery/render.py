@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
+from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, Trigger
+from services.activation.domain.templates import Template, missing_part, render_texts
 from services.activation.store.effects import Attempt
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import NotFound, RetryableError
-from services.kernel.ids import to_hex
+from services.kernel.ids import WorkspaceId, to_hex
 from services.kernel.time import to_rfc3339
 
 #: Attempts that are rendered alone at the same time, where they cannot be rendered together.
 ALONE_CONCURRENCY = 16
 #: Codes of a RetryableError that say nothing about one profile; "" = the service itself raised it.
 _AWAY_CODES = frozenset({"", "UNAVAILABLE"})
+NO_TEMPLATE = "the template is not defined, or is retired"
+#: Returns the newest version of a template of a workspace; None = there is none.
+LoadTemplate: TypeAlias = Callable[[WorkspaceId, str], Awaitable[Template | None]]
 _MESSAGE_TYPES = {Trigger.ENTERED: "segment.entered", Trigger.LEFT: "segment.left"}
 
 
+class Refusal(NamedTuple):
+    """Why a message is not sent to a person, such as that there is no address."""
+
+    #: Names what is missing; holds nothing personal.
+    reason: str
+
+
 class Rendered(NamedTuple):
-    """The payloads of some attempts, and the errors for which others have none."""
+    """The payloads of some attempts, and why others have none."""
 
     payloads: list[tuple[Attempt, bytes]]
+    refusals: list[tuple[Attempt, Refusal]]
     errors: list[tuple[Attempt, Exception]]
 
 
 class Renderer:
-    """Renders payloads from the profiles that profile returns."""
+    """Renders payloads from the profiles that profile returns, and from templates."""
 
-    def __init__(self, profiles: ServiceChannel) -> None:
+    def __init__(self, profiles: ServiceChannel, templates: LoadTemplate) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(profiles)
+        self._load_template = templates
 
     async def render(
         self, destination: Destination, attempts: Sequence[Attempt]
-    ) -> list[tuple[Attempt, bytes]]:
+    ) -> list[tuple[Attempt, bytes | Refusal]]:
         """Return a payload for each attempt. Raises OnefoldError where profile is unavailable."""
         profile_ids = sorted({to_hex(attempt.profile_id) for attempt in attempts})
         metadata = ((WORKSPACE_KEY, destination.workspace_id),)
@@ -49,10 +63,13 @@ class Renderer:
         profiles = {profile.profile_id: profile for profile in response.profiles}
         missing = [id_ for id_ in profile_ids if id_ not in profiles]
         profiles |= await self._merged_into(missing, metadata)
-        return [
-            (a, render_payload(destination, a, profiles.get(to_hex(a.profile_id))))
-            for a in attempts
-        ]
+        named = [(attempt, profiles.get(to_hex(attempt.profile_id))) for attempt in attempts]
+        if not destination.channel.contract.parts:
+            return [(a, render_payload(destination, a, profile)) for a, profile in named]
+        template = await self._load_template(destination.workspace_id, destination.template_id)
+        if template is None or template.retired:
+            return [(a, Refusal(NO_TEMPLATE)) for a in attempts]
+        return [(a, render_message(destination, template, a, profile)) for a, profile in named]
 
     async def _merged_into(
         self, profile_ids: Iterable[str], metadata: tuple[tuple[str, str], ...]
@@ -77,16 +94,23 @@ async def render_each(
     So an attempt that cannot be rendered has an error of its own, and the others have payloads.
     """
     try:
-        return Rendered(await renderer.render(destination, attempts), [])
+        rendered = await renderer.render(destination, attempts)
     except Exception as error:
         if len(attempts) == 1:
-            return Rendered([], [(attempts[0], error)])
-    result, limit = Rendered([], []), asyncio.Semaphore(ALONE_CONCURRENCY)
+            return Rendered([], [], [(attempts[0], error)])
+    else:
+        return Rendered(
+            [(a, each) for a, each in rendered if not isinstance(each, Refusal)],
+            [(a, each) for a, each in rendered if isinstance(each, Refusal)],
+            [],
+        )
+    result, limit = Rendered([], [], []), asyncio.Semaphore(ALONE_CONCURRENCY)
 
     async def render_alone(attempt: Attempt) -> None:
         async with limit:
             alone = await render_each(renderer, destination, [attempt])
         result.payloads.extend(alone.payloads)
+        result.refusals.extend(alone.refusals)
         result.errors.extend(alone.errors)
 
     async with asyncio.TaskGroup() as group:
@@ -134,3 +158,41 @@ def render_payload(destination: Destination, attempt: Attempt, profile: pb.Profi
             },
         }
     )
+
+
+def render_message(
+    destination: Destination, template: Template, attempt: Attempt, profile: pb.Profile | None
+) -> bytes | Refusal:
+    """Return one message of a template as JSON (UTF-8), or why it is not sent."""
+    contract = destination.channel.contract
+    profile = profile or pb.Profile()
+    traits = {trait.name: msgspec.json.decode(trait.value) for trait in profile.traits}
+    to = ""
+    if contract.is_addressed:
+        source = destination.address or contract.address
+        if not (to := _address_of(profile, traits, source)):
+            return Refusal(f"the profile has no {source}")
+    texts = template.texts_for(str(traits.get("locale", "")))
+    if missing := missing_part(texts, contract):
+        return Refusal(f"the template has no {missing}")
+    variables = {
+        "person": traits,
+        "segment": attempt.segment_id,
+        "trigger": _MESSAGE_TYPES[attempt.trigger],
+        "changed_at": to_rfc3339(attempt.changed_at_us),
+        "content": msgspec.json.decode(destination.content),
+    }
+    try:
+        message = render_texts(template, texts, variables, str(traits.get("timezone", "")))
+    except (MissingValue, BadTemplate) as error:
+        return Refusal(f"template: {error}")
+    return msgspec.json.encode(msgspec.structs.replace(message, to=to))
+
+
+def _address_of(profile: pb.Profile, traits: dict[str, Any], source: str) -> str:
+    """Return the address that `identifier NAMESPACE` or `trait NAME` stands for; "" = none."""
+    kind, _, name = source.partition(" ")
+    if kind == "trait":
+        value = traits.get(name)
+        return value.strip() if isinstance(value, str) else ""
+    return next((i.value for i in profile.identifiers if i.namespace == name), "")

@@ -1,9 +1,10 @@
 """Sends the messages of one destination, so that a destination that hangs blocks no other.
 
 An attempt is recorded in the ledger before it is made, and its result afterwards. If the process
-dies in between, the effect is shown as unknown; when its lease has expired, it is sent again with
-the same key and payload, and receivers drop the repeat by its key. A destination has at most
-`max_in_flight` such attempts, so no more of its messages are sent twice.
+dies in between, the effect is shown as unknown; when its lease has expired, the contract of the
+channel decides: it is sent again with the same key and payload, and the receiver drops the repeat
+by its key; or the provider is asked before; or it stays unconfirmed. A destination has at most
+`max_in_flight` such attempts.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeVar
 
 import structlog
 
 from services.activation.channels import Message, Sender
 from services.activation.delivery.render import Renderer, is_profile_away, render_each
+from services.activation.domain.channels import name_of
 from services.activation.domain.circuit_breaker import CircuitBreaker
+from services.activation.domain.contracts import Deduplication, Repeat, age_of, repeat_of
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.transitions import (
     AttemptResult,
@@ -49,7 +53,10 @@ RENDER_RETRY_S = 1.0
 #: Seconds for which ended attempts are gathered while others are in flight, to share a commit.
 GATHER_S = 0.004
 RETIRED_REASON = "the destination was retired"
+UNCONFIRMED_REASON = "the answer of an earlier attempt was lost"
 EXHAUSTED_REASON = "every attempt was interrupted"
+
+R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +79,7 @@ class DeliveryMetrics:
         self, destination: Destination, result: AttemptResult | None, seconds: float
     ) -> None:
         """Count one attempt; without a result it was cancelled."""
-        channel = type(destination.channel).__name__.lower()
+        channel = name_of(destination.channel)
         self._attempts(channel, result.status.value if result else "cancelled").inc()
         self._durations(channel).observe(seconds)
 
@@ -100,8 +107,7 @@ class DestinationWorker:
     """
 
     def __init__(self, destination: Destination, context: DeliveryContext) -> None:
-        #: The version that new attempts use.
-        self.destination = destination
+        self._destination = destination
         self._context = context
         self._key = DestinationKey(destination.workspace_id, destination.destination_id)
         self._breaker = CircuitBreaker()
@@ -113,6 +119,19 @@ class DestinationWorker:
         self._wakeup = asyncio.Event()
         self._is_stopping = False
         self._log = log.bind(workspace=self._key.workspace_id, destination=self._key.destination_id)
+
+    @property
+    def destination(self) -> Destination:
+        """The version that new attempts use."""
+        return self._destination
+
+    @destination.setter
+    def destination(self, destination: Destination) -> None:
+        if destination.version != self._destination.version:
+            # It may have other credentials, or another receiver.
+            self._breaker = CircuitBreaker()
+            self.wake()
+        self._destination = destination
 
     def wake(self, delay_s: float = 0.0) -> None:
         """Check for due effects in `delay_s` seconds."""
@@ -172,8 +191,8 @@ class DestinationWorker:
             raise
         self._in_flight += len(claim.attempts) - len(ended)
         retries = [t.delay for _, t in ended if t.state is DeliveryState.PENDING]
-        if was_unblocked or claim.has_more:
-            retries.append(0.0)
+        if was_unblocked or claim.has_more or claim.wait_s:
+            retries.append(claim.wait_s)
         if retries:
             self._next_due = min(self._next_due, _now() + min(retries))
         if claim.attempts:
@@ -194,9 +213,12 @@ class DestinationWorker:
             if limit and self.destination.retired:
                 await conn.execute(store.Q.cancel_open, *self._key, RETIRED_REASON)
             elif limit:
-                claim = await store.claim(
-                    conn, self._key, limit, lease_s=lease_s, blocked_recheck_s=lease_s
-                )
+                times = {"lease_s": lease_s, "blocked_recheck_s": lease_s}
+                pace = self.destination.channel.contract.pace
+                if pace is None:
+                    claim = await store.claim(conn, self._key, limit, **times)
+                else:
+                    claim = await store.claim_at_pace(conn, self._key, limit, pace, **times)
         return was_unblocked, claim
 
     async def _run_attempts(self, started: Sequence[Attempt], destination: Destination) -> None:
@@ -204,7 +226,7 @@ class DestinationWorker:
         started_at, max_attempts = _now(), self._context.retry_policy.max_attempts
         # A message that crashes the process each time it is sent must not be sent for ever.
         exhausted = [a for a in started if a.interrupted and a.number > max_attempts]
-        self._end(exhausted, Transition(DeliveryState.DEAD, EXHAUSTED_REASON))
+        self._end(exhausted, Transition(_lost_state(destination), EXHAUSTED_REASON))
         remaining = [a for a in started if a not in exhausted] if exhausted else started
         async with asyncio.TaskGroup() as group:
             for attempt in remaining:
@@ -223,16 +245,18 @@ class DestinationWorker:
         """
         if not attempts:
             return []
-        rendered, errors = await render_each(self._context.renderer, destination, attempts)
+        rendered, refused, errors = await render_each(self._context.renderer, destination, attempts)
         for attempt, error in errors:
             self._log_failure(error)
             reason = f"rendering failed: {_reason(error)}"
             if not rendered and is_profile_away(error):
                 self._end([attempt], requeue(reason, RENDER_RETRY_S))
             else:
-                self._end(
-                    [attempt], self._after(AttemptResult(AttemptStatus.FAILED, reason), attempt)
-                )
+                failed = AttemptResult(AttemptStatus.FAILED, reason)
+                self._end([attempt], self._after(destination, failed, attempt))
+        for attempt, refusal in refused:
+            suppressed = Transition(DeliveryState.SUPPRESSED, refusal.reason, counts=False)
+            self._end([attempt], suppressed)
         if not rendered:
             return []
         try:
@@ -261,29 +285,56 @@ class DestinationWorker:
             return
         position = attempt.channel_position
         message = Message(to_hex(attempt.effect_id), payload, attempt.number, position)
+        if attempt.unanswered and await self._ends_unanswered(destination, attempt, message):
+            return
         result, start = None, time.perf_counter()
         try:
-            result = await self._send(destination, message)
+            result = await self._guarded(self._sender(destination).send(destination, message))
         finally:
             seconds = time.perf_counter() - start
             self._context.metrics.count_attempt(destination, result, seconds)
         policy = self._context.retry_policy
         self._breaker = self._breaker.after_attempt(result, _now(), policy)
-        self._end([attempt], self._after(result, attempt))
+        if result.status is AttemptStatus.CREDENTIALS:
+            self._log.warning("destination_paused", reason=result.reason)
+        self._end([attempt], self._after(destination, result, attempt))
 
-    def _after(self, result: AttemptResult, attempt: Attempt) -> Transition:
-        jitter = random.random()  # noqa: S311 - spreads retries, no secret
-        return after_attempt(result, attempt.number, self._context.retry_policy, jitter)
+    async def _ends_unanswered(
+        self, destination: Destination, attempt: Attempt, message: Message
+    ) -> bool:
+        """Return whether an earlier attempt without an answer decides, so that none is made."""
+        repeat = repeat_of(destination.channel.contract, age_of(message.position, time.time()))
+        if repeat is Repeat.LEAVE:
+            self._end([attempt], Transition(DeliveryState.UNCONFIRMED, UNCONFIRMED_REASON))
+        if repeat is not Repeat.ASK:
+            return repeat is Repeat.LEAVE
+        found = await self._guarded(self._sender(destination).find(destination, message))
+        if found is not None:
+            self._end([attempt], self._after(destination, found, attempt))
+        return found is not None
+
+    def _after(
+        self, destination: Destination, result: AttemptResult, attempt: Attempt
+    ) -> Transition:
+        return after_attempt(
+            result,
+            attempt.number,
+            self._context.retry_policy,
+            random.random(),  # noqa: S311 - spreads retries, no secret
+            destination.channel.contract,
+            unanswered=attempt.unanswered,
+        )
 
     def _sender(self, destination: Destination) -> Sender:
         return self._context.senders[type(destination.channel)]
 
-    async def _send(self, destination: Destination, message: Message) -> AttemptResult:
+    async def _guarded(self, sending: Awaitable[R]) -> R | AttemptResult:
+        """Return the result of a sender; a crash of it may have sent the message."""
         try:
-            return await self._sender(destination).send(destination, message)
+            return await sending
         except Exception as error:
             self._log.exception("attempt_crashed")
-            return AttemptResult(AttemptStatus.FAILED, type(error).__name__)
+            return AttemptResult(AttemptStatus.LOST, type(error).__name__)
 
     def _end(self, attempts: Sequence[Attempt], transition: Transition) -> None:
         self._ended += [(attempt, transition) for attempt in attempts]
@@ -299,6 +350,12 @@ class DestinationWorker:
 def _reason(error: Exception) -> str:
     """Return the reason of an error, without its message, which may be personal."""
     return error.reason if isinstance(error, OnefoldError) else type(error).__name__
+
+
+def _lost_state(destination: Destination) -> DeliveryState:
+    """Return the end of an effect whose attempts all have no answer."""
+    is_keyed = destination.channel.contract.deduplication is Deduplication.KEYED
+    return DeliveryState.DEAD if is_keyed else DeliveryState.UNCONFIRMED
 
 
 def _now() -> float:

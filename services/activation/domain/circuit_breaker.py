@@ -2,7 +2,8 @@
 
 The attempts of an effect are bounded. If they were all made during an outage of hours, every effect
 would be dead at its end. So the breaker of a destination that fails repeatedly lets one attempt
-through at a time, and pauses longer and longer between them.
+through at a time, and pauses longer and longer between them. Where the receiver does not accept the
+credentials, the breaker opens at the first attempt, until the destination is defined with others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from services.activation.domain.transitions import AttemptResult, AttemptStatus,
 FAILURE_THRESHOLD = 16
 #: Seconds; the pause between two attempts at a destination that is down doubles up to this.
 MAX_OPEN_S = 60.0
+#: Seconds; the pauses of a destination whose credentials are not accepted double from the first.
+CREDENTIALS_OPEN_S, CREDENTIALS_MAX_OPEN_S = 60.0, 3_600.0
 _MAX_DOUBLINGS = 40
 
 
@@ -41,7 +44,9 @@ class CircuitBreaker:
         A receiver that demands to wait gets no attempt earlier. A receiver that rejects a message
         is up.
         """
-        if result.status is not AttemptStatus.FAILED:
+        if result.status is AttemptStatus.CREDENTIALS:
+            return self._without_credentials(now)
+        if result.status not in (AttemptStatus.FAILED, AttemptStatus.LOST):
             return CircuitBreaker(open_until=self.open_until)
         failures, open_count = self.failures + 1, self.open_count
         open_until = max(self.open_until, now + min(result.retry_after, policy.max_backoff))
@@ -52,3 +57,10 @@ class CircuitBreaker:
             pause = min(policy.initial_backoff * 2.0**doublings, MAX_OPEN_S, policy.max_backoff)
             open_until = max(open_until, now + pause)
         return CircuitBreaker(failures, open_count, open_until)
+
+    def _without_credentials(self, now: float) -> CircuitBreaker:
+        if now < self.open_until:
+            return self
+        doublings = min(self.open_count, _MAX_DOUBLINGS)
+        pause = min(CREDENTIALS_OPEN_S * 2.0**doublings, CREDENTIALS_MAX_OPEN_S)
+        return CircuitBreaker(FAILURE_THRESHOLD, self.open_count + 1, now + pause)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TypeAlias
 
+from services.activation.domain.channels import Channel
 from services.kernel.ids import ProfileId, WorkspaceId, hash_id
 
 
@@ -25,44 +25,8 @@ class DeliveryState(IntEnum):
     DELIVERED = 3
     DEAD = 4
     SUPPRESSED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class SealedSecret:
-    """A secret, encrypted under a key that the database does not have."""
-
-    #: The version of that key.
-    key_version: int
-    #: 12 bytes.
-    nonce: bytes = field(repr=False)
-    ciphertext: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An HTTP endpoint, signed as Standard Webhooks."""
-
-    url: str
-    #: Sealed, as it is stored and published; plain text only between a request and its sealing.
-    #: Excluded from every text that is made of this value.
-    secret: SealedSecret | str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class NatsSubject:
-    """A NATS subject."""
-
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class NdjsonFile:
-    """A file with one JSON object a line."""
-
-    name: str
-
-
-Channel: TypeAlias = Webhook | NatsSubject | NdjsonFile
+    #: An attempt was made, its answer was lost, and a repeat could be a second message.
+    UNCONFIRMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +45,10 @@ class Destination:
     #: Names of the traits that a message includes.
     traits: tuple[str, ...]
     retired: bool = False
+    #: The template of the messages; empty = the channel has none.
+    template_id: str = ""
+    #: Where the address of a person comes from; empty = as the channel has it.
+    address: str = ""
 
     def at_version(self, version: int) -> Destination:
         """Return the same destination with another version."""

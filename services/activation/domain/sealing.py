@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Self
+from typing import NamedTuple, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.activation.domain.model import SealedSecret
+from services.activation.domain.channels import (
+    Channel,
+    SealedSecret,
+    name_of,
+    secret_names,
+    secrets_of,
+)
 from services.kernel.ids import WorkspaceId
 
 NONCE_BYTES = 12
 _KEY = re.compile(r"([1-9]\d{0,3})\.([0-9a-f]{64})")
-_WEBHOOK_SECRET = "webhook.secret"  # noqa: S105 - the name of the field
 
 
 class SecretNotReadable(Exception):
     """A sealed secret cannot be opened; the message names the cause, and no secret."""
+
+
+class SecretPlace(NamedTuple):
+    """Where a secret belongs: it opens in this place only."""
+
+    workspace_id: WorkspaceId
+    destination_id: str
+    #: The channel and its setting, such as `webhook.secret`.
+    setting: str
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes that are authenticated; no two places have the same."""
+        parts = (part.encode() for part in self)
+        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 class SecretKeys:
@@ -49,38 +68,38 @@ class SecretKeys:
             keys[int(match[1])] = bytes.fromhex(match[2])
         return cls(keys)
 
-    def seal_webhook(
-        self, workspace_id: WorkspaceId, destination_id: str, secret: str, nonce: bytes
-    ) -> SealedSecret:
-        """Seal the secret of a webhook for this destination.
-
-        `nonce`: 12 random bytes, never used before.
-        """
-        place = _place(workspace_id, destination_id, _WEBHOOK_SECRET)
-        ciphertext = self._keys[self.newest].encrypt(nonce, secret.encode(), place)
+    def seal(self, place: SecretPlace, secret: str, nonce: bytes) -> SealedSecret:
+        """Seal a secret for its place. `nonce`: 12 random bytes, never used before."""
+        ciphertext = self._keys[self.newest].encrypt(nonce, secret.encode(), place.to_bytes())
         return SealedSecret(self.newest, nonce, ciphertext)
 
-    def open_webhook(
-        self, workspace_id: WorkspaceId, destination_id: str, sealed: SealedSecret
-    ) -> str:
-        """Return the secret that was sealed for this destination. Raises SecretNotReadable."""
+    def open(self, place: SecretPlace, sealed: SealedSecret) -> str:
+        """Return the secret that was sealed for this place. Raises SecretNotReadable."""
         key = self._keys.get(sealed.key_version)
         if key is None:
             raise SecretNotReadable(
                 f"the secret is sealed under key version {sealed.key_version}, which the service"
                 " does not have"
             )
-        place = _place(workspace_id, destination_id, _WEBHOOK_SECRET)
         try:
-            return key.decrypt(sealed.nonce, sealed.ciphertext, place).decode()
+            return key.decrypt(sealed.nonce, sealed.ciphertext, place.to_bytes()).decode()
         except (InvalidTag, ValueError):
             raise SecretNotReadable(
                 f"the secret does not open under key version {sealed.key_version}; define the"
                 " destination with its secret again"
             ) from None
 
+    def open_all(
+        self, workspace_id: WorkspaceId, destination_id: str, channel: Channel
+    ) -> dict[str, str]:
+        """Return the secrets of a channel by the names of their settings; "" = it has none.
 
-def _place(workspace_id: WorkspaceId, destination_id: str, field: str) -> bytes:
-    """Return the authenticated place of a secret; no two places have the same bytes."""
-    parts = (part.encode() for part in (workspace_id, destination_id, field))
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        Raises SecretNotReadable, and TypeError for a secret that is not sealed.
+        """
+        opened = dict.fromkeys(secret_names(type(channel)), "")
+        for name, secret in secrets_of(channel).items():
+            if not isinstance(secret, SealedSecret):
+                raise TypeError("the secrets of a stored destination are sealed")
+            place = SecretPlace(workspace_id, destination_id, f"{name_of(channel)}.{name}")
+            opened[name] = self.open(place, secret)
+        return opened

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from services.activation.domain.contracts import ChannelContract, Deduplication
 from services.activation.domain.model import (
     DeliveryState,
     Destination,
@@ -18,6 +19,8 @@ from services.kernel.ids import WorkspaceId
 MOVED_BY_MERGE = "the membership moved with a merge; its message was sent before"
 #: Bounds the exponent of the backoff; after this many doublings every delay is the longest one.
 _MAX_DOUBLINGS = 40
+#: The contract of a receiver that drops repeats by their key.
+KEYED = ChannelContract(Deduplication.KEYED)
 
 
 def plan_effects(
@@ -72,6 +75,12 @@ class AttemptStatus(Enum):
     FAILED = "failed"
     #: No retry can succeed.
     REJECTED = "rejected"
+    #: No message to this address can succeed.
+    ADDRESS_DEAD = "address_dead"
+    #: No message of the destination can succeed until it has other credentials.
+    CREDENTIALS = "credentials"
+    #: The message was sent, and whether the receiver has it is not known.
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +115,45 @@ class Transition:
     delay: float = 0.0
     #: False if no message was sent, so that the attempt does not count.
     counts: bool = True
+    #: Whether the receiver may have the message, as the answer was lost.
+    unanswered: bool = False
 
 
 def after_attempt(
-    result: AttemptResult, attempt: int, policy: RetryPolicy, jitter: float
+    result: AttemptResult,
+    attempt: int,
+    policy: RetryPolicy,
+    jitter: float,
+    contract: ChannelContract = KEYED,
+    *,
+    unanswered: bool = False,
 ) -> Transition:
     """Return the transition after attempt number `attempt` (from 1).
 
     The delay doubles with every attempt, is spread by `jitter` (0 to 1) over plus or minus a
-    quarter, and is never shorter than the receiver demands.
+    quarter, and is never shorter than the receiver demands. `unanswered`: the answer of an earlier
+    attempt was lost, so an effect that is not sent again is unconfirmed and not dead.
     """
-    if result.status is AttemptStatus.DELIVERED:
+    status = result.status
+    lost = status is AttemptStatus.LOST
+    deduplication = contract.deduplication
+    unanswered = (unanswered or lost) and deduplication is not Deduplication.KEYED
+    if status is AttemptStatus.DELIVERED:
         return Transition(DeliveryState.DELIVERED, result.reason)
-    if result.status is AttemptStatus.REJECTED or attempt >= policy.max_attempts:
-        return Transition(DeliveryState.DEAD, result.reason)
+    if status is AttemptStatus.CREDENTIALS:
+        # The breaker pauses the destination; the effect waits behind it.
+        return Transition(DeliveryState.PENDING, result.reason, counts=False, unanswered=unanswered)
+    is_final = status in (AttemptStatus.REJECTED, AttemptStatus.ADDRESS_DEAD)
+    leaves = lost and deduplication is Deduplication.NONE
+    if is_final or leaves or attempt >= policy.max_attempts:
+        state = DeliveryState.UNCONFIRMED if unanswered else DeliveryState.DEAD
+        return Transition(state, result.reason, unanswered=unanswered)
     doublings = min(attempt - 1, _MAX_DOUBLINGS)
     backoff = min(policy.initial_backoff * 2.0**doublings, policy.max_backoff)
-    spread = backoff * (0.75 + jitter / 2)
-    return Transition(DeliveryState.PENDING, result.reason, max(spread, result.retry_after))
+    delay = max(backoff * (0.75 + jitter / 2), result.retry_after)
+    if unanswered:
+        delay = max(delay, contract.known_after_s)
+    return Transition(DeliveryState.PENDING, result.reason, delay, unanswered=unanswered)
 
 
 def requeue(reason: str, delay: float) -> Transition:

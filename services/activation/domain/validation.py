@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import re
 from collections.abc import Collection
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from services.activation.domain.model import Destination, NatsSubject, NdjsonFile, Webhook
+from services.activation.domain.channels import (
+    FORMS,
+    Channel,
+    NatsSubject,
+    NdjsonFile,
+    Smtp,
+    Webhook,
+    name_of,
+)
+from services.activation.domain.model import Destination
 from services.activation.domain.subjects import (
     MAX_SUBJECT,
     AllowedSubjects,
@@ -31,6 +41,7 @@ MAX_URL = 2_048
 MAX_CONTENT = 64 * 1024
 #: Bytes of a signing secret that Standard Webhooks allows.
 SECRET_BYTES = range(24, 65)
+ADDRESS = re.compile(r"identifier [a-z0-9_.]{1,64}|trait [^\x00-\x1f\x7f]{1,128}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -52,7 +63,7 @@ def check_destination(destination: Destination, subjects: AllowedSubjects) -> No
     _check_names("traits", destination.traits, MAX_TRAITS)
     match destination.channel:
         case Webhook(url, secret):
-            _check_url(url)
+            _check_url(url, "webhook.url")
             # A sealed secret was checked before it was sealed.
             if isinstance(secret, str):
                 _check_secret(secret)
@@ -61,6 +72,52 @@ def check_destination(destination: Destination, subjects: AllowedSubjects) -> No
         case NdjsonFile(name):
             if not _FILE.fullmatch(name):
                 _reject("file.name", "is a file name of letters, digits, '.', '_' and '-'")
+        case channel:
+            _check_settings(channel)
+    _check_rendering(destination)
+
+
+def _check_settings(channel: Channel) -> None:
+    """Check each setting of a channel by the form that it is declared with."""
+    for field in dataclasses.fields(channel):
+        value, name = getattr(channel, field.name), f"{name_of(channel)}.{field.name}"
+        if "form" not in field.metadata:
+            continue
+        pattern, expected = FORMS[field.metadata["form"]]
+        if not value and field.metadata.get("needed"):
+            _reject(name, f"is needed; it {expected}")
+        # A sealed secret was checked before it was sealed.
+        if isinstance(value, str) and value and not pattern.fullmatch(value):
+            _reject(name, expected)
+        if field.metadata["form"] in ("url", "https") and value:
+            _check_url(value.replace("{key}", "0"), name)
+    if isinstance(channel, Smtp):
+        _check_smtp(channel)
+
+
+def _check_smtp(smtp: Smtp) -> None:
+    if smtp.port > 65_535:
+        _reject("smtp.port", "is at most 65535")
+    if bool(smtp.username) != bool(smtp.password):
+        _reject("smtp.password", "is set exactly if there is a username")
+    if smtp.username and smtp.security == "none":
+        _reject("smtp.security", "is starttls or tls where there is a password")
+    signing = (smtp.dkim_domain, smtp.dkim_selector, smtp.dkim_private_key)
+    if any(signing) and not all(signing):
+        _reject("smtp.dkim_domain", "comes with dkim_selector and dkim_private_key")
+
+
+def _check_rendering(destination: Destination) -> None:
+    """Check that the template and the address are there exactly if the channel uses them."""
+    contract, name = destination.channel.contract, name_of(destination.channel)
+    if contract.parts and not destination.template_id:
+        _reject("template_id", f"names the template of the messages: {name} sends texts")
+    if destination.template_id and not contract.parts:
+        _reject("template_id", f"is not used: {name} sends the description of the change")
+    if destination.address and not contract.is_addressed:
+        _reject("address", f"is not used: {name} has no address for each person")
+    if destination.address and not ADDRESS.fullmatch(destination.address):
+        _reject("address", "is `identifier NAMESPACE` or `trait NAME`, such as `trait mail`")
 
 
 def check_number(destination_id: str, existing: Collection[str]) -> None:
@@ -90,9 +147,9 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) <= MAX_ID and text.isprintable()
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, name: str) -> None:
     if len(url) > MAX_URL:
-        _reject("webhook.url", f"has at most {MAX_URL} characters")
+        _reject(name, f"has at most {MAX_URL} characters")
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -101,9 +158,9 @@ def _check_url(url: str) -> None:
     # Parsers disagree about the host of such a URL.
     ambiguous = not url.isprintable() or " " in url or "\\" in url
     if ambiguous or not valid:
-        _reject("webhook.url", "is an http or https URL with a host, such as https://x.example/in")
+        _reject(name, "is an http or https URL with a host, such as https://x.example/in")
     if "@" in parts.netloc or "#" in url:
-        _reject("webhook.url", "has no user and no fragment; the signature identifies the sender")
+        _reject(name, "has no user and no fragment; the signature identifies the sender")
 
 
 def _check_secret(secret: str) -> None:

@@ -11,11 +11,13 @@ import structlog
 
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
+from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
 from services.activation.domain.model import TriggeringChange
 from services.activation.domain.transitions import plan_effects
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
+from services.activation.store.templates import save_template
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.parked_facts import fold_parked_facts
@@ -58,6 +60,9 @@ class ActivationProjection:
                 changes = []
             for fact in definitions:
                 await self._define(conn, batch.shard, fact)
+            for fact in message.broadcast_facts:
+                if fact.kind == TEMPLATE_DEFINED:
+                    await _define_template(conn, batch.shard, fact)
             changes += map(triggering_change, message.changes)
         await self._add_effects(conn, batch.shard, changes)
         facts = [fact for message in messages for fact in message.broadcast_facts]
@@ -101,3 +106,12 @@ class ActivationProjection:
             return
         await save_destination(conn, shard, destination, fact.payload)
         self._defined.add(shard)
+
+
+async def _define_template(conn: asyncpg.Connection, shard: int, fact: Any) -> None:
+    try:
+        template = decode_template(fact.workspace_id, fact.payload)
+    except InvalidField:
+        log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
+        return
+    await save_template(conn, shard, template, fact.payload)

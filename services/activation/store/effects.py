@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import asyncpg
 
+from services.activation.domain.contracts import Pace
 from services.activation.domain.model import DeliveryState, Effect, Trigger
 from services.activation.domain.transitions import Transition
 from services.chassis.postgres.database import Queries
@@ -48,6 +49,8 @@ class Attempt:
     channel_position: bytes = b""
     #: Whether the lease of the attempt before it expired without a result.
     interrupted: bool = False
+    #: Whether an earlier attempt may have sent the message, as its answer was lost.
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Claim:
     attempts: tuple[Attempt, ...] = ()
     #: Whether more effects may be due.
     has_more: bool = False
+    #: Seconds until the pace of the destination lets an attempt start.
+    wait_s: float = 0.0
 
 
 async def add_effects(conn: asyncpg.Connection, effects: Sequence[Effect], shards: int) -> None:
@@ -125,6 +130,20 @@ async def claim(
     return Claim(tuple(map(_attempt, due)), has_more=len(rows) == limit)
 
 
+async def claim_at_pace(
+    conn: asyncpg.Connection, key: DestinationKey, limit: int, pace: Pace, **options: float
+) -> Claim:
+    """Start as many attempts as the pace allows over all replicas; see `claim`."""
+    backlog_s: float = await conn.fetchval(Q.lock_pace, *key)
+    allowed = min(limit, pace.allowed(backlog_s))
+    if not allowed:
+        return Claim(wait_s=pace.wait_s(backlog_s))
+    claimed = await claim(conn, key, allowed, **options)
+    spent_s = len(claimed.attempts) * pace.interval_s
+    await conn.execute(Q.spend_pace, *key, spent_s)
+    return replace(claimed, wait_s=pace.wait_s(backlog_s + spent_s))
+
+
 async def save_payloads(
     conn: asyncpg.Connection, payloads: Sequence[tuple[Attempt, bytes]], channel_position: bytes
 ) -> set[bytes]:
@@ -156,6 +175,7 @@ async def end_attempts(
         [transition.reason for _, transition in ended],
         [transition.delay for _, transition in ended],
         [0 if transition.counts else 1 for _, transition in ended],
+        [transition.unanswered for _, transition in ended],
     )
     return status != "UPDATE 0"
 
@@ -163,14 +183,14 @@ async def end_attempts(
 async def retry_dead(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, effect_id: bytes
 ) -> asyncpg.Record:
-    """Queue a dead effect again, inside an open transaction; return its row.
+    """Queue a dead or unconfirmed effect again, inside an open transaction; return its row.
 
     Raises NotFound, InvalidField where the effect must not be sent any more, and ServiceUnavailable
-    until the log knows that the effect is dead: otherwise the log would miss one of its two ends.
+    until the log knows its end: otherwise the log would miss one of its two ends.
     """
     dead = await conn.fetchrow(Q.lock_dead, workspace_id, effect_id)
     if dead is None:
-        raise NotFound("no dead effect has this id; list those with state DEAD")
+        raise NotFound("no dead or unconfirmed effect has this id; list those with state DEAD")
     if not dead["outcome_published"]:
         raise ServiceUnavailable("the log does not have the effect's end yet; try again")
     if dead["payload_deleted"]:
@@ -250,4 +270,5 @@ def _attempt(row: Any) -> Attempt:
         row["payload"],
         row["channel_position"],
         row["state"] == DeliveryState.UNKNOWN,
+        row["unanswered"] or row["state"] == DeliveryState.UNKNOWN,
     )

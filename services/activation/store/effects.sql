@@ -25,7 +25,7 @@ ON CONFLICT (effect_id, shard) DO NOTHING;
 -- effect of the profile is open. `is_early`: effects before it may still arrive from another shard.
 -- A profile is of one workspace, so its id alone finds its effects.
 SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c.changed_at_us,
-       c.state, c.attempts, c.payload, c.channel_position,
+       c.state, c.attempts, c.payload, c.channel_position, c.unanswered,
        c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM checkpoint) AS is_early,
        EXISTS (
            SELECT FROM effect b
@@ -41,7 +41,8 @@ ORDER BY c.due_at LIMIT $3 FOR UPDATE OF c SKIP LOCKED;
 -- name: start_attempts
 -- Starts attempts at locked effects; until the lease expires they belong to this replica.
 UPDATE effect e
-SET state = 2, attempts = e.attempts + 1, due_at = now() + $3::float8 * interval '1 s'
+SET state = 2, attempts = e.attempts + 1, due_at = now() + $3::float8 * interval '1 s',
+    unanswered = e.unanswered OR e.state = 2
 FROM unnest($1::bytea[], $2::int[]) AS t (effect_id, shard)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
 
@@ -68,10 +69,10 @@ WITH ended AS (
     UPDATE effect e
     SET state = t.state, reason = t.reason, attempts = e.attempts - t.uncounted,
         due_at = now() + t.delay * interval '1 s',
-        ended_at = CASE WHEN t.state > 2 THEN now() END
+        ended_at = CASE WHEN t.state > 2 THEN now() END, unanswered = t.unanswered
     FROM unnest($1::bytea[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::float8[],
-                $7::int[])
-        AS t (effect_id, shard, attempts, state, reason, delay, uncounted)
+                $7::int[], $8::boolean[])
+        AS t (effect_id, shard, attempts, state, reason, delay, uncounted, unanswered)
     WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
       AND e.state + 0 = 2
     RETURNING e.destination_id, e.profile_id, e.state
@@ -81,6 +82,17 @@ FROM ended
 WHERE ended.state > 2 AND s.profile_id = ended.profile_id
   AND s.destination_id = ended.destination_id
   AND s.state + 0 = 1 AND s.attempts = 0 AND s.due_at > now();
+
+-- name: lock_pace
+-- Locks the pace of a destination; by how many seconds earlier attempts put off those to come.
+INSERT INTO pace AS p (workspace_id, destination_id, free_at) VALUES ($1, $2, now())
+ON CONFLICT (workspace_id, destination_id) DO UPDATE SET free_at = greatest(p.free_at, now())
+RETURNING extract(epoch FROM free_at - now())::float8;
+
+-- name: spend_pace
+-- Puts off the attempts to come by some seconds.
+UPDATE pace SET free_at = free_at + $3::float8 * interval '1 s'
+WHERE workspace_id = $1 AND destination_id = $2;
 
 -- name: next_due
 -- Seconds until an effect of these destinations is due; no row for those without open effects.
@@ -104,19 +116,19 @@ WHERE workspace_id = $1 AND destination_id = $2
 -- Effects in a final state that is not a fact of the log yet.
 SELECT effect_id, shard, workspace_id, destination_id, segment_id, profile_id, state, attempts,
        reason
-FROM effect WHERE NOT outcome_published AND state IN (3, 4, 5) LIMIT $1;
+FROM effect WHERE NOT outcome_published AND state IN (3, 4, 5, 6) LIMIT $1;
 
 -- name: mark_outcomes_published
 -- Records that these final states are facts of the log.
 UPDATE effect e SET outcome_published = true
 FROM unnest($1::bytea[], $2::int[], $3::int[]) AS t (effect_id, shard, attempts)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
-  AND e.state IN (3, 4, 5);
+  AND e.state IN (3, 4, 5, 6);
 
 -- name: lock_dead
--- Locks a dead effect.
+-- Locks a dead or unconfirmed effect.
 SELECT profile_id, destination_id, segment_id, ordinal, outcome_published, payload_deleted
-FROM effect WHERE workspace_id = $1 AND effect_id = $2 AND state = 4 FOR UPDATE;
+FROM effect WHERE workspace_id = $1 AND effect_id = $2 AND state IN (4, 6) FOR UPDATE;
 
 -- name: hold_later
 -- Holds the effects of a membership behind one, so that no replica starts them in this transaction.
@@ -129,12 +141,13 @@ WHERE workspace_id = $1 AND profile_id = $2 AND destination_id = $3 AND segment_
 SELECT EXISTS (
     SELECT FROM effect
     WHERE workspace_id = $1 AND profile_id = $2 AND destination_id = $3 AND segment_id = $4
-      AND ordinal > $5 AND state + 0 IN (2, 3)
+      AND ordinal > $5 AND state + 0 IN (2, 3, 6)
 );
 
 -- name: retry
--- Queues a locked dead effect again.
-UPDATE effect SET state = 1, due_at = now(), ended_at = NULL, outcome_published = false
+-- Queues a locked effect again, whatever an earlier attempt has sent.
+UPDATE effect SET state = 1, due_at = now(), ended_at = NULL, outcome_published = false,
+                  unanswered = false
 WHERE workspace_id = $1 AND effect_id = $2
 RETURNING *, extract(epoch FROM due_at)::float8 AS due;
 

@@ -13,7 +13,9 @@ from typing import Annotated, Any, NamedTuple
 
 from onefold.activation.v1.activation_service_pb2 import (
     DefineDestinationRequest,
+    DefineTemplateRequest,
     ListDestinationsRequest,
+    ListTemplatesRequest,
 )
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, ListSourcesRequest
@@ -68,7 +70,7 @@ def apply(
         ),
     ] = None,
 ) -> None:
-    """Define sources, the identity policy, tags, segments and destinations from files.
+    """Define sources, the identity policy, tags, segments, templates and destinations from files.
 
     Returns when all of them are live: old events count, too. With --dry-run it also shows the sizes
     that changed tags, stages and segments would have.
@@ -100,7 +102,7 @@ def export_definitions(
         Option("-o", "--out", metavar="DIR", help="Write one file for each part into this folder."),
     ] = None,
 ) -> None:
-    """Write sources, policy, settings, tags, stages, segments and destinations as a pack.
+    """Write everything that is defined as a pack: sources, tags, segments, templates and so on.
 
     Without a folder it is printed. `./onefold apply` defines the same elsewhere. Secrets are not
     written, but names of variables; what is retired is left out.
@@ -124,6 +126,7 @@ async def defined_pack(client: Client) -> Pack:
     sources = await client.admin.ListSources(ListSourcesRequest())
     tags = await client.profile.ListTags(ListTagsRequest())
     segments = await client.segment.ListSegments(ListSegmentsRequest())
+    templates = await client.activation.ListTemplates(ListTemplatesRequest())
     destinations = await client.activation.ListDestinations(ListDestinationsRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
@@ -131,6 +134,7 @@ async def defined_pack(client: Client) -> Pack:
         sources=[each.source for each in sources.sources],
         tags=[each.tag for each in tags.tags],
         segments=[each.segment for each in segments.segments],
+        templates=[each.template for each in templates.templates],
         destinations=[each.destination for each in destinations.destinations],
     )
 
@@ -269,7 +273,9 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
     problems = [*await _missing_segments(client, pack), *wrong_references(pack)]
     assumed = [*map(_reference, pack.tags), *map(_reference, pack.segments)]
     for definition in definitions:
-        more = {"assumed": assumed} if definition.has_references else {}
+        more: dict[str, Any] = {"assumed": assumed} if definition.has_references else {}
+        if definition.has_template:
+            more["assumed_templates"] = pack.templates
         try:
             response = await definition.define(dry_run=True, etag="", **more)
         except (NotAllowed, RetryableError):
@@ -344,6 +350,8 @@ class _Definition(NamedTuple):
     define: Callable[..., Awaitable[Any]]
     #: Whether its rules may refer to others; then `define` takes `assumed`, too.
     has_references: bool = False
+    #: Whether it may have a template; then `define` takes `assumed_templates`, too.
+    has_template: bool = False
 
 
 def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
@@ -370,11 +378,14 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
         else:
             define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=ruled)
             yield _Definition("segment", ruled.segment_id, define, has_references=True)
+    for template in pack.templates:
+        define = call(client.activation.DefineTemplate, DefineTemplateRequest, template=template)
+        yield _Definition("template", template.template_id, define)
     for each in pack.destinations:
         define = call(
             client.activation.DefineDestination, DefineDestinationRequest, destination=each
         )
-        yield _Definition("destination", each.destination_id, define)
+        yield _Definition("destination", each.destination_id, define, has_template=True)
 
 
 def _in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:

@@ -6,7 +6,11 @@ after it has checked who asks. So the internal key alone creates no key and no e
 
 from __future__ import annotations
 
-from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded, DestinationDefined
+from onefold.activation.v1.activation_facts_pb2 import (
+    DeliveryEnded,
+    DestinationDefined,
+    TemplateDefined,
+)
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
 from onefold.profile.v1.profile_facts_pb2 import (
     ProfileSettingsDefined,
@@ -20,6 +24,6 @@ _MESSAGES = (
     *(IdentityPolicyDefined, LinkDecided, MatchAssessed),  # identity
     *(TagDefined, ProfileSettingsDefined, TraitCorrected, ScoreRecorded),  # profile
     *(SegmentDefined, SnapshotTaken),  # segment
-    *(DestinationDefined, DeliveryEnded),  # activation
+    *(DestinationDefined, DeliveryEnded, TemplateDefined),  # activation
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

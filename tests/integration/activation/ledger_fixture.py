@@ -15,22 +15,22 @@ import asyncpg
 from service_fixtures import wait_until
 
 from services.activation.channels import Sender
+from services.activation.channels.http import HttpClient
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.channels.webhook import WebhookSender
 from services.activation.codec.definitions import destination_to_fact
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.render import render_payload
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
+from services.activation.domain.channels import Channel, Webhook
 from services.activation.domain.model import (
-    Channel,
     DeliveryState,
     Destination,
     Effect,
     Trigger,
     TriggeringChange,
-    Webhook,
 )
-from services.activation.domain.sealing import SecretKeys
+from services.activation.domain.sealing import SecretKeys, SecretPlace
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy, plan_effects
 from services.activation.store.destinations import save_destination
@@ -68,7 +68,9 @@ def destination(channel: Channel, destination_id: str = "coupon", **fields: Any)
 
 def webhook(url: str, destination_id: str = "coupon", secret: str = SECRET) -> Webhook:
     """Return a webhook with its secret sealed."""
-    sealed = KEYS.seal_webhook(W, destination_id, secret, secrets.token_bytes(12))
+    sealed = KEYS.seal(
+        SecretPlace(W, destination_id, "webhook.secret"), secret, secrets.token_bytes(12)
+    )
     return Webhook(url, sealed)
 
 
@@ -188,8 +190,8 @@ class Ledger:
         """Run a dispatcher whose webhooks may reach private addresses."""
         drain_s = options.pop("drain_s", 5.0)
         guard, timeout_s = TargetGuard(LOOPBACK_TARGETS), options.pop("timeout_s", 5.0)
-        async with WebhookSender(guard, KEYS, timeout_s=timeout_s) as webhooks:
-            senders = {Webhook: webhooks} | options.pop("senders", {})
+        async with HttpClient(guard, timeout_s=timeout_s) as http:
+            senders = {Webhook: WebhookSender(http, KEYS)} | options.pop("senders", {})
             dispatcher = Dispatcher(self.context(senders=senders, **options), drain_s=drain_s)
             async with dispatcher.running():
                 yield dispatcher

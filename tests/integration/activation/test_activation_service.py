@@ -317,7 +317,9 @@ async def test_repeat_under_a_newer_key_seals_the_secret_again_once(
         again = await _define(rotated, to)
         assert [same.changed, resealed.changed, again.changed] == [False, True, False]
         versions = [
-            facts_pb.DestinationDefined.FromString(fact.payload).webhook.sealed_secret.key_version
+            facts_pb.DestinationDefined.FromString(fact.payload)
+            .sealed_secrets["secret"]
+            .key_version
             for fact in rotated.peers.log.of_kind(DESTINATION_DEFINED)
         ]
         assert sorted(versions) == [1, 2]

@@ -31,6 +31,10 @@ async def profiles(peers: FakePeers) -> AsyncIterator[ServiceChannel]:
         yield opened
 
 
+async def no_templates(workspace_id: str, template_id: str) -> None:
+    """Load templates where there are none."""
+
+
 async def test_payload_has_identifiers_and_chosen_traits_only(
     ledger: Ledger, receiver: Receiver, peers: FakePeers, profiles: ServiceChannel
 ) -> None:
@@ -38,7 +42,7 @@ async def test_payload_has_identifiers_and_chosen_traits_only(
     to = hook(receiver.url(), traits=("city", "score", "unknown"), content=b'{"coupon":"T-50"}')
     await ledger.define(to)
     await ledger.add([change(1)], to)
-    async with ledger.dispatching(renderer=Renderer(profiles)):
+    async with ledger.dispatching(renderer=Renderer(profiles, no_templates)):
         await ledger.all_are(DeliveryState.DELIVERED)
     (received,) = receiver.received
     data = json.loads(received.body)["data"]
@@ -61,7 +65,7 @@ async def test_profiles_are_requested_in_batches(
     for n in range(100):
         peers.profile.add(profile(n))
     await ledger.add([change(n) for n in range(100)], to)
-    async with ledger.dispatching(renderer=Renderer(profiles), max_in_flight=100):
+    async with ledger.dispatching(renderer=Renderer(profiles, no_templates), max_in_flight=100):
         await ledger.all_are(DeliveryState.DELIVERED)
     assert sum(len(ids) for _, ids in peers.profile.requests) == 100
     assert len(peers.profile.requests) <= 3
@@ -75,7 +79,7 @@ async def test_payload_of_a_merged_profile_has_the_traits_of_the_other_profile(
     to = hook(receiver.url())
     await ledger.define(to)
     await ledger.add([change(1), change(3)], to)
-    async with ledger.dispatching(renderer=Renderer(profiles)):
+    async with ledger.dispatching(renderer=Renderer(profiles, no_templates)):
         await ledger.all_are(DeliveryState.DELIVERED)
     sent = [json.loads(each.body)["data"]["profile"] for each in receiver.received]
     by_id = {rendered["id"]: rendered for rendered in sent}
@@ -98,7 +102,7 @@ async def test_effect_stays_pending_with_a_reason_while_profile_is_away(
     await ledger.define(to)
     (effect,) = await ledger.add([change(1)], to)
     peers.profile.away = True
-    async with ledger.dispatching(renderer=Renderer(profiles)):
+    async with ledger.dispatching(renderer=Renderer(profiles, no_templates)):
         await wait_until(lambda: is_requeued(ledger, effect))
         assert not receiver.received
         peers.profile.away = False
@@ -114,7 +118,7 @@ async def test_effect_stays_pending_with_a_reason_where_profile_is_unreachable(
     (effect,) = await ledger.add([change(1)], to)
     async with (
         open_channel("127.0.0.1:1", "a-key-of-this-test", timeout_s=2.0) as unreachable,
-        ledger.dispatching(renderer=Renderer(unreachable)),
+        ledger.dispatching(renderer=Renderer(unreachable, no_templates)),
     ):
         await wait_until(lambda: is_requeued(ledger, effect))
     assert not receiver.received
@@ -128,7 +132,7 @@ async def test_payload_stays_the_same_while_the_profile_changes(
     to = hook(receiver.url())
     await ledger.define(to)
     await ledger.add([change(1)], to)
-    async with ledger.dispatching(renderer=Renderer(profiles)):
+    async with ledger.dispatching(renderer=Renderer(profiles, no_templates)):
         await wait_until(lambda: receiver.received)
         peers.profile.add(profile(1), city=b'"new"')
         await ledger.all_are(DeliveryState.DELIVERED)
@@ -178,7 +182,7 @@ async def test_profile_that_is_away_uses_up_no_attempt_of_many(
     await ledger.define(to)
     await ledger.add([change(n) for n in range(10)], to)
     peers.profile.away = True
-    async with ledger.dispatching(renderer=Renderer(profiles)):
+    async with ledger.dispatching(renderer=Renderer(profiles, no_templates)):
 
         async def are_requeued() -> bool:
             rows = await ledger.rows()

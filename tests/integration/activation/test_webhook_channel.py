@@ -8,6 +8,7 @@ import json
 import secrets
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -20,13 +21,14 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from services.activation.channels import Message
-from services.activation.channels.ssrf import TargetGuard
-from services.activation.channels.webhook import (
+from services.activation.channels.http import (
     MAX_RETRY_AFTER,
-    WebhookSender,
-    result_of_status,
+    HttpAnswer,
+    HttpClient,
     retry_after_seconds,
 )
+from services.activation.channels.ssrf import TargetGuard
+from services.activation.channels.webhook import WebhookSender, judge
 from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
@@ -39,13 +41,16 @@ NOT_REACHED = AttemptResult(
 NOTHING = AllowedTargets()
 
 
-def sending(
+@asynccontextmanager
+async def sending(
     allowed: AllowedTargets = LOOPBACK_TARGETS,
     *,
     timeout_s: float = 2.0,
     resolver: AbstractResolver | None = None,
-) -> WebhookSender:
-    return WebhookSender(TargetGuard(allowed), KEYS, timeout_s=timeout_s, resolver=resolver)
+) -> AsyncIterator[WebhookSender]:
+    guard = TargetGuard(allowed)
+    async with HttpClient(guard, timeout_s=timeout_s, resolver=resolver) as http:
+        yield WebhookSender(http, KEYS)
 
 
 def message(attempt: int = 1) -> Message:
@@ -154,11 +159,12 @@ def test_retry_after_header_is_parsed(header: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_counts_for_failures_only(status: int) -> None:
-    assert result_of_status(status, "30") == AttemptResult(
-        AttemptStatus.FAILED, f"HTTP {status}", 30.0
-    )
-    assert result_of_status(400, "30").retry_after == 0.0
-    assert result_of_status(200, "30").retry_after == 0.0
+    def judged(status: int) -> AttemptResult:
+        return judge(HttpAnswer(status, {"retry-after": "30"}, b""))
+
+    assert judged(status) == AttemptResult(AttemptStatus.FAILED, f"HTTP {status}", 30.0)
+    assert judged(400).retry_after == 0.0
+    assert judged(200).retry_after == 0.0
 
 
 async def test_retry_after_is_read_from_the_response(
@@ -397,7 +403,8 @@ async def test_secret_of_an_unknown_key_fails_the_attempt_before_a_connection(
     receiver: Receiver,
 ) -> None:
     other = SecretKeys({2: bytes(32)})
-    async with WebhookSender(TargetGuard(LOOPBACK_TARGETS), other) as sender:
+    async with HttpClient(TargetGuard(LOOPBACK_TARGETS)) as http:
+        sender = WebhookSender(http, other)
         result = await sender.send(hook(receiver.url()), message())
     assert result.status is AttemptStatus.FAILED
     assert "key version 1" in result.reason

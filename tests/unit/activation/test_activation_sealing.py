@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.domain.model import SealedSecret, Webhook
-from services.activation.domain.sealing import NONCE_BYTES, SecretKeys, SecretNotReadable
+from services.activation.domain.channels import SealedSecret, Webhook
+from services.activation.domain.sealing import (
+    NONCE_BYTES,
+    SecretKeys,
+    SecretNotReadable,
+    SecretPlace,
+)
 from services.kernel.ids import WorkspaceId
 
 A, B = WorkspaceId("school"), WorkspaceId("other")
@@ -17,15 +22,22 @@ OLD, NEW = "1f" * 32, "2e" * 32
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBkb2N1bWVudHM="
 
 
+def place(workspace_id: WorkspaceId, destination_id: str) -> SecretPlace:
+    return SecretPlace(workspace_id, destination_id, "webhook.secret")
+
+
+PLACE = place(A, "coupon")
+
+
 def seal(keys: SecretKeys, secret: str = SECRET) -> SealedSecret:
-    return keys.seal_webhook(A, "coupon", secret, secrets.token_bytes(NONCE_BYTES))
+    return keys.seal(PLACE, secret, secrets.token_bytes(NONCE_BYTES))
 
 
 @given(secret=st.text(max_size=100), destination_id=st.text(max_size=20))
 def test_secret_opens_where_it_was_sealed(secret: str, destination_id: str) -> None:
     keys = SecretKeys.parse(f"1.{OLD}")
-    sealed = keys.seal_webhook(A, destination_id, secret, secrets.token_bytes(NONCE_BYTES))
-    assert keys.open_webhook(A, destination_id, sealed) == secret
+    sealed = keys.seal(place(A, destination_id), secret, secrets.token_bytes(NONCE_BYTES))
+    assert keys.open(place(A, destination_id), sealed) == secret
 
 
 @pytest.mark.parametrize(
@@ -37,14 +49,14 @@ def test_secret_moved_to_another_place_does_not_open(
 ) -> None:
     keys = SecretKeys.parse(f"1.{OLD}")
     with pytest.raises(SecretNotReadable):
-        keys.open_webhook(workspace_id, destination_id, seal(keys))
+        keys.open(place(workspace_id, destination_id), seal(keys))
 
 
 def test_places_with_shifted_parts_are_different() -> None:
     keys = SecretKeys.parse(f"1.{OLD}")
-    sealed = keys.seal_webhook(WorkspaceId("ab"), "c", SECRET, secrets.token_bytes(NONCE_BYTES))
+    sealed = keys.seal(place(WorkspaceId("ab"), "c"), SECRET, secrets.token_bytes(NONCE_BYTES))
     with pytest.raises(SecretNotReadable):
-        keys.open_webhook(WorkspaceId("a"), "bc", sealed)
+        keys.open(place(WorkspaceId("a"), "bc"), sealed)
 
 
 def test_changed_ciphertext_does_not_open() -> None:
@@ -53,15 +65,15 @@ def test_changed_ciphertext_does_not_open() -> None:
     changed = bytes([sealed.ciphertext[0] ^ 1]) + sealed.ciphertext[1:]
     for broken in (SealedSecret(1, sealed.nonce, changed), SealedSecret(1, b"", b"")):
         with pytest.raises(SecretNotReadable):
-            keys.open_webhook(A, "coupon", broken)
+            keys.open(PLACE, broken)
 
 
 def test_newest_key_seals_and_older_keys_open() -> None:
     old, both = SecretKeys.parse(f"1.{OLD}"), SecretKeys.parse(f" 2.{NEW} , 1.{OLD}")
-    assert both.open_webhook(A, "coupon", seal(old)) == SECRET
+    assert both.open(PLACE, seal(old)) == SECRET
     assert seal(both).key_version == both.newest == 2
     with pytest.raises(SecretNotReadable, match="version 2, which the service does not have"):
-        old.open_webhook(A, "coupon", seal(both))
+        old.open(PLACE, seal(both))
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.activation.domain.channels import NatsSubject, Webhook
 from services.activation.domain.model import (
     DeliveryState,
     Destination,
-    NatsSubject,
     Trigger,
     TriggeringChange,
-    Webhook,
     effect_id,
 )
 from services.activation.domain.transitions import (

@@ -15,7 +15,8 @@ from services.activation.codec.definitions import (
     destination_to_fact,
     destination_to_response,
 )
-from services.activation.domain.model import Destination, SealedSecret, Trigger, Webhook
+from services.activation.domain.channels import SealedSecret, Webhook
+from services.activation.domain.model import Destination, Trigger
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.validation import (
     MAX_CONTENT,
@@ -81,7 +82,7 @@ BAD: list[tuple[dict[str, object], str, str]] = [
     ({"content": b"\xff\xfe"}, "content", "JSON object"),
     ({"content": b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}"}, "content", "JSON object"),
     ({"content": b'{"a":"' + b"x" * MAX_CONTENT + b'"}'}, "content", "at most"),
-    ({"webhook": None}, "channel", "webhook, nats or file"),
+    ({"webhook": None}, "channel", "one of webhook, nats, file"),
     *[
         (webhook(url), "webhook.url", expected)
         for url, expected in [
@@ -212,15 +213,14 @@ def test_secret_in_plain_text_is_never_encoded() -> None:
     with pytest.raises(TypeError):
         destination_to_fact(requested)
     sealed = replace(requested, channel=Webhook("https://x.example", SealedSecret(1, b"", b"s")))
-    assert not destination_to_response(sealed).webhook.HasField("sealed_secret")
+    assert not destination_to_response(sealed).sealed_secrets
 
 
 def test_sealed_secret_of_a_request_is_rejected() -> None:
     sealed = pb.SealedSecret(key_version=1, nonce=bytes(12), ciphertext=b"taken from elsewhere")
-    webhook = pb.Webhook(url="https://x.example/in", sealed_secret=sealed)
     with pytest.raises(InvalidField) as raised:
-        checked(message(webhook=webhook))
-    assert raised.value.field == "destination.webhook.sealed_secret"
+        checked(message(sealed_secrets={"secret": sealed}))
+    assert raised.value.field == "destination.sealed_secrets"
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b""])

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onefold.activation.v1 import activation_facts_pb2 as activation_pb
+from onefold.activation.v1 import channels_pb2
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1 import profile_facts_pb2 as profile_pb
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+from onefold.type.v1 import options_pb2
 from oracle import rules_text_strategies as some
 from pack_rules import PACKS
 from properties import examples
@@ -128,12 +130,74 @@ def webhook(secret: str = SECRET) -> activation_pb.Webhook:
     return activation_pb.Webhook(url="https://example.com/${A}", secret=secret)
 
 
+CHANNELS = list(activation_pb.DestinationDefined.DESCRIPTOR.oneofs_by_name["channel"].fields)
+
+
+@pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.name)
+def test_every_setting_of_a_channel_is_written_and_its_secrets_as_variables(channel: Any) -> None:
+    settings = {
+        field.name: 2525 if field.type == field.TYPE_UINT32 else f"the {field.name} ${{A}}"
+        for field in channel.message_type.fields
+    }
+    is_secret = {
+        field.name: field.GetOptions().Extensions[options_pb2.secret]
+        for field in channel.message_type.fields
+    }
+    message = destination("d")
+    getattr(message, channel.name).MergeFrom(channel.message_type._concrete_class(**settings))
+    message.secret_names.extend(name for name, secret in is_secret.items() if secret)
+    secrets = {name: f"the {name}" for name, secret in is_secret.items() if secret}
+    for name in secrets:
+        setattr(getattr(message, channel.name), name, "")
+    pack = Pack(destinations=[message])
+    (found,) = read_back(
+        written(pack), {f"D_{name.upper()}": secret for name, secret in secrets.items()}
+    ).destinations
+    for name, value in (settings | secrets).items():
+        assert getattr(getattr(found, channel.name), name) == value
+
+
+def test_optional_secret_that_is_not_set_is_not_written() -> None:
+    robot = activation_pb.DestinationDefined(
+        destination_id="d",
+        dingtalk_robot=channels_pb2.DingtalkRobot(),
+        secret_names=["access_token"],
+    )
+    (found,) = read_back(written(Pack(destinations=[robot])), {"D_ACCESS_TOKEN": "t"}).destinations
+    assert found.dingtalk_robot == channels_pb2.DingtalkRobot(access_token="t")
+
+
+def test_templates_are_written_with_all_locales() -> None:
+    template = activation_pb.TemplateDefined(
+        template_id="t",
+        title="T",
+        texts=[
+            activation_pb.TemplateTexts(
+                locale="zh",
+                provider_template="SMS_1",
+                parameters=[
+                    activation_pb.TemplateParameter(name="b", value="{{ person.name }} ${A}"),
+                    activation_pb.TemplateParameter(name="a", value="1"),
+                ],
+            ),
+            activation_pb.TemplateTexts(locale="en", subject="s", text="t", html="<b>h</b>"),
+        ],
+        needs=["person.name"],
+        sample=b'{"person":{"name":"a"}}',
+        zone="UTC",
+    )
+    assert list(read_back(written(Pack(templates=[template])), {}).templates) == [template]
+
+
 def test_secret_is_written_as_a_variable_of_its_destination() -> None:
     pack = segments(RULE)
-    pack.destinations = [destination(id_, webhook=webhook()) for id_ in ("a-b", "a_b", "1", "优惠")]
+    pack.destinations = [
+        destination(id_, webhook=webhook(), secret_names=["secret"])
+        for id_ in ("a-b", "a_b", "1", "优惠")
+    ]
     files = written(pack)
     assert SECRET not in "".join(files.values())
-    secrets = {"A_B_SECRET": "1", "A_B_SECRET_": "2", "_1_SECRET": "3", "___SECRET": "4"}
+    secrets = {"A_B_SECRET": "1", "A_B__SECRET": "2", "_1_SECRET": "3", "___SECRET": "4"}
     found = read_back(files, secrets).destinations
     assert {d.destination_id: d.webhook.secret for d in found} == {
         "a-b": "1",
@@ -155,12 +219,16 @@ def test_every_field_of_sources_and_destinations_is_written() -> None:
         ],
         destinations=[
             destination("f", file=activation_pb.NdjsonFile(name="f.ndjson"), title="T"),
-            destination("n", nats=activation_pb.NatsSubject(subject="s"), traits=["email"]),
+            destination(
+                "n", nats=activation_pb.NatsSubject(subject="s"), traits=["email"],
+                template_id="t", address="trait mail",
+            ),
         ],
     )  # fmt: skip
     pack.destinations[1].triggers.append(activation_pb.TRIGGER_LEFT)
     pack.destinations[1].content = b'{"a":["${X}",1,true,null]}'
-    not_written = {"version", "retired", "webhook"}
+    channels = {f.name for f in pack.destinations[0].DESCRIPTOR.oneofs_by_name["channel"].fields}
+    not_written = {"version", "retired", "sealed_secrets", "secret_names"} | channels
     for message in (pack.sources[0], *pack.destinations):
         of_kind = [m for m in (*pack.sources, *pack.destinations) if type(m) is type(message)]
         fields = {field.name for each in of_kind for field, _ in each.ListFields()}

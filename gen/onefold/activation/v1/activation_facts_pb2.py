@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from onefold.activation.v1 import channels_pb2 as onefold_dot_activation_dot_v1_dot_channels__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,onefold/activation/v1/activation_facts.proto\x12\x15onefold.activation.v1\x1a\x1donefold/type/v1/options.proto\"F\n\x0cSealedSecret\x12\x13\n\x0bkey_version\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\x8f\x01\n\x07Webhook\x12\x12\n\x03url\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x34\n\x06secret\x18\x02 \x01(\tB$\xb2\xbb\x18 whsec_[A-Za-z0-9+/]{32,86}={0,2}\x12:\n\rsealed_secret\x18\x03 \x01(\x0b\x32#.onefold.activation.v1.SealedSecret\"@\n\x0bNatsSubject\x12\x31\n\x07subject\x18\x01 \x01(\tB \xb2\xbb\x18\x17[^\\s.*>]+(\\.[^\\s.*>]+)*\xb8\xbb\x18\x80\x02\"@\n\nNdjsonFile\x12\x32\n\x04name\x18\x01 \x01(\tB$\xb2\xbb\x18 [A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\x8c\x03\n\x12\x44\x65stinationDefined\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x31\n\x07webhook\x18\x03 \x01(\x0b\x32\x1e.onefold.activation.v1.WebhookH\x00\x12\x32\n\x04nats\x18\x04 \x01(\x0b\x32\".onefold.activation.v1.NatsSubjectH\x00\x12\x31\n\x04\x66ile\x18\x05 \x01(\x0b\x32!.onefold.activation.v1.NdjsonFileH\x00\x12\x1a\n\x0bsegment_ids\x18\x06 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x30\n\x08triggers\x18\x07 \x03(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x15\n\x07\x63ontent\x18\x08 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x15\n\x06traits\x18\t \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07version\x18\n \x01(\r\x12\x0f\n\x07retired\x18\x0b \x01(\x08\x42\t\n\x07\x63hannel\"\xf1\x01\n\rDeliveryEnded\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x0e\n\x06reason\x18\x07 \x01(\t*I\n\x07Trigger\x12\x17\n\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x13\n\x0fTRIGGER_ENTERED\x10\x01\x12\x10\n\x0cTRIGGER_LEFT\x10\x02*\xbd\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_UNKNOWN\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,onefold/activation/v1/activation_facts.proto\x12\x15onefold.activation.v1\x1a$onefold/activation/v1/channels.proto\x1a\x1donefold/type/v1/options.proto\"F\n\x0cSealedSecret\x12\x13\n\x0bkey_version\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"W\n\x07Webhook\x12\x12\n\x03url\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x38\n\x06secret\x18\x02 \x01(\tB(\xb2\xbb\x18 whsec_[A-Za-z0-9+/]{32,86}={0,2}\xc8\xbb\x18\x01\"@\n\x0bNatsSubject\x12\x31\n\x07subject\x18\x01 \x01(\tB \xb2\xbb\x18\x17[^\\s.*>]+(\\.[^\\s.*>]+)*\xb8\xbb\x18\x80\x02\"@\n\nNdjsonFile\x12\x32\n\x04name\x18\x01 \x01(\tB$\xb2\xbb\x18 [A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\xf4\t\n\x12\x44\x65stinationDefined\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x31\n\x07webhook\x18\x03 \x01(\x0b\x32\x1e.onefold.activation.v1.WebhookH\x00\x12\x32\n\x04nats\x18\x04 \x01(\x0b\x32\".onefold.activation.v1.NatsSubjectH\x00\x12\x31\n\x04\x66ile\x18\x05 \x01(\x0b\x32!.onefold.activation.v1.NdjsonFileH\x00\x12+\n\x04smtp\x18\x14 \x01(\x0b\x32\x1b.onefold.activation.v1.SmtpH\x00\x12\x36\n\naliyun_sms\x18\x15 \x01(\x0b\x32 .onefold.activation.v1.AliyunSmsH\x00\x12\x38\n\x0btencent_sms\x18\x16 \x01(\x0b\x32!.onefold.activation.v1.TencentSmsH\x00\x12\x36\n\ntwilio_sms\x18\x17 \x01(\x0b\x32 .onefold.activation.v1.TwilioSmsH\x00\x12>\n\x0e\x64ingtalk_robot\x18\x18 \x01(\x0b\x32$.onefold.activation.v1.DingtalkRobotH\x00\x12\x38\n\x0bwecom_robot\x18\x19 \x01(\x0b\x32!.onefold.activation.v1.WecomRobotH\x00\x12:\n\x0c\x66\x65ishu_robot\x18\x1a \x01(\x0b\x32\".onefold.activation.v1.FeishuRobotH\x00\x12@\n\x0fwechat_template\x18\x1b \x01(\x0b\x32%.onefold.activation.v1.WechatTemplateH\x00\x12\x42\n\x10wechat_subscribe\x18\x1c \x01(\x0b\x32&.onefold.activation.v1.WechatSubscribeH\x00\x12)\n\x03\x66\x63m\x18\x1d \x01(\x0b\x32\x1a.onefold.activation.v1.FcmH\x00\x12-\n\x05getui\x18\x1e \x01(\x0b\x32\x1c.onefold.activation.v1.GetuiH\x00\x12\x1a\n\x0bsegment_ids\x18\x06 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x30\n\x08triggers\x18\x07 \x03(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x15\n\x07\x63ontent\x18\x08 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x15\n\x06traits\x18\t \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07version\x18\n \x01(\r\x12\x0f\n\x07retired\x18\x0b \x01(\x08\x12T\n\x0esealed_secrets\x18\x0c \x03(\x0b\x32<.onefold.activation.v1.DestinationDefined.SealedSecretsEntry\x12\x1a\n\x0btemplate_id\x18\r \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x16\n\x07\x61\x64\x64ress\x18\x0e \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x14\n\x0csecret_names\x18\x0f \x03(\t\x1aY\n\x12SealedSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.onefold.activation.v1.SealedSecret:\x02\x38\x01\x42\t\n\x07\x63hannel\"\xf1\x01\n\rDeliveryEnded\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x0e\n\x06reason\x18\x07 \x01(\t\"=\n\x11TemplateParameter\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xb8\xbb\x18@\x12\x14\n\x05value\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80 \"\xc9\x01\n\rTemplateTexts\x12\x14\n\x06locale\x18\x01 \x01(\tB\x04\xb8\xbb\x18#\x12\x16\n\x07subject\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xe6\x07\x12\x14\n\x04text\x18\x03 \x01(\tB\x06\xb8\xbb\x18\x80\x80\x04\x12\x14\n\x04html\x18\x04 \x01(\tB\x06\xb8\xbb\x18\x80\x80\x10\x12 \n\x11provider_template\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12<\n\nparameters\x18\x06 \x03(\x0b\x32(.onefold.activation.v1.TemplateParameter\"\xda\x01\n\x0fTemplateDefined\x12\x1a\n\x0btemplate_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x33\n\x05texts\x18\x03 \x03(\x0b\x32$.onefold.activation.v1.TemplateTexts\x12\x14\n\x05needs\x18\x04 \x03(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x14\n\x06sample\x18\x05 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x12\n\x04zone\x18\x06 \x01(\tB\x04\xb8\xbb\x18@\x12\x0f\n\x07version\x18\x07 \x01(\r\x12\x0f\n\x07retired\x18\x08 \x01(\x08*I\n\x07Trigger\x12\x17\n\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x13\n\x0fTRIGGER_ENTERED\x10\x01\x12\x10\n\x0cTRIGGER_LEFT\x10\x02*\xdd\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_UNKNOWN\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x05\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNCONFIRMED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +36,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOK'].fields_by_name['url']._loaded_options = None
   _globals['_WEBHOOK'].fields_by_name['url']._serialized_options = b'\270\273\030\200\020'
   _globals['_WEBHOOK'].fields_by_name['secret']._loaded_options = None
-  _globals['_WEBHOOK'].fields_by_name['secret']._serialized_options = b'\262\273\030 whsec_[A-Za-z0-9+/]{32,86}={0,2}'
+  _globals['_WEBHOOK'].fields_by_name['secret']._serialized_options = b'\262\273\030 whsec_[A-Za-z0-9+/]{32,86}={0,2}\310\273\030\001'
   _globals['_NATSSUBJECT'].fields_by_name['subject']._loaded_options = None
   _globals['_NATSSUBJECT'].fields_by_name['subject']._serialized_options = b'\262\273\030\027[^\\s.*>]+(\\.[^\\s.*>]+)*\270\273\030\200\002'
   _globals['_NDJSONFILE'].fields_by_name['name']._loaded_options = None
   _globals['_NDJSONFILE'].fields_by_name['name']._serialized_options = b'\262\273\030 [A-Za-z0-9][A-Za-z0-9._-]{0,127}'
+  _globals['_DESTINATIONDEFINED_SEALEDSECRETSENTRY']._loaded_options = None
+  _globals['_DESTINATIONDEFINED_SEALEDSECRETSENTRY']._serialized_options = b'8\001'
   _globals['_DESTINATIONDEFINED'].fields_by_name['destination_id']._loaded_options = None
   _globals['_DESTINATIONDEFINED'].fields_by_name['destination_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_DESTINATIONDEFINED'].fields_by_name['title']._loaded_options = None
@@ -50,6 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESTINATIONDEFINED'].fields_by_name['content']._serialized_options = b'\250\273\030\001'
   _globals['_DESTINATIONDEFINED'].fields_by_name['traits']._loaded_options = None
   _globals['_DESTINATIONDEFINED'].fields_by_name['traits']._serialized_options = b'\270\273\030\200\001'
+  _globals['_DESTINATIONDEFINED'].fields_by_name['template_id']._loaded_options = None
+  _globals['_DESTINATIONDEFINED'].fields_by_name['template_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_DESTINATIONDEFINED'].fields_by_name['address']._loaded_options = None
+  _globals['_DESTINATIONDEFINED'].fields_by_name['address']._serialized_options = b'\270\273\030\310\001'
   _globals['_DELIVERYENDED'].fields_by_name['effect_id']._loaded_options = None
   _globals['_DELIVERYENDED'].fields_by_name['effect_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
   _globals['_DELIVERYENDED'].fields_by_name['destination_id']._loaded_options = None
@@ -58,20 +65,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYENDED'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\254\002'
   _globals['_DELIVERYENDED'].fields_by_name['profile_id']._loaded_options = None
   _globals['_DELIVERYENDED'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
-  _globals['_TRIGGER']._serialized_start=1095
-  _globals['_TRIGGER']._serialized_end=1168
-  _globals['_DELIVERYSTATE']._serialized_start=1171
-  _globals['_DELIVERYSTATE']._serialized_end=1360
-  _globals['_SEALEDSECRET']._serialized_start=102
-  _globals['_SEALEDSECRET']._serialized_end=172
-  _globals['_WEBHOOK']._serialized_start=175
-  _globals['_WEBHOOK']._serialized_end=318
-  _globals['_NATSSUBJECT']._serialized_start=320
-  _globals['_NATSSUBJECT']._serialized_end=384
-  _globals['_NDJSONFILE']._serialized_start=386
-  _globals['_NDJSONFILE']._serialized_end=450
-  _globals['_DESTINATIONDEFINED']._serialized_start=453
-  _globals['_DESTINATIONDEFINED']._serialized_end=849
-  _globals['_DELIVERYENDED']._serialized_start=852
-  _globals['_DELIVERYENDED']._serialized_end=1093
+  _globals['_TEMPLATEPARAMETER'].fields_by_name['name']._loaded_options = None
+  _globals['_TEMPLATEPARAMETER'].fields_by_name['name']._serialized_options = b'\270\273\030@'
+  _globals['_TEMPLATEPARAMETER'].fields_by_name['value']._loaded_options = None
+  _globals['_TEMPLATEPARAMETER'].fields_by_name['value']._serialized_options = b'\270\273\030\200 '
+  _globals['_TEMPLATETEXTS'].fields_by_name['locale']._loaded_options = None
+  _globals['_TEMPLATETEXTS'].fields_by_name['locale']._serialized_options = b'\270\273\030#'
+  _globals['_TEMPLATETEXTS'].fields_by_name['subject']._loaded_options = None
+  _globals['_TEMPLATETEXTS'].fields_by_name['subject']._serialized_options = b'\270\273\030\346\007'
+  _globals['_TEMPLATETEXTS'].fields_by_name['text']._loaded_options = None
+  _globals['_TEMPLATETEXTS'].fields_by_name['text']._serialized_options = b'\270\273\030\200\200\004'
+  _globals['_TEMPLATETEXTS'].fields_by_name['html']._loaded_options = None
+  _globals['_TEMPLATETEXTS'].fields_by_name['html']._serialized_options = b'\270\273\030\200\200\020'
+  _globals['_TEMPLATETEXTS'].fields_by_name['provider_template']._loaded_options = None
+  _globals['_TEMPLATETEXTS'].fields_by_name['provider_template']._serialized_options = b'\270\273\030\200\001'
+  _globals['_TEMPLATEDEFINED'].fields_by_name['template_id']._loaded_options = None
+  _globals['_TEMPLATEDEFINED'].fields_by_name['template_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_TEMPLATEDEFINED'].fields_by_name['title']._loaded_options = None
+  _globals['_TEMPLATEDEFINED'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_TEMPLATEDEFINED'].fields_by_name['needs']._loaded_options = None
+  _globals['_TEMPLATEDEFINED'].fields_by_name['needs']._serialized_options = b'\270\273\030\310\001'
+  _globals['_TEMPLATEDEFINED'].fields_by_name['sample']._loaded_options = None
+  _globals['_TEMPLATEDEFINED'].fields_by_name['sample']._serialized_options = b'\250\273\030\001'
+  _globals['_TEMPLATEDEFINED'].fields_by_name['zone']._loaded_options = None
+  _globals['_TEMPLATEDEFINED'].fields_by_name['zone']._serialized_options = b'\270\273\030@'
+  _globals['_TRIGGER']._serialized_start=2436
+  _globals['_TRIGGER']._serialized_end=2509
+  _globals['_DELIVERYSTATE']._serialized_start=2512
+  _globals['_DELIVERYSTATE']._serialized_end=2733
+  _globals['_SEALEDSECRET']._serialized_start=140
+  _globals['_SEALEDSECRET']._serialized_end=210
+  _globals['_WEBHOOK']._serialized_start=212
+  _globals['_WEBHOOK']._serialized_end=299
+  _globals['_NATSSUBJECT']._serialized_start=301
+  _globals['_NATSSUBJECT']._serialized_end=365
+  _globals['_NDJSONFILE']._serialized_start=367
+  _globals['_NDJSONFILE']._serialized_end=431
+  _globals['_DESTINATIONDEFINED']._serialized_start=434
+  _globals['_DESTINATIONDEFINED']._serialized_end=1702
+  _globals['_DESTINATIONDEFINED_SEALEDSECRETSENTRY']._serialized_start=1602
+  _globals['_DESTINATIONDEFINED_SEALEDSECRETSENTRY']._serialized_end=1691
+  _globals['_DELIVERYENDED']._serialized_start=1705
+  _globals['_DELIVERYENDED']._serialized_end=1946
+  _globals['_TEMPLATEPARAMETER']._serialized_start=1948
+  _globals['_TEMPLATEPARAMETER']._serialized_end=2009
+  _globals['_TEMPLATETEXTS']._serialized_start=2012
+  _globals['_TEMPLATETEXTS']._serialized_end=2213
+  _globals['_TEMPLATEDEFINED']._serialized_start=2216
+  _globals['_TEMPLATEDEFINED']._serialized_end=2434
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from onefold.activation.v1 import channels_pb2 as _channels_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -22,6 +23,7 @@ class DeliveryState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DELIVERY_STATE_DELIVERED: _ClassVar[DeliveryState]
     DELIVERY_STATE_DEAD: _ClassVar[DeliveryState]
     DELIVERY_STATE_SUPPRESSED: _ClassVar[DeliveryState]
+    DELIVERY_STATE_UNCONFIRMED: _ClassVar[DeliveryState]
 TRIGGER_UNSPECIFIED: Trigger
 TRIGGER_ENTERED: Trigger
 TRIGGER_LEFT: Trigger
@@ -31,6 +33,7 @@ DELIVERY_STATE_UNKNOWN: DeliveryState
 DELIVERY_STATE_DELIVERED: DeliveryState
 DELIVERY_STATE_DEAD: DeliveryState
 DELIVERY_STATE_SUPPRESSED: DeliveryState
+DELIVERY_STATE_UNCONFIRMED: DeliveryState
 
 class SealedSecret(_message.Message):
     __slots__ = ("key_version", "nonce", "ciphertext")
@@ -43,14 +46,12 @@ class SealedSecret(_message.Message):
     def __init__(self, key_version: _Optional[int] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
 
 class Webhook(_message.Message):
-    __slots__ = ("url", "secret", "sealed_secret")
+    __slots__ = ("url", "secret")
     URL_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
-    SEALED_SECRET_FIELD_NUMBER: _ClassVar[int]
     url: str
     secret: str
-    sealed_secret: SealedSecret
-    def __init__(self, url: _Optional[str] = ..., secret: _Optional[str] = ..., sealed_secret: _Optional[_Union[SealedSecret, _Mapping]] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class NatsSubject(_message.Message):
     __slots__ = ("subject",)
@@ -65,30 +66,67 @@ class NdjsonFile(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class DestinationDefined(_message.Message):
-    __slots__ = ("destination_id", "title", "webhook", "nats", "file", "segment_ids", "triggers", "content", "traits", "version", "retired")
+    __slots__ = ("destination_id", "title", "webhook", "nats", "file", "smtp", "aliyun_sms", "tencent_sms", "twilio_sms", "dingtalk_robot", "wecom_robot", "feishu_robot", "wechat_template", "wechat_subscribe", "fcm", "getui", "segment_ids", "triggers", "content", "traits", "version", "retired", "sealed_secrets", "template_id", "address", "secret_names")
+    class SealedSecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: SealedSecret
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[SealedSecret, _Mapping]] = ...) -> None: ...
     DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     NATS_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
+    SMTP_FIELD_NUMBER: _ClassVar[int]
+    ALIYUN_SMS_FIELD_NUMBER: _ClassVar[int]
+    TENCENT_SMS_FIELD_NUMBER: _ClassVar[int]
+    TWILIO_SMS_FIELD_NUMBER: _ClassVar[int]
+    DINGTALK_ROBOT_FIELD_NUMBER: _ClassVar[int]
+    WECOM_ROBOT_FIELD_NUMBER: _ClassVar[int]
+    FEISHU_ROBOT_FIELD_NUMBER: _ClassVar[int]
+    WECHAT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    WECHAT_SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    FCM_FIELD_NUMBER: _ClassVar[int]
+    GETUI_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     TRIGGERS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RETIRED_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SECRETS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_NAMES_FIELD_NUMBER: _ClassVar[int]
     destination_id: str
     title: str
     webhook: Webhook
     nats: NatsSubject
     file: NdjsonFile
+    smtp: _channels_pb2.Smtp
+    aliyun_sms: _channels_pb2.AliyunSms
+    tencent_sms: _channels_pb2.TencentSms
+    twilio_sms: _channels_pb2.TwilioSms
+    dingtalk_robot: _channels_pb2.DingtalkRobot
+    wecom_robot: _channels_pb2.WecomRobot
+    feishu_robot: _channels_pb2.FeishuRobot
+    wechat_template: _channels_pb2.WechatTemplate
+    wechat_subscribe: _channels_pb2.WechatSubscribe
+    fcm: _channels_pb2.Fcm
+    getui: _channels_pb2.Getui
     segment_ids: _containers.RepeatedScalarFieldContainer[str]
     triggers: _containers.RepeatedScalarFieldContainer[Trigger]
     content: bytes
     traits: _containers.RepeatedScalarFieldContainer[str]
     version: int
     retired: bool
-    def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ...) -> None: ...
+    sealed_secrets: _containers.MessageMap[str, SealedSecret]
+    template_id: str
+    address: str
+    secret_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., smtp: _Optional[_Union[_channels_pb2.Smtp, _Mapping]] = ..., aliyun_sms: _Optional[_Union[_channels_pb2.AliyunSms, _Mapping]] = ..., tencent_sms: _Optional[_Union[_channels_pb2.TencentSms, _Mapping]] = ..., twilio_sms: _Optional[_Union[_channels_pb2.TwilioSms, _Mapping]] = ..., dingtalk_robot: _Optional[_Union[_channels_pb2.DingtalkRobot, _Mapping]] = ..., wecom_robot: _Optional[_Union[_channels_pb2.WecomRobot, _Mapping]] = ..., feishu_robot: _Optional[_Union[_channels_pb2.FeishuRobot, _Mapping]] = ..., wechat_template: _Optional[_Union[_channels_pb2.WechatTemplate, _Mapping]] = ..., wechat_subscribe: _Optional[_Union[_channels_pb2.WechatSubscribe, _Mapping]] = ..., fcm: _Optional[_Union[_channels_pb2.Fcm, _Mapping]] = ..., getui: _Optional[_Union[_channels_pb2.Getui, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., sealed_secrets: _Optional[_Mapping[str, SealedSecret]] = ..., template_id: _Optional[str] = ..., address: _Optional[str] = ..., secret_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeliveryEnded(_message.Message):
     __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "state", "attempts", "reason")
@@ -107,3 +145,47 @@ class DeliveryEnded(_message.Message):
     attempts: int
     reason: str
     def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TemplateParameter(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class TemplateTexts(_message.Message):
+    __slots__ = ("locale", "subject", "text", "html", "provider_template", "parameters")
+    LOCALE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HTML_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    locale: str
+    subject: str
+    text: str
+    html: str
+    provider_template: str
+    parameters: _containers.RepeatedCompositeFieldContainer[TemplateParameter]
+    def __init__(self, locale: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., html: _Optional[str] = ..., provider_template: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[TemplateParameter, _Mapping]]] = ...) -> None: ...
+
+class TemplateDefined(_message.Message):
+    __slots__ = ("template_id", "title", "texts", "needs", "sample", "zone", "version", "retired")
+    TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RETIRED_FIELD_NUMBER: _ClassVar[int]
+    template_id: str
+    title: str
+    texts: _containers.RepeatedCompositeFieldContainer[TemplateTexts]
+    needs: _containers.RepeatedScalarFieldContainer[str]
+    sample: bytes
+    zone: str
+    version: int
+    retired: bool
+    def __init__(self, template_id: _Optional[str] = ..., title: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[TemplateTexts, _Mapping]]] = ..., needs: _Optional[_Iterable[str]] = ..., sample: _Optional[bytes] = ..., zone: _Optional[str] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ...) -> None: ...

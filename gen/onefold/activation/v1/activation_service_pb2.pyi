@@ -10,14 +10,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DefineDestinationRequest(_message.Message):
-    __slots__ = ("destination", "dry_run", "etag")
+    __slots__ = ("destination", "dry_run", "etag", "assumed_templates")
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     destination: _activation_facts_pb2.DestinationDefined
     dry_run: bool
     etag: str
-    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+    assumed_templates: _containers.RepeatedCompositeFieldContainer[_activation_facts_pb2.TemplateDefined]
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed_templates: _Optional[_Iterable[_Union[_activation_facts_pb2.TemplateDefined, _Mapping]]] = ...) -> None: ...
 
 class DefineDestinationResponse(_message.Message):
     __slots__ = ("destination", "changed", "token", "etag")
@@ -48,6 +50,80 @@ class ListDestinationsResponse(_message.Message):
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
     destinations: _containers.RepeatedCompositeFieldContainer[DestinationSummary]
     def __init__(self, destinations: _Optional[_Iterable[_Union[DestinationSummary, _Mapping]]] = ...) -> None: ...
+
+class DefineTemplateRequest(_message.Message):
+    __slots__ = ("template", "dry_run", "etag")
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    template: _activation_facts_pb2.TemplateDefined
+    dry_run: bool
+    etag: str
+    def __init__(self, template: _Optional[_Union[_activation_facts_pb2.TemplateDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DefineTemplateResponse(_message.Message):
+    __slots__ = ("template", "changed", "token", "etag")
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    template: _activation_facts_pb2.TemplateDefined
+    changed: bool
+    token: _token_pb2.Token
+    etag: str
+    def __init__(self, template: _Optional[_Union[_activation_facts_pb2.TemplateDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class ListTemplatesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TemplateSummary(_message.Message):
+    __slots__ = ("template", "etag")
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    template: _activation_facts_pb2.TemplateDefined
+    etag: str
+    def __init__(self, template: _Optional[_Union[_activation_facts_pb2.TemplateDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class ListTemplatesResponse(_message.Message):
+    __slots__ = ("templates",)
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    templates: _containers.RepeatedCompositeFieldContainer[TemplateSummary]
+    def __init__(self, templates: _Optional[_Iterable[_Union[TemplateSummary, _Mapping]]] = ...) -> None: ...
+
+class PreviewTemplateRequest(_message.Message):
+    __slots__ = ("template_id", "template", "variables")
+    TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    template_id: str
+    template: _activation_facts_pb2.TemplateDefined
+    variables: bytes
+    def __init__(self, template_id: _Optional[str] = ..., template: _Optional[_Union[_activation_facts_pb2.TemplateDefined, _Mapping]] = ..., variables: _Optional[bytes] = ...) -> None: ...
+
+class RenderedTemplate(_message.Message):
+    __slots__ = ("locale", "subject", "text", "html", "parameters", "sms_count", "missing")
+    LOCALE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HTML_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    SMS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    locale: str
+    subject: str
+    text: str
+    html: str
+    parameters: _containers.RepeatedCompositeFieldContainer[_activation_facts_pb2.TemplateParameter]
+    sms_count: int
+    missing: str
+    def __init__(self, locale: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., html: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[_activation_facts_pb2.TemplateParameter, _Mapping]]] = ..., sms_count: _Optional[int] = ..., missing: _Optional[str] = ...) -> None: ...
+
+class PreviewTemplateResponse(_message.Message):
+    __slots__ = ("rendered",)
+    RENDERED_FIELD_NUMBER: _ClassVar[int]
+    rendered: _containers.RepeatedCompositeFieldContainer[RenderedTemplate]
+    def __init__(self, rendered: _Optional[_Iterable[_Union[RenderedTemplate, _Mapping]]] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
     __slots__ = ("destination_id", "state", "page_size", "page_token", "profile_id")

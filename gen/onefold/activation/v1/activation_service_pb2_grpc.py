@@ -45,6 +45,21 @@ class ActivationServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDestinationsRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDestinationsResponse.FromString,
                 _registered_method=True)
+        self.DefineTemplate = channel.unary_unary(
+                '/onefold.activation.v1.ActivationService/DefineTemplate',
+                request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.DefineTemplateRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.DefineTemplateResponse.FromString,
+                _registered_method=True)
+        self.ListTemplates = channel.unary_unary(
+                '/onefold.activation.v1.ActivationService/ListTemplates',
+                request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListTemplatesRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
+        self.PreviewTemplate = channel.unary_unary(
+                '/onefold.activation.v1.ActivationService/PreviewTemplate',
+                request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.PreviewTemplateRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.PreviewTemplateResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/onefold.activation.v1.ActivationService/ListDeliveries',
                 request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDeliveriesRequest.SerializeToString,
@@ -75,6 +90,27 @@ class ActivationServiceServicer:
 
     def ListDestinations(self, request, context):
         """Lists the destinations of the workspace, without secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DefineTemplate(self, request, context):
+        """Defines a template of messages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTemplates(self, request, context):
+        """Lists the templates of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewTemplate(self, request, context):
+        """Renders a template, defined or not, and sends nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +151,21 @@ def add_ActivationServiceServicer_to_server(servicer, server):
                     servicer.ListDestinations,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDestinationsRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDestinationsResponse.SerializeToString,
+            ),
+            'DefineTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefineTemplate,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.DefineTemplateRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.DefineTemplateResponse.SerializeToString,
+            ),
+            'ListTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTemplates,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListTemplatesRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'PreviewTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewTemplate,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.PreviewTemplateRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.PreviewTemplateResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -187,6 +238,87 @@ class ActivationService:
             '/onefold.activation.v1.ActivationService/ListDestinations',
             onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDestinationsRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListDestinationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefineTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.ActivationService/DefineTemplate',
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.DefineTemplateRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.DefineTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.ActivationService/ListTemplates',
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListTemplatesRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.ActivationService/PreviewTemplate',
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.PreviewTemplateRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.PreviewTemplateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -17,6 +17,8 @@ CREATE TABLE effect (
     payload           bytea,
     -- Where the channel begins to search for the message of an interrupted attempt.
     channel_position  bytea NOT NULL DEFAULT '',
+    -- Whether the answer of an earlier attempt was lost: the receiver may have the message.
+    unanswered        boolean NOT NULL DEFAULT false,
     -- When the next attempt is due; while one runs, when its lease expires.
     due_at            timestamptz NOT NULL DEFAULT now(),
     -- When the final state was reached; NULL while the effect is open.
@@ -36,7 +38,7 @@ CREATE INDEX effect_due ON effect (workspace_id, destination_id, due_at) WHERE s
 CREATE INDEX effect_of_profile ON effect (profile_id, destination_id, segment_id, ordinal);
 
 CREATE INDEX effect_unpublished ON effect (effect_id)
-WHERE NOT outcome_published AND state IN (3, 4, 5);
+WHERE NOT outcome_published AND state IN (3, 4, 5, 6);
 
 CREATE INDEX effect_newest ON effect (workspace_id, changed_at_us DESC, effect_id DESC);
 
@@ -46,3 +48,12 @@ WHERE state = 4;
 
 -- The messages that are deleted some time after their end.
 CREATE INDEX effect_payload ON effect (ended_at) WHERE payload IS NOT NULL AND ended_at IS NOT NULL;
+
+-- The destinations whose provider limits how often it is called: until when earlier attempts put
+-- off those to come, where each puts them off by the same time.
+CREATE TABLE pace (
+    workspace_id   text        NOT NULL,
+    destination_id text        NOT NULL,
+    free_at        timestamptz NOT NULL,
+    PRIMARY KEY (workspace_id, destination_id)
+);

@@ -10,3 +10,13 @@ CREATE TABLE destination (
     payload        bytea   NOT NULL,
     PRIMARY KEY (workspace_id, destination_id, shard)
 );
+
+-- The newest version of each template, as a serialised TemplateDefined; by shard, as it is folded.
+CREATE TABLE template (
+    shard        integer NOT NULL,
+    workspace_id text    NOT NULL,
+    template_id  text    NOT NULL,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, template_id, shard)
+);

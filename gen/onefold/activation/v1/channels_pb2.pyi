@@ -1,0 +1,156 @@
+from onefold.type.v1 import options_pb2 as _options_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Smtp(_message.Message):
+    __slots__ = ("host", "port", "security", "username", "password", "from_address", "from_name", "reply_to", "return_path", "unsubscribe_url", "dkim_domain", "dkim_selector", "dkim_private_key")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    FROM_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    FROM_NAME_FIELD_NUMBER: _ClassVar[int]
+    REPLY_TO_FIELD_NUMBER: _ClassVar[int]
+    RETURN_PATH_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBE_URL_FIELD_NUMBER: _ClassVar[int]
+    DKIM_DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DKIM_SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    DKIM_PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    security: str
+    username: str
+    password: str
+    from_address: str
+    from_name: str
+    reply_to: str
+    return_path: str
+    unsubscribe_url: str
+    dkim_domain: str
+    dkim_selector: str
+    dkim_private_key: str
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., security: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., from_address: _Optional[str] = ..., from_name: _Optional[str] = ..., reply_to: _Optional[str] = ..., return_path: _Optional[str] = ..., unsubscribe_url: _Optional[str] = ..., dkim_domain: _Optional[str] = ..., dkim_selector: _Optional[str] = ..., dkim_private_key: _Optional[str] = ...) -> None: ...
+
+class AliyunSms(_message.Message):
+    __slots__ = ("access_key_id", "access_key_secret", "sign_name", "endpoint")
+    ACCESS_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_KEY_SECRET_FIELD_NUMBER: _ClassVar[int]
+    SIGN_NAME_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    access_key_id: str
+    access_key_secret: str
+    sign_name: str
+    endpoint: str
+    def __init__(self, access_key_id: _Optional[str] = ..., access_key_secret: _Optional[str] = ..., sign_name: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class TencentSms(_message.Message):
+    __slots__ = ("secret_id", "secret_key", "sdk_app_id", "sign_name", "region", "endpoint")
+    SECRET_ID_FIELD_NUMBER: _ClassVar[int]
+    SECRET_KEY_FIELD_NUMBER: _ClassVar[int]
+    SDK_APP_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGN_NAME_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    secret_id: str
+    secret_key: str
+    sdk_app_id: str
+    sign_name: str
+    region: str
+    endpoint: str
+    def __init__(self, secret_id: _Optional[str] = ..., secret_key: _Optional[str] = ..., sdk_app_id: _Optional[str] = ..., sign_name: _Optional[str] = ..., region: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class TwilioSms(_message.Message):
+    __slots__ = ("account_sid", "auth_token", "sender", "status_callback", "endpoint")
+    ACCOUNT_SID_FIELD_NUMBER: _ClassVar[int]
+    AUTH_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CALLBACK_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    account_sid: str
+    auth_token: str
+    sender: str
+    status_callback: str
+    endpoint: str
+    def __init__(self, account_sid: _Optional[str] = ..., auth_token: _Optional[str] = ..., sender: _Optional[str] = ..., status_callback: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class DingtalkRobot(_message.Message):
+    __slots__ = ("access_token", "signing_secret", "endpoint")
+    ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SIGNING_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    access_token: str
+    signing_secret: str
+    endpoint: str
+    def __init__(self, access_token: _Optional[str] = ..., signing_secret: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class WecomRobot(_message.Message):
+    __slots__ = ("key", "endpoint")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    endpoint: str
+    def __init__(self, key: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class FeishuRobot(_message.Message):
+    __slots__ = ("hook_id", "signing_secret", "endpoint")
+    HOOK_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNING_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    hook_id: str
+    signing_secret: str
+    endpoint: str
+    def __init__(self, hook_id: _Optional[str] = ..., signing_secret: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class WechatTemplate(_message.Message):
+    __slots__ = ("app_id", "app_secret", "url", "endpoint")
+    APP_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_SECRET_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    app_id: str
+    app_secret: str
+    url: str
+    endpoint: str
+    def __init__(self, app_id: _Optional[str] = ..., app_secret: _Optional[str] = ..., url: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class WechatSubscribe(_message.Message):
+    __slots__ = ("app_id", "app_secret", "page", "endpoint")
+    APP_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_SECRET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    app_id: str
+    app_secret: str
+    page: str
+    endpoint: str
+    def __init__(self, app_id: _Optional[str] = ..., app_secret: _Optional[str] = ..., page: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class Fcm(_message.Message):
+    __slots__ = ("project_id", "client_email", "private_key", "endpoint", "token_endpoint")
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    client_email: str
+    private_key: str
+    endpoint: str
+    token_endpoint: str
+    def __init__(self, project_id: _Optional[str] = ..., client_email: _Optional[str] = ..., private_key: _Optional[str] = ..., endpoint: _Optional[str] = ..., token_endpoint: _Optional[str] = ...) -> None: ...
+
+class Getui(_message.Message):
+    __slots__ = ("app_id", "app_key", "master_secret", "endpoint")
+    APP_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_KEY_FIELD_NUMBER: _ClassVar[int]
+    MASTER_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    app_id: str
+    app_key: str
+    master_secret: str
+    endpoint: str
+    def __init__(self, app_id: _Optional[str] = ..., app_key: _Optional[str] = ..., master_secret: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,250 @@
+"""Sends through the HTTP API of a provider: one request a message, and a judgement of the answer.
+
+A provider is a few pure functions; this module makes their requests, and gives all of them the same
+treatment of lost answers, credentials, tokens that expire, and answers that are no JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from services.activation.channels import Message, Sender
+from services.activation.channels.http import HttpAnswer, HttpClient, HttpFailure, HttpRequest
+from services.activation.domain.contracts import age_of
+from services.activation.domain.model import Destination
+from services.activation.domain.sealing import SecretKeys, SecretNotReadable
+from services.activation.domain.templates import RenderedMessage
+from services.activation.domain.transitions import AttemptResult, AttemptStatus
+
+#: Seconds for the body of an answer.
+BODY_S = 10.0
+#: Seconds before its end at which a token is renewed.
+RENEWED_BEFORE_S = 120.0
+#: Tokens that are cached: one a destination.
+MAX_TOKENS = 10_000
+
+DELIVERED = AttemptResult(AttemptStatus.DELIVERED)
+MALFORMED_ANSWER = AttemptResult(AttemptStatus.LOST, "the answer is not as documented")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request is made of. Its text has nothing secret or personal."""
+
+    #: The settings of the channel.
+    settings: Any = field(repr=False)
+    #: Its secrets in plain text, by the names of their settings.
+    secrets: Mapping[str, str] = field(repr=False)
+    message: RenderedMessage = field(repr=False)
+    #: The key of the message: 32 hexadecimal digits.
+    key: str
+    #: Unix seconds.
+    now_s: float
+    #: 32 random hexadecimal digits.
+    nonce: str = field(repr=False)
+    token: str = field(default="", repr=False)
+
+    def url(self, default: str, path: str) -> str:
+        """Return the URL of a path below the endpoint, which the settings can replace."""
+        return (self.settings.endpoint or default).rstrip("/") + path
+
+
+class TokenRefused(Exception):
+    """The provider gives no token; `result` is that of the attempt that needs it."""
+
+    def __init__(self, result: AttemptResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """How a provider gives the token that its requests need."""
+
+    request: Callable[[Call], HttpRequest]
+    #: Returns the token, and for how many seconds it is valid. Raises TokenRefused.
+    read: Callable[[HttpAnswer, float], tuple[str, float]]
+    #: Whether an answer says that the token is not valid any more.
+    is_expired: Callable[[HttpAnswer], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How a provider is asked for a message."""
+
+    #: The requests that find a message sent since an instant (Unix seconds).
+    requests: Callable[[Call, float], Sequence[HttpRequest]]
+    #: Returns what became of the message with a key; None = the answer does not have it.
+    read: Callable[[HttpAnswer, str], AttemptResult | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One kind of provider."""
+
+    request: Callable[[Call], HttpRequest]
+    judge: Callable[[HttpAnswer], AttemptResult]
+    token: TokenSource | None = None
+    lookup: Lookup | None = None
+
+
+class ProviderSender(Sender):
+    """Sends the messages of one kind of channel through its provider."""
+
+    def __init__(self, provider: Provider, http: HttpClient, keys: SecretKeys) -> None:
+        self._provider = provider
+        self._http = http
+        self._keys = keys
+        self._tokens: dict[tuple[str, str, int], tuple[str, float]] = {}
+        self._locks: dict[tuple[str, str, int], asyncio.Lock] = {}
+
+    async def send(self, destination: Destination, message: Message) -> AttemptResult:
+        try:
+            call = await self._call(destination, message)
+            request = self._provider.request(call)
+        except TokenRefused as refused:
+            return refused.result
+        except SecretNotReadable as error:
+            return AttemptResult(AttemptStatus.CREDENTIALS, str(error))
+        except ValueError:
+            # Such as a private key that is none: the text of the error may quote it.
+            return AttemptResult(AttemptStatus.CREDENTIALS, "a secret has the wrong form")
+        try:
+            answer = await self._http.call(replace(request, body_s=BODY_S))
+        except HttpFailure as failure:
+            return _result_of(failure)
+        source = self._provider.token
+        if source is not None and source.is_expired(answer):
+            self._tokens.pop(_key_of(destination), None)
+            return AttemptResult(AttemptStatus.FAILED, "the token has expired")
+        return self._provider.judge(answer)
+
+    async def find(self, destination: Destination, message: Message) -> AttemptResult | None:
+        lookup = self._provider.lookup
+        if lookup is None:
+            return MALFORMED_ANSWER
+        call = await self._call(destination, message)
+        since_s = call.now_s - min(age_of(message.position, call.now_s), call.now_s)
+        for request in lookup.requests(call, since_s):
+            try:
+                answer = await self._http.call(replace(request, body_s=BODY_S))
+            except HttpFailure as failure:
+                # The question is not the message: it is asked again.
+                return AttemptResult(AttemptStatus.FAILED, str(failure))
+            found = lookup.read(answer, call.key)
+            if found is not None:
+                return found
+        return None
+
+    async def _call(self, destination: Destination, message: Message) -> Call:
+        call = Call(
+            destination.channel,
+            self._keys.open_all(
+                destination.workspace_id, destination.destination_id, destination.channel
+            ),
+            msgspec.json.decode(message.payload, type=RenderedMessage),
+            message.key,
+            time.time(),
+            secrets.token_hex(16),
+        )
+        if self._provider.token is None:
+            return call
+        return replace(call, token=await self._token(self._provider.token, destination, call))
+
+    async def _token(self, source: TokenSource, destination: Destination, call: Call) -> str:
+        """Return the token of a destination, renewed once for all that wait for it."""
+        key = _key_of(destination)
+        if (found := self._cached_token(key)) is not None:
+            return found
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if (found := self._cached_token(key)) is not None:
+                return found
+            try:
+                answer = await self._http.call(replace(source.request(call), body_s=BODY_S))
+            except HttpFailure as failure:
+                raise TokenRefused(AttemptResult(AttemptStatus.FAILED, str(failure))) from None
+            token, valid_s = source.read(answer, call.now_s)
+            if len(self._tokens) >= MAX_TOKENS:
+                self._tokens.clear()
+            self._tokens[key] = token, time.monotonic() + valid_s - RENEWED_BEFORE_S
+            return token
+
+    def _cached_token(self, key: tuple[str, str, int]) -> str | None:
+        token, until = self._tokens.get(key, ("", 0.0))
+        return token if time.monotonic() < until else None
+
+
+def _key_of(destination: Destination) -> tuple[str, str, int]:
+    # Another version may have other credentials.
+    return destination.workspace_id, destination.destination_id, destination.version
+
+
+def _result_of(failure: HttpFailure) -> AttemptResult:
+    if failure.malformed:
+        return AttemptResult(AttemptStatus.REJECTED, str(failure))
+    status = AttemptStatus.LOST if failure.sent else AttemptStatus.FAILED
+    return AttemptResult(status, str(failure))
+
+
+def json_of(answer: HttpAnswer) -> dict[str, Any]:
+    """Return the JSON object of an answer; {} where it has none."""
+    try:
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def by_status(answer: HttpAnswer) -> AttemptResult:
+    """Return the result that the HTTP status alone stands for, where the body says nothing.
+
+    After 5xx other than 503 a gateway may have lost the answer of what is behind it.
+    """
+    status, reason = answer.status, f"HTTP {answer.status}"
+    if status in (401, 403):
+        return AttemptResult(AttemptStatus.CREDENTIALS, reason)
+    if status in (408, 429, 503):
+        return AttemptResult(AttemptStatus.FAILED, reason, answer.retry_after)
+    if status >= 500:
+        return AttemptResult(AttemptStatus.LOST, reason)
+    if 200 <= status < 300:
+        return MALFORMED_ANSWER
+    return AttemptResult(AttemptStatus.REJECTED, reason)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The codes of a provider by what they mean; a code that ends with `*` stands for a prefix."""
+
+    later: str = ""
+    address_dead: str = ""
+    credentials: str = ""
+    refused: str = ""
+    #: Seconds to wait where the provider limits how often it is called.
+    later_s: float = 60.0
+
+    def status_of(self, code: str) -> AttemptStatus | None:
+        """Return what a code means; None = it is not listed."""
+        listed = {
+            AttemptStatus.FAILED: self.later,
+            AttemptStatus.ADDRESS_DEAD: self.address_dead,
+            AttemptStatus.CREDENTIALS: self.credentials,
+            AttemptStatus.REJECTED: self.refused,
+        }
+        names = {name: status for status, text in listed.items() for name in text.split()}
+        if code in names:
+            return names[code]
+        prefixes = [n for n in names if n.endswith("*") and code.startswith(n[:-1])]
+        return names[max(prefixes, key=len)] if prefixes else None
+
+    def result_of(self, code: str) -> AttemptResult:
+        """Return the result of a code with which a message was not accepted."""
+        status = self.status_of(code) or AttemptStatus.REJECTED
+        later_s = self.later_s if status is AttemptStatus.FAILED else 0.0
+        return AttemptResult(status, code[:100], later_s)
