@@ -106,6 +106,7 @@ def find_endpoints(data_dir: Path) -> ApiEndpoints:
         public_grpc={s: services[s]["grpc"] for s in SERVICES},
         events_url=services["ingest"]["http"],
         operations_urls={s: services[s]["internal_http"] for s in SERVICES},
+        calls_url=services["console"]["http"],
     )
 
 

@@ -60,6 +60,7 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
                 settings={PROCESSES: processes, **settings},
                 default_ports=defaults,
                 progress=lambda name, done: _report({"step": name, "done": done}),
+                console=True,
             )
             async with stack:
                 _publish(file, stack)

@@ -43,6 +43,8 @@ class ApiEndpoints:
     public_grpc: Mapping[str, str] = field(default_factory=dict)
     #: The HTTP endpoint for events, `http://host:port`; empty where it is not known.
     events_url: str = ""
+    #: The HTTP endpoint for all calls, `http://host:port`; empty where it is not known.
+    calls_url: str = ""
     #: By service: the HTTP endpoint for health and metrics; empty where they are not known.
     operations_urls: Mapping[str, str] = field(default_factory=dict)
     #: The authority of the services' certificates (PEM); None = they are called without TLS.

@@ -23,6 +23,7 @@ SERVER_NAMES = (
     *(f"{service}_internal_grpc" for service in SERVICES),
     *(f"{service}_internal_http" for service in SERVICES),
     *("postgres", "nats", "nats_monitor"),
+    *("console_http", "console_internal_http"),
 )
 #: Below the range of outgoing connections, and used by no well-known program.
 FIRST_PORT = 7810

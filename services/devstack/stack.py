@@ -48,6 +48,8 @@ PROCESSES = "ONEFOLD_INGEST_PROCESSES"
 #: The setting of activation with the subjects of destinations outside of `onefold.out.`, each as
 #: `WORKSPACE=SUBJECT`; its user of NATS may publish there.
 _SUBJECTS = "NATS_SUBJECTS"
+#: What serves every call over HTTP, before the services.
+_CONSOLE = "console"
 #: Is called with the name of each part of a start, and whether it is done.
 StartProgress = Callable[[str, bool], None]
 
@@ -64,13 +66,15 @@ class Stack:
         progress: StartProgress = lambda _name, _done: None,
         replicas: int = 1,
         only: Sequence[str] = SERVICES,
+        console: bool = False,
     ) -> None:
         """`settings` are environment variables (`ONEFOLD_…`) that the services get; they may name a
         PostgreSQL and a NATS to use in the place of private ones, and ports.
 
         `default_ports`: by name of a server, as in `ports.SERVER_NAMES`; others get free ports.
         `replicas` processes of each service but ingest run; the first has the known address.
-        `only` these services are started, the first one before the others.
+        `only` these services are started, the first one before the others, and with `console` the
+        console behind them.
         """
         self.data_dir = data_dir.expanduser().resolve()
         self._logs = self.data_dir / "logs"
@@ -87,6 +91,7 @@ class Stack:
         self._progress = progress
         self._replicas = replicas
         self._only = tuple(only)
+        self._has_console = console
         self._ports: dict[str, int] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -103,6 +108,11 @@ class Stack:
         """The HTTP endpoint of ingest for events, `http://host:port`."""
         return f"http://{LOOPBACK}:{self._ports['ingest_http']}"
 
+    @property
+    def console_url(self) -> str:
+        """The HTTP endpoint of the console, which serves every call; `http://host:port`."""
+        return f"http://{LOOPBACK}:{self._ports[f'{_CONSOLE}_http']}"
+
     def operations_url(self, service: str) -> str:
         """Return the internal HTTP endpoint of a service, for health and metrics."""
         return f"http://{LOOPBACK}:{self._ports[f'{service}_internal_http']}"
@@ -110,7 +120,8 @@ class Stack:
     def endpoints(self) -> dict[str, dict[str, str]]:
         """Return the endpoints by service: gRPC as `host:port`, HTTP as URLs.
 
-        `grpc`, `internal_grpc`, `internal_http`, and `http` of ingest.
+        `grpc`, `internal_grpc`, `internal_http`, and `http` of ingest; of the console `http` and
+        `internal_http`.
         """
         endpoints = {
             service: {
@@ -121,6 +132,9 @@ class Stack:
             for service in SERVICES
         }
         endpoints["ingest"]["http"] = self.events_url
+        if self._has_console:
+            operations = self.operations_url(_CONSOLE)
+            endpoints[_CONSOLE] = {"http": self.console_url, "internal_http": operations}
         return endpoints
 
     @property
@@ -180,6 +194,7 @@ class Stack:
             await self._step("postgres", check or self.postgres.start())
             await self._step("nats", check_nats(nats_url) if nats_url else self.nats.start())
             keys = [key for _, key in self._replicas_of(*SERVICES)]
+            keys += [_CONSOLE] if self._has_console else []
             names = [f"{key}_{endpoint}" for key in keys for endpoint in _endpoints_of(key)]
             self._ports = self._port_chooser.choose(self.data_dir / "ports.json", *names)
             await self._start_services()
@@ -216,7 +231,11 @@ class Stack:
                 for process in processes:
                     process.start()
                 await asyncio.gather(*(self._step(p.name, p.ready(http)) for p in processes))
-        await self._wait_until_caught_up()
+            await self._wait_until_caught_up()
+            if self._has_console:
+                console = self._process(_CONSOLE, _CONSOLE)
+                console.start()
+                await self._step(_CONSOLE, console.ready(http))
 
     async def _wait_until_caught_up(self) -> None:
         """Wait until all services have folded the log's first facts, such as the first keys."""
@@ -256,18 +275,29 @@ class Stack:
             port_variable(f"{name}_{endpoint}"): str(self._ports[f"{key}_{endpoint}"])
             for endpoint in _endpoints_of(name)
         }
+        code = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")])}
+        data = {"ONEFOLD_DATA_DIR": str(self.data_dir)}
+        if name == _CONSOLE:
+            # It gets no secret: whoever takes it over holds nothing.
+            return inherited | code | data | addresses | self._console_settings() | ports
         own = {
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")]),
             DSN: self._settings.get(DSN) or self.postgres.dsn,
             NATS_URL: self.nats_url(name),
             "ONEFOLD_BUS_KEY": load_secrets(self.data_dir)["bus"],
             "ONEFOLD_INTERNAL_KEY": self.internal_key,
             "ONEFOLD_INDEX_KEY": self.index_key,
-            "ONEFOLD_DATA_DIR": str(self.data_dir),
             "ONEFOLD_ACTIVATION_SECRETS_KEY": self.secrets_key,
             PROCESSES: "1",
         }
-        return inherited | own | addresses | self._settings | ports
+        return inherited | code | data | own | addresses | self._settings | ports
+
+    def _console_settings(self) -> dict[str, str]:
+        shared = ("ONEFOLD_LOG_LEVEL", "ONEFOLD_TRUSTED_PROXIES")
+        return {
+            name: value
+            for name, value in self._settings.items()
+            if name in shared or name.startswith(f"ONEFOLD_{_CONSOLE.upper()}_")
+        }
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:
         self._progress(name, False)
@@ -277,5 +307,7 @@ class Stack:
 
 def _endpoints_of(name: str) -> tuple[str, ...]:
     """Return the endpoints that each process of a service listens on."""
+    if name == _CONSOLE:
+        return ("http", "internal_http")
     endpoints = ("grpc", "internal_grpc", "internal_http")
     return ("http", *endpoints) if name == "ingest" else endpoints

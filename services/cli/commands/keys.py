@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Annotated, TypeVar
 
 import typer
 from onefold.ingest.v1.admin_service_pb2 import (
     DisableKeyRequest,
     IssueKeyRequest,
+    IssueKeyResponse,
     KeyState,
     ListKeysRequest,
     RotateKeyRequest,
+    RotateKeyResponse,
 )
 from onefold.ingest.v1.ingest_facts_pb2 import Role
 from typer import Argument, Option
@@ -18,12 +22,17 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.values import value_of, word_of
+from services.client.client import Client
+from services.kernel.errors import RetryableError
 from services.kernel.time import DAY_US, parse_span
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of the workspace.")
 
 _ROLE, _STATE = "ROLE_", "KEY_STATE_"
 _MAX_SPAN_US = 36_525 * DAY_US
+#: How long a command waits until every service accepts a new key, seconds.
+_KNOWN_S = 10.0
+_Issued = TypeVar("_Issued", IssueKeyResponse, RotateKeyResponse)
 KeyId = Annotated[str, Argument(metavar="KEY", help="The id of a key from the list.")]
 Expires = Annotated[str, Option(help="After how long the key expires, such as 90d.")]
 
@@ -61,7 +70,9 @@ def issue(
         allowed_origins=origin,
         allowed_addresses=address,
     )
-    issued = run_with_client(data, lambda client: client.admin.IssueKey(request))
+    issued = run_with_client(
+        data, lambda client: _when_known(client, client.admin.IssueKey(request))
+    )
     _print_key(issued.key, issued.key_id, issued.expires_at_us)
 
 
@@ -97,7 +108,9 @@ def rotate(
     request = RotateKeyRequest(
         key_id=key_id, overlap_us=_span(overlap), lifetime_us=_lifetime(expires)
     )
-    rotated = run_with_client(data, lambda client: client.admin.RotateKey(request))
+    rotated = run_with_client(
+        data, lambda client: _when_known(client, client.admin.RotateKey(request))
+    )
     _print_key(rotated.key, rotated.key_id, rotated.expires_at_us)
     until = output.format_time(rotated.replaced_expires_at_us)
     output.err.print(f"The replaced key {key_id} is valid until {until}.")
@@ -109,6 +122,14 @@ def disable(data: DataDir, key_id: KeyId) -> None:
     request = DisableKeyRequest(key_id=key_id)
     run_with_client(data, lambda client: client.admin.DisableKey(request))
     output.out.print(f"{key_id} is disabled.")
+
+
+async def _when_known(client: Client, issuing: Awaitable[_Issued]) -> _Issued:
+    """Return a new key when every service accepts it; one that is away learns of it later."""
+    issued = await issuing
+    with suppress(RetryableError):
+        await client.await_token(issued.token, timeout=_KNOWN_S)
+    return issued
 
 
 def _print_key(key: str, key_id: str, expires_at_us: int) -> None:

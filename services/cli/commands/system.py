@@ -53,9 +53,9 @@ def up(
 
     They listen on 127.0.0.1, by default on ports 7810 (events over HTTP), 7811 to 7815 (gRPC for
     clients of ingest, identity, profile, segment, activation), 7816 to 7820 (their internal gRPC),
-    7821 to 7825 (their health and metrics), 7826 (PostgreSQL), 7827 and 7828 (NATS, its monitor). A
-    default port in use is replaced by a free one; a port that is set must be free. A restart uses
-    the ports of the last start. ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
+    7821 to 7825 (their health and metrics), 7826 (PostgreSQL), 7827 and 7828 (NATS, its monitor),
+    7829 and 7830 (all calls over HTTP, and the health of that). A default port in use is replaced by
+    a free one; a port that is set must be free. A restart uses the ports of the last start. ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
     ONEFOLD_PROFILE_INTERNAL_GRPC_PORT, ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, … set single
     ports.
     """
@@ -73,6 +73,7 @@ def up(
         f"  events over HTTP   {endpoints.events_url}/v1/batch",
         f"  events over gRPC   {endpoints.public_grpc['ingest']}",
         f"  events over NATS   {_nats_endpoint(data)}",
+        f"  calls over HTTP    {endpoints.calls_url}/api",
         f"  admin key          in {data / 'admin.key'}",
         f"Next: {_next_steps(data)}",
     ):
@@ -181,6 +182,8 @@ async def _show_status(client: Client) -> bool:
     output.print_table(columns, rows)
     for name in client.endpoints.grpc:
         output.out.print(_endpoints_line(client.endpoints, name), soft_wrap=True)
+    if client.endpoints.calls_url:
+        output.out.print(f"{'calls':<11} http {client.endpoints.calls_url}/api", soft_wrap=True)
     return not _print_problems(problems) and head is not None
 
 

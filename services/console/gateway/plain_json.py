@@ -52,14 +52,7 @@ def read_plain(document: Mapping[str, object], kind: MessageClass) -> Message:
     try:
         return json_format.ParseDict(converted, kind())
     except json_format.ParseError as error:
-        raise invalid(_readable(error, described)) from None
-
-
-def _readable(error: json_format.ParseError, kind: Descriptor) -> str:
-    text = str(error)
-    if "no field named" in text:
-        return f"{text}; the request has {', '.join(field.name for field in kind.fields)}"
-    return text
+        raise invalid(str(error)) from None
 
 
 @lru_cache(maxsize=1024)
@@ -106,8 +99,10 @@ def _to_protojson(value: object, kind: Descriptor, path: str) -> object:
     converted: dict[str, object] = {}
     for name, part in value.items():
         field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
-        # The parser of Protobuf names an unknown field.
-        converted[name] = part if field is None else _convert(part, field, f"{path}{name}")
+        if field is None:
+            names = ", ".join(each.name for each in kind.fields) or "no fields"
+            raise invalid(f"{path}{name}: {kind.name} has no such field; it has {names}")
+        converted[name] = _convert(part, field, f"{path}{name}")
     return converted
 
 

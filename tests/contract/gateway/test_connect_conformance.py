@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from grpc_tools import protoc
+from properties import PROFILE
 
 from services.devstack.folders import ROOT
 
@@ -26,12 +27,12 @@ _PROTOS = ("config", "server_compat", "service")
 
 
 @pytest.fixture(scope="module")
-def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+def suite(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the path of the suite's program."""
     found = os.environ.get("CONNECTCONFORMANCE") or shutil.which("connectconformance")
     if found:
         return found
-    if not request.config.getoption("--deep"):
+    if os.environ.get(PROFILE) != "deep":
         pytest.skip("connectconformance is not installed; --deep builds it with Go")
     go = shutil.which("go")
     if go is None:

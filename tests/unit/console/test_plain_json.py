@@ -111,7 +111,10 @@ def test_names_in_camel_case_are_read_too() -> None:
     [
         (b"{", "not valid JSON"),
         (b"[]", "must be a JSON object"),
-        (b'{"segmnt_id": "a"}', "segment_id"),
+        (
+            b'{"segmnt_id": "a"}',
+            "segmnt_id: ListMembersRequest has no such field; it has segment_id",
+        ),
         (b'{"page_size": "x"}', "page_size"),
         (b'{"segment_id": 7}', "segment_id"),
     ],

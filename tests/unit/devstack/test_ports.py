@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_default_ports_are_consecutive_and_below_the_ephemeral_ports() -> None:
     ports = [DEFAULT_PORTS[name] for name in SERVER_NAMES]
-    assert ports == list(range(7810, 7829))
+    assert ports == list(range(7810, 7831))
 
 
 def test_first_start_uses_the_default_port(file: Path) -> None:
