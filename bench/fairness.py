@@ -141,7 +141,7 @@ class Bench:
         await admin.admin.DefineSource(admin_pb.DefineSourceRequest(source=source))
         issue = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site", title="bench")
         issued = await admin.admin.IssueKey(issue)
-        await internal.await_token(issued.token)
+        await admin.await_token(issued.token)
         return Workspace(workspace_id, admin, await self.client(issued.key))
 
     async def load(self, large: Workspace, events: int) -> None:
