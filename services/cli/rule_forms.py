@@ -17,11 +17,11 @@ from services.chassis.codec.rules import (
     rule_to_proto,
 )
 from services.cli.model_forms import read_model, write_model
-from services.cli.values import entries, flag, mapping, set_fields, text
+from services.cli.values import MistakeCollector, Mistakes, entries, flag, mapping, set_fields, text
 from services.cli.view_forms import read_view, write_view
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.cleaning.cleaners import newest_version
-from services.kernel.errors import InvalidField, RuleError
+from services.kernel.errors import InvalidField, RuleError, RuleErrors
 from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.forms.json_dump import orders_form
 from services.kernel.rules.forms.json_form import dump_rule, parse_orders, parse_rule
@@ -41,9 +41,11 @@ class RuleDefaults:
         """Return the rule of a form. Raises InvalidField, which names the place below `path`."""
         try:
             return parse_rule(form, zone=self.zone, orders=self.orders, cleaners=self.cleaners)
+        except RuleErrors as errors:
+            under = [error.under(path) for error in errors.errors]
+            raise Mistakes(InvalidField(e.message, field=e.field) for e in under) from None
         except RuleError as error:
-            under = error.under(path)
-            raise InvalidField(under.message, field=under.field) from None
+            raise InvalidField(error.under(path).message, field=error.under(path).field) from None
 
     def form(self, rule: Rule) -> dict[str, Any]:
         """Return the canonical form of a rule, without what these defaults say."""
@@ -65,29 +67,40 @@ def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
     allowed = {"zone", "orders", "computed_traits", "cleaners", "timeline", "blocks"}
     values = mapping(entry, path, allowed)
     message = profile_pb.ProfileSettingsDefined(zone=text(values, "zone", path))
-    try:
-        if "orders" in values:
-            orders = parse_orders(values["orders"], f"{path}.orders")
-            message.orders.CopyFrom(order_definition_to_proto(orders))
-    except RuleError as error:
-        raise InvalidField(error.message, field=error.field) from None
-    for trait, name in mapping(values.get("cleaners", {}), f"{path}.cleaners").items():
-        message.cleaners.add(trait=trait, cleaner=_cleaner(name, f"{path}.cleaners.{trait}"))
-    read_view(values, path, message)
+    collector = MistakeCollector()
+    with collector.part():
+        try:
+            if "orders" in values:
+                orders = parse_orders(values["orders"], f"{path}.orders")
+                message.orders.CopyFrom(order_definition_to_proto(orders))
+        except RuleError as error:
+            raise InvalidField(error.message, field=error.field) from None
+    with collector.part():
+        for trait, name in mapping(values.get("cleaners", {}), f"{path}.cleaners").items():
+            message.cleaners.add(trait=trait, cleaner=_cleaner(name, f"{path}.cleaners.{trait}"))
+    with collector.part():
+        read_view(values, path, message)
     defaults = defaults_of(message)
     for i, computed in enumerate(entries(values, "computed_traits", path)):
-        where = f"{path}.computed_traits[{i}]"
-        own = mapping(computed, where, {"name", "feature"})
-        feature = defaults.rule(own.get("feature"), f"{where}.feature")
-        if not isinstance(feature, Predicate):
-            raise InvalidField(
-                f"{where}.feature: write one predicate, such as `orders: {{net_spend: {{exists: "
-                "true}}`; its comparison is ignored",
-                field=f"{where}.feature",
-            )
-        name = text(own, "name", where, required=True)
-        message.computed_traits.add(name=name, feature=predicate_to_proto(feature))
+        with collector.part():
+            _add_computed(message, computed, f"{path}.computed_traits[{i}]", defaults)
+    collector.check()
     return message
+
+
+def _add_computed(
+    message: profile_pb.ProfileSettingsDefined, computed: Any, where: str, defaults: RuleDefaults
+) -> None:
+    own = mapping(computed, where, {"name", "feature"})
+    feature = defaults.rule(own.get("feature"), f"{where}.feature")
+    if not isinstance(feature, Predicate):
+        raise InvalidField(
+            f"{where}.feature: write one predicate, such as `orders: {{net_spend: {{exists: "
+            "true}}`; its comparison is ignored",
+            field=f"{where}.feature",
+        )
+    name = text(own, "name", where, required=True)
+    message.computed_traits.add(name=name, feature=predicate_to_proto(feature))
 
 
 def _cleaner(name: Any, path: str) -> str:
@@ -200,11 +213,14 @@ def _add_values(
     path: str,
     defaults: RuleDefaults,
 ) -> None:
+    collector = MistakeCollector()
     for i, entry in enumerate(entries(values, key, path)):
         where = f"{path}.{key}[{i}]"
-        own = mapping(entry, where, {name, "rule"})
-        rule = _rule(own, where, defaults)
-        message.values.add(value=text(own, name, where, required=True), rule=rule)
+        with collector.part():
+            own = mapping(entry, where, {name, "rule"})
+            rule = _rule(own, where, defaults)
+            message.values.add(value=text(own, name, where, required=True), rule=rule)
+    collector.check()
 
 
 def _rule(values: dict[str, Any], path: str, defaults: RuleDefaults) -> rule_pb2.Rule:

@@ -6,11 +6,45 @@ mapping that holds it, such as `segments[0]`.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from services.kernel.errors import InvalidField
 from services.kernel.time import DAY_US, parse_rfc3339, parse_span
+
+
+class Mistakes(InvalidField):
+    """A text is wrong at several places. It is the first mistake, and has all of them."""
+
+    def __init__(self, mistakes: Iterable[InvalidField]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__(self.mistakes[0].message, field=self.mistakes[0].field)
+
+
+def mistakes_of(error: InvalidField) -> list[InvalidField]:
+    """Return all mistakes that an error has."""
+    return error.mistakes if isinstance(error, Mistakes) else [error]
+
+
+class MistakeCollector:
+    """Collects the mistakes of parts, so that all are reported at once."""
+
+    def __init__(self) -> None:
+        self._found: list[InvalidField] = []
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Read one part; a mistake ends it, and not the others."""
+        try:
+            yield
+        except InvalidField as error:
+            self._found += mistakes_of(error)
+
+    def check(self) -> None:
+        """Raise Mistakes where any part was wrong."""
+        if self._found:
+            raise Mistakes(self._found)
 
 
 def mapping(value: Any, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
@@ -21,7 +55,8 @@ def mapping(value: Any, path: str, allowed: set[str] | None = None) -> dict[str,
     unknown = sorted(str(key) for key in value if allowed is not None and key not in allowed)
     if unknown:
         known = ", ".join(sorted(allowed or ()))
-        raise InvalidField(f"{where}: unknown {unknown[0]!r}; known: {known}")
+        field = f"{path}.{unknown[0]}" if path else unknown[0]
+        raise InvalidField(f"{where}: unknown {unknown[0]!r}; known: {known}", field=field)
     return value
 
 

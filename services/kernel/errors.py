@@ -6,6 +6,7 @@ and contains nothing personal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -128,6 +129,18 @@ class RuleError(InvalidField):
     def under(self, path: str) -> RuleError:
         """Return the same error as seen from the rule that has this part at `path`."""
         return RuleError(self.problem, self.remedy, field=join_path(path, self.field))
+
+
+class RuleErrors(RuleError):
+    """Several parts of a rule are wrong. It is the first of these errors, and has all of them."""
+
+    def __init__(self, errors: Sequence[RuleError]) -> None:
+        super().__init__(errors[0].problem, errors[0].remedy, field=errors[0].field)
+        self.errors = [part for error in errors for part in getattr(error, "errors", [error])]
+
+    def under(self, path: str) -> RuleErrors:
+        """Return the same errors as seen from the rule that has this part at `path`."""
+        return RuleErrors([error.under(path) for error in self.errors])
 
 
 def join_path(parent: str, child: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
@@ -22,6 +22,7 @@ _NULL = re.compile(r"\A(?:null|Null|NULL|~|)\Z")
 _BOOLEAN = re.compile(r"\A(?:true|True|TRUE|false|False|FALSE)\Z")
 _INTEGER = re.compile(r"\A[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"\A[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)\Z")
+_INDEX = re.compile(r"\A\[([0-9]{1,9})\]")
 _TAG = "tag:yaml.org,2002:"
 #: Tag, expression and first characters of each kind of plain scalar that is no text.
 SCALARS = (
@@ -32,12 +33,40 @@ SCALARS = (
 )
 
 
+class YamlDocument(NamedTuple):
+    """The value of a document, and where its parts are written."""
+
+    value: Any
+    #: None where the document is empty.
+    node: yaml.Node | None
+
+    def line_of(self, path: str) -> int:
+        """Return the line of the innermost part that a path such as `tags[3].rule.all[1]` reaches.
+
+        The first line is 1; 0 where the path reaches no part.
+        """
+        node, line = self.node, 0
+        while node is not None and path:
+            found = _child(node, path.removeprefix("."))
+            if found is None:
+                break
+            node, line, path = found
+        return line
+
+
 def parse_yaml(raw: bytes) -> Any:
     """Return the value of a YAML document. Raises InvalidField, which names line and column."""
+    return parse_document(raw).value
+
+
+def parse_document(raw: bytes) -> YamlDocument:
+    """Return a YAML document. Raises InvalidField, which names line and column."""
     if len(raw) > MAX_BYTES:
         raise InvalidField(f"the file has more than {MAX_BYTES:,} bytes: split it")
     try:
-        return yaml.load(raw.decode("utf-8-sig"), Loader=_Loader)  # noqa: S506 a safe loader
+        loader = _Loader(raw.decode("utf-8-sig"))
+        node = loader.get_single_node()
+        return YamlDocument(None if node is None else loader.construct_document(node), node)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise InvalidField(f"line {line}: the file is not UTF-8: save it as UTF-8") from None
@@ -46,6 +75,24 @@ def parse_yaml(raw: bytes) -> Any:
         _fail(error.problem_mark or error.context_mark, f"this is not YAML: {problem}")
     except yaml.YAMLError as error:
         raise InvalidField(f"this is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _child(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
+    """Return the part of a node with which a path begins, its line, and the rest of the path."""
+    if isinstance(node, yaml.SequenceNode):
+        index = _INDEX.match(path)
+        if index is None or int(index[1]) >= len(node.value):
+            return None
+        part = node.value[int(index[1])]
+        return part, part.start_mark.line + 1, path[index.end() :]
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    # A key may have points of its own.
+    for key, value in sorted(node.value, key=lambda pair: -len(str(pair[0].value))):
+        rest = path.removeprefix(str(key.value))
+        if rest != path and rest[:1] in ("", ".", "["):
+            return value, key.start_mark.line + 1, rest
+    return None
 
 
 class _Loader(yaml.SafeLoader):

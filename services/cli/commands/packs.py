@@ -19,7 +19,7 @@ from onefold.activation.v1.activation_service_pb2 import (
 )
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, ListSourcesRequest
-from onefold.profile.v1.profile_facts_pb2 import TagDefined, TagKind
+from onefold.profile.v1.profile_facts_pb2 import TagDefined
 from onefold.profile.v1.profile_service_pb2 import (
     DefineSettingsRequest,
     DefineTagRequest,
@@ -37,7 +37,7 @@ from services.cli import output
 from services.cli.commands.rules import wrong_references
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
-from services.cli.rule_forms import membership_ids
+from services.cli.rule_forms import is_stage, membership_ids
 from services.cli.segment_previews import Previewed, preview, print_sizes
 from services.client.client import Client
 from services.kernel.errors import (
@@ -84,7 +84,7 @@ def apply(
         applied = await _apply(client, pack, dry_run=dry_run)
         changed = {(one.kind, one.id) for one in applied if one.changed}
         previewed: list[TagDefined | SegmentDefined] = [
-            *(tag for tag in pack.tags if ("tag", tag.tag_id) in changed),
+            *(tag for tag in pack.tags if (_kind_of(tag), tag.tag_id) in changed),
             *(one for one in pack.segments if ("segment", one.segment_id) in changed),
         ]
         return applied, await preview(client, previewed) if dry_run else []
@@ -312,7 +312,8 @@ async def _missing_segments(client: Client, pack: Pack) -> list[str]:
 def _applied(definition: _Definition, response: Any) -> AppliedDefinition:
     # A policy has no separate message.
     message = getattr(response, definition.kind, response)
-    return AppliedDefinition(definition.kind, definition.id, message.version, response.changed)
+    kind = definition.shown_as or definition.kind
+    return AppliedDefinition(kind, definition.id, message.version, response.changed)
 
 
 async def wait_until_live(client: Client, token: Token) -> None:
@@ -348,6 +349,8 @@ class _Definition(NamedTuple):
     id: str
     #: Calls the service, with `dry_run` and `etag`.
     define: Callable[..., Awaitable[Any]]
+    #: The kind as it is shown, where it is another word: that of the pack.
+    shown_as: str = ""
     #: Whether its rules may refer to others; then `define` takes `assumed`, too.
     has_references: bool = False
     #: Whether it may have a template; then `define` takes `assumed_templates`, too.
@@ -374,7 +377,9 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
     for ruled in _in_order_of_references(pack):
         if isinstance(ruled, TagDefined):
             define = call(client.profile.DefineTag, DefineTagRequest, tag=ruled)
-            yield _Definition("tag", ruled.tag_id, define, has_references=True)
+            yield _Definition(
+                "tag", ruled.tag_id, define, shown_as=_kind_of(ruled), has_references=True
+            )
         else:
             define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=ruled)
             yield _Definition("segment", ruled.segment_id, define, has_references=True)
@@ -389,19 +394,19 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
 
 
 def _in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
-    """Return tags and segments, each after those of the pack that it refers to.
-
-    Raises PackErrors where they refer to each other in a cycle.
-    """
+    """Return tags and segments, each after those of the pack that it refers to; in any order where
+    they refer to each other in a cycle, which `wrong_references` reports."""
     all_ruled: list[TagDefined | SegmentDefined] = [*pack.tags, *pack.segments]
     ruled = {_name_of(each): each for each in all_ruled}
     needed = {name: _referred(each) & ruled.keys() for name, each in ruled.items()}
     try:
         return [ruled[name] for name in TopologicalSorter(needed).static_order()]
-    except CycleError as error:
-        cycle = " → ".join(id_ for _, id_ in error.args[1])
-        problem = f"the definitions refer to each other: {cycle}: end the cycle"
-        raise PackErrors([problem]) from None
+    except CycleError:
+        return all_ruled
+
+
+def _kind_of(ruled: TagDefined) -> str:
+    return "stages" if is_stage(ruled) else "tag"
 
 
 def _name_of(ruled: TagDefined | SegmentDefined) -> tuple[ReferenceKind, str]:
@@ -413,8 +418,8 @@ def _reference(ruled: TagDefined | SegmentDefined) -> Reference:
     """Return a reference to a tag, a set of stages or a segment."""
     if isinstance(ruled, SegmentDefined):
         return Reference(kind=ReferenceKind.REFERENCE_KIND_SEGMENT, id=ruled.segment_id)
-    is_stage = ruled.kind == TagKind.TAG_KIND_STAGE
-    kind = ReferenceKind.REFERENCE_KIND_STAGE if is_stage else ReferenceKind.REFERENCE_KIND_TAG
+    stage, tag = ReferenceKind.REFERENCE_KIND_STAGE, ReferenceKind.REFERENCE_KIND_TAG
+    kind = stage if is_stage(ruled) else tag
     return Reference(kind=kind, id=ruled.tag_id)
 
 

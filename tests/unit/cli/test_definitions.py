@@ -116,15 +116,56 @@ def test_all_mistakes_of_a_pack_are_reported_with_file_and_path(tmp_path: Path) 
     with pytest.raises(PackErrors) as caught:
         read_pack(tmp_path, {})
     starts = [problem.partition(" ")[0] for problem in caught.value.problems]
-    assert starts == ["a.yaml:", "a.yaml:", "b.yaml:", "b.yaml:", "c.yaml:"]
+    assert starts == ["a.yaml:1:", "a.yaml:1:", "b.yaml:1:", "b.yaml:2:", "c.yaml:"]
     assert "sources[0].trust" in caught.value.problems[0]
     assert "sources[2]" in caught.value.problems[1]
     assert "segments[0].rule" in caught.value.problems[2]
 
 
+MANY_MISTAKES = """\
+settings:
+  orders: {payments: {event: paid, order_id: id}}
+  cleaners: {city: plaza}
+segmens: []
+tags:
+  - id: level
+    values:
+      - {value: high, rule: {cound: 1}}
+      - {value: low, rule: {count: {event: x, within: 1y, at_least: 1}}}
+segments:
+  - id: buyers
+    title: ${TITLE}
+    rule:
+      all:
+        - {count: {event: paid, at_least: -1}}
+        - any:
+            - {trait: {name: city, eqals: 1}}
+            - {tag: level}
+            - {date: {trait: born, years_since: {at_least: x}}}
+"""
+
+
+def test_all_mistakes_inside_of_definitions_are_reported_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(MANY_MISTAKES)
+    with pytest.raises(PackErrors) as caught:
+        read_pack(tmp_path, {})
+    places = {" ".join(problem.split(" ")[:2]) for problem in caught.value.problems}
+    assert places == {
+        "a.yaml:2: settings.orders.payments:",
+        "a.yaml:3: settings.cleaners.city:",
+        "a.yaml:4: file:",
+        "a.yaml:8: tags[0].values[0].rule.cound:",
+        "a.yaml:9: tags[0].values[1].rule.count.within:",
+        "a.yaml:12: segments[0].title:",
+        "a.yaml:15: segments[0].rule.all[0].count.at_least:",
+        "a.yaml:17: segments[0].rule.all[1].any[0].trait.eqals:",
+        "a.yaml:19: segments[0].rule.all[1].any[2].date.years_since.at_least:",
+    }
+
+
 def test_place_of_a_definition_names_file_path_and_id(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("sources: [{id: a}, {id: b}]\nidentity_policy: {}")
     pack = read_pack(tmp_path, {})
-    assert pack.place("source", "b") == "a.yaml: sources[1] (b): "
-    assert pack.place("identity policy", "") == "a.yaml: identity_policy: "
+    assert pack.place("source", "b") == "a.yaml:1: sources[1] (b): "
+    assert pack.place("identity policy", "") == "a.yaml:2: identity_policy: "
     assert pack.place("tag", "none") == ""

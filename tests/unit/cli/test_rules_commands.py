@@ -73,15 +73,15 @@ def test_every_rule_of_a_pack_is_shown_with_what_it_decides(name: str) -> None:
         ("count: {event: a, at_leest: 1}", "rule.yaml: count.at_leest: this key is not known"),
         ("a: [", "rule.yaml: line 1, column 5: this is not YAML"),
         ("[]", "rule.yaml: this is no mapping"),
-        ("segments: [{id: a, rule: {cound: 1}}]", "rule.yaml: segments[0].rule.cound: "),
+        ("segments: [{id: a, rule: {cound: 1}}]", "rule.yaml:1: segments[0].rule.cound: "),
         (
             "tags: [{id: t, values: [{value: x, rule: {all: []}}]}]\n"
             "segments: [{id: a, rule: {tag: {id: t, is: y}}}]",
-            "rule.yaml: segments[0] (a): rule: the tag `t` has no value `y`; write one of x",
+            "rule.yaml:2: segments[0] (a): rule: the tag `t` has no value `y`; write one of x",
         ),
         (
             "segments: [{id: a, rule: {segment: b}}, {id: b, rule: {segment: a}}]",
-            "rule.yaml: segments[1] (b): rule: the definitions refer to each other: b → a → b",
+            "rule.yaml:1: segments[1] (b): rule: the definitions refer to each other: b → a → b",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from properties import examples
 from services.cli import output
 from services.kernel.errors import InvalidField
 from services.kernel.printable import needs_quotes
-from services.kernel.yaml_documents import MAX_BYTES, MAX_DEPTH, parse_yaml
+from services.kernel.yaml_documents import MAX_BYTES, MAX_DEPTH, parse_document, parse_yaml
 
 #: Ten aliases of ten aliases each: ten billion values in 300 bytes.
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -102,3 +102,20 @@ def test_printed_yaml_is_harmless_and_is_read_as_the_same_value(value: object) -
     document = output.format_yaml(value)
     assert all(c == "\n" or not needs_quotes(c) for c in document)
     assert parse_yaml(document.encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        *(("tags", 1), ("tags[0].id", 2), ("tags[0].rule.all[1].x", 6), ("tags[1]", 7)),
+        *(("tags[0].rule.where.a.b", 4), ("tags[0].rule.where.a.b.c", 4), ("tags[9].id", 1)),
+        *(("tags[0].rule.nothing", 3), ("unknown", 0), ("", 0), ("tags[x", 1)),
+    ],
+)
+def test_line_of_a_path_is_that_of_the_innermost_part_that_it_reaches(path: str, line: int) -> None:
+    text = "tags:\n- id: a\n  rule:\n    where: {a.b: 1}\n    all: [1,\n      {x: 2}]\n- 3\n"
+    assert parse_document(text.encode()).line_of(path) == line
+
+
+def test_empty_document_has_no_lines() -> None:
+    assert parse_document(b"").line_of("a") == 0

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.kernel.calendar import DEFAULT_ZONE
-from services.kernel.errors import RuleError, join_path
+from services.kernel.errors import RuleError, RuleErrors, join_path
 from services.kernel.rules import model
 from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import OrderDefinition
@@ -49,6 +49,9 @@ from services.kernel.rules.values import Json
 
 __all__ = ["dump_rule", "parse_orders", "parse_rule"]
 
+#: The most mistakes of one list of rules that are found.
+MAX_ERRORS = 20
+
 
 def parse_rule(
     form: Json,
@@ -61,6 +64,7 @@ def parse_rule(
 
     `zone` (an IANA name), `orders` and the `cleaners` of traits are those of the workspace; they
     count where the form omits them. Raises RuleError; its `field` is the path of the wrong part.
+    Where several rules of an `all` or `any` are wrong it is a RuleErrors.
     """
     return _Parser(Defaults(zone, orders, cleaners)).rule(form, "", 1)
 
@@ -90,7 +94,17 @@ class _Parser:
     def _rules_of(self, body: Json, path: str, depth: int) -> tuple[model.Rule, ...]:
         if not isinstance(body, list | tuple):
             raise RuleError("this is no list", "write the rules in brackets", field=path)
-        return tuple(self.rule(part, f"{path}[{i}]", depth) for i, part in enumerate(body))
+        rules, errors = list[model.Rule](), list[RuleError]()
+        for i, part in enumerate(body):
+            try:
+                rules.append(self.rule(part, f"{path}[{i}]", depth))
+            except RuleError as error:
+                errors.append(error)
+                if len(errors) == MAX_ERRORS:
+                    break
+        if errors:
+            raise errors[0] if len(errors) == 1 else RuleErrors(errors)
+        return tuple(rules)
 
 
 def _only_entry(form: Json, path: str) -> tuple[str, Json]:
