@@ -61,12 +61,12 @@ class Member:
         self.serves = False
 
     @classmethod
-    async def start(cls, service: str, env: Mapping[str, str]) -> Self:
-        """Start a process."""
+    async def start(cls, env: Mapping[str, str]) -> Self:
+        """Start a process by the command that has started this one. Raises OSError."""
         ours, its = socket.socketpair()
         with its:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", f"services.{service}"),
+                *(sys.executable, *sys.orig_argv[1:]),
                 env={**os.environ, **env, LINK: str(its.fileno())},
                 pass_fds=[its.fileno()],
                 # A signal of the terminal reaches the parent alone, which passes it on.
@@ -181,7 +181,7 @@ class ProcessGroup:
             await asyncio.sleep(backoff.next_s())
 
     async def _run_once(self, number: int) -> int:
-        member = await Member.start(self._settings.service, self._environment())
+        member = await Member.start(self._environment())
         self._members[number] = member
         try:
             if self._is_stopping:
