@@ -30,12 +30,14 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVERS = ("postgres", "nats")
-SERVICES = tuple(name for name in CONTAINERS if name not in SERVERS)
+CONSOLE = "console"
+SERVICES = tuple(name for name in CONTAINERS if name not in (*SERVERS, CONSOLE))
 
 #: The variables of the ports of a service.
 PORTS = {
     *("ONEFOLD_GRPC_PORT", "ONEFOLD_INGEST_HTTP_PORT"),
     *("ONEFOLD_INTERNAL_GRPC_PORT", "ONEFOLD_INTERNAL_HTTP_PORT"),
+    "ONEFOLD_CONSOLE_HTTP_PORT",
 }
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}|\$\$")
 _HOST_AND_PORT = re.compile(rf"\b({'|'.join(CONTAINERS)}):(\d+)\b")

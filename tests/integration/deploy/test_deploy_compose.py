@@ -26,6 +26,7 @@ import pytest
 import pytest_asyncio
 from integration.deploy.compose_host import (
     COMPOSE,
+    CONSOLE,
     CONTAINERS,
     ROOT,
     SERVERS,
@@ -137,6 +138,13 @@ def _interpolate_all(texts: list[str], given: dict[str, str]) -> None:
         interpolate(text, given)
 
 
+def test_console_has_no_secret() -> None:
+    container = CONTAINERS[CONSOLE]
+    assert "secrets" not in container
+    assert not [name for name in container["environment"] if "KEY" in name or "DSN" in name]
+    assert container["command"] == ["python", "-m", f"services.{CONSOLE}"]
+
+
 def test_only_the_endpoints_for_events_are_open_to_the_network() -> None:
     ports = {name: container.get("ports", []) for name, container in CONTAINERS.items()}
     assert ports["ingest"][:2] == [f"{HTTP}:{HTTP}", f"{GRPC}:{GRPC}"]
@@ -146,7 +154,8 @@ def test_only_the_endpoints_for_events_are_open_to_the_network() -> None:
     for name, published in ports.items():
         assert {p.split(":")[0] for p in published} == {LOOPBACK}, name
         inside = {int(p.split(":")[2]) for p in published}
-        assert inside >= {INTERNAL_GRPC, INTERNAL_HTTP}, name
+        wanted = {HTTP} if name == CONSOLE else {INTERNAL_GRPC}
+        assert inside >= {*wanted, INTERNAL_HTTP}, name
     everything = [p for container in CONTAINERS.values() for p in container.get("ports", [])]
     outside = [p.split(":")[-2] for p in everything]
     assert len(set(outside)) == len(outside)
@@ -186,7 +195,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return Image.build(tmp_path_factory.mktemp("image") / "app")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, CONSOLE])
 def test_image_has_every_module_that_a_service_imports(service: str, image: Image) -> None:
     path = [str(image.folder), str(image.folder / "gen"), sysconfig.get_paths()["purelib"]]
     # Without site, so that no path of the checkout is used.
@@ -331,7 +340,7 @@ async def test_every_service_starts_with_its_command_and_stops_at_sigterm(
     """Start them in the order of `depends_on`, each until its health check passes."""
     with ExitStack() as scope:
         running = {}
-        for names in (SERVICES[:1], SERVICES[1:]):
+        for names in (SERVICES[:1], SERVICES[1:], (CONSOLE,)):
             for name in names:
                 environment = image.environ() | host.environment(name)
                 log = host.folder / f"{name}.log"
@@ -339,8 +348,9 @@ async def test_every_service_starts_with_its_command_and_stops_at_sigterm(
                 running[name] = scope.enter_context(process(argv, environment, image.folder, log))
             await asyncio.gather(*(_healthy(host, image, n, running[n]) for n in names))
         await _admin_key_works(host)
+        await _console_serves_calls(host)
         codes = dict(zip(running, await asyncio.gather(*map(stop, running.values())), strict=True))
-    assert codes == dict.fromkeys(SERVICES, 0)
+    assert codes == dict.fromkeys((*SERVICES, CONSOLE), 0)
 
 
 async def _healthy(
@@ -384,6 +394,15 @@ async def _admin_key_works(host: ComposeHost) -> None:
         http.post(url, json=event) as response,
     ):
         assert response.status == 200, await response.text()
+
+
+async def _console_serves_calls(host: ComposeHost) -> None:
+    """List the sources over HTTP."""
+    url = f"http://{LOOPBACK}:{host.port(CONSOLE, HTTP)}/api/ingest/ListSources"
+    headers = {"Authorization": f"Bearer {host.secret('admin_key')}"}
+    async with aiohttp.ClientSession(headers=headers) as http, http.post(url, json={}) as response:
+        sources = (await response.json())["sources"]
+        assert [each["source"]["source_id"] for each in sources] == ["shop"]
 
 
 def cli_environment(host: ComposeHost) -> dict[str, str]:
