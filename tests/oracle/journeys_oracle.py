@@ -242,10 +242,7 @@ class Oracle:
         waited: bool,
         visit: int,
     ) -> Generator[Wait, Happening | None, str | bool]:
-        """Take steps; return the reason of an end, or whether the run has waited since a message.
-
-        The list holds all that is left of the journey, with `(list, visit)` pairs for its levels.
-        """
+        """Take steps; return the reason of an end, or whether the run has waited."""
         queue: list[Any] = [(step, visit) for step in steps]
         while queue:
             if waited:

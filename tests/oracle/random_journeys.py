@@ -30,6 +30,7 @@ from services.activation.domain.journeys.run import (
 )
 from services.kernel.ids import FactId, LeafId
 from services.kernel.journeys import model
+from services.kernel.journeys.tree import walk_steps
 from services.kernel.local_time import DailyWindow, ZoneHistory
 from services.kernel.rules.filters import EventFilter, PropertyFilter, matcher
 from services.kernel.rules.ids import structure_id
@@ -196,7 +197,7 @@ def _trigger(name: str, random: Random) -> model.EventTrigger:
 
 
 def _happenings(random: Random, journey: model.Journey) -> Iterable[Happening]:
-    steps = list(model.walk_steps(journey.steps))
+    steps = list(walk_steps(journey.steps))
     sends = [step.id for step in steps if isinstance(step, model.SendStep)]
     coupons = [n for step in steps if isinstance(step, model.SendStep) for n in step.issue]
     for number in range(random.randint(1, 9)):

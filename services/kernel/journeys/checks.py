@@ -12,17 +12,8 @@ from typing import Final, NamedTuple
 from services.kernel.calendar import is_zone
 from services.kernel.errors import InvalidField
 from services.kernel.journeys import model
-from services.kernel.journeys.model import (
-    MILLION,
-    PERSON_ZONE,
-    Journey,
-    JourneyStep,
-    SendStep,
-    all_steps,
-    arms_of,
-    condition_parts,
-    walk_steps,
-)
+from services.kernel.journeys.model import MILLION, PERSON_ZONE, Journey, JourneyStep, SendStep
+from services.kernel.journeys.tree import all_steps, arms_of, condition_parts, walk_steps
 from services.kernel.rules.model import ReferenceKind, Rule
 from services.kernel.rules.references import references
 from services.kernel.time import DAY_US, format_span

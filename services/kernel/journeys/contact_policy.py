@@ -4,7 +4,7 @@
 
     zone: {traits: [timezone], from_phone: true, else: Asia/Shanghai}
     purposes:
-      marketing: {consent: asked, quiet: {from: "21:00", to: "09:00"}, caps: [CAP, ...]}
+      marketing: {consent: granted, quiet: {from: "21:00", to: "09:00"}, caps: [CAP, ...]}
       duty:      {consent: none}
     channels:
       sms: {marketing: {only: {from: "08:00", to: "22:00", zone: Asia/Shanghai}, ends_with: TEXT}}
@@ -44,7 +44,7 @@ class ConsentNeed(Enum):
     """What a purpose needs of a person; the value is the word in a policy."""
 
     #: The person has granted it.
-    GRANTED = "asked"
+    GRANTED = "granted"
     #: The person has not refused it.
     NOT_REFUSED = "implied"
     #: Nothing: a contract or a law requires the message.
@@ -175,7 +175,7 @@ _ONLY: Final = Record(DailyWindow, [*_HOURS, Key("zone", "zone", NAME)])
 _PURPOSE: Final = Record(
     PurposePolicy,
     [
-        Key("consent", "consent", word(ConsentNeed)),
+        Key("consent", "consent", word(ConsentNeed, also={"asked": ConsentNeed.GRANTED})),
         Key("quiet", "quiet", Record(DailyWindow, _HOURS)),
         Key("caps", "caps", ListOf(CAP)),
     ],

@@ -18,6 +18,7 @@ from services.kernel.rules.names import check_name
 from services.kernel.rules.values import Json
 from services.kernel.time import format_span
 
+NO_WORDS: Final[Mapping[str, Enum]] = {}
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?)%")
 _PACE = re.compile(r"([1-9][0-9]{0,8})/h")
 
@@ -55,9 +56,9 @@ class ScalarKind:
         return self.dump(value)
 
 
-def word(enum: type[Enum]) -> ScalarKind:
-    """Return the kind of the words of an enum: its values."""
-    words = {member.value: member for member in enum}
+def word(enum: type[Enum], also: Mapping[str, Enum] = NO_WORDS) -> ScalarKind:
+    """Return the kind of the words of an enum: its values. `also`: other words that are read."""
+    words = {**{member.value: member for member in enum}, **also}
     return ScalarKind(lambda form, path: word_of(form, words, path), lambda member: member.value)
 
 

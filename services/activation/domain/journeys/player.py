@@ -40,6 +40,7 @@ from services.activation.domain.journeys.run import (
 from services.kernel.ids import FactId, hash_id
 from services.kernel.journeys import model
 from services.kernel.journeys.model import MILLION
+from services.kernel.journeys.tree import condition_parts
 from services.kernel.local_time import DailyWindow
 
 Answers = Mapping[Question, bool]
@@ -56,7 +57,7 @@ def play(
 ) -> RunPlay:
     """Return what follows for a run until `now_us`, with everything that is known.
 
-    `since`: where the run stood with the last effect that cannot be taken back; what came before it
+    `since`: where the run was with the last effect that cannot be taken back; what came before it
     is not played again. None = the run is played from its entry.
     """
     return _Walk(program, entry, facts, answers, hours, now_us, since).play()
@@ -255,7 +256,7 @@ class _Walk:
         asking = (
             Question(part.rule, self._at_us)
             for condition in conditions
-            for part in model.condition_parts(condition)
+            for part in condition_parts(condition)
             if isinstance(part, model.RuleCondition)
         )
         return tuple(dict.fromkeys(each for each in asking if each not in self._answers))

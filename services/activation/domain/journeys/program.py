@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from services.kernel.journeys import model
-from services.kernel.journeys.model import Journey, JourneyStep, arms_of, walk_steps
+from services.kernel.journeys.model import Journey, JourneyStep
+from services.kernel.journeys.tree import arms_of, walk_steps
 from services.kernel.rules.ids import structure_id
 
 #: The number of the node behind the last one.

@@ -322,7 +322,7 @@ def test_pause_sends_nothing_and_loses_no_run(random: Random) -> None:
 
 @given(st.randoms(use_true_random=False))
 @examples(100)
-def test_nobody_gets_a_step_twice_as_far_as_is_known(random: Random) -> None:
+def test_person_gets_no_step_twice_as_far_as_is_known(random: Random) -> None:
     first = make_case(random, simple=True)
     other = make_case(random, simple=True)
     entry = replace(first.journey.entry, again_after_us=None)
