@@ -25,6 +25,7 @@ from services.cli.commands import (
     segments,
     system,
     tags,
+    traits,
 )
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 for command in (
     *(system.up, system.down, system.status),
     *(packs.apply, profiles.profile, profiles.account, corrections.correct, matches.match),
+    *(traits.traits,),
     *(rebuild.verify, rebuild.rebuild, development.demo, development.bench),
 ):
     app.command()(command)

@@ -130,6 +130,8 @@ identity_policy:
   namespaces: [{{name: user_id, limit: 1}}, {{name: phone}}]
   blocked: [{{namespace: device_id, pattern: {quoted(MARKUP + "*")}}}]
 """
+#: It standardises a trait with a hostile name.
+TRAITS = f"settings: {{cleaners: {{{TEXT}: number, name: person_name}}}}\n"
 #: It blocks an identifier, and so splits its profile.
 STRICT = POLICY.replace("namespace: device_id", "namespace: user_id")
 MAPPING = "event: x\nidentifiers: {user_id: {column: id}}\n"
@@ -226,6 +228,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "rules check": lambda s: Case(["-f", s.write("rule.yaml", PACK)]),
     "profile": lambda _: Case([WHO]),
     "correct": lambda _: Case([WHO, HOSTILE, HOSTILE, "--reason", HOSTILE]),
+    "traits": lambda s: Case(["-f", s.write("traits.yaml", TRAITS)]),
     "account": lambda _: Case([f"{MARKUP}2", "--tag", "keen", "--children"]),
     "scores import": lambda s: Case(
         [hostile_file(s), "--model", HOSTILE, "--version", HOSTILE], shows=False, fails=True

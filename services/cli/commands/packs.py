@@ -7,7 +7,6 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,23 +20,24 @@ from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPol
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, ListSourcesRequest
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
 from onefold.profile.v1.profile_service_pb2 import (
+    CountTraitsRequest,
+    CountTraitsResponse,
     DefineSettingsRequest,
     DefineTagRequest,
     GetSettingsRequest,
     ListTagsRequest,
 )
-from onefold.rule.v1.rule_pb2 import Reference, ReferenceKind
-from onefold.rule.v1.rule_pb2 import Rule as RuleMessage
-from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from typer import Option, Typer
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
 from services.cli.commands.rules import wrong_references
+from services.cli.commands.traits import print_cleaner_changes
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
-from services.cli.rule_forms import is_stage, membership_ids
+from services.cli.pack_order import in_order_of_references, kind_of, reference_to
+from services.cli.rule_forms import membership_ids
 from services.cli.segment_previews import Previewed, preview, print_sizes
 from services.client.client import Client
 from services.kernel.errors import (
@@ -73,25 +73,47 @@ def apply(
     """Define sources, the identity policy, tags, segments, templates and destinations from files.
 
     Returns when all of them are live: old events count, too. With --dry-run it also shows the sizes
-    that changed tags, stages and segments would have.
+    that changed tags, stages and segments would have, and what changed cleaners would change.
     """
     given, in_arguments = _variables(variables or ())
 
-    async def apply_all(client: Client) -> tuple[list[AppliedDefinition], list[Previewed]]:
+    async def apply_all(client: Client) -> tuple[list[AppliedDefinition], _Differences]:
         settings = (await client.profile.GetSettings(GetSettingsRequest())).settings
         with _each_problem():
             pack = read_pack(file, {**os.environ, **given}, in_arguments, settings)
         applied = await _apply(client, pack, dry_run=dry_run)
-        changed = {(one.kind, one.id) for one in applied if one.changed}
-        previewed: list[TagDefined | SegmentDefined] = [
-            *(tag for tag in pack.tags if (_kind_of(tag), tag.tag_id) in changed),
-            *(one for one in pack.segments if ("segment", one.segment_id) in changed),
-        ]
-        return applied, await preview(client, previewed) if dry_run else []
+        if not dry_run:
+            return applied, _Differences([])
+        return applied, await _differences(client, pack, applied)
 
-    applied, previewed = run_with_client(data, apply_all)
+    applied, differences = run_with_client(data, apply_all)
     _print_applied(applied, dry_run=dry_run)
-    print_sizes(previewed)
+    print_sizes(differences.sizes)
+    print_cleaner_changes(differences.traits)
+
+
+class _Differences(NamedTuple):
+    """What a pack would change for persons."""
+
+    sizes: list[Previewed]
+    traits: CountTraitsResponse = CountTraitsResponse()
+
+
+async def _differences(
+    client: Client, pack: Pack, applied: Iterable[AppliedDefinition]
+) -> _Differences:
+    changed = {(one.kind, one.id) for one in applied if one.changed}
+    sizes = await preview(
+        client,
+        [
+            *(tag for tag in pack.tags if (kind_of(tag), tag.tag_id) in changed),
+            *(one for one in pack.segments if ("segment", one.segment_id) in changed),
+        ],
+    )
+    if ("settings", "") not in changed:
+        return _Differences(sizes)
+    request = CountTraitsRequest(settings=pack.settings)
+    return _Differences(sizes, await client.profile.CountTraits(request))
 
 
 @export.command("definitions")
@@ -271,7 +293,7 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
     compared: list[_Compared] = []
     definitions = list(_definitions(client, pack))
     problems = [*await _missing_segments(client, pack), *wrong_references(pack)]
-    assumed = [*map(_reference, pack.tags), *map(_reference, pack.segments)]
+    assumed = [*map(reference_to, pack.tags), *map(reference_to, pack.segments)]
     for definition in definitions:
         more: dict[str, Any] = {"assumed": assumed} if definition.has_references else {}
         if definition.has_template:
@@ -374,11 +396,11 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
     if pack.settings is not None:
         define = call(client.profile.DefineSettings, DefineSettingsRequest, settings=pack.settings)
         yield _Definition("settings", "", define)
-    for ruled in _in_order_of_references(pack):
+    for ruled in in_order_of_references(pack):
         if isinstance(ruled, TagDefined):
             define = call(client.profile.DefineTag, DefineTagRequest, tag=ruled)
             yield _Definition(
-                "tag", ruled.tag_id, define, shown_as=_kind_of(ruled), has_references=True
+                "tag", ruled.tag_id, define, shown_as=kind_of(ruled), has_references=True
             )
         else:
             define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=ruled)
@@ -391,53 +413,3 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
             client.activation.DefineDestination, DefineDestinationRequest, destination=each
         )
         yield _Definition("destination", each.destination_id, define, has_template=True)
-
-
-def _in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
-    """Return tags and segments, each after those of the pack that it refers to; in any order where
-    they refer to each other in a cycle, which `wrong_references` reports."""
-    all_ruled: list[TagDefined | SegmentDefined] = [*pack.tags, *pack.segments]
-    ruled = {_name_of(each): each for each in all_ruled}
-    needed = {name: _referred(each) & ruled.keys() for name, each in ruled.items()}
-    try:
-        return [ruled[name] for name in TopologicalSorter(needed).static_order()]
-    except CycleError:
-        return all_ruled
-
-
-def _kind_of(ruled: TagDefined) -> str:
-    return "stages" if is_stage(ruled) else "tag"
-
-
-def _name_of(ruled: TagDefined | SegmentDefined) -> tuple[ReferenceKind, str]:
-    reference = _reference(ruled)
-    return reference.kind, reference.id
-
-
-def _reference(ruled: TagDefined | SegmentDefined) -> Reference:
-    """Return a reference to a tag, a set of stages or a segment."""
-    if isinstance(ruled, SegmentDefined):
-        return Reference(kind=ReferenceKind.REFERENCE_KIND_SEGMENT, id=ruled.segment_id)
-    stage, tag = ReferenceKind.REFERENCE_KIND_STAGE, ReferenceKind.REFERENCE_KIND_TAG
-    kind = stage if is_stage(ruled) else tag
-    return Reference(kind=kind, id=ruled.tag_id)
-
-
-def _referred(ruled: TagDefined | SegmentDefined) -> set[tuple[ReferenceKind, str]]:
-    """Return what the rules of a definition refer to."""
-    if isinstance(ruled, SegmentDefined):
-        rules = [ruled.rule]
-    else:
-        rules = [ruled.rule] if ruled.HasField("rule") else [own.rule for own in ruled.values]
-    return {found for rule in rules for found in _references_in(rule)}
-
-
-def _references_in(rule: RuleMessage) -> Iterator[tuple[ReferenceKind, str]]:
-    match rule.WhichOneof("kind"):
-        case "all" | "any" as kind:
-            for part in getattr(rule, kind).rules:
-                yield from _references_in(part)
-        case "not":
-            yield from _references_in(getattr(rule, "not"))
-        case "reference":
-            yield rule.reference.kind, rule.reference.id

@@ -15,6 +15,7 @@ from services.chassis.codec.rules import rule_to_proto
 from services.cli import output
 from services.cli.definitions import Pack, PackErrors, is_pack, read_pack
 from services.cli.rule_forms import RuleDefaults, defaults_of
+from services.cli.values import mistakes_of
 from services.kernel.errors import InvalidField, OnefoldError, RuleError
 from services.kernel.rules.forms.json_schema import rule_schema
 from services.kernel.rules.forms.text import to_text
@@ -88,7 +89,7 @@ def _checked(file: Path, settings: Path | None) -> Iterator[CheckedRule]:
     try:
         rule = defaults.rule(form, "")
     except InvalidField as error:
-        raise InvalidField(f"{file.name}: {error.message}") from None
+        raise PackErrors([f"{file.name}: {one.message}" for one in mistakes_of(error)]) from None
     yield _texts("", rule, defaults)
 
 

@@ -1,0 +1,65 @@
+"""Orders the tags, stages and segments of a pack by their references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+
+from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.rule.v1.rule_pb2 import Reference, ReferenceKind
+from onefold.rule.v1.rule_pb2 import Rule as RuleMessage
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+
+from services.cli.definitions import Pack
+from services.cli.rule_forms import is_stage
+
+
+def in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
+    """Return tags and segments, each after those of the pack that it refers to; in any order where
+    they refer to each other in a cycle, which `wrong_references` reports."""
+    all_ruled: list[TagDefined | SegmentDefined] = [*pack.tags, *pack.segments]
+    ruled = {_name_of(each): each for each in all_ruled}
+    needed = {name: _referred(each) & ruled.keys() for name, each in ruled.items()}
+    try:
+        return [ruled[name] for name in TopologicalSorter(needed).static_order()]
+    except CycleError:
+        return all_ruled
+
+
+def kind_of(ruled: TagDefined) -> str:
+    """Return the word of the pack for a tag or a set of stages."""
+    return "stages" if is_stage(ruled) else "tag"
+
+
+def _name_of(ruled: TagDefined | SegmentDefined) -> tuple[ReferenceKind, str]:
+    reference = reference_to(ruled)
+    return reference.kind, reference.id
+
+
+def reference_to(ruled: TagDefined | SegmentDefined) -> Reference:
+    """Return a reference to a tag, a set of stages or a segment."""
+    if isinstance(ruled, SegmentDefined):
+        return Reference(kind=ReferenceKind.REFERENCE_KIND_SEGMENT, id=ruled.segment_id)
+    stage, tag = ReferenceKind.REFERENCE_KIND_STAGE, ReferenceKind.REFERENCE_KIND_TAG
+    kind = stage if is_stage(ruled) else tag
+    return Reference(kind=kind, id=ruled.tag_id)
+
+
+def _referred(ruled: TagDefined | SegmentDefined) -> set[tuple[ReferenceKind, str]]:
+    """Return what the rules of a definition refer to."""
+    if isinstance(ruled, SegmentDefined):
+        rules = [ruled.rule]
+    else:
+        rules = [ruled.rule] if ruled.HasField("rule") else [own.rule for own in ruled.values]
+    return {found for rule in rules for found in _references_in(rule)}
+
+
+def _references_in(rule: RuleMessage) -> Iterator[tuple[ReferenceKind, str]]:
+    match rule.WhichOneof("kind"):
+        case "all" | "any" as kind:
+            for part in getattr(rule, kind).rules:
+                yield from _references_in(part)
+        case "not":
+            yield from _references_in(getattr(rule, "not"))
+        case "reference":
+            yield rule.reference.kind, rule.reference.id
