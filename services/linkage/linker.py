@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,33 +66,35 @@ def link(model: LinkageModel, records: Iterable[NamedTuple], *, at_least: float)
     return Linkage(model, duckdb.connect(), [_arrow_table(rows)]).run(at_least)
 
 
-class Linkage:
-    """A linkage model over tables that DuckDB can read."""
+class SplinkLinkage:
+    """A linkage model over tables that an engine of Splink can read."""
 
-    def __init__(self, model: LinkageModel, connection: Any, tables: Sequence[Any]) -> None:
-        splink = _splink()
+    def __init__(
+        self, model: LinkageModel, api: Any, tables: Sequence[Any], settings: Mapping[str, Any]
+    ) -> None:
+        """`settings` of Splink are those of the model, in the SQL of the engine."""
         self._model = model
-        self._connection = connection
-        api = splink.DuckDBAPI(connection)
-        self._linker = splink.Linker(
+        self._linker = _splink().Linker(
             [api.register(table, dataset_display_name=f"t{i}") for i, table in enumerate(tables)],
-            model.as_settings(),
+            settings,
             log_level=None,
             validate_settings=False,
         )
 
     def run(self, at_least: float) -> LinkageResult:
         """Train on the records and score their pairs."""
-        threads = self._connection.execute("select current_setting('threads')").fetchone()[0]
-        # The command reports the progress, not the engine.
-        self._connection.execute("set enable_progress_bar = false")
-        self._connection.execute("set threads = 1")
-        try:
+        with self._training():
             self._train()
-        finally:
-            self._connection.execute(f"set threads = {threads}")
         pairs = sorted(self._pairs(at_least), key=lambda p: (-p.probability, p.a, p.b))
         return LinkageResult(tuple(pairs), self._version())
+
+    def _training(self) -> AbstractContextManager[None]:
+        """Return a scope in which the engine gives the same sums each time."""
+        raise NotImplementedError
+
+    def _rows(self, query: str) -> Iterator[Sequence[Any]]:
+        """Run a query on the engine."""
+        raise NotImplementedError
 
     def _version(self) -> str:
         parameters = _rounded(self._linker.misc.save_model_to_json())
@@ -116,16 +119,39 @@ class Linkage:
         record_id, comparisons = self._model.record_id, self._model.comparisons
         columns = [f"{record_id}_l", f"{record_id}_r", "match_probability"]
         columns += [f"gamma_{c.name}" for c in comparisons] + [_weight(c) for c in comparisons]
-        cursor = self._connection.execute(f"select {', '.join(columns)} from {found.physical_name}")
+        rows = self._rows(f"select {', '.join(columns)} from {found.physical_name}")
         count, named = len(comparisons), [(c.name, _outcomes(c)) for c in comparisons]
+        for left, right, probability, *values in rows:
+            levels, factors = values[:count], values[count:]
+            weights = (
+                ComparisonWeight(name, outcomes[level], factor)
+                for (name, outcomes), level, factor in zip(named, levels, factors, strict=True)
+            )
+            yield ScoredPair(min(left, right), max(left, right), probability, tuple(weights))
+
+
+class Linkage(SplinkLinkage):
+    """A linkage model over tables that DuckDB can read."""
+
+    def __init__(self, model: LinkageModel, connection: Any, tables: Sequence[Any]) -> None:
+        self._connection = connection
+        # The command reports the progress, not the engine.
+        connection.execute("set enable_progress_bar = false")
+        super().__init__(model, _splink().DuckDBAPI(connection), tables, model.as_settings())
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        threads = self._connection.execute("select current_setting('threads')").fetchone()[0]
+        self._connection.execute("set threads = 1")
+        try:
+            yield
+        finally:
+            self._connection.execute(f"set threads = {threads}")
+
+    def _rows(self, query: str) -> Iterator[Sequence[Any]]:
+        cursor = self._connection.execute(query)
         while rows := cursor.fetchmany(10_000):
-            for left, right, probability, *values in rows:
-                levels, factors = values[:count], values[count:]
-                weights = (
-                    ComparisonWeight(name, outcomes[level], factor)
-                    for (name, outcomes), level, factor in zip(named, levels, factors, strict=True)
-                )
-                yield ScoredPair(min(left, right), max(left, right), probability, tuple(weights))
+            yield from rows
 
 
 def _weight(comparison: Comparison) -> str:
