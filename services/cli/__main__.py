@@ -11,6 +11,7 @@ from services.cli.commands import (
     database,
     development,
     explain,
+    exports,
     facts,
     identity,
     imports,
@@ -48,6 +49,7 @@ app.command("import")(imports.import_)
 app.command("test", context_settings=_PASSED_ON)(development.suite)
 app.add_typer(identity.app, name="identity")
 app.add_typer(explain.app, name="explain")
+packs.export.command("log")(exports.log)
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(matches.app, name="matches")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from onefold.identity.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 
@@ -68,18 +69,13 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             metrics=base.metrics,
         )
         share = PageShare()
-        alone, joint = (
-            IdentityRebuilder(
-                upstream,
-                log,
-                cache_size=settings.evidence_cache_size,
-                index_key=index_key,
-                share=one,
-            )
-            for one in (None, share)
-        )
+        rebuilder = IdentityRebuilder(upstream, log, share, settings.evidence_cache_size, index_key)
         rebuild = RebuildRunner(
-            base.database, alone, joint=joint, shards=settings.shards, log_head=log.head
+            base.database,
+            rebuilder,
+            with_source=lambda source: replace(rebuilder, source=source),
+            shards=settings.shards,
+            log_head=log.head,
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         servicer = _servicer(StateReader(base.database, runner, index_key), log, share)

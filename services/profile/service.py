@@ -78,7 +78,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         rebuild = RebuildRunner(
             base.database,
             rebuilder,
-            joint=replace(rebuilder, is_joint=True),
+            with_source=lambda source: replace(rebuilder, source=source),
             shards=settings.shards,
             resync=rebuilder,
         )

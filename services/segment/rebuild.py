@@ -27,8 +27,9 @@ from services.chassis.projection.checkpoint import (
     load_checkpoints,
     save_checkpoint,
 )
+from services.chassis.projection.differing_rows import differing_table_rows
 from services.chassis.projection.failed_facts import load_left_out_units
-from services.chassis.projection.rebuild import StateSwap, differing_table_rows
+from services.chassis.projection.rebuild import StateSwap
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, ProjectionClient
 from services.kernel.errors import InvalidField, ServiceUnavailable

@@ -25,7 +25,8 @@ from services.chassis.messaging.stream import (
 from services.chassis.postgres.database import connect_pool
 from services.chassis.projection.checkpoint import add_digest
 from services.chassis.projection.consumer import Limits
-from services.chassis.projection.rebuild import StateSwap, differing_table_rows
+from services.chassis.projection.differing_rows import differing_table_rows
+from services.chassis.projection.rebuild import StateSwap
 from services.chassis.projection.replay import LogReplay
 from services.kernel.digest import row_digest
 from services.kernel.errors import RangeExpired, UpstreamWentBack

@@ -97,13 +97,17 @@ class WorkspaceRegions:
         """Return the default region of a workspace that `load` has read."""
         return self._by_workspace.get(workspace_id, DEFAULT_REGION)
 
+    def fold(self, facts: Iterable[Fact]) -> None:
+        """Read the regions of the workspaces that facts define."""
+        for fact in facts:
+            if fact.kind == WORKSPACE_DEFINED:
+                self._by_workspace[fact.workspace_id] = _defined_region(fact)
+
     async def load(
         self, conn: asyncpg.Connection, facts: Iterable[Fact], workspaces: Iterable[str]
     ) -> None:
         """Load the regions of `workspaces` from `facts` of this batch and from the table."""
-        for fact in facts:
-            if fact.kind == WORKSPACE_DEFINED:
-                self._by_workspace[fact.workspace_id] = _defined_region(fact)
+        self.fold(facts)
         missing = list(set(workspaces) - self._by_workspace.keys())
         if missing:
             found = await _regions(conn, missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,7 +22,12 @@ from services.chassis.projection.failed_facts import (
     list_failed,
     retry_failed,
 )
-from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
+from services.chassis.projection.rebuild import (
+    RebuildProgress,
+    RebuildResult,
+    RebuildRunner,
+    RebuildSource,
+)
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
@@ -108,7 +114,7 @@ class ProjectionRpc(ProjectionServiceServicer):
             workers=request.workers,
             switch_over=request.switch_over,
             resync=request.resync,
-            together=request.together,
+            source=RebuildSource(request.together, Path(request.rows) if request.rows else None),
         ):
             if isinstance(report, RebuildProgress):
                 yield pb.RebuildResponse(done=report.done, total=report.total)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import asyncpg
@@ -133,6 +134,18 @@ class Resync(Protocol):
         """
 
 
+class RebuildSource(NamedTuple):
+    """What a rebuild reads beside or instead of the log."""
+
+    #: Reads the log together with the service upstream, which rebuilds at the same time.
+    together: bool = False
+    #: The folder with rows that an engine has computed.
+    rows: Path | None = None
+
+
+FROM_LOG = RebuildSource()
+
+
 class RebuildProgress(NamedTuple):
     """Facts folded, and facts to fold."""
 
@@ -168,9 +181,8 @@ class RebuildRunner:
     _: KW_ONLY
     #: Those of the log.
     shards: int
-    #: Shares the pages of the log with the service upstream or downstream that rebuilds at the same
-    #: time; None where the service cannot.
-    joint: Rebuilder | None = None
+    #: Returns a rebuilder with another source than the log alone; None where it has none.
+    with_source: Callable[[RebuildSource], Rebuilder] | None = None
     #: None for a service whose upstream is the log: its outputs have the numbers of the facts.
     resync: Resync | None = None
     #: Returns the end of the log, for a resync without `resync`.
@@ -185,25 +197,28 @@ class RebuildRunner:
         workers: int = 1,
         switch_over: bool = False,
         resync: bool = False,
-        together: bool = False,
+        source: RebuildSource = FROM_LOG,
     ) -> AsyncIterator[RebuildProgress | RebuildResult]:
         """Rebuild and compare; yield the progress, and last the result.
 
         `shards`: as if the log had this many, 0 = as it is. `resync`: switch over, whatever
-        the comparison shows, to a state that has everything that upstream has. `together`: with
-        `joint`. Raises InvalidField where another number of shards is to become live, Conflict
-        where another rebuild or a backfill is in progress.
+        the comparison shows, to a state that has everything that upstream has. Raises InvalidField
+        where another number of shards is to become live, Conflict where another rebuild or a
+        backfill is in progress.
         """
         if (switch_over or resync) and shards not in (0, self.shards):
             raise InvalidField(
                 "a state with another number of shards cannot become live", field="shards"
             )
-        options = _Options(shards or self.shards, max(1, workers), switch_over, resync, together)
+        options = _Options(shards or self.shards, max(1, workers), switch_over, resync, source)
         async with self._prepare(options) as run, task_scope(run.execute()) as executing:
             while not executing.done():
                 yield RebuildProgress(run.done, max(run.done, sum(run.end.offsets)))
                 await asyncio.wait({executing}, timeout=PROGRESS_INTERVAL_S)
             yield executing.result()
+
+    def _rebuilder(self, source: RebuildSource) -> Rebuilder:
+        return self.with_source(source) if self.with_source else self.rebuilder
 
     @asynccontextmanager
     async def _prepare(self, options: _Options) -> AsyncIterator[_Run]:
@@ -234,7 +249,7 @@ class RebuildRunner:
                     yield _Run(
                         options=options,
                         database=database,
-                        rebuilder=(options.together and self.joint) or self.rebuilder,
+                        rebuilder=self._rebuilder(options.source),
                         resync=self.resync if options.resync else None,
                         log_head=self.log_head if options.resync else None,
                         conn=conn,
@@ -252,7 +267,7 @@ class _Options(NamedTuple):
     workers: int
     switch_over: bool
     resync: bool
-    together: bool
+    source: RebuildSource
 
 
 @dataclass(slots=True)
@@ -410,32 +425,3 @@ async def _refuse_while_backfilling(conn: asyncpg.Connection) -> None:
     """Raise Conflict while the live state is between two definitions and equals no rebuilt one."""
     if await is_backfilling(conn):
         raise Conflict("a backfill is in progress; retry when it has finished")
-
-
-async def differing_table_rows(
-    conn: asyncpg.Connection, live: str, new: str, table: str, key: str, columns: str, limit: int
-) -> list[str]:
-    """Return names of rows of a table that differ between two schemas, for `differing_rows`.
-
-    `key` is an SQL expression for the text that names a row, such as `encode(leaf_id, 'hex')`;
-    `columns` are those that follow from the facts. The tables are first compared by a sum of
-    hashes, which reads each once.
-    """
-    sums = [
-        await conn.fetchval(
-            f"SELECT sum(hash_record_extended(ROW({key}, {columns}), 0)::numeric)"
-            f" FROM {schema}.{table}"
-        )
-        for schema in (live, new)
-    ]
-    if sums[0] == sums[1]:
-        return []
-    rows = await conn.fetch(
-        f"SELECT DISTINCT key FROM ("
-        f" (SELECT {key} AS key, {columns} FROM {live}.{table}"
-        f" EXCEPT SELECT {key}, {columns} FROM {new}.{table})"
-        f" UNION ALL (SELECT {key}, {columns} FROM {new}.{table}"
-        f" EXCEPT SELECT {key}, {columns} FROM {live}.{table})"
-        f") AS differing ORDER BY key LIMIT {int(limit)}"
-    )
-    return [f"{table} {row['key']}" for row in rows]

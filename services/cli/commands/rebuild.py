@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from onefold.projection.v1.projection_service_pb2 import (
 from typer import Argument, Option
 
 from services.cli import output
+from services.cli.commands.engines import ENGINES, compute_rows
 from services.cli.commands.facts import failed_facts
 from services.cli.context import DataDir, run_with_client
 from services.client.client import PROJECTIONS, Client
@@ -60,6 +62,14 @@ def rebuild(
             "the service before it has deleted its input (RANGE_EXPIRED).",
         ),
     ] = False,
+    engine: Annotated[
+        str, Option(help="`services`, or `spark`, which computes identity or profile from --log.")
+    ] = "services",
+    log: Annotated[
+        Path | None,
+        Option(help="The folder of `./onefold export log`, which Spark and the service can read."),
+    ] = None,
+    master: Annotated[str, Option(help="The master of Spark.")] = "local[*]",
 ) -> None:
     """Rebuild the state of services from the log, and make it live if the digests are equal.
 
@@ -71,11 +81,17 @@ def rebuild(
             f"name one of {', '.join(REBUILT)}; activation cannot be rebuilt, because a rebuild "
             "sends nothing"
         )
+    if engine not in ENGINES or (engine == "spark") != bool(service and log):
+        output.fail("--engine spark needs identity or profile, and --log with an exported log")
 
     async def run(client: Client) -> bool:
         if resync:
             return await _resync(client, service, workers)
-        return await _rebuild(client, [service] if service else REBUILT, workers)
+        rows = ""
+        if log is not None:
+            rows = await compute_rows(client, data, service, log, master)
+        request = RebuildRequest(workers=workers, switch_over=True, rows=rows)
+        return await _rebuild(client, [service] if service else REBUILT, request)
 
     if not run_with_client(data, run, as_service=True):
         raise typer.Exit(1)
@@ -170,8 +186,7 @@ async def _check_access(client: Client) -> bool:
     return is_equal
 
 
-async def _rebuild(client: Client, services: Sequence[str], workers: int) -> bool:
-    request = RebuildRequest(workers=workers, switch_over=True)
+async def _rebuild(client: Client, services: Sequence[str], request: RebuildRequest) -> bool:
     results = await request_rebuilds(client, services, request)
     for service, result in results.items():
         if result.equal:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 from onefold.log.v1.log_pb2 import FactBatch
@@ -13,10 +15,12 @@ from services.chassis.messaging.stream import Batch, FoldResult, UnitId
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, save_checkpoint
+from services.chassis.projection.differing_rows import differing_table_rows
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import add_parked_facts
-from services.chassis.projection.rebuild import differing_table_rows
+from services.chassis.projection.rebuild import FROM_LOG, RebuildSource
 from services.chassis.projection.replay import LogReplay, for_each_shard, without
+from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
 from services.identity.codec.policy import POLICY_DEFINED, decode_policy
@@ -27,6 +31,7 @@ from services.identity.projection.policy_rollout import resolve_page
 from services.identity.projection.upstream import LogUpstream
 from services.identity.rebuild.bulk_load import BulkLoader
 from services.identity.rebuild.page_share import PageShare
+from services.identity.rebuild.row_load import load_rows
 from services.identity.store.evidence import REBUILD, PostgresEvidence
 from services.identity.store.policy import ROLLOUT, save_policy
 from services.kernel.ids import LeafId, shard_of
@@ -37,24 +42,17 @@ _IDENTIFIER = "encode(identifier_id, 'hex')"
 _PAIR = "encode(a, 'hex') || ' ' || encode(b, 'hex')"
 
 
+@dataclass(frozen=True, slots=True)
 class IdentityRebuilder:
     """Implements services.chassis.projection.rebuild.Rebuilder."""
 
-    def __init__(
-        self,
-        upstream: LogUpstream,
-        log: LogClient,
-        *,
-        cache_size: int,
-        index_key: IndexKey,
-        share: PageShare | None = None,
-    ) -> None:
-        """`share`: passes the pages of the log on."""
-        self._share = share
-        self._upstream = upstream
-        self._log = log
-        self._cache_size = cache_size
-        self._index_key = index_key
+    upstream: LogUpstream
+    log: LogClient
+    #: Passes the pages of the log on.
+    share: PageShare
+    cache_size: int
+    index_key: IndexKey
+    source: RebuildSource = FROM_LOG
 
     async def rebuild(
         self,
@@ -69,18 +67,31 @@ class IdentityRebuilder:
         resolved with the newest one from the start."""
         async with acquire(pool) as conn:
             is_begun = any(one.log_offset for one in await load_checkpoints(conn))
-        await add_parked_facts(pool, "identity", end, self._log)
+        await add_parked_facts(pool, "identity", end, self.log)
+        cache = EvidenceCache(self.cache_size, self.index_key)
+        if self.source.rows is not None and not is_begun:
+            await self._load_rows(pool, self.source.rows, end, shards, cache)
+            is_begun = True
         await self._load_policies(pool, end, roll_out=is_begun)
-        cache = EvidenceCache(self._cache_size, self._index_key)
         if not is_begun:
-            loader = BulkLoader(pool, shards, cache, max(1, self._cache_size))
+            loader = BulkLoader(pool, shards, cache, max(1, self.cache_size))
             await self._bulk_load(pool, loader, end, workers, progress)
             return
-        replay = LogReplay(IdentityReplayFold(cache, shards), self._upstream)
+        replay = LogReplay(IdentityReplayFold(cache, shards), self.upstream)
         if shards != len(end.offsets):
             # A batch then locks once per shard, and two workers could wait for each other.
             workers = 1
         await replay.rebuild(pool, end, workers=workers, progress=progress)
+
+    async def _load_rows(
+        self, pool: asyncpg.Pool, folder: Path, end: Token, shards: int, cache: EvidenceCache
+    ) -> None:
+        manifest = await check_rows(pool, folder, "identity", end)
+        await self._load_policies(pool, manifest.end, roll_out=False)
+        await load_rows(pool, folder, shards, cache)
+        async with transaction(pool) as conn:
+            for checkpoint in checkpoints_of(manifest):
+                await save_checkpoint(conn, checkpoint)
 
     async def _bulk_load(
         self,
@@ -96,7 +107,7 @@ class IdentityRebuilder:
                 return at
             async with acquire(pool) as conn:
                 left_out = await load_left_out(conn, shard, 0, end_offset)
-            async for batch, life in self._upstream.read_facts(shard, 0, end_offset):
+            async for batch, life in self.upstream.read_facts(shard, 0, end_offset):
                 await share(batch)
                 page = batch.facts
                 await loader.add(without(page, left_out))
@@ -105,7 +116,8 @@ class IdentityRebuilder:
                 progress(len(page))
             return at
 
-        async with self._share.sharing() if self._share else nullcontext(_share_nothing) as share:
+        sharing = self.share.sharing() if self.source.together else nullcontext(_share_nothing)
+        async with sharing as share:
             checkpoints = await for_each_shard(end, workers, read)
         await loader.flush()
         async with transaction(pool) as conn:
@@ -118,7 +130,7 @@ class IdentityRebuilder:
                 continue
             async with acquire(pool) as conn:
                 left_out = await load_left_out(conn, shard, 0, offset)
-            async for facts in self._log.read(shard, 0, offset, kinds=[POLICY_DEFINED]):
+            async for facts in self.log.read(shard, 0, offset, kinds=[POLICY_DEFINED]):
                 folded = (fact for fact in facts if UnitId(fact.offset) not in left_out)
                 async with transaction(pool) as conn:
                     for policy in map(decode_policy, folded):

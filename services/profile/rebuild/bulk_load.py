@@ -64,7 +64,10 @@ class BulkLoader:
 
     async def flush(self) -> None:
         """Combine the leaves in memory with the stored ones."""
-        leaves = self._fold.take()
+        await self.save(self._fold.take())
+
+    async def save(self, leaves: Mapping[LeafId, FoldedLeaf]) -> None:
+        """Combine leaves with the stored ones."""
         by_shard: dict[int, list[LeafId]] = defaultdict(list)
         for leaf_id in leaves:
             by_shard[shard_of(leaf_id, self.shards)].append(leaf_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -53,6 +53,10 @@ class LogReader:
         except OnefoldError as error:
             log.warning("shared_reading_ended", error=type(error).__name__)
         log.info("pages_followed", facts=sum(at.next for at in self._checkpoints.values()))
+
+    def begin_at(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Begin where other rows end."""
+        self._checkpoints = {at.shard: at for at in checkpoints}
 
     async def read(self, source: LogClient, workers: int) -> list[Checkpoint]:
         """Read the rest from the log, and return the checkpoints of all shards."""

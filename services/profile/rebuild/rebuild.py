@@ -23,10 +23,12 @@ from services.chassis.projection.checkpoint import (
     load_checkpoints,
     save_checkpoint,
 )
+from services.chassis.projection.differing_rows import differing_table_rows
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import add_parked_facts
-from services.chassis.projection.rebuild import StateSwap, differing_table_rows
+from services.chassis.projection.rebuild import FROM_LOG, RebuildSource, StateSwap
 from services.chassis.projection.replay import LogReplay
+from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import ServiceUnavailable
@@ -52,6 +54,7 @@ from services.profile.projection.objects import evaluate_member_page
 from services.profile.projection.upstream import IdentityUpstream
 from services.profile.rebuild.bulk_load import BulkLoader
 from services.profile.rebuild.log_reader import LogReader, Progress
+from services.profile.rebuild.row_load import load_rows
 from services.profile.rebuild.timers import late_timers
 from services.profile.store import definitions as definition_store
 from services.profile.store.evaluations import (
@@ -82,8 +85,7 @@ class ProfileRebuilder:
     live: Database
     runner: ProjectionRunner
     index_key: IndexKey
-    #: Reads the pages of the log that a rebuild of identity reads at the same time.
-    is_joint: bool = False
+    source: RebuildSource = FROM_LOG
 
     async def rebuild(
         self, pool: Pool, end: Token, *, shards: int, workers: int, progress: Progress
@@ -162,7 +164,11 @@ class ProfileRebuilder:
         loader = BulkLoader(pool, await self._read_indexes(pool, end), shards, self.index_key)
 
         reader = LogReader(pool, loader, end, self.index_key, progress)
-        if self.is_joint:
+        if self.source.rows is not None:
+            manifest = await check_rows(pool, self.source.rows, "profile", end)
+            await load_rows(loader, self.source.rows)
+            reader.begin_at(checkpoints_of(manifest))
+        elif self.source.together:
             async with aclosing(self.upstream.rebuild_pages()) as pages:
                 await reader.follow(pages)
         checkpoints = await reader.read(self.log, workers)

@@ -83,18 +83,20 @@ class AwaitTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class RebuildRequest(_message.Message):
-    __slots__ = ("switch_over", "shards", "workers", "resync", "together")
+    __slots__ = ("switch_over", "shards", "workers", "resync", "together", "rows")
     SWITCH_OVER_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     TOGETHER_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
     switch_over: bool
     shards: int
     workers: int
     resync: bool
     together: bool
-    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., resync: _Optional[bool] = ..., together: _Optional[bool] = ...) -> None: ...
+    rows: str
+    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., resync: _Optional[bool] = ..., together: _Optional[bool] = ..., rows: _Optional[str] = ...) -> None: ...
 
 class RebuildResponse(_message.Message):
     __slots__ = ("done", "total", "equal", "live_digests", "rebuilt_digests", "differing_rows", "token", "finished", "switched")
