@@ -21,6 +21,10 @@ from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
 PEOPLE = 20_000
+#: The connections to each server: a service in several processes shares them out.
+CHANNELS = 8
+#: Else all channels to one address share a connection.
+_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 _PROPERTIES = {"course": "math-7", "price": 399, "paid": True, "teacher": "li"}
 
 
@@ -52,30 +56,33 @@ class Caller:
     def __init__(self, task: dict[str, Any]) -> None:
         self._metadata = (("authorization", f"Bearer {task['key']}"),)
         self._addresses: dict[str, str] = task["addresses"]
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[str, list[grpc.aio.Channel]] = {}
 
     async def rate(self, server: str, method: str, events: int, size: int, callers: int) -> float:
         """Return events per second with `callers` that each wait for their responses."""
-        call = self._channel(server).unary_unary(method)
+        calls: list[Any] = [channel.unary_unary(method) for channel in self._channels_to(server)]
         waiting = requests(events // size, size)
         accepted = 0
 
-        async def keep_calling() -> None:
+        async def keep_calling(call: Any) -> None:
             nonlocal accepted
             while waiting:
                 response = await call(waiting.pop(), metadata=self._metadata)
                 accepted += IngestEventsResponse.FromString(response).accepted
 
         began = time.perf_counter()
-        await asyncio.gather(*(keep_calling() for _ in range(callers)))
+        await asyncio.gather(*(keep_calling(calls[n % CHANNELS]) for n in range(callers)))
         seconds = time.perf_counter() - began
         if server == "ingest" and accepted != events // size * size:
             raise RuntimeError(f"{accepted} of {events} events were accepted")
         return events / seconds
 
-    def _channel(self, server: str) -> grpc.aio.Channel:
+    def _channels_to(self, server: str) -> list[grpc.aio.Channel]:
         if server not in self._channels:
-            self._channels[server] = grpc.aio.insecure_channel(self._addresses[server])
+            address = self._addresses[server]
+            self._channels[server] = [
+                grpc.aio.insecure_channel(address, options=_OPTIONS) for _ in range(CHANNELS)
+            ]
         return self._channels[server]
 
 

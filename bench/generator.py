@@ -39,6 +39,8 @@ from tests.index_key import INDEX_KEY
 _INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 #: Those of a system without settings.
 SHARDS = 4
+#: Seconds to wait for the last messages.
+GIVE_UP_S = 30.0
 #: The stream that says who enters a segment.
 LAST_STREAM = "segment"
 _AWAIT = "/onefold.projection.v1.ProjectionService/AwaitToken"
@@ -137,7 +139,9 @@ class Generator:
                 self._flow(seconds, rate), self._probe(seconds, probes, name, acknowledged)
             )
             await self._reach(self.sent.newest, timeout=600)
-            await asyncio.sleep(1)
+            end = time.monotonic() + GIVE_UP_S
+            while acknowledged.keys() - seen[LAST_STREAM].keys() and time.monotonic() < end:
+                await asyncio.sleep(0.1)
         entered = seen[LAST_STREAM]
         waited = [entered[p] - at for p, at in acknowledged.items() if p in entered]
         return {

@@ -1,8 +1,9 @@
-"""Measures ingest over gRPC, beside the log's append and beside a bare gRPC server.
+"""Measures ingest over HTTP and gRPC, beside the log's append and beside bare servers.
 
 python -m bench.ingest
 
-The service, PostgreSQL, NATS, the client and the bare server are each a process of their own.
+The service runs in as many processes as there are processors. PostgreSQL, NATS, the clients and the
+bare servers are each a process of their own.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 
 from bench.append import Log, contender
+from bench.caller import CHANNELS
 from bench.echo import METHOD as ECHO
 from bench.harness import Result, compare, interleave, print_results
+from bench.ingest_http import BATCHES, WORKING, http_bench
+from bench.ingest_http import SINGLE as SINGLE_EVENTS
 from bench.worker import Worker, worker
 from services.chassis.postgres.database import connect_pool
 from services.chassis.postgres.migrate import migrate
+from services.chassis.runtime.cpu import usable_processors
 from services.client.client import ApiEndpoints, Client
-from services.devstack.stack import Stack
+from services.devstack.stack import PROCESSES, Stack
 from services.ingest.log import EventLog
 from tests.index_key import INDEX_KEY
 
@@ -76,8 +81,8 @@ async def beside_append(log: Log, caller: Worker) -> Result:
         figures["append 100"],
         goal=0.70,
         unit="events/s",
-        note=f"{BATCH_CALLERS} callers, with relaying to NATS; reference: batches of 100 facts "
-        "appended by one caller in this process, one commit each, to a log that is not relayed",
+        note=f"{BATCH_CALLERS} callers on {CHANNELS} connections, with relaying to NATS; reference: "
+        "batches of 100 facts appended by one caller in this process, one commit each, to a log that is not relayed",
     )
 
 
@@ -96,24 +101,41 @@ async def beside_echo(caller: Worker) -> Result:
         "grpc_1_vs_echo",
         figures["gRPC 1"],
         figures["echo"],
-        goal=0.50,
+        goal=0.60,
         unit="events/s",
-        note=f"{SINGLE_CALLERS} callers; reference: a bare grpc.aio server that returns the "
-        "request, called by the same client",
+        note=f"{SINGLE_CALLERS} callers on {CHANNELS} connections; reference: a bare grpc.aio "
+        "server in one process that returns the request, called by the same client",
     )
 
 
 async def run(folder: Path) -> list[Result]:
-    """Run both comparisons against one running service."""
+    """Run all comparisons: those with ingest alone, then those beside all services."""
+    processes = usable_processors()
+    settings = {PROCESSES: str(processes)}
+    results: list[Result] = []
+    async with Stack(folder / "alone", settings=settings, only=("ingest",)) as stack:
+        key = await source_key(stack)
+        async with http_bench(stack, key, processes) as http:
+            results += await http.compare(BATCHES)
+            results += await http.compare(SINGLE_EVENTS)
+        results += await by_grpc(stack, key)
+    async with Stack(folder / "working", settings=settings) as stack:
+        key = await source_key(stack)
+        async with http_bench(stack, key, processes) as http:
+            results += await http.compare(WORKING, with_cost=False)
+    return results
+
+
+async def by_grpc(stack: Stack, key: str) -> list[Result]:
+    """Run the comparisons over gRPC."""
     async with (
-        Stack(folder, only=("ingest",)) as stack,
         unrelayed_log(stack) as log,
         worker("bench.echo") as echo,
         worker("bench.caller") as caller,
     ):
         port = int(await echo.line())
         addresses = {"ingest": stack.address("ingest"), "echo": f"127.0.0.1:{port}"}
-        await caller.run(addresses=addresses, key=await source_key(stack))
+        await caller.run(addresses=addresses, key=key)
         return [await beside_append(log, caller), await beside_echo(caller)]
 
 
