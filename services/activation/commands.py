@@ -14,9 +14,9 @@ from services.activation.codec.definitions import destination_to_fact
 from services.activation.codec.templates import template_to_proto
 from services.activation.domain.channels import (
     SealedSecret,
-    kept_secrets,
     name_of,
     receiver_of,
+    retained_secrets,
     secrets_of,
     targets_of,
     with_secrets,
@@ -233,16 +233,16 @@ def _keep_secrets(desired: Destination, current: Destination | None) -> Destinat
     channel = desired.channel
     if current is None or type(current.channel) is not type(channel):
         return desired
-    kept = kept_secrets(channel, current.channel)
-    if not kept:
+    retained = retained_secrets(channel, current.channel)
+    if not retained:
         return desired
     # What a secret opens or signs must not go to a receiver whose owner may not know it.
     if receiver_of(channel) != receiver_of(current.channel):
-        name = next(iter(kept))
+        name = next(iter(retained))
         raise InvalidField(
             f"another receiver needs {name} again", field=f"destination.{name_of(channel)}.{name}"
         )
-    return replace(desired, channel=with_secrets(channel, kept))
+    return replace(desired, channel=with_secrets(channel, retained))
 
 
 def _to_fact(destination: Destination) -> DefinitionFact:

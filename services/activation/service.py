@@ -56,15 +56,13 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         base.channel(settings.segment_url) as segment,
         base.channel(settings.profile_url) as profile,
         base.channel(settings.ingest_url) as ingest,
-        HttpClient(targets) as http,
-        SmtpSender(TargetDialer(targets, Resolver()), keys) as mails,
-        _open_senders(settings, base, http, keys, subjects) as senders,
+        _open_senders(settings, base, targets, keys, subjects) as senders,
     ):
         log = LogClient(ingest, settings.service)
         context = DeliveryContext(
             base.database,
             Renderer(profile, TemplateReader(base.database)),
-            senders | {Smtp: mails},
+            senders,
             RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
             DeliveryMetrics(base.metrics),
             settings.max_in_flight,
@@ -113,14 +111,19 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
 async def _open_senders(
     settings: ActivationSettings,
     base: ServiceContext,
-    http: HttpClient,
+    targets: TargetGuard,
     keys: SecretKeys,
     subjects: AllowedSubjects,
 ) -> AsyncIterator[dict[type, Sender]]:
     out = settings.data_dir / "out" if settings.data_dir else None
-    with FileSender(out) as files:
-        yield {
-            Webhook: WebhookSender(http, keys),
-            NatsSubject: NatsSender(base.bus, subjects),
-            NdjsonFile: files,
-        } | {kind: ProviderSender(each, http, keys) for kind, each in PROVIDERS.items()}
+    async with (
+        HttpClient(targets) as http,
+        SmtpSender(TargetDialer(targets, Resolver()), keys) as mails,
+    ):
+        with FileSender(out) as files:
+            yield {
+                Webhook: WebhookSender(http, keys),
+                NatsSubject: NatsSender(base.bus, subjects),
+                NdjsonFile: files,
+                Smtp: mails,
+            } | {kind: ProviderSender(each, http, keys) for kind, each in PROVIDERS.items()}

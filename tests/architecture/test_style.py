@@ -28,6 +28,9 @@ EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _HOSTS = """
     github.com www.apache.org www.standardwebhooks.com segment.com www.w3.org onefold.dev x.exa
     json-schema.org
+    dysmsapi.aliyuncs.com sms.tencentcloudapi.com api.twilio.com oapi.dingtalk.com
+    qyapi.weixin.qq.com open.feishu.cn api.weixin.qq.com fcm.googleapis.com www.googleapis.com
+    oauth2.googleapis.com restapi.getui.com
 """
 #: Hosts that a file may name, beside examples, addresses and names without a dot.
 HOSTS = frozenset(_HOSTS.split())

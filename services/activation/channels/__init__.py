@@ -42,6 +42,6 @@ class Sender(Protocol):
     async def find(self, destination: Destination, message: Message) -> AttemptResult | None:
         """Return what became of an earlier attempt without an answer; None = nothing was sent.
 
-        Called only for channels that can be asked.
+        Called only for channels that can be queried.
         """
         return None

@@ -10,13 +10,13 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Call,
     Codes,
     Lookup,
     Provider,
+    ProviderCall,
     by_status,
     json_of,
 )
@@ -54,7 +54,7 @@ def phone_number(to: str) -> str:
     return to.removeprefix("+86") if to.startswith("+86") else to.removeprefix("+")
 
 
-def request(call: Call) -> HttpRequest:
+def request(call: ProviderCall) -> OutboundRequest:
     """Return the request SendSms."""
     parameters = {
         "PhoneNumbers": phone_number(call.message.to),
@@ -67,7 +67,7 @@ def request(call: Call) -> HttpRequest:
     return _signed(call, "SendSms", parameters)
 
 
-def judge(answer: HttpAnswer) -> AttemptResult:
+def judge_aliyun(answer: HttpAnswer) -> AttemptResult:
     """Return the result that an answer stands for."""
     code = json_of(answer).get("Code")
     if not isinstance(code, str):
@@ -75,7 +75,7 @@ def judge(answer: HttpAnswer) -> AttemptResult:
     return DELIVERED if code == "OK" else CODES.result_of(code)
 
 
-def lookup_requests(call: Call, since_s: float) -> Sequence[HttpRequest]:
+def lookup_requests(call: ProviderCall, since_s: float) -> Sequence[OutboundRequest]:
     """Return the requests QuerySendDetails of each day since an instant."""
     today = datetime.fromtimestamp(call.now_s, _CHINA).date()
     first = datetime.fromtimestamp(since_s, _CHINA).date()
@@ -99,7 +99,7 @@ def read_lookup(answer: HttpAnswer, key: str) -> AttemptResult | None:
     """Return what became of the message whose OutId is the key; None = the day has no such."""
     body = json_of(answer)
     if body.get("Code") != "OK":
-        failed = judge(answer)
+        failed = judge_aliyun(answer)
         is_later = failed.status is not AttemptStatus.CREDENTIALS
         return AttemptResult(AttemptStatus.FAILED, failed.reason, 60.0) if is_later else failed
     listed = body.get("SmsSendDetailDTOs")
@@ -115,7 +115,7 @@ def read_lookup(answer: HttpAnswer, key: str) -> AttemptResult | None:
     return None
 
 
-def _signed(call: Call, action: str, parameters: Mapping[str, str]) -> HttpRequest:
+def _signed(call: ProviderCall, action: str, parameters: Mapping[str, str]) -> OutboundRequest:
     query = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(parameters.items()))
     base = call.url(ENDPOINT, "/")
     instant = datetime.fromtimestamp(call.now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -133,7 +133,7 @@ def _signed(call: Call, action: str, parameters: Mapping[str, str]) -> HttpReque
         f"{ALGORITHM} Credential={call.settings.access_key_id},SignedHeaders={names},"
         f"Signature={signature}"
     )
-    return HttpRequest(f"{base}?{query}", headers=headers)
+    return OutboundRequest(f"{base}?{query}", headers=headers)
 
 
 def sign(method: str, path: str, query: str, headers: Mapping[str, str], secret: str) -> str:
@@ -149,4 +149,4 @@ def _quoted(text: str) -> str:
     return quote(text, safe="-_.~")
 
 
-PROVIDER = Provider(request, judge, lookup=Lookup(lookup_requests, read_lookup))
+PROVIDER = Provider(request, judge_aliyun, lookup=Lookup(lookup_requests, read_lookup))

@@ -30,7 +30,7 @@ MALFORMED = "the URL is malformed"
 
 
 @dataclass(frozen=True, slots=True)
-class HttpRequest:
+class OutboundRequest:
     """One request. Its text has neither headers nor body, which may be secret or personal."""
 
     url: str = field(repr=False)
@@ -102,7 +102,7 @@ class HttpClient:
             auto_decompress=False,
         )
 
-    async def call(self, request: HttpRequest) -> HttpAnswer:
+    async def call(self, request: OutboundRequest) -> HttpAnswer:
         """Make a request and return the response. Redirects are not followed.
 
         Raises HttpFailure where there is no response, or none that the caller may see.
@@ -121,7 +121,7 @@ class HttpClient:
             raise HttpFailure(NOT_REACHED)
         return answer
 
-    async def _call(self, request: HttpRequest, *, trusted: bool) -> HttpAnswer:
+    async def _call(self, request: OutboundRequest, *, trusted: bool) -> HttpAnswer:
         try:
             if not trusted:
                 self._guard.check_url(request.url)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from services.activation.channels import Message, Sender
-from services.activation.channels.http import HttpAnswer, HttpClient, HttpFailure, HttpRequest
+from services.activation.channels.http import HttpAnswer, HttpClient, HttpFailure, OutboundRequest
 from services.activation.domain.contracts import age_of
 from services.activation.domain.model import Destination
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
@@ -35,7 +35,7 @@ MALFORMED_ANSWER = AttemptResult(AttemptStatus.LOST, "the answer is not as docum
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ProviderCall:
     """What a request is made of. Its text has nothing secret or personal."""
 
     #: The settings of the channel.
@@ -68,7 +68,7 @@ class TokenRefused(Exception):
 class TokenSource:
     """How a provider gives the token that its requests need."""
 
-    request: Callable[[Call], HttpRequest]
+    request: Callable[[ProviderCall], OutboundRequest]
     #: Returns the token, and for how many seconds it is valid. Raises TokenRefused.
     read: Callable[[HttpAnswer, float], tuple[str, float]]
     #: Whether an answer says that the token is not valid any more.
@@ -77,10 +77,10 @@ class TokenSource:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """How a provider is asked for a message."""
+    """How a provider is queried for a message."""
 
     #: The requests that find a message sent since an instant (Unix seconds).
-    requests: Callable[[Call, float], Sequence[HttpRequest]]
+    requests: Callable[[ProviderCall, float], Sequence[OutboundRequest]]
     #: Returns what became of the message with a key; None = the answer does not have it.
     read: Callable[[HttpAnswer, str], AttemptResult | None]
 
@@ -89,7 +89,7 @@ class Lookup:
 class Provider:
     """One kind of provider."""
 
-    request: Callable[[Call], HttpRequest]
+    request: Callable[[ProviderCall], OutboundRequest]
     judge: Callable[[HttpAnswer], AttemptResult]
     token: TokenSource | None = None
     lookup: Lookup | None = None
@@ -136,15 +136,15 @@ class ProviderSender(Sender):
             try:
                 answer = await self._http.call(replace(request, body_s=BODY_S))
             except HttpFailure as failure:
-                # The question is not the message: it is asked again.
+                # The query is not the message: it is repeated.
                 return AttemptResult(AttemptStatus.FAILED, str(failure))
             found = lookup.read(answer, call.key)
             if found is not None:
                 return found
         return None
 
-    async def _call(self, destination: Destination, message: Message) -> Call:
-        call = Call(
+    async def _call(self, destination: Destination, message: Message) -> ProviderCall:
+        call = ProviderCall(
             destination.channel,
             self._keys.open_all(
                 destination.workspace_id, destination.destination_id, destination.channel
@@ -158,7 +158,9 @@ class ProviderSender(Sender):
             return call
         return replace(call, token=await self._token(self._provider.token, destination, call))
 
-    async def _token(self, source: TokenSource, destination: Destination, call: Call) -> str:
+    async def _token(
+        self, source: TokenSource, destination: Destination, call: ProviderCall
+    ) -> str:
         """Return the token of a destination, renewed once for all that wait for it."""
         key = _key_of(destination)
         if (found := self._cached_token(key)) is not None:

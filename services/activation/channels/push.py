@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Call,
     Codes,
     Provider,
+    ProviderCall,
     TokenRefused,
     TokenSource,
     by_status,
@@ -48,7 +48,7 @@ GETUI_CODES = Codes(
 )
 
 
-def fcm_request(call: Call) -> HttpRequest:
+def fcm_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a push; a repeat replaces the first one on the device."""
     message = call.message
     body: dict[str, Any] = {
@@ -62,7 +62,7 @@ def fcm_request(call: Call) -> HttpRequest:
     headers = {"authorization": f"Bearer {call.token}", "content-type": "application/json"}
     project = quote(call.settings.project_id, safe="")
     url = call.url(FCM, f"/v1/projects/{project}/messages:send")
-    return HttpRequest(url, msgspec.json.encode({"message": body}), headers)
+    return OutboundRequest(url, msgspec.json.encode({"message": body}), headers)
 
 
 def judge_fcm(answer: HttpAnswer) -> AttemptResult:
@@ -84,13 +84,13 @@ def judge_fcm(answer: HttpAnswer) -> AttemptResult:
     return result
 
 
-def getui_token_request(call: Call) -> HttpRequest:
+def getui_token_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a token."""
     timestamp = str(int(call.now_s * 1_000))
     key = call.settings.app_key
     sign = sha256_of(key, timestamp, call.secrets["master_secret"])
     body = msgspec.json.encode({"sign": sign, "timestamp": timestamp, "appkey": key})
-    return HttpRequest(_getui(call, "auth"), body, {"content-type": "application/json"})
+    return OutboundRequest(_getui(call, "auth"), body, {"content-type": "application/json"})
 
 
 def read_getui_token(answer: HttpAnswer, now_s: float) -> tuple[str, float]:
@@ -113,7 +113,7 @@ def is_getui_token_expired(answer: HttpAnswer) -> bool:
     return json_of(answer).get("code") == 10_001
 
 
-def getui_request(call: Call) -> HttpRequest:
+def getui_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a push, whose key is its `request_id`."""
     message = call.message
     notification = {"title": message.subject, "body": message.text, "click_type": "startapp"}
@@ -127,7 +127,7 @@ def getui_request(call: Call) -> HttpRequest:
         "push_message": {"notification": notification},
     }
     headers = {"token": call.token, "content-type": "application/json"}
-    return HttpRequest(_getui(call, "push/single/cid"), msgspec.json.encode(body), headers)
+    return OutboundRequest(_getui(call, "push/single/cid"), msgspec.json.encode(body), headers)
 
 
 def judge_getui(answer: HttpAnswer) -> AttemptResult:
@@ -147,7 +147,7 @@ def judge_getui(answer: HttpAnswer) -> AttemptResult:
     return by_status(answer)
 
 
-def _getui(call: Call, path: str) -> str:
+def _getui(call: ProviderCall, path: str) -> str:
     return call.url(GETUI, f"/v2/{quote(call.settings.app_id, safe='')}/{path}")
 
 

@@ -12,12 +12,12 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Call,
     Codes,
     Provider,
+    ProviderCall,
     by_status,
     json_of,
 )
@@ -51,7 +51,7 @@ FEISHU_CODES = Codes(
 )
 
 
-def dingtalk_request(call: Call) -> HttpRequest:
+def dingtalk_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a DingTalk robot: markdown if there is a subject, its title."""
     query = {"access_token": call.secrets["access_token"]}
     if secret := call.secrets["signing_secret"]:
@@ -63,7 +63,7 @@ def dingtalk_request(call: Call) -> HttpRequest:
         markdown = {"title": message.subject, "text": message.text}
         body = {"msgtype": "markdown", "markdown": markdown}
     url = call.url(DINGTALK, f"/robot/send?{urlencode(query)}")
-    return HttpRequest(url, msgspec.json.encode(body), _JSON)
+    return OutboundRequest(url, msgspec.json.encode(body), _JSON)
 
 
 def dingtalk_signature(timestamp: str, secret: str) -> str:
@@ -72,7 +72,7 @@ def dingtalk_signature(timestamp: str, secret: str) -> str:
     return b64encode(hmac.digest(secret.encode(), signed, "sha256")).decode()
 
 
-def wecom_request(call: Call) -> HttpRequest:
+def wecom_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a WeCom robot: markdown if there is a subject, its head."""
     message = call.message
     body: dict[str, Any] = {"msgtype": "text", "text": {"content": _cut(message.text, WECOM_TEXT)}}
@@ -80,10 +80,10 @@ def wecom_request(call: Call) -> HttpRequest:
         markdown = _cut(f"**{message.subject}**\n{message.text}", WECOM_MARKDOWN)
         body = {"msgtype": "markdown", "markdown": {"content": markdown}}
     url = call.url(WECOM, f"/cgi-bin/webhook/send?{urlencode({'key': call.secrets['key']})}")
-    return HttpRequest(url, msgspec.json.encode(body), _JSON)
+    return OutboundRequest(url, msgspec.json.encode(body), _JSON)
 
 
-def feishu_request(call: Call) -> HttpRequest:
+def feishu_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a Feishu robot."""
     message = call.message
     text = f"{message.subject}\n{message.text}" if message.subject else message.text
@@ -93,7 +93,7 @@ def feishu_request(call: Call) -> HttpRequest:
         body |= {"timestamp": timestamp, "sign": feishu_signature(timestamp, secret)}
     hook = quote(call.secrets["hook_id"], safe="")
     url = call.url(FEISHU, f"/open-apis/bot/v2/hook/{hook}")
-    return HttpRequest(url, msgspec.json.encode(body), _JSON)
+    return OutboundRequest(url, msgspec.json.encode(body), _JSON)
 
 
 def feishu_signature(timestamp: str, secret: str) -> str:

@@ -32,7 +32,7 @@ from services.activation.domain.transitions import AttemptResult, AttemptStatus
 #: Seconds for a connection, and for each answer before the message is sent.
 TIMEOUT_S = 10.0
 #: Seconds for the answer after the message: servers check it before they accept it, and a lost
-#: answer cannot be asked for. It fits into the lease of an attempt with what comes before.
+#: answer cannot be queried. It fits into the lease of an attempt with what comes before.
 ACCEPT_TIMEOUT_S = 25.0
 #: Connections of one destination that wait for the next mail, and for how long, seconds.
 MAX_IDLE, IDLE_S = 4, 20.0

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
     MALFORMED_ANSWER,
-    Call,
     Codes,
     Provider,
+    ProviderCall,
     by_status,
     json_of,
 )
@@ -45,7 +45,7 @@ CODES = Codes(
 )
 
 
-def request(call: Call) -> HttpRequest:
+def request(call: ProviderCall) -> OutboundRequest:
     """Return the request SendSms."""
     body = msgspec.json.encode(
         {
@@ -71,7 +71,7 @@ def request(call: Call) -> HttpRequest:
         "x-tc-timestamp": str(timestamp),
         "x-tc-version": _VERSION,
     }
-    return HttpRequest(url, body, headers)
+    return OutboundRequest(url, body, headers)
 
 
 def authorize(body: bytes, host: str, timestamp: int, secret_id: str, secret_key: str) -> str:
@@ -93,7 +93,7 @@ def authorize(body: bytes, host: str, timestamp: int, secret_id: str, secret_key
     )
 
 
-def judge(answer: HttpAnswer) -> AttemptResult:
+def judge_tencent(answer: HttpAnswer) -> AttemptResult:
     """Return the result that an answer stands for: of the request, or of its one number."""
     response = json_of(answer).get("Response")
     if not isinstance(response, dict):
@@ -108,4 +108,4 @@ def judge(answer: HttpAnswer) -> AttemptResult:
     return MALFORMED_ANSWER
 
 
-PROVIDER = Provider(request, judge)
+PROVIDER = Provider(request, judge_tencent)

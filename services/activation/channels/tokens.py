@@ -11,8 +11,8 @@ import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
-from services.activation.channels.provider import Call, TokenRefused, by_status, json_of
+from services.activation.channels.http import HttpAnswer, OutboundRequest
+from services.activation.channels.provider import ProviderCall, TokenRefused, by_status, json_of
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
@@ -23,7 +23,7 @@ _VALID_S = 3_600
 _REFUSED = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope"})
 
 
-def jwt_request(call: Call, scope: str) -> HttpRequest:
+def jwt_request(call: ProviderCall, scope: str) -> OutboundRequest:
     """Return the request of a token for a service account. Raises ValueError for a wrong key."""
     url = call.settings.token_endpoint or TOKEN_ENDPOINT
     now_s = int(call.now_s)
@@ -36,7 +36,7 @@ def jwt_request(call: Call, scope: str) -> HttpRequest:
     }
     assertion = signed_jwt(claims, call.secrets["private_key"])
     form = urlencode({"grant_type": _GRANT, "assertion": assertion}).encode()
-    return HttpRequest(url, form, {"content-type": "application/x-www-form-urlencoded"})
+    return OutboundRequest(url, form, {"content-type": "application/x-www-form-urlencoded"})
 
 
 def signed_jwt(claims: dict[str, Any], pem: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import quote, urlencode
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
     MALFORMED_ANSWER,
-    Call,
     Codes,
     Provider,
+    ProviderCall,
     by_status,
     json_of,
 )
@@ -31,7 +31,7 @@ CODES = Codes(
 )
 
 
-def request(call: Call) -> HttpRequest:
+def request(call: ProviderCall) -> OutboundRequest:
     """Return the request that creates a message."""
     sender = call.settings.sender
     form = {
@@ -49,10 +49,10 @@ def request(call: Call) -> HttpRequest:
         "content-type": "application/x-www-form-urlencoded",
     }
     url = call.url(ENDPOINT, f"/2010-04-01/Accounts/{account}/Messages.json")
-    return HttpRequest(url, urlencode(form).encode(), headers)
+    return OutboundRequest(url, urlencode(form).encode(), headers)
 
 
-def judge(answer: HttpAnswer) -> AttemptResult:
+def judge_twilio(answer: HttpAnswer) -> AttemptResult:
     """Return the result that an answer stands for."""
     body = json_of(answer)
     if 200 <= answer.status < 300:
@@ -72,4 +72,4 @@ def judge(answer: HttpAnswer) -> AttemptResult:
     return result
 
 
-PROVIDER = Provider(request, judge)
+PROVIDER = Provider(request, judge_twilio)

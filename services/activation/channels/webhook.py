@@ -13,7 +13,7 @@ from services.activation.channels.http import (
     HttpAnswer,
     HttpClient,
     HttpFailure,
-    HttpRequest,
+    OutboundRequest,
 )
 from services.activation.domain.channels import Webhook
 from services.activation.domain.model import Destination
@@ -46,7 +46,7 @@ class WebhookSender(Sender):
         except ValueError:
             return AttemptResult(AttemptStatus.REJECTED, MALFORMED)
         try:
-            answer = await self._http.call(HttpRequest(channel.url, message.payload, headers))
+            answer = await self._http.call(OutboundRequest(channel.url, message.payload, headers))
         except HttpFailure as failure:
             status = AttemptStatus.REJECTED if failure.malformed else AttemptStatus.FAILED
             return AttemptResult(status, str(failure))

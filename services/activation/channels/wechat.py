@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from services.activation.channels.http import HttpAnswer, HttpRequest
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Call,
     Codes,
     Provider,
+    ProviderCall,
     TokenRefused,
     TokenSource,
     by_status,
@@ -33,7 +33,7 @@ CODES = Codes(
 )
 
 
-def token_request(call: Call) -> HttpRequest:
+def token_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a token.
 
     The stable token is the same for all processes that ask for it, and no request ends that of
@@ -45,7 +45,7 @@ def token_request(call: Call) -> HttpRequest:
         "secret": call.secrets["app_secret"],
     }
     url = call.url(ENDPOINT, "/cgi-bin/stable_token")
-    return HttpRequest(url, msgspec.json.encode(body), _JSON)
+    return OutboundRequest(url, msgspec.json.encode(body), _JSON)
 
 
 def read_token(answer: HttpAnswer, _: float) -> tuple[str, float]:
@@ -63,7 +63,7 @@ def is_token_expired(answer: HttpAnswer) -> bool:
     return json_of(answer).get("errcode") in _EXPIRED
 
 
-def template_request(call: Call) -> HttpRequest:
+def template_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a template message, whose key is its `client_msg_id`."""
     body = _body(call) | {"client_msg_id": call.key}
     if call.settings.url:
@@ -71,7 +71,7 @@ def template_request(call: Call) -> HttpRequest:
     return _send(call, "template", body)
 
 
-def subscribe_request(call: Call) -> HttpRequest:
+def subscribe_request(call: ProviderCall) -> OutboundRequest:
     """Return the request of a subscribe message."""
     body = _body(call)
     if call.settings.page:
@@ -79,7 +79,7 @@ def subscribe_request(call: Call) -> HttpRequest:
     return _send(call, "subscribe", body)
 
 
-def judge(answer: HttpAnswer) -> AttemptResult:
+def judge_wechat(answer: HttpAnswer) -> AttemptResult:
     """Return the result that an answer stands for; HTTP says 200 whatever happened.
 
     43101 says that the person has refused, or that each consent was used up by a message.
@@ -90,7 +90,7 @@ def judge(answer: HttpAnswer) -> AttemptResult:
     return DELIVERED if code == 0 else CODES.result_of(str(code))
 
 
-def _body(call: Call) -> dict[str, Any]:
+def _body(call: ProviderCall) -> dict[str, Any]:
     message = call.message
     return {
         "touser": message.to,
@@ -99,11 +99,11 @@ def _body(call: Call) -> dict[str, Any]:
     }
 
 
-def _send(call: Call, kind: str, body: dict[str, Any]) -> HttpRequest:
+def _send(call: ProviderCall, kind: str, body: dict[str, Any]) -> OutboundRequest:
     url = call.url(ENDPOINT, f"/cgi-bin/message/{kind}/send?access_token={quote(call.token)}")
-    return HttpRequest(url, msgspec.json.encode(body), _JSON)
+    return OutboundRequest(url, msgspec.json.encode(body), _JSON)
 
 
 _TOKEN = TokenSource(token_request, read_token, is_token_expired)
-WECHAT_TEMPLATE = Provider(template_request, judge, _TOKEN)
-WECHAT_SUBSCRIBE = Provider(subscribe_request, judge, _TOKEN)
+WECHAT_TEMPLATE = Provider(template_request, judge_wechat, _TOKEN)
+WECHAT_SUBSCRIBE = Provider(subscribe_request, judge_wechat, _TOKEN)

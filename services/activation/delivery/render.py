@@ -30,7 +30,7 @@ LoadTemplate: TypeAlias = Callable[[WorkspaceId, str], Awaitable[Template | None
 _MESSAGE_TYPES = {Trigger.ENTERED: "segment.entered", Trigger.LEFT: "segment.left"}
 
 
-class Refusal(NamedTuple):
+class Unsendable(NamedTuple):
     """Why a message is not sent to a person, such as that there is no address."""
 
     #: Names what is missing; holds nothing personal.
@@ -41,7 +41,7 @@ class Rendered(NamedTuple):
     """The payloads of some attempts, and why others have none."""
 
     payloads: list[tuple[Attempt, bytes]]
-    refusals: list[tuple[Attempt, Refusal]]
+    refusals: list[tuple[Attempt, Unsendable]]
     errors: list[tuple[Attempt, Exception]]
 
 
@@ -54,7 +54,7 @@ class Renderer:
 
     async def render(
         self, destination: Destination, attempts: Sequence[Attempt]
-    ) -> list[tuple[Attempt, bytes | Refusal]]:
+    ) -> list[tuple[Attempt, bytes | Unsendable]]:
         """Return a payload for each attempt. Raises OnefoldError where profile is unavailable."""
         profile_ids = sorted({to_hex(attempt.profile_id) for attempt in attempts})
         metadata = ((WORKSPACE_KEY, destination.workspace_id),)
@@ -68,7 +68,7 @@ class Renderer:
             return [(a, render_payload(destination, a, profile)) for a, profile in named]
         template = await self._load_template(destination.workspace_id, destination.template_id)
         if template is None or template.retired:
-            return [(a, Refusal(NO_TEMPLATE)) for a in attempts]
+            return [(a, Unsendable(NO_TEMPLATE)) for a in attempts]
         return [(a, render_message(destination, template, a, profile)) for a, profile in named]
 
     async def _merged_into(
@@ -100,8 +100,8 @@ async def render_each(
             return Rendered([], [], [(attempts[0], error)])
     else:
         return Rendered(
-            [(a, each) for a, each in rendered if not isinstance(each, Refusal)],
-            [(a, each) for a, each in rendered if isinstance(each, Refusal)],
+            [(a, each) for a, each in rendered if not isinstance(each, Unsendable)],
+            [(a, each) for a, each in rendered if isinstance(each, Unsendable)],
             [],
         )
     result, limit = Rendered([], [], []), asyncio.Semaphore(ALONE_CONCURRENCY)
@@ -162,7 +162,7 @@ def render_payload(destination: Destination, attempt: Attempt, profile: pb.Profi
 
 def render_message(
     destination: Destination, template: Template, attempt: Attempt, profile: pb.Profile | None
-) -> bytes | Refusal:
+) -> bytes | Unsendable:
     """Return one message of a template as JSON (UTF-8), or why it is not sent."""
     contract = destination.channel.contract
     profile = profile or pb.Profile()
@@ -171,10 +171,10 @@ def render_message(
     if contract.is_addressed:
         source = destination.address or contract.address
         if not (to := _address_of(profile, traits, source)):
-            return Refusal(f"the profile has no {source}")
+            return Unsendable(f"the profile has no {source}")
     texts = template.texts_for(str(traits.get("locale", "")))
     if missing := missing_part(texts, contract):
-        return Refusal(f"the template has no {missing}")
+        return Unsendable(f"the template has no {missing}")
     variables = {
         "person": traits,
         "segment": attempt.segment_id,
@@ -185,7 +185,7 @@ def render_message(
     try:
         message = render_texts(template, texts, variables, str(traits.get("timezone", "")))
     except (MissingValue, BadTemplate) as error:
-        return Refusal(f"template: {error}")
+        return Unsendable(f"template: {error}")
     return msgspec.json.encode(msgspec.structs.replace(message, to=to))
 
 

@@ -3,7 +3,7 @@
 An attempt is recorded in the ledger before it is made, and its result afterwards. If the process
 dies in between, the effect is shown as unknown; when its lease has expired, the contract of the
 channel decides: it is sent again with the same key and payload, and the receiver drops the repeat
-by its key; or the provider is asked before; or it stays unconfirmed. A destination has at most
+by its key; or the provider is queried before; or it stays unconfirmed. A destination has at most
 `max_in_flight` such attempts.
 """
 
@@ -306,7 +306,7 @@ class DestinationWorker:
         repeat = repeat_of(destination.channel.contract, age_of(message.position, time.time()))
         if repeat is Repeat.LEAVE:
             self._end([attempt], Transition(DeliveryState.UNCONFIRMED, UNCONFIRMED_REASON))
-        if repeat is not Repeat.ASK:
+        if repeat is not Repeat.QUERY:
             return repeat is Repeat.LEAVE
         found = await self._guarded(self._sender(destination).find(destination, message))
         if found is not None:

@@ -136,7 +136,7 @@ class AliyunSms:
     """SMS by Alibaba Cloud."""
 
     contract: ClassVar = ChannelContract(
-        Deduplication.ASKABLE,
+        Deduplication.QUERYABLE,
         known_after_s=60.0,
         address="identifier phone",
         is_addressed=True,
@@ -346,15 +346,15 @@ def secrets_of(channel: Channel) -> dict[str, Secret]:
     return {name: secret for name, secret in named.items() if secret}
 
 
-def kept_secrets(channel: Channel, current: Channel) -> dict[str, Secret]:
+def retained_secrets(channel: Channel, current: Channel) -> dict[str, Secret]:
     """Return the secrets of the current channel that a definition of the same kind keeps."""
-    own, kept = secrets_of(channel), secrets_of(current)
+    own, retained = secrets_of(channel), secrets_of(current)
     for field_ in dataclasses.fields(channel):
         used_with: str = field_.metadata.get("used_with", "")
         is_unused = bool(used_with) and not getattr(channel, used_with, "")
         if field_.name in own or is_unused:
-            kept.pop(field_.name, None)
-    return kept
+            retained.pop(field_.name, None)
+    return retained
 
 
 def with_secrets(channel: Channel, secrets: Mapping[str, Secret]) -> Channel:

@@ -24,9 +24,9 @@ class Deduplication(Enum):
     KEYED = "keyed"
     #: It drops it within a time after the first one.
     KEYED_FOR_A_WHILE = "keyed for a while"
-    #: It sends it again, but can be asked before whether it has the first one.
-    ASKABLE = "can be asked"
-    #: It sends it again, and cannot be asked.
+    #: It sends it again, but can be queried for the first one.
+    QUERYABLE = "can be queried"
+    #: It sends it again, and cannot be queried.
     NONE = "none"
 
 
@@ -69,7 +69,7 @@ class ChannelContract:
     kind: ChannelKind = ChannelKind.MESSAGE
     #: Seconds after the first attempt within which a repeat is dropped, if only for a while.
     window_s: float = 0.0
-    #: Seconds after which the provider, if it can be asked, knows what it has accepted.
+    #: Seconds after which the provider, if it can be queried, knows what it has accepted.
     known_after_s: float = 0.0
     pace: Pace | None = None
     #: Where the address comes from by default, such as `identifier email`; "" = there is none.
@@ -85,7 +85,7 @@ class Repeat(Enum):
     """What happens to a message whose earlier attempt has no answer."""
 
     SEND = "send"
-    ASK = "ask"
+    QUERY = "query"
     LEAVE = "leave"
 
 
@@ -103,8 +103,8 @@ def repeat_of(contract: ChannelContract, age_s: float) -> Repeat:
             return Repeat.SEND
         case Deduplication.KEYED_FOR_A_WHILE if age_s < contract.window_s * _WINDOW_SHARE:
             return Repeat.SEND
-        case Deduplication.ASKABLE:
-            return Repeat.ASK
+        case Deduplication.QUERYABLE:
+            return Repeat.QUERY
         case _:
             return Repeat.LEAVE
 

@@ -127,7 +127,8 @@ def _instant(value: Any, zone: str) -> datetime:
             return datetime.fromtimestamp(value, zone_info(zone))
         text = str(value)
         if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), datetime.min.time())
+            day = date.fromisoformat(text)
+            return datetime(day.year, day.month, day.day)
         instant = datetime.fromisoformat(text)
         return instant.astimezone(zone_info(zone)) if instant.tzinfo else instant
     except (ValueError, OverflowError, OSError):

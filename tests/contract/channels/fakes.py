@@ -227,7 +227,7 @@ class FakeTwilio(Fake):
 
 
 class FakeRobot(Fake):
-    """A robot that blocks whoever posts more than 20 times in a minute."""
+    """A robot that blocks a poster above 20 posts in a minute."""
 
     LIMIT: ClassVar[int] = 20
     posts: int = 0

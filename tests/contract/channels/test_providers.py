@@ -96,7 +96,7 @@ async def test_lost_answer_is_treated_as_the_channel_declares(name: str) -> None
                 again = await rig.sender.send(destination, replace(message, attempt=2))
                 assert again.status is AttemptStatus.DELIVERED
                 assert repeat_of(contract, contract.window_s) is Repeat.LEAVE
-            case Repeat.ASK:
+            case Repeat.QUERY:
                 found = await rig.sender.find(destination, message)
                 assert found is not None
                 assert found.status is AttemptStatus.DELIVERED
