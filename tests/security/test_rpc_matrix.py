@@ -47,6 +47,7 @@ ROLES = {
     "ingest.v1.AdminService": {
         **dict.fromkeys(("DefineSource", "IssueKey", "RotateKey", "DisableKey", "ListKeys"), "A"),
         "ListSources": "RSA",
+        "GetCaller": "RSA",
         **dict.fromkeys(("RecordKeyUses", "CreateWorkspace"), "I"),
     },
     "ingest.v1.IngestService": {

@@ -95,6 +95,14 @@ class AdminRpc(AdminServiceServicer):
     async def ListKeys(self, request: pb.ListKeysRequest, context: Any) -> pb.ListKeysResponse:
         return keys_to_proto(await self._keys.listed(workspace_id()))
 
+    async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
+        caller = principal()
+        return pb.GetCallerResponse(
+            workspace_id=caller.workspace_id,
+            role=caller.role.value,  # type: ignore[arg-type]  # the numbers are those of the protos
+            key_id=caller.key_id,
+        )
+
     async def RecordKeyUses(
         self, request: pb.RecordKeyUsesRequest, context: Any
     ) -> pb.RecordKeyUsesResponse:

@@ -147,6 +147,20 @@ class ListKeysResponse(_message.Message):
     keys: _containers.RepeatedCompositeFieldContainer[KeySummary]
     def __init__(self, keys: _Optional[_Iterable[_Union[KeySummary, _Mapping]]] = ...) -> None: ...
 
+class GetCallerRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetCallerResponse(_message.Message):
+    __slots__ = ("workspace_id", "role", "key_id")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    role: _ingest_facts_pb2.Role
+    key_id: str
+    def __init__(self, workspace_id: _Optional[str] = ..., role: _Optional[_Union[_ingest_facts_pb2.Role, str]] = ..., key_id: _Optional[str] = ...) -> None: ...
+
 class KeyUse(_message.Message):
     __slots__ = ("workspace_id", "key_id", "day")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -65,6 +65,11 @@ class AdminServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.GetCaller = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/GetCaller',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerResponse.FromString,
+                _registered_method=True)
         self.RecordKeyUses = channel.unary_unary(
                 '/onefold.ingest.v1.AdminService/RecordKeyUses',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesRequest.SerializeToString,
@@ -124,6 +129,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCaller(self, request, context):
+        """Returns whose key the call has: its workspace and its role.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordKeyUses(self, request, context):
         """Records on which days keys were used. The other services call it with what
         they have counted; a day that is recorded already changes nothing.
@@ -171,6 +183,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'GetCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaller,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerResponse.SerializeToString,
             ),
             'RecordKeyUses': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordKeyUses,
@@ -346,6 +363,33 @@ class AdminService:
             '/onefold.ingest.v1.AdminService/ListKeys',
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/GetCaller',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerResponse.FromString,
             options,
             channel_credentials,
             insecure,
