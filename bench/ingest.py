@@ -81,8 +81,9 @@ async def beside_append(log: Log, caller: Worker) -> Result:
         figures["append 100"],
         goal=0.70,
         unit="events/s",
-        note=f"{BATCH_CALLERS} callers on {CHANNELS} connections, with relaying to NATS; reference: "
-        "batches of 100 facts appended by one caller in this process, one commit each, to a log that is not relayed",
+        note=f"{BATCH_CALLERS} callers on {CHANNELS} connections, with relaying to NATS; "
+        "reference: batches of 100 facts appended by one caller in this process, one commit each, "
+        "to a log that is not relayed",
     )
 
 

@@ -33,7 +33,8 @@ class IngestSettings(ServiceSettings):
     index_key: IndexKeyText
     #: The number of processes that serve the endpoints together, on the same ports; 0 = one for
     #: each processor that the service may use, and at most 8. Elsewhere than on Linux it is 1.
-    #: `postgres_connections` is divided among them; all other limits count in each process.
+    #: `postgres_connections` is divided among them, and each has at least 6; all other limits count
+    #: in each process.
     processes: Annotated[int, Field(ge=0, le=64)] = 0
     #: The port for events over HTTP; 0 = any free port.
     http_port: Port = 0

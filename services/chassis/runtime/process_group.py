@@ -30,7 +30,7 @@ _MAX_PAUSE_S = 5.0
 #: How long a group waits for its ports: the processes of a parent that was killed still end.
 _PORTS_WAIT_S = 3.0
 #: The least connections to PostgreSQL of one process.
-_LEAST_CONNECTIONS = 4
+_LEAST_CONNECTIONS = 6
 _REPORT_TIMEOUT_S = 5.0
 
 
