@@ -84,9 +84,11 @@ class PersonRun:
     @property
     def outstanding(self) -> tuple[PlannedEffect, ...]:
         """The planned effects that may still be sent: after a goal or a leave, what follows it."""
-        ending = self.play.ending
-        if ending is None or ending.fact_id is None:
+        if self.play.overtaken_by is None:
             return self.planned
+        ending = self.play.ending
+        if ending is None or ending.reason is not RunEnd.GOAL:
+            return ()
         return tuple(effect for effect in self.planned if effect.at_us == ending.at_us)
 
 

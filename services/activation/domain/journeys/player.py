@@ -110,7 +110,7 @@ class _Walk:
         self._counts, self._coupons = dict(start.counts), dict(start.coupons)
         self._effects: list[PlannedEffect] = []
         self._arms: list[ArmTaken] = []
-        end = ending_of(program, entry, facts, now_us)
+        self._overtaken_by = end = ending_of(program, entry, facts, now_us)
         self._end = end and end._replace(at_us=max(end.at_us, self._at_us))
 
     def play(self) -> RunPlay:
@@ -289,7 +289,8 @@ class _Walk:
 
     def _stopped(self, due_us: int | None = None, questions: tuple[Question, ...] = ()) -> RunPlay:
         effects, arms = tuple(self._effects), tuple(self._arms)
-        return RunPlay(effects, arms, self._position(), due_us, questions)
+        position, overtaken_by = self._position(), self._overtaken_by
+        return RunPlay(effects, arms, position, due_us, questions, None, overtaken_by)
 
     def _ended(self, ending: RunEnding) -> RunPlay:
         self._at_us, self._number = ending.at_us, END
@@ -297,7 +298,8 @@ class _Walk:
             for step in self._program.journey.on_goal:
                 self._plan(step, 0, END)  # type: ignore[arg-type]  # checked at the definition
         effects, arms = tuple(self._effects), tuple(self._arms)
-        return RunPlay(effects, arms, self._position(), ending=ending)
+        position, overtaken_by = self._position(), self._overtaken_by
+        return RunPlay(effects, arms, position, None, (), ending, overtaken_by)
 
 
 def _step_id(program: Program, number: int) -> str:

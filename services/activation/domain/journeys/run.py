@@ -176,3 +176,5 @@ class RunPlay:
     #: Without an answer to these the run does not go on.
     questions: tuple[Question, ...] = ()
     ending: RunEnding | None = None
+    #: The first goal or leave after the entry, also where the run was over before it.
+    overtaken_by: RunEnding | None = None

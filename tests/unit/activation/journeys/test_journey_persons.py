@@ -26,6 +26,7 @@ from properties import examples
 from services.activation.domain.journeys.persons import EntryRefusal, PersonPlay, SentRun, entry_key
 from services.activation.domain.journeys.program import compile_journey
 from services.activation.domain.journeys.regrets import Regret, RegretKind, messages_of, regrets
+from services.activation.domain.journeys.run import RunEnd
 from services.kernel.ids import LeafId
 from services.kernel.journeys.journey_form import parse_journey
 
@@ -153,6 +154,17 @@ def test_message_that_a_goal_overtook_while_it_was_not_sent_is_not_sent() -> Non
     played = engine.run([(BEGIN + HOUR_US, BEGIN + 5 * HOUR_US)])
     assert engine.begun == []
     assert played.runs[0].planned[0].step.id == "p"  # the player alone would send it
+
+
+def test_last_message_that_a_goal_overtook_is_not_sent() -> None:
+    # The run is over with its last message, but the message is not sent before the goal.
+    of = case((0, ENTRY, {}), (3, PAID, {}), steps=[{"wait": "2h"}, PUT])
+    engine = Engine(of)
+    played = engine.run([(BEGIN + HOUR_US, BEGIN + 5 * HOUR_US)])
+    assert engine.begun == []
+    [run] = played.runs
+    assert run.play.ending is not None
+    assert run.play.ending.reason is RunEnd.DONE
 
 
 def test_late_event_before_anything_is_sent_takes_the_other_arm() -> None:
@@ -313,8 +325,7 @@ def test_pause_sends_nothing_and_loses_no_run(random: Random) -> None:
     wanted = ideal(of)
     sent_keys = {(key, effect) for _, key, effect in engine.begun}
     for run in wanted.runs:
-        ending = run.play.ending
-        overtaken = ending is not None and ending.fact_id is not None
+        overtaken = run.play.overtaken_by is not None
         key = entry_key(engine.program, run.first) or ""
         assert overtaken or {(key, effect.key) for effect in run.effects} <= sent_keys
     assert {run.first.fact_id for run in played.runs} == {run.first.fact_id for run in wanted.runs}

@@ -1,0 +1,1 @@
+"""Decides purely whether a message may be sent to a person now."""
