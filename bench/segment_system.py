@@ -26,7 +26,7 @@ from bench.fairness import BOUGHT, CALLERS, GIVE_UP_S, Bench, Waits, Workspace
 from bench.harness import Result, print_progress
 from services.devstack.stack import Stack
 from services.kernel.rules.forms.json_dump import Form
-from services.kernel.time import DAY_US, HOUR_US
+from services.kernel.time import DAY_US, HOUR_US, MINUTE_US
 from tests.index_key import INDEX_KEY_TEXT
 
 PEOPLE, EVENTS_A_PERSON = 100_000, 2
@@ -92,10 +92,11 @@ class LoadBench(Bench):
         """Return the processor time that each process has used."""
         return await cpu.times(self._stack, {})
 
-    async def advance(self, span_us: int) -> None:
-        """Move the clock of the log."""
+    async def advance_to(self, at_us: int) -> None:
+        """Move the clock of the log ahead to an instant, Unix microseconds."""
         internal = await self.client(self._stack.internal_key)
-        await internal.log.TickClock(TickClockRequest(advance_us=span_us))
+        now_us = (await internal.log.GetHead(GetHeadRequest())).now_us
+        await internal.log.TickClock(TickClockRequest(advance_us=max(0, at_us - now_us)))
 
 
 def people(number: int, at_us: int) -> Iterator[IngestEventsRequest]:
@@ -190,14 +191,18 @@ async def backfill(
     ]
 
 
-async def due(bench: LoadBench, large: Workspace, busy: Workspace, number: int) -> list[Result]:
+async def due(
+    bench: LoadBench, large: Workspace, busy: Workspace, number: int, due_us: int
+) -> list[Result]:
     """Measure people who leave a segment at one instant, and the events that go on beside."""
     await large.define("segment", "recent", RECENT)
     await large.wait_until_live("recent")
     if await _size(large, "recent") < number:
         raise RuntimeError("not all people are in the segment")
+    await bench.advance_to(due_us - MINUTE_US)
+    await bench.drain()
     used = await bench.processor_times()
-    await bench.advance(7 * DAY_US)
+    await bench.advance_to(due_us)
 
     async def are_in() -> bool:
         return await _size(large, "recent") > 0
@@ -288,7 +293,7 @@ async def measure(folder: Path, number: int, parts: Collection[str]) -> list[Res
                 if "backfill" in parts:
                     results += await backfill(bench, large, busy, events)
                 if "due" in parts:
-                    results += await due(bench, large, busy, number)
+                    results += await due(bench, large, busy, number, at_us + 7 * DAY_US)
         if "reads" in parts:
             await bench.send(large, long_profile(LONG_EVENTS * number // PEOPLE, at_us))
             await bench.send(large, wide_profile(LEAVES, at_us))

@@ -35,6 +35,8 @@ class FoldSchedule(NamedTuple):
     #: The instant as of which profiles are evaluated, Unix microseconds.
     at_us: int
     due: tuple[ProfileId, ...]
+    #: Whether facts go ahead of profiles that are due: a job evaluates these between batches.
+    is_behind: bool = False
 
 
 def split_at_definitions(facts: Sequence[AttributedFact]) -> int:
@@ -83,6 +85,9 @@ def schedule(
 ) -> FoldSchedule:
     """Take as many facts as leave at most `limit` profiles due.
 
+    Facts go ahead of more profiles than that for as long as facts of one transaction may be apart:
+    so whoever waits for a fact does not wait for all profiles of a workspace that are due at once.
+
     `due`: all profiles that are due by the last fact, or the first `limit + 1` of them; ascending.
     """
     if len(due) <= limit:
@@ -91,6 +96,10 @@ def schedule(
     horizon_us = due[limit].due_us
     first_us = facts[0].recorded_at_us
     if horizon_us <= first_us:
+        last_us = due[0].due_us + MAX_TIME_GAP_US
+        ahead = [fact for fact in facts if fact.recorded_at_us <= last_us]
+        if ahead and facts[0].rule_definition is None:
+            return FoldSchedule(len(ahead), ahead[-1].recorded_at_us, (), is_behind=True)
         return FoldSchedule(0, first_us, tuple(profile.profile_id for profile in due[:limit]))
     taken = [fact for fact in facts if fact.recorded_at_us < horizon_us]
     at_us = taken[-1].recorded_at_us

@@ -39,6 +39,7 @@ from services.profile.domain.scheduling import (
     split_at_definitions,
     split_by_work,
 )
+from services.profile.projection import due as due_profiles
 from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
@@ -107,6 +108,8 @@ class ProfileProjection:
     async def backfill_step(
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
+        if job.name == due_profiles.JOB:
+            return await due_profiles.evaluate_due_page(conn, self.evaluator, job, at, self.max_due)
         object_id = object_of(job.name)
         if object_id is None:
             return await self.backfiller.step(conn, job, at)
@@ -158,8 +161,11 @@ class ProfileProjection:
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
         await self._fold_broadcast(conn, shard, broadcast)
         await self.backfiller.schedule_jobs(conn, registered.jobs)
+        if scheduled.is_behind:
+            await due_profiles.schedule_due(conn, shard)
         end = facts[-1].offset + 1
-        is_behind = registered.is_blocked or batch.is_withheld or batch.is_late
+        is_blocked = registered.is_blocked or scheduled.is_behind
+        is_behind = is_blocked or batch.is_withheld or batch.is_late
         if not batch.is_late:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
         publication = Publication(

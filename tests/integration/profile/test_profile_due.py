@@ -28,8 +28,9 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.evaluate import compile_rule
 from services.kernel.rules.forms.json_form import parse_orders, parse_rule
 from services.kernel.rules.references import Classification, ValueRule
-from services.kernel.time import MINUTE_US, to_us
+from services.kernel.time import DAY_US, MINUTE_US, to_us
 from services.profile.domain.tags import Tag, TagKind
+from tests.index_key import INDEX_KEY
 
 USER = Identifier("user_id", "lei")
 ZONE = "Asia/Shanghai"
@@ -289,3 +290,40 @@ async def test_stage_is_silent_after_90_days_without_an_event_and_active_with_th
     assert await stage_at("2026-06-02T10:00:00Z") == ["active"]
     assert await stage_at("2026-08-31T10:00:00Z", 1) == ["active"]
     assert await stage_at("2026-08-31T10:00:00Z") == ["silent"]
+
+
+async def test_facts_go_ahead_of_many_profiles_that_are_due_at_one_instant(
+    pool: asyncpg.Pool,
+) -> None:
+    """Three of ten are evaluated at a time; the tokens of the shard wait for all of them."""
+    log, identity, begin_us = MemoryLog(1), MemoryIdentity(), us("2026-03-01T10:00:00Z")
+    rule = parse_rule({"count": {"event": "viewed", "within": "7d", "at_least": 1}})
+    persons = [Identifier("user_id", f"u-{n}") for n in range(11)]
+    log.append(definition("s", rule), begin_us - MINUTE_US)
+    for n, person in enumerate(persons[:10]):
+        log.append(SourceEvent((person,), begin_us, n).fact(), begin_us)
+    harness, streams = ProfileHarness(pool, log), publish(log, identity, random.Random(1))
+    await harness.start()
+    await harness.fold_all(streams, 5)
+    await harness.finish(log, streams, begin_us)
+    due_us, before = begin_us + 7 * DAY_US, harness.checkpoints[0]
+    assert sum(map(bool, (await harness.true_predicates()).values())) == 10
+    log.tick(due_us)
+    late = SourceEvent((persons[10],), due_us, 10)
+    log.append(late.fact(), due_us + MINUTE_US)
+    continue_streams(streams, log, identity)
+    published = len(harness.outputs[0])
+    await harness.fold(0, streams[0], 2)
+    assert harness.checkpoints[0].next == len(streams[0]), "all facts are folded at once"
+    true = await harness.true_predicates()
+    assert true[persons[10].id_in(WORKSPACE, INDEX_KEY)], "the new person is evaluated"
+    assert 4 <= sum(map(bool, true.values())) - 1 <= 10, "and not all that are due"
+    assert harness.checkpoints[0].log_offset == before.log_offset, "tokens wait"
+    await harness.finish(log, streams, due_us + 2 * MINUTE_US)
+    true = await harness.true_predicates()
+    assert [id_ for id_, own in true.items() if own] == [persons[10].id_in(WORKSPACE, INDEX_KEY)]
+    messages = harness.outputs[0][published:]
+    ended = [c for message in messages for c in message.changes if not c.true_predicates]
+    assert {change.changed_at_us for change in ended} == {due_us}
+    assert len(ended) == 10
+    assert harness.checkpoints[0].log_offset == len(streams[0])

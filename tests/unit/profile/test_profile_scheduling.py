@@ -55,31 +55,43 @@ def test_facts_after_a_long_gap_are_folded_apart() -> None:
 def test_few_due_profiles_leave_all_facts_in_the_schedule() -> None:
     due = [DueProfile(5, profile(1)), DueProfile(30, profile(2))]
     scheduled = schedule([fact(0, 10), fact(1, 30)], due, 2)
-    assert scheduled == (2, 30, (profile(1), profile(2)))
+    assert scheduled == (2, 30, (profile(1), profile(2)), False)
 
 
-def test_too_many_profiles_due_before_the_first_fact_are_evaluated_alone() -> None:
+def test_too_many_profiles_due_long_before_the_first_fact_are_evaluated_alone() -> None:
     due = [DueProfile(5, profile(n)) for n in range(4)]
-    scheduled = schedule([fact(0, 10), fact(1, 30)], due, 3)
-    assert scheduled == (0, 10, tuple(map(profile, range(3))))
+    first_us = 6 + MAX_TIME_GAP_US
+    scheduled = schedule([fact(0, first_us), fact(1, 30 + first_us)], due, 3)
+    assert scheduled == (0, first_us, tuple(map(profile, range(3))), False)
+
+
+def test_facts_go_ahead_of_too_many_profiles_that_are_due_just_before() -> None:
+    due = [DueProfile(5, profile(n)) for n in range(4)]
+    late_us = 6 + MAX_TIME_GAP_US
+    facts = [fact(0, 5), fact(1, late_us - 1), fact(2, late_us)]
+    assert schedule(facts, due, 3) == (2, late_us - 1, (), True)
+    definition = fact(0, 5, DEFINITION)
+    assert schedule([definition, *facts], due, 3) == (0, 5, tuple(map(profile, range(3))), False)
 
 
 def test_too_many_profiles_due_later_cut_the_facts() -> None:
     due = [DueProfile(5, profile(0)), DueProfile(12, profile(1)), DueProfile(20, profile(2))]
     scheduled = schedule([fact(0, 10), fact(1, 12), fact(2, 20)], due, 2)
-    assert scheduled == (2, 12, (profile(0), profile(1)))
+    assert scheduled == (2, 12, (profile(0), profile(1)), False)
 
 
 @given(
     st.lists(st.integers(0, 50), min_size=1).map(sorted),
     st.lists(st.integers(0, 60)).map(sorted),
     st.integers(1, 5),
+    st.sampled_from([1, MAX_TIME_GAP_US // 20, MAX_TIME_GAP_US]),
 )
 def test_schedules_end_and_evaluate_every_due_profile(
-    times: list[int], due_times: list[int], limit: int
+    times: list[int], due_times: list[int], limit: int, unit_us: int
 ) -> None:
-    facts = [fact(n, at) for n, at in enumerate(times)]
-    waiting = [DueProfile(at, profile(n)) for n, at in enumerate(due_times)]
+    facts = [fact(n, at * unit_us) for n, at in enumerate(times)]
+    waiting = [DueProfile(at * unit_us, profile(n)) for n, at in enumerate(due_times)]
+    last_us = facts[-1].recorded_at_us
     for _ in range(len(facts) + len(due_times) + 1):
         if not facts:
             break
@@ -89,11 +101,15 @@ def test_schedules_end_and_evaluate_every_due_profile(
         evaluated = set(scheduled.due)
         assert all(d.due_us <= scheduled.at_us for d in waiting if d.profile_id in evaluated)
         waiting = [d for d in waiting if d.profile_id not in evaluated]
-        if scheduled.take:
+        if scheduled.take and not scheduled.is_behind:
             assert all(d.due_us > scheduled.at_us for d in waiting)
+        assert not scheduled.is_behind or scheduled.at_us <= due[0].due_us + MAX_TIME_GAP_US
         facts = facts[scheduled.take :]
+        if scheduled.is_behind:  # a step of the job
+            waiting = waiting[limit:]
     assert facts == []
-    assert all(d.due_us > times[-1] for d in waiting)
+    # The job evaluates those that the last transaction has left.
+    assert scheduled.is_behind or all(d.due_us > last_us for d in waiting)
 
 
 HEAVY, LIGHT = WorkspaceId("heavy"), WorkspaceId("light")
