@@ -126,7 +126,11 @@ def _add_traits(tree: Tree, traits: Iterable[profile_pb.Trait]) -> None:
     branch = tree.add("traits")
     for trait in traits:
         since = format_time(trait.occurred_at_us)
-        branch.add(f"{trait.name} = {format_json(trait.value)} (since {since}, {_origin(trait)})")
+        value = format_json(trait.value)
+        if trait.cleaner:
+            standard = format_json(trait.standard) if trait.standard else "no standard form"
+            value += f" → {standard} by {trait.cleaner}"
+        branch.add(f"{trait.name} = {value} (since {since}, {_origin(trait)})")
 
 
 def _origin(trait: profile_pb.Trait) -> str:

@@ -53,6 +53,27 @@ def test_trait_shows_its_source_or_who_corrected_it() -> None:
     assert profiles._origin(corrected) == "corrected by key_1: typing error"
 
 
+def test_trait_shows_its_standard_form_beside_the_raw_value() -> None:
+    lines: list[str] = []
+
+    class Recorded(Tree):
+        def add(self, *texts: str) -> Tree:
+            lines.extend(texts)
+            return self
+
+    read: Any = pb.Trait(name="home", value=b'"Nanjing"', cleaner="city@1", source_id="crm")
+    read.standard, read.trust = '"南京市"'.encode(), 3
+    unread: Any = pb.Trait(name="work", value=b"7", cleaner="city@1", source_id="crm")
+    unread.trust = 3
+    profiles._add_traits(Recorded(), [read, unread])
+    shown = [line.partition(" (since")[0] for line in lines]
+    assert shown == [
+        "traits",
+        'home = "Nanjing" → "南京市" by city@1',
+        "work = 7 → no standard form by city@1",
+    ]
+
+
 def test_profile_shows_touches_and_predictions() -> None:
     lines: list[str] = []
 
