@@ -19,6 +19,8 @@ from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyReq
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
+from onefold.profile.v1.profile_facts_pb2 import TraitCorrected
+from onefold.profile.v1.profile_service_pb2 import CorrectTraitRequest
 from onefold.projection.v1.projection_service_pb2 import RebuildRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
@@ -138,11 +140,31 @@ async def test_exported_log_appended_elsewhere_gives_the_digests(
     async with running(tmp_path / "from") as system:
         await send(system, month, Random(0))
         await system.drain()
+        assert await system.digests() == digests
+        await correct(system, month)
+        await system.drain()
+        corrected = await system.digests()
+        assert corrected["profile"] != digests["profile"]
         exported = await export(system)
     async with running(tmp_path / "to", shards=1) as system:
         await append_to(system.stack, exported, shards=1)
         await system.drain()
-        assert await system.digests() == digests
+        assert await system.digests() == corrected
+
+
+async def correct(system: RunningSystem, events: list[VisitorEvent]) -> None:
+    """Correct a trait of three visitors, of one only until it is withdrawn."""
+    users = sorted({event.user_id for event in events if event.user_id})[:3]
+    for user, value in [*((user, b'"Paris"') for user in users), (users[0], b"")]:
+        await retry(
+            system.client.profile.CorrectTrait,
+            CorrectTraitRequest(
+                identifier=Identifier(namespace="user_id", value=user),
+                correction=TraitCorrected(
+                    trait="city", value=value, withdrawn=not value, reason="she called"
+                ),
+            ),
+        )
 
 
 async def append_to(stack: Stack, facts: list[Fact], *, shards: int) -> None:
@@ -154,13 +176,12 @@ async def append_to(stack: Stack, facts: list[Fact], *, shards: int) -> None:
 
 
 async def export(system: RunningSystem) -> list[Fact]:
-    """Return every event of the log, shard by shard."""
+    """Return every event and correction of the log, shard by shard."""
     head = await retry(system.internal.log.GetHead, log_pb.GetHeadRequest())
     facts: list[Fact] = []
     for shard, until in enumerate(head.token.offsets):
-        request = log_pb.ReadRequest(
-            shard=shard, end_offset=until, kinds=[event_pb2.Event.DESCRIPTOR.full_name]
-        )
+        kinds = [event_pb2.Event.DESCRIPTOR.full_name, TraitCorrected.DESCRIPTOR.full_name]
+        request = log_pb.ReadRequest(shard=shard, end_offset=until, kinds=kinds)
         async for answer in system.internal.log.Read(request):
             facts += answer.batch.facts
     return facts
