@@ -56,13 +56,16 @@ def decode_documents(properties: bytes, traits: bytes, context: bytes) -> Docume
 
     An empty document means {}. A whole number is an integer, however it is written.
     """
-    decoded_properties = _decode_document("properties", properties)
+    is_large = len(properties) + len(traits) + len(context) > MAX_BYTES
+    # One scan of all bytes costs less than one of each document.
+    is_suspicious = is_large or _is_suspicious(b"%b\n%b\n%b" % (properties, traits, context))
+    decoded_properties = _decode_document("properties", properties, is_suspicious)
     if type(decoded_properties) is Refusal:
         return decoded_properties
-    decoded_traits = _decode_document("traits", traits)
+    decoded_traits = _decode_document("traits", traits, is_suspicious)
     if type(decoded_traits) is Refusal:
         return decoded_traits
-    decoded_context = _decode_document("context", context)
+    decoded_context = _decode_document("context", context, is_suspicious)
     if type(decoded_context) is Refusal:
         return decoded_context
     return decoded_properties, decoded_traits, decoded_context
@@ -74,8 +77,11 @@ def member_of(document: bytes, name: str) -> object:
     return None if raw is None else _decode_value(raw)
 
 
-def _decode_document(field: str, document: bytes) -> object:
-    """Return the value of a document, which is an object, or the Refusal."""
+def _decode_document(field: str, document: bytes, is_suspicious: bool) -> object:
+    """Return the value of a document, which is an object, or the Refusal.
+
+    `is_suspicious`: whether it, or another document of its event, may break a limit.
+    """
     if not document or document == _EMPTY:
         return _NO_MEMBERS
     if len(document) > MAX_BYTES:
@@ -86,7 +92,7 @@ def _decode_document(field: str, document: bytes) -> object:
         return _undecodable(field, document)
     if type(value) is not dict:
         return _not_an_object(field)
-    if _is_suspicious(document):
+    if is_suspicious and _is_suspicious(document):
         return _walk(field, document) or value
     return value
 
@@ -107,7 +113,10 @@ def _not_an_object(field: str) -> Refusal:
 
 
 def _is_suspicious(document: bytes) -> bool:
-    """Return whether a valid document may break a limit; True may be a false alarm."""
+    """Return whether a valid document, or one of several, may break a limit.
+
+    True may be a false alarm. Lines separate several documents.
+    """
     if document.count(b"{") + document.count(b"[") > MAX_DEPTH:
         return True
     if b"\\" in document and b"\\u0000" in document:

@@ -154,7 +154,8 @@ def _identifiers(
         pairs += [("user_id", call.previous_id), ("anonymous_id", call.previous_id)]
     if kind is EventType.IDENTIFY and traits:
         pairs += _contact_identifiers(traits)
-    pairs += _external_identifiers(context.external_ids)
+    if context.external_ids:
+        pairs += _external_identifiers(context.external_ids)
     return [pair for pair in pairs if pair[1] is not None and pair[1] != ""]
 
 
