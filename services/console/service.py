@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -22,13 +23,15 @@ from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
-from services.chassis.runtime.tls import TlsFiles
+from services.chassis.runtime.tls import public_files
 from services.console.gateway.connect import ConnectGateway
 from services.console.gateway.errors import to_json
 from services.console.gateway.methods import MethodTable, client_methods
 from services.console.gateway.plain import PlainGateway
 from services.console.gateway.requests import GatewayLimits
 from services.console.gateway.upstream import Upstream
+from services.console.pages import ConsolePages
+from services.console.sessions import SessionCalls, Sessions, SessionSealer
 from services.console.settings import ConsoleSettings
 
 #: Generated from the protos.
@@ -39,7 +42,7 @@ _OPENAPI = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
 async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
     """Serve until the scope ends. Raises ValueError where the address of a service is missing."""
     metrics = Metrics(settings.service)
-    tls, proxies = _tls_files(settings), parse_networks(settings.trusted_proxies)
+    tls, proxies = public_files(settings), parse_networks(settings.trusted_proxies)
     async with AsyncExitStack() as scope:
         channels = {
             name: await scope.enter_async_context(_channel(settings, name)) for name in SERVICES
@@ -50,7 +53,12 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
             timeout_s=settings.call_timeout_s,
             proxies=proxies,
         )
-        app = gateway_app(client_methods(), Upstream(channels), limits)
+        methods, upstream = client_methods(), Upstream(channels)
+        key = settings.session_key
+        sealer = SessionSealer(bytes.fromhex(key.get_secret_value()) if key else os.urandom(32))
+        sessions = Sessions(sealer, settings.session_s)
+        pages = ConsolePages(sessions, methods, upstream, limits).routes()
+        app = SessionCalls(gateway_app(methods, upstream, limits, pages), sessions)
         public = HttpServer(
             app,
             host=settings.host,
@@ -67,10 +75,13 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
         yield Endpoints(http_port=public.port, internal_http_port=operations.port)
 
 
-def gateway_app(methods: MethodTable, upstream: Upstream, limits: GatewayLimits) -> Starlette:
-    """Return the application that serves every method, by Connect and as plain JSON."""
+def gateway_app(
+    methods: MethodTable, upstream: Upstream, limits: GatewayLimits, pages: Sequence[Route] = ()
+) -> Starlette:
+    """Return the application that serves every method, by Connect and as plain JSON, and pages."""
     return Starlette(
         routes=[
+            *pages,
             Route("/connect/{service}/{rpc:path}", ConnectGateway(methods, upstream, limits)),
             Route("/api/openapi.json", _openapi),
             Route("/api/{service}/{name}", PlainGateway(methods, upstream, limits)),
@@ -99,10 +110,3 @@ def _channel(settings: ConsoleSettings, service: str) -> grpc.aio.Channel:
             f"set ONEFOLD_{service.upper()}_URL, the internal gRPC address of {service}"
         )
     return open_bytes_channel(url, channel_credentials(settings.tls_ca_file, None))
-
-
-def _tls_files(settings: ConsoleSettings) -> TlsFiles | None:
-    files = settings.tls_certificate_file, settings.tls_key_file
-    if files[0] is None or files[1] is None:
-        return None
-    return TlsFiles(files[0], files[1])

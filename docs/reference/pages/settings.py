@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from services.chassis.runtime.secret_files import SUFFIX, is_secret
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import ProcessSettings, ServiceSettings
 from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE, SERVER_NAMES, port_variable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,20 +60,20 @@ def _port_rows() -> Iterator[str]:
     yield ""
 
 
-def _kinds() -> Iterator[type[ServiceSettings]]:
+def _kinds() -> Iterator[type[ProcessSettings]]:
     for file in sorted((ROOT / "services").glob("*/settings.py")):
         module = importlib.import_module(f"services.{file.parent.name}.settings")
         for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, ServiceSettings) and kind is not ServiceSettings:
+            if issubclass(kind, ProcessSettings) and kind not in (ProcessSettings, ServiceSettings):
                 yield kind
 
 
-def _own(kind: type[ServiceSettings]) -> list[str]:
-    return [name for name in kind.model_fields if name not in ServiceSettings.model_fields]
+def _own(kind: type[ProcessSettings]) -> list[str]:
+    return [name for name in kind.__annotations__ if name in kind.model_fields]
 
 
 def _section(
-    title: str, kind: type[ServiceSettings], prefix: str, names: list[str] | None = None
+    title: str, kind: type[ProcessSettings], prefix: str, names: list[str] | None = None
 ) -> str:
     comments = _comments(kind)
     rows = ["| name | default | meaning |", "|---|---|---|"]
@@ -86,11 +86,12 @@ def _section(
     return f"## {title}\n\n" + "\n".join(rows) + "\n"
 
 
-def _comments(kind: type[ServiceSettings]) -> dict[str, str]:
-    """Return the `#:` lines above each field, by field."""
+def _comments(kind: type[ProcessSettings]) -> dict[str, str]:
+    """Return the `#:` lines above each field, by field; also of the classes that it extends."""
     comments: dict[str, str] = {}
     lines: list[str] = []
-    for line in inspect.getsource(kind).splitlines():
+    extended = [each for each in reversed(kind.__mro__) if issubclass(each, ProcessSettings)]
+    for line in "\n".join(map(inspect.getsource, extended)).splitlines():
         if comment := re.fullmatch(r"    #: ?(.*)", line):
             lines.append(comment[1])
             continue

@@ -16,7 +16,7 @@ import structlog
 
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.process_link import LINK, REPORT_BYTES
-from services.chassis.runtime.settings import PREFIX, ServiceSettings
+from services.chassis.runtime.settings import PREFIX, ProcessSettings
 from services.chassis.runtime.shared_ports import PortInUse, reserve
 from services.chassis.runtime.tasks import cancel_and_wait
 
@@ -112,7 +112,7 @@ class Member:
 class ProcessGroup:
     """The processes of one service. `async with ProcessGroup(…) as group:` reserves their ports."""
 
-    def __init__(self, settings: ServiceSettings, count: int) -> None:
+    def __init__(self, settings: ProcessSettings, count: int) -> None:
         self._settings = settings
         self._count = count
         self._members: dict[int, Member] = {}
@@ -195,12 +195,10 @@ class ProcessGroup:
 
     def _environment(self) -> dict[str, str]:
         """Return the settings that a process of the group has in the place of the service's."""
-        connections = self._settings.postgres_connections // self._count
-        changes = {
-            **self._ports,
-            "processes": 1,
-            "postgres_connections": max(_LEAST_CONNECTIONS, connections),
-        }
+        changes = {**self._ports, "processes": 1}
+        connections: int | None = getattr(self._settings, "postgres_connections", None)
+        if connections is not None:
+            changes["postgres_connections"] = max(_LEAST_CONNECTIONS, connections // self._count)
         own = f"{PREFIX}{self._settings.service.upper()}_"
         return {f"{own}{name.upper()}": str(value) for name, value in changes.items()}
 

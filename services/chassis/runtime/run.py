@@ -34,12 +34,12 @@ from services.chassis.runtime.own_sockets import raise_file_limit
 from services.chassis.runtime.process_group import ProcessGroup
 from services.chassis.runtime.process_link import LINK_TO_PARENT
 from services.chassis.runtime.secret_files import SecretFileError, files_open_to_others
-from services.chassis.runtime.settings import PREFIX, ServiceSettings
+from services.chassis.runtime.settings import PREFIX, ProcessSettings
 from services.chassis.runtime.tls import public_files
 
 log = structlog.get_logger(__name__)
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 STOPPED, FAILED, MISCONFIGURED = 0, 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -66,7 +66,7 @@ def run(kind: type[S], serve: Serve[S], *, processes: Callable[[S], int] = lambd
     several. A second signal ends the draining at once.
     """
     try:
-        settings = kind()  # type: ignore[call-arg]  # the environment has the arguments
+        settings = kind()
     except ValidationError as error:
         sys.stderr.write(_settings_error(kind, error))
         sys.exit(MISCONFIGURED)
@@ -129,7 +129,7 @@ async def _serve_until(
 
 
 @asynccontextmanager
-async def _serve_group(settings: ServiceSettings, *, count: int) -> AsyncIterator[Endpoints]:
+async def _serve_group(settings: ProcessSettings, *, count: int) -> AsyncIterator[Endpoints]:
     """Serve by `count` processes, which this one starts, and by their health and metrics."""
     async with ProcessGroup(settings, count) as group:
         operations = GroupServer(
@@ -159,7 +159,7 @@ def _tune_gc() -> None:
     gc.set_threshold(500_000, 20, 100)
 
 
-def _write_endpoints(settings: ServiceSettings, endpoints: Mapping[str, int]) -> None:
+def _write_endpoints(settings: ProcessSettings, endpoints: Mapping[str, int]) -> None:
     """Write the endpoints file. It is not deleted, as it is valid while its process runs."""
     if settings.data_dir is None:
         return
@@ -175,7 +175,7 @@ def endpoints_file(data_dir: Path, service: str) -> Path:
     return data_dir / "run" / f"{service}.json"
 
 
-def _settings_error(kind: type[ServiceSettings], error: ValidationError) -> str:
+def _settings_error(kind: type[ProcessSettings], error: ValidationError) -> str:
     """Return one line a setting, without its value, which may be a secret."""
     lines = [f"{kind.service}: the settings are wrong"]
     for detail in error.errors(include_url=False, include_context=False, include_input=False):

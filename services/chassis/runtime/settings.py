@@ -71,15 +71,96 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Address = Annotated[str, StringConstraints(pattern=r"^([^\s:/]+|\[[0-9a-fA-F:]+\]):\d{1,5}$|^$")]
 
 
-class ServiceSettings(BaseSettings):
-    """The settings of every service. Raises pydantic.ValidationError, which quotes no value."""
+def _with_certificate(file: Path | None, info: ValidationInfo) -> Path | None:
+    if file is not None and info.data.get("tls_certificate_file") is None:
+        raise ValueError("set ONEFOLD_TLS_CERTIFICATE_FILE, too")
+    return file
 
-    #: The name of the service, of its schema and of its second prefix.
+
+class ProcessSettings(BaseSettings):
+    """The settings of every process. Raises pydantic.ValidationError, which quotes no value."""
+
+    #: The name of the process, and its second prefix.
     service: ClassVar[str] = "service"
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
     )
+
+    #: The address that the endpoints for clients of other systems listen on.
+    host: str = "127.0.0.1"
+    #: The address that the internal endpoints listen on. Only the other services and operators may
+    #: reach it.
+    internal_host: str = "127.0.0.1"
+    #: The port of the internal HTTP endpoint, for health and metrics; 0 = any free port.
+    internal_http_port: Port = 0
+    #: The certificate (PEM, with those that lead to the authority) of the endpoints: with it, gRPC
+    #: and HTTP are served over TLS only. A changed file is read again.
+    tls_certificate_file: FilePath | None = None
+    #: The private key (PEM) of the certificate.
+    tls_key_file: FilePath | None = None
+    #: The authority (PEM) of the certificates of the other services: with it, they are called over
+    #: TLS, by names that their certificates have.
+    tls_ca_file: FilePath | None = None
+    #: The internal gRPC address of ingest, `host:port`.
+    ingest_url: Address = ""
+    #: The internal gRPC address of identity, `host:port`.
+    identity_url: Address = ""
+    #: The internal gRPC address of profile, `host:port`.
+    profile_url: Address = ""
+    #: The internal gRPC address of segment, `host:port`.
+    segment_url: Address = ""
+    #: The internal gRPC address of activation, `host:port`.
+    activation_url: Address = ""
+    #: The folder for files of the service; it writes its ports to `<data_dir>/run/<service>.json`.
+    #: None = it writes no files.
+    data_dir: Path | None = None
+    #: The timeout of a call to another service if its caller set no deadline, seconds.
+    call_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    #: How long calls in flight may continue after a stop signal, seconds.
+    drain_s: Annotated[float, Field(ge=0)] = 10.0
+    #: The lowest level of log lines that are written.
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: The proxies in front of the endpoints for clients, as addresses or networks separated by
+    #: commas, such as `10.0.0.0/8`. Only their `X-Forwarded-For` is believed, and their connections
+    #: are not limited by address; empty = none.
+    trusted_proxies: Annotated[str, AfterValidator(_valid_networks)] = ""
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _is_that_of_certificate(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is None and info.data.get("tls_certificate_file") is not None:
+            raise ValueError("the certificate needs its key: set this, too")
+        return _with_certificate(file, info)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then the service's own names, then the shared names.
+
+        Raises SecretFileError.
+        """
+        own = f"{PREFIX}{cls.service.upper()}_"
+        return (
+            init_settings,
+            SecretFileSource(settings_cls, own, os.environ),
+            EnvSettingsSource(settings_cls, env_prefix=own),
+            SecretFileSource(settings_cls, PREFIX, os.environ),
+            env_settings,
+        )
+
+
+class ServiceSettings(ProcessSettings):
+    """The settings of every service that has a database and the bus."""
+
+    #: The name of the service, of its schema and of its second prefix.
+    service: ClassVar[str] = "service"
 
     #: PostgreSQL, such as `postgresql://onefold:password@host:5432/onefold`. Its user is the prefix
     #: of the roles that the service logs in as. Required.
@@ -106,55 +187,21 @@ class ServiceSettings(BaseSettings):
     bus_key_previous: Annotated[SecretStr, Field(min_length=32)] | None = None
     #: The number of shards of the log. It is fixed with the first start.
     shards: Annotated[int, Field(ge=1, le=1024)] = 4
-    #: The address that the endpoints for clients of other systems listen on.
-    host: str = "127.0.0.1"
     #: The port of the gRPC endpoint for clients of other systems; 0 = any free port.
     grpc_port: Port = 0
-    #: The address that the internal endpoints listen on. Only the other services and operators may
-    #: reach it.
-    internal_host: str = "127.0.0.1"
     #: The port of the internal gRPC endpoint, for the other services, for operators and for gRPC
     #: health; 0 = any free port.
     internal_grpc_port: Port = 0
-    #: The port of the internal HTTP endpoint, for health and metrics; 0 = any free port.
-    internal_http_port: Port = 0
     #: The gRPC endpoints that answer reflection to callers with a key: only the internal one
     #: (`internal`), both (`public`), or none (`off`).
     reflection: Literal["internal", "public", "off"] = "internal"
-    #: The certificate (PEM, with those that lead to the authority) of the endpoints: with it, gRPC
-    #: and HTTP are served over TLS only. A changed file is read again.
-    tls_certificate_file: FilePath | None = None
-    #: The private key (PEM) of the certificate.
-    tls_key_file: FilePath | None = None
     #: The authority (PEM) of the clients that may connect to the internal gRPC endpoint. Services
     #: show `tls_certificate_file` to each other.
     tls_client_ca_file: FilePath | None = None
-    #: The authority (PEM) of the certificates of the other services: with it, they are called over
-    #: TLS, by names that their certificates have.
-    tls_ca_file: FilePath | None = None
-    #: The internal gRPC address of ingest, `host:port`.
-    ingest_url: Address = ""
-    #: The internal gRPC address of identity, `host:port`.
-    identity_url: Address = ""
-    #: The internal gRPC address of profile, `host:port`.
-    profile_url: Address = ""
-    #: The internal gRPC address of segment, `host:port`.
-    segment_url: Address = ""
-    #: The internal gRPC address of activation, `host:port`.
-    activation_url: Address = ""
-    #: The folder for files of the service; it writes its ports to `<data_dir>/run/<service>.json`.
-    #: None = it writes no files.
-    data_dir: Path | None = None
     #: `allowed` lets an administrator move the log's clock ahead; for demos and tests only.
     clock_advance: Literal["refused", "allowed"] = "refused"
     #: The log appends a clock tick after this long without one, seconds.
     tick_interval_s: Annotated[float, Field(gt=0)] = 5.0
-    #: The lowest level of log lines that are written.
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    #: The proxies in front of the endpoints for clients, as addresses or networks separated by
-    #: commas, such as `10.0.0.0/8`. Only their `X-Forwarded-For` is believed, and their connections
-    #: are not limited by address; empty = none.
-    trusted_proxies: Annotated[str, AfterValidator(_valid_networks)] = ""
     #: The most connections to the gRPC endpoint for clients. Above it, those without a call with a
     #: valid key are closed first.
     max_grpc_connections: Annotated[int, Field(ge=1)] = 2_000
@@ -169,10 +216,6 @@ class ServiceSettings(BaseSettings):
     #: The most connections that one process has in its pools to PostgreSQL: half of them are for
     #: calls, half for everything else.
     postgres_connections: Annotated[int, Field(ge=4)] = 12
-    #: The timeout of a call to another service if its caller set no deadline, seconds.
-    call_timeout_s: Annotated[float, Field(gt=0)] = 10.0
-    #: How long calls in flight may continue after a stop signal, seconds.
-    drain_s: Annotated[float, Field(ge=0)] = 10.0
     #: How long a key that was looked up is cached, seconds. A disabled key may stay valid in other
     #: replicas for as long.
     key_cache_s: Annotated[float, Field(ge=0)] = 5.0
@@ -180,37 +223,10 @@ class ServiceSettings(BaseSettings):
     #: once; further ones are slowed down. 0 = no limit.
     refused_calls_per_s: Annotated[float, Field(ge=0)] = 10.0
 
-    @field_validator("tls_key_file", "tls_client_ca_file")
+    @field_validator("tls_client_ca_file")
     @classmethod
     def _goes_with_certificate(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        certificate = info.data.get("tls_certificate_file")
-        if info.field_name == "tls_key_file" and certificate is not None and file is None:
-            raise ValueError("the certificate needs its key: set this, too")
-        if file is not None and certificate is None:
-            raise ValueError("set ONEFOLD_TLS_CERTIFICATE_FILE, too")
-        return file
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments first, then the service's own names, then the shared names.
-
-        Raises SecretFileError.
-        """
-        own = f"{PREFIX}{cls.service.upper()}_"
-        return (
-            init_settings,
-            SecretFileSource(settings_cls, own, os.environ),
-            EnvSettingsSource(settings_cls, env_prefix=own),
-            SecretFileSource(settings_cls, PREFIX, os.environ),
-            env_settings,
-        )
+        return _with_certificate(file, info)
 
 
 def internal_keys(settings: ServiceSettings) -> list[str]:

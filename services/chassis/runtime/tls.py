@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import ProcessSettings
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class TlsFiles:
         return context
 
 
-def public_files(settings: ServiceSettings) -> TlsFiles | None:
+def public_files(settings: ProcessSettings) -> TlsFiles | None:
     """Return the certificate of the endpoints for clients; None = they have no TLS."""
     if settings.tls_certificate_file is None or settings.tls_key_file is None:
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
 
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import ProcessSettings, ServiceSettings
 
 REQUIRED = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:pg-secret@localhost/onefold",
@@ -88,7 +89,8 @@ def test_repr_of_settings_hides_secrets(environment: pytest.MonkeyPatch) -> None
 
 
 def test_every_setting_has_a_comment_above_it() -> None:
-    source = __import__("inspect").getsource(ServiceSettings).splitlines()
+    sources = [inspect.getsource(kind) for kind in (ProcessSettings, ServiceSettings)]
+    source = "\n".join(sources).splitlines()
     for field in ServiceSettings.model_fields:
         at = next(i for i, line in enumerate(source) if line.startswith(f"    {field}:"))
         assert source[at - 1].startswith("    #"), field
