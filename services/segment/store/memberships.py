@@ -13,6 +13,13 @@ from services.segment.codec.bus import CLOCK_TICKED
 from services.segment.domain.model import MembershipCause, MembershipChange
 
 Q = Queries.load(__package__, "memberships.sql")
+_MEMBERSHIP_COLUMNS = """
+    shard workspace_id segment_id profile_id segment_version since_us
+"""
+_HISTORY_COLUMNS = """
+    shard sequence position workspace_id segment_id segment_version profile_id entered ordinal
+    changed_at_us cause other_profile_id reached_offset
+"""
 _LOAD_MEMBERSHIPS = Q.load_memberships.replace("{schema}", "")
 
 
@@ -40,7 +47,10 @@ async def load_entries(
 async def save_changes(
     conn: asyncpg.Connection, changes: Sequence[MembershipChange], shards: int
 ) -> None:
-    """Add and delete the memberships of profiles that enter and leave, in the order given."""
+    """Add and delete the memberships of profiles that enter and leave, in the order given.
+
+    No profile enters a segment of which it is a member.
+    """
     left = [c for c in changes if not c.entered]
     if left:
         profiles, segments = [c.profile_id for c in left], [c.segment_id for c in left]
@@ -48,14 +58,18 @@ async def save_changes(
     last = {(c.profile_id, c.segment_id): c for c in changes}
     entered = [c for c in last.values() if c.entered]
     if entered:
-        await conn.execute(
-            Q.add_memberships,
-            [shard_of(c.profile_id, shards) for c in entered],
-            [c.workspace_id for c in entered],
-            [c.segment_id for c in entered],
-            [c.profile_id for c in entered],
-            [c.segment_version for c in entered],
-            [c.changed_at_us for c in entered],
+        # COPY writes half as much to the write-ahead log as INSERT … ON CONFLICT.
+        await conn.copy_records_to_table(
+            "membership",
+            columns=_MEMBERSHIP_COLUMNS.split(),
+            records=[
+                (
+                    shard_of(c.profile_id, shards),
+                    *(c.workspace_id, c.segment_id, c.profile_id),
+                    *(c.segment_version, c.changed_at_us),
+                )
+                for c in entered
+            ],
         )
 
 
@@ -122,21 +136,17 @@ async def add_changes(
     reached_offset: int,
 ) -> None:
     """Add the changes of one message to the history; `reached_offset`: of the state before."""
-    await conn.execute(
-        Q.add_changes,
-        shard,
-        sequence,
-        list(range(len(changes))),
-        [c.workspace_id for c in changes],
-        [c.segment_id for c in changes],
-        [c.segment_version for c in changes],
-        [c.profile_id for c in changes],
-        [c.entered for c in changes],
-        [c.ordinal for c in changes],
-        [c.changed_at_us for c in changes],
-        [c.cause.value for c in changes],
-        [c.other_profile_id for c in changes],
-        reached_offset,
+    await conn.copy_records_to_table(
+        "history",
+        columns=_HISTORY_COLUMNS.split(),
+        records=[
+            (
+                *(shard, sequence, position, c.workspace_id, c.segment_id, c.segment_version),
+                *(c.profile_id, c.entered, c.ordinal, c.changed_at_us, c.cause.value),
+                *(c.other_profile_id, reached_offset),
+            )
+            for position, c in enumerate(changes)
+        ],
     )
 
 

@@ -9,13 +9,6 @@ SELECT workspace_id, segment_id, segment_version, profile_id, true AS entered,
 FROM membership
 WHERE workspace_id = $1 AND segment_id = $2 ORDER BY profile_id;
 
--- name: add_memberships
--- Adds memberships.
-INSERT INTO membership
-    (shard, workspace_id, segment_id, profile_id, segment_version, since_us)
-SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::int[], $6::bigint[])
-ON CONFLICT DO NOTHING;
-
 -- name: delete_memberships
 -- Deletes memberships.
 DELETE FROM membership m
@@ -71,15 +64,6 @@ CROSS JOIN LATERAL (
     WHERE h.profile_id = t.profile_id AND h.segment_id = t.segment_id
     ORDER BY ordinal DESC LIMIT 1
 ) h;
-
--- name: add_changes
--- Adds the changes of one message.
-INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
-                     profile_id, entered, ordinal, changed_at_us, cause, other_profile_id,
-                     reached_offset)
-SELECT $1, $2, t.*, $13
-FROM unnest($3::int[], $4::text[], $5::text[], $6::int[], $7::bytea[], $8::bool[], $9::int[],
-            $10::bigint[], $11::smallint[], $12::bytea[]) AS t;
 
 -- name: add_broadcast_facts
 -- Adds the broadcast facts of one message.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from services.chassis.projection.checkpoint import (
     save_checkpoint,
 )
 from services.kernel.digest import MODULUS, to_hex
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id, predicates
@@ -160,10 +162,13 @@ class SegmentWorkers:
 
     async def backfill_once(self, conn: asyncpg.Connection, at: Checkpoint) -> Checkpoint | None:
         """Run one backfill step in a transaction; return None where there is no job."""
-        async with conn.transaction():
-            assert await acquire_fence(conn, at)
-            ran = await run_step(conn, self.projections[at.shard], at)
-        return None if ran is None else ran[1]
+        while True:
+            # A job that was requested again during its last step makes that step again.
+            with suppress(ServiceUnavailable):
+                async with conn.transaction():
+                    assert await acquire_fence(conn, at)
+                    ran = await run_step(conn, self.projections[at.shard], at)
+                return None if ran is None else ran[1]
 
     def messages(self, shard: int, first: int, size: int) -> tuple[StreamMessage, ...]:
         published = self.published.get(shard, [])[first : first + size]

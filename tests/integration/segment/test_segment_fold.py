@@ -297,7 +297,8 @@ async def test_batch_without_changes_publishes_nothing(workers: SegmentWorkers) 
     assert await workers.outputs() == before
     async with workers.pool.acquire() as conn:
         at = await load_checkpoint(conn, 0)
-    assert at is not None and at.log_offset == len(workers.published[0])
+    assert at is not None
+    assert at.log_offset == len(workers.published[0])
 
 
 async def test_change_after_silence_is_no_part_of_the_states_before_it(
