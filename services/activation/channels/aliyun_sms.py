@@ -116,7 +116,7 @@ def read_lookup(answer: HttpAnswer, key: str) -> AttemptResult | None:
 
 
 def _signed(call: ProviderCall, action: str, parameters: Mapping[str, str]) -> OutboundRequest:
-    query = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(parameters.items()))
+    query = query_of(parameters)
     base = call.url(ENDPOINT, "/")
     instant = datetime.fromtimestamp(call.now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     headers = {
@@ -134,6 +134,11 @@ def _signed(call: ProviderCall, action: str, parameters: Mapping[str, str]) -> O
         f"Signature={signature}"
     )
     return OutboundRequest(f"{base}?{query}", headers=headers)
+
+
+def query_of(parameters: Mapping[str, str]) -> str:
+    """Return parameters as they are sent and signed."""
+    return "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in sorted(parameters.items()))
 
 
 def sign(method: str, path: str, query: str, headers: Mapping[str, str], secret: str) -> str:

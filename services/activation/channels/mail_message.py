@@ -1,4 +1,4 @@
-"""Writes e-mail: MIME, headers of bulk mail, and the signature of DKIM (RFC 6376, RFC 8463)."""
+"""Writes e-mail: MIME, headers of bulk mail, and the signature of DKIM (RFC 6376)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 import idna
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from services.activation.domain.channels import Smtp
 from services.activation.domain.templates import RenderedMessage
@@ -102,29 +102,24 @@ def _address(spec: str, name: str = "") -> Address:
 def dkim_signature(mail: bytes, domain: str, selector: str, pem: str, now_s: int) -> bytes:
     """Return the header DKIM-Signature of a mail, with its CRLF; relaxed/relaxed.
 
-    Raises ValueError where the key is neither RSA nor Ed25519.
+    Raises ValueError where the key is no RSA key.
     """
     key = serialization.load_pem_private_key(pem.encode(), password=None)
-    if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
-        raise ValueError("the key is neither RSA nor Ed25519")
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("the key is no RSA key")
     head, _, body = mail.partition(b"\r\n\r\n")
     headers = _headers(head)
     names = [name for name in SIGNED_HEADERS if name in headers]
     digest = b64encode(hashlib.sha256(_relaxed_body(body)).digest()).decode()
-    algorithm = "rsa-sha256" if isinstance(key, rsa.RSAPrivateKey) else "ed25519-sha256"
     # From is named once more than it is there, so that a second one breaks the signature.
     signed_names = ":".join([*names, "from"])
     field = (
-        f"v=1; a={algorithm}; c=relaxed/relaxed; d={domain}; s={selector}; t={now_s};"
+        f"v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; t={now_s};"
         f" h={signed_names}; bh={digest}; b="
     )
     signed = b"".join(_relaxed(name, headers[name]) + b"\r\n" for name in names)
     signed += _relaxed("dkim-signature", field.encode())
-    if isinstance(key, rsa.RSAPrivateKey):
-        signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-    else:
-        signature = key.sign(hashlib.sha256(signed).digest())
-    text = b64encode(signature).decode()
+    text = b64encode(key.sign(signed, padding.PKCS1v15(), hashes.SHA256())).decode()
     folded = "\r\n ".join(text[i : i + 70] for i in range(0, len(text), 70))
     # Folding at a blank changes nothing of what is signed.
     lines = re.sub("; (h|bh|b)=", r";\r\n \1=", field)

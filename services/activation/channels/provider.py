@@ -228,6 +228,8 @@ class Codes:
     address_dead: str = ""
     credentials: str = ""
     refused: str = ""
+    #: The provider itself does not know whether it has sent the message.
+    lost: str = ""
     #: Seconds to wait where the provider limits how often it is called.
     later_s: float = 60.0
 
@@ -238,6 +240,7 @@ class Codes:
             AttemptStatus.ADDRESS_DEAD: self.address_dead,
             AttemptStatus.CREDENTIALS: self.credentials,
             AttemptStatus.REJECTED: self.refused,
+            AttemptStatus.LOST: self.lost,
         }
         names = {name: status for status, text in listed.items() for name in text.split()}
         if code in names:

@@ -27,12 +27,15 @@ CONTENT_TYPE = "application/json"
 _SERVICE, _ACTION, _VERSION, _REGION = "sms", "SendSms", "2021-01-11", "ap-guangzhou"
 
 CODES = Codes(
+    # The marketing messages of 22:00 to 8:00 are refused: they may go later.
     later="LimitExceeded* RequestLimitExceeded* InternalError* ResourceUnavailable*"
-    " FailedOperation.OtherError FailedOperation.FailResolvePacket"
-    " UnsupportedOperation.MarketingSendTimeConstraint",
+    " FailedOperation.FailResolvePacket FailedOperation.MarketingSendTimeConstraint",
+    lost="InternalError.Timeout InternalError.SendAndRecvFail InternalError.UnknownError"
+    " InternalError.ParseBackendResponseFail FailedOperation.OtherError",
     address_dead="FailedOperation.PhoneNumberInBlacklist"
-    " InvalidParameterValue.IncorrectPhoneNumber",
-    credentials="AuthFailure* UnauthorizedOperation*"
+    " FailedOperation.PhoneNumberParseFail InvalidParameterValue.IncorrectPhoneNumber",
+    credentials="AuthFailure* UnauthorizedOperation* InternalError.RequestTimeException"
+    " InternalError.SigFieldMissing InternalError.SigVerificationFail"
     " UnsupportedOperation.ServiceSuspendDueToArrears"
     " FailedOperation.InsufficientBalanceInSmsPackage"
     " FailedOperation.NotEnterpriseCertification"
@@ -41,7 +44,8 @@ CODES = Codes(
     refused="FailedOperation* InvalidParameter* InvalidParameterValue* MissingParameter*"
     " UnsupportedOperation* UnknownParameter* ResourceNotFound* OperationDenied* UnsupportedRegion"
     " ResourceInsufficient* ResourceInUse* InvalidAction InvalidRequest NoSuchVersion NoSuchProduct"
-    " ActionOffline RequestSizeLimitExceeded",
+    " ActionOffline RequestSizeLimitExceeded LimitExceeded.AppCountryOrRegionInBlacklist"
+    " LimitExceeded.PhoneNumberCountLimit",
 )
 
 

@@ -63,7 +63,7 @@ def _parsed(source: str, html: bool) -> BoundTemplate:
 def check(source: str) -> None:
     """Check that a text is a template. Raises BadTemplate."""
     filters = _parsed(source, False).analyze().filters
-    if unknown := sorted(set(filters) - _ENVIRONMENTS[False].filters.keys()):
+    if unknown := sorted(set(filters) - FILTERS):
         raise BadTemplate(f"there is no filter {unknown[0]!r}")
 
 
@@ -159,3 +159,5 @@ def _mask(value: Any) -> str:
 
 
 _ENVIRONMENTS = {html: _environment(autoescape=html) for html in (False, True)}
+#: The names of the filters that a template may use.
+FILTERS = frozenset(_ENVIRONMENTS[False].filters)
