@@ -110,6 +110,7 @@ class _Walk:
         self._counts, self._coupons = dict(start.counts), dict(start.coupons)
         self._effects: list[PlannedEffect] = []
         self._arms: list[ArmTaken] = []
+        self._answered: dict[Question, None] = {}
         self._overtaken_by = end = ending_of(program, entry, facts, now_us)
         self._end = end and end._replace(at_us=max(end.at_us, self._at_us))
 
@@ -253,13 +254,16 @@ class _Walk:
 
     def _questions(self, conditions: list[model.Condition]) -> tuple[Question, ...]:
         """Return the rules of conditions whose truth at this instant is not known."""
-        asking = (
+        needed = dict.fromkeys(
             Question(part.rule, self._at_us)
             for condition in conditions
             for part in condition_parts(condition)
             if isinstance(part, model.RuleCondition)
         )
-        return tuple(dict.fromkeys(each for each in asking if each not in self._answers))
+        missing = tuple(question for question in needed if question not in self._answers)
+        if not missing:
+            self._answered |= needed
+        return missing
 
     def _holds(self, condition: model.Condition) -> bool:
         match condition:
@@ -288,18 +292,28 @@ class _Walk:
         )
 
     def _stopped(self, due_us: int | None = None, questions: tuple[Question, ...] = ()) -> RunPlay:
-        effects, arms = tuple(self._effects), tuple(self._arms)
-        position, overtaken_by = self._position(), self._overtaken_by
-        return RunPlay(effects, arms, position, due_us, questions, None, overtaken_by)
+        return self._played(due_us, questions, None)
 
     def _ended(self, ending: RunEnding) -> RunPlay:
         self._at_us, self._number = ending.at_us, END
         if ending.reason is RunEnd.GOAL:
             for step in self._program.journey.on_goal:
                 self._plan(step, 0, END)  # type: ignore[arg-type]  # checked at the definition
-        effects, arms = tuple(self._effects), tuple(self._arms)
-        position, overtaken_by = self._position(), self._overtaken_by
-        return RunPlay(effects, arms, position, None, (), ending, overtaken_by)
+        return self._played(None, (), ending)
+
+    def _played(
+        self, due_us: int | None, questions: tuple[Question, ...], ending: RunEnding | None
+    ) -> RunPlay:
+        return RunPlay(
+            tuple(self._effects),
+            tuple(self._arms),
+            self._position(),
+            due_us,
+            questions,
+            ending,
+            self._overtaken_by,
+            tuple(self._answered),
+        )
 
 
 def _step_id(program: Program, number: int) -> str:

@@ -178,3 +178,5 @@ class RunPlay:
     ending: RunEnding | None = None
     #: The first goal or leave after the entry, also where the run was over before it.
     overtaken_by: RunEnding | None = None
+    #: The questions whose answers have decided the way.
+    answered: tuple[Question, ...] = ()

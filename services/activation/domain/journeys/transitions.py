@@ -1,0 +1,253 @@
+"""Decides which transitions of a run follow from what was played, and folds them into its record.
+
+A transition is a fact. Its id is a hash of the run and of its number in the run, so the log accepts
+one content for each number: of two workers that disagree, one is refused and reads the run again.
+The record of a run is the fold of its transitions, and of nothing else.
+
+What touched the outside is fixed: the effects up to the last one whose attempt has begun. Those
+behind it are planned again each time, and withdrawn where they do not follow any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TypeAlias
+
+from services.activation.domain.journeys.persons import PersonRun, SentRun, entry_key
+from services.activation.domain.journeys.program import Program
+from services.activation.domain.journeys.run import PlannedEffect, Question, RunEnding, RunEntry
+from services.kernel.ids import FactId, WorkspaceId, hash_id
+
+#: The step and the visit of an effect of a run.
+EffectKey: TypeAlias = tuple[str, int]
+
+
+class WithdrawalReason(Enum):
+    """Why a planned effect does not follow any more."""
+
+    #: A goal or a leave has come before its attempt.
+    OVERTAKEN = "overtaken"
+    #: Another run of the person goes before its run.
+    ASLEEP = "asleep"
+    #: Something that was learnt later has changed the way of the run.
+    REVISED = "revised"
+
+
+@dataclass(frozen=True, slots=True)
+class RunBegan:
+    """An entry has begun the run."""
+
+    entry: RunEntry
+
+
+@dataclass(frozen=True, slots=True)
+class RunRestarted:
+    """Another entry has begun the run again, or another one is known to be its first."""
+
+    first: RunEntry
+    start: RunEntry
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswered:
+    """Rules were evaluated that decide the way of the run."""
+
+    answers: tuple[tuple[Question, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsPlanned:
+    """The run asks for effects, in this order."""
+
+    effects: tuple[PlannedEffect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsWithdrawn:
+    """Effects that were planned do not follow any more; no attempt of them has begun."""
+
+    keys: tuple[EffectKey, ...]
+    reason: WithdrawalReason
+    #: The goal or the leave; None = another reason.
+    fact_id: FactId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run has ended, or has ended otherwise than before."""
+
+    ending: RunEnding
+
+
+@dataclass(frozen=True, slots=True)
+class RunReopened:
+    """The run has not ended after all, as what ended it belongs to another person."""
+
+
+RunChange: TypeAlias = (
+    RunBegan
+    | RunRestarted
+    | RunAnswered
+    | EffectsPlanned
+    | EffectsWithdrawn
+    | RunEnded
+    | RunReopened
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunTransition:
+    """A change of a run with its number, from 1 without gaps."""
+
+    run_id: bytes
+    number: int
+    change: RunChange
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What is known of a run by its transitions."""
+
+    run_id: bytes
+    #: The number of the last transition.
+    number: int
+    first: RunEntry
+    start: RunEntry
+    answers: Mapping[Question, bool] = field(default_factory=dict)
+    #: In the order in which the run comes to them.
+    planned: tuple[PlannedEffect, ...] = ()
+    ending: RunEnding | None = None
+
+    def sent(self, begun: Collection[EffectKey]) -> SentRun | None:
+        """Return what is fixed, by the effects whose attempts have begun; None = nothing is."""
+        fixed = self.planned[: _fixed(self.planned, begun)]
+        return SentRun(self.first, self.start, fixed) if fixed else None
+
+
+def run_id(workspace_id: WorkspaceId, program: Program, entry: RunEntry) -> bytes:
+    """Return the id of the run that an entry begins.
+
+    Where a key has one run for ever, all entries of the leaf with this key have the same.
+    """
+    journey = program.journey
+    key = entry_key(program, entry)
+    if journey.entry.per and journey.entry.again_after_us is None and key is not None:
+        return hash_id(workspace_id, "run", journey.journey_id, entry.leaf_id, key)
+    return hash_id(workspace_id, "run", journey.journey_id, entry.fact_id)
+
+
+def run_effect_id(run_id: bytes, key: EffectKey) -> bytes:
+    """Return the idempotency key of an effect: no version, profile or attempt is part of it."""
+    step_id, visit = key
+    return hash_id(run_id, step_id, str(visit))
+
+
+def transition_fact_id(workspace_id: WorkspaceId, run_id: bytes, number: int) -> FactId:
+    """Return the id of the fact of a transition."""
+    return FactId(hash_id(workspace_id, "transition", run_id, str(number)))
+
+
+def decide(
+    record: RunRecord | None,
+    run_id: bytes,
+    run: PersonRun,
+    begun: Collection[EffectKey],
+    answers: Mapping[Question, bool],
+) -> list[RunTransition]:
+    """Return the transitions that lead from the record of a run to what was played.
+
+    `begun`: the effects of the run whose attempts have begun. `answers`: those with which it was
+    played. The same call with the record of the result returns none.
+    """
+    changes: list[RunChange] = []
+    if record is None:
+        changes.append(RunBegan(run.first))
+        record = RunRecord(run_id, 0, run.first, run.first)
+    if (record.first, record.start) != (run.first, run.start):
+        changes.append(RunRestarted(run.first, run.start))
+    new_answers = tuple(
+        (question, answers[question])
+        for question in run.play.answered
+        if question not in record.answers
+    )
+    if new_answers:
+        changes.append(RunAnswered(new_answers))
+    changes += _effect_changes(record, run, begun)
+    ending = None if run.asleep_beside is not None else run.play.ending
+    if ending is not None and ending != record.ending:
+        changes.append(RunEnded(ending))
+    if ending is None and record.ending is not None:
+        changes.append(RunReopened())
+    return [
+        RunTransition(record.run_id, record.number + place, change)
+        for place, change in enumerate(changes, 1)
+    ]
+
+
+def fold_transitions(
+    record: RunRecord | None, transitions: Iterable[RunTransition]
+) -> RunRecord | None:
+    """Return the record of a run after its next transitions; those that it has are left out."""
+    for transition in transitions:
+        if record is not None and transition.number <= record.number:
+            continue
+        record = _folded(record, transition)
+    return record
+
+
+def _fixed(planned: tuple[PlannedEffect, ...], begun: Collection[EffectKey]) -> int:
+    """Return how many effects are fixed: those up to the last one whose attempt has begun."""
+    places = [place for place, effect in enumerate(planned, 1) if effect.key in begun]
+    return max(places, default=0)
+
+
+def _effect_changes(
+    record: RunRecord, run: PersonRun, begun: Collection[EffectKey]
+) -> list[RunChange]:
+    open_ = record.planned[_fixed(record.planned, begun) :]
+    wanted = run.outstanding
+    same = 0
+    while same < min(len(open_), len(wanted)) and open_[same] == wanted[same]:
+        same += 1
+    changes: list[RunChange] = []
+    if open_[same:]:
+        keys = tuple(effect.key for effect in open_[same:])
+        overtaken_by = run.play.overtaken_by
+        if run.asleep_beside is not None:
+            changes.append(EffectsWithdrawn(keys, WithdrawalReason.ASLEEP))
+        elif overtaken_by is not None:
+            fact_id = overtaken_by.fact_id
+            changes.append(EffectsWithdrawn(keys, WithdrawalReason.OVERTAKEN, fact_id))
+        else:
+            changes.append(EffectsWithdrawn(keys, WithdrawalReason.REVISED))
+    if wanted[same:]:
+        changes.append(EffectsPlanned(wanted[same:]))
+    return changes
+
+
+def _folded(record: RunRecord | None, transition: RunTransition) -> RunRecord:
+    change, number = transition.change, transition.number
+    if record is None:
+        if not isinstance(change, RunBegan) or number != 1:
+            raise ValueError("the first transition of a run is that it began")
+        return RunRecord(transition.run_id, 1, change.entry, change.entry)
+    if number != record.number + 1:
+        raise ValueError(f"transition {record.number + 1} of a run is missing")
+    match change:
+        case RunBegan():
+            raise ValueError("a run begins once")
+        case RunRestarted(first, start):
+            return replace(record, number=number, first=first, start=start)
+        case RunAnswered(answers):
+            return replace(record, number=number, answers={**record.answers, **dict(answers)})
+        case EffectsPlanned(effects):
+            return replace(record, number=number, planned=(*record.planned, *effects))
+        case EffectsWithdrawn(keys):
+            planned = tuple(effect for effect in record.planned if effect.key not in keys)
+            return replace(record, number=number, planned=planned)
+        case RunEnded(ending):
+            return replace(record, number=number, ending=ending)
+        case RunReopened():
+            return replace(record, number=number, ending=None)
