@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import mimetypes
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services.chassis.rpc.guard import FORWARDED_KEY
 from services.console.gateway.errors import CallFailed, invalid, to_json
 from services.console.gateway.methods import MethodTable
 from services.console.gateway.plain_json import write_plain
-from services.console.gateway.requests import GatewayLimits, address_of, content_type_of, read_body
+from services.console.gateway.requests import (
+    GatewayLimits,
+    accepts_gzip,
+    address_of,
+    content_type_of,
+    read_body,
+)
 from services.console.gateway.upstream import Upstream
 from services.console.sessions import Sessions, is_same_origin, refusal_of_other_site
 
@@ -41,6 +51,32 @@ _FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 _NEVER = {"cache-control": "no-store"}
 
 
+@dataclass(frozen=True)
+class StaticFile:
+    """A file of the application, which never changes."""
+
+    content: bytes
+    media_type: str
+
+    @classmethod
+    def read(cls, file: Path) -> StaticFile:
+        """Return a file of the disk. Raises OSError."""
+        media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return cls(file.read_bytes(), media_type)
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.content, 9, mtime=0)
+
+    def response(self, as_gzip: bool) -> Response:
+        """Return the response with the file, compressed where that makes it smaller."""
+        headers = {**_SAFE_HEADERS, **_FOREVER, "vary": "accept-encoding"}
+        content = self.content
+        if as_gzip and len(self.compressed) < len(content):
+            content, headers["content-encoding"] = self.compressed, "gzip"
+        return Response(content, headers=headers, media_type=self.media_type)
+
+
 class ConsolePages:
     """The web application in a folder, and its sessions."""
 
@@ -62,7 +98,9 @@ class ConsolePages:
         self._caller = caller
         self._index = (folder / "index.html").read_text("utf-8")
         files = [file for file in folder.rglob("*") if file.is_file()]
-        self._files: Mapping[str, Path] = {str(file.relative_to(folder)): file for file in files}
+        self._files: Mapping[str, StaticFile] = {
+            str(file.relative_to(folder)): StaticFile.read(file) for file in files
+        }
 
     def routes(self) -> list[Route]:
         """Return the routes of the pages."""
@@ -79,7 +117,7 @@ class ConsolePages:
         path = request.path_params["path"]
         file = self._files.get(path)
         if file is not None and path != "index.html":
-            return FileResponse(file, headers={**_SAFE_HEADERS, **_FOREVER})
+            return file.response(accepts_gzip(request.headers.get("accept-encoding", "")))
         if path.startswith("assets/"):
             return Response(status_code=HTTPStatus.NOT_FOUND, headers=_NEVER)
         nonce = secrets.token_urlsafe(16)
