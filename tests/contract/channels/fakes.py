@@ -1,7 +1,8 @@
 """Fakes of providers: each checks signatures and limits on its own, and answers by a script.
 
 An outcome of a script is `accepted`, `later`, `refused`, `address_dead`, `credentials`,
-`malformed`, or one of an accepted message whose answer is lost: `lost`, `slow`.
+`malformed`, one of an accepted message whose answer is lost: `lost`, `slow`; or `unanswered`, of a
+message that is not accepted and has no answer either.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Fake:
             self.taken.append((key, to))
         if outcome == "slow":
             await self.released.wait()
-        if outcome == "lost":
+        if outcome in ("lost", "unanswered"):
             assert request.transport is not None
             request.transport.abort()
         if outcome == "malformed":
