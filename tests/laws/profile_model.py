@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+from laws.identity_model import ModelDecision
+from onefold.identity.v1.identity_facts_pb2 import LinkDecided
 from onefold.identity.v1.identity_stream_pb2 import Assignment, FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded, TraitCorrected
@@ -176,6 +178,25 @@ class SourceEvent:
             self.source,
             self.touch,
         )
+
+
+def decision_fact(decision: ModelDecision) -> Fact:
+    """Return the fact of a manual decision about two identifiers."""
+    message = LinkDecided(
+        a=_identifier(decision.one),
+        b=_identifier(decision.other),
+        decision=int(decision.kind),  # type: ignore[arg-type]  # the numbers are the enum's
+        reason="she called",
+    )
+    return Fact(
+        workspace_id=WORKSPACE,
+        fact_id=decision.first.fact_id,
+        kind=LinkDecided.DESCRIPTOR.full_name,
+        leaf_id=decision.leaf,
+        occurred_at_us=decision.occurred_at_us,
+        actor="key_1",
+        payload=message.SerializeToString(),
+    )
 
 
 def definition(

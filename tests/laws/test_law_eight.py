@@ -18,12 +18,11 @@ from laws.profile_model import (
     IdentityOutput,
     MemoryLog,
     SourceEvent,
+    decision_fact,
     definitions,
 )
-from onefold.identity.v1.identity_facts_pb2 import LinkDecided
 from onefold.identity.v1.identity_stream_pb2 import Assignment
 from onefold.log.v1.log_pb2 import Fact
-from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.identity.codec.bus import assignment_to_proto, decode_facts
 from services.identity.domain.evidence import DecisionKind
@@ -107,27 +106,12 @@ def alias(one: Identifier, other: Identifier, number: int) -> Fact:
     return SourceEvent((one, other), START_US + 9 * DAY_US + number, number, type="alias").fact()
 
 
-def decision_fact(one: Identifier, other: Identifier, kind: DecisionKind, number: int) -> Fact:
-    decision = ModelDecision(one, other, kind, START_US + 9 * DAY_US + number, number)
-    message = LinkDecided(
-        a=IdentifierMessage(namespace=one.namespace, value=one.value),
-        b=IdentifierMessage(namespace=other.namespace, value=other.value),
-        decision=int(kind),  # type: ignore[arg-type]  # the numbers are the enum's
-        reason="she called",
-    )
-    return Fact(
-        workspace_id=WORKSPACE,
-        fact_id=decision.first.fact_id,
-        kind=LinkDecided.DESCRIPTOR.full_name,
-        leaf_id=decision.leaf,
-        occurred_at_us=decision.occurred_at_us,
-        actor="key_1",
-        payload=message.SerializeToString(),
-    )
-
-
 def decide(pairs: Pairs, kind: DecisionKind, number: int) -> list[Fact]:
-    return [decision_fact(one, other, kind, number + n) for n, (one, other) in enumerate(pairs)]
+    at_us = START_US + 9 * DAY_US + number
+    return [
+        decision_fact(ModelDecision(one, other, kind, at_us + n, number + n))
+        for n, (one, other) in enumerate(pairs)
+    ]
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=["two", "three", "ring"])

@@ -13,18 +13,27 @@ from typing import Any
 import msgspec
 import pytest
 from integration.profile.profile_stack import ProfileStack
-from laws.identity_model import ExpectedState, ModelEvent, expected_state
-from laws.profile_model import RULES, START_US, WORKSPACE, SourceEvent, definition, related_objects
+from laws.identity_model import ExpectedState, ModelDecision, ModelEvent, expected_state
+from laws.profile_model import (
+    RULES,
+    START_US,
+    WORKSPACE,
+    SourceEvent,
+    decision_fact,
+    definition,
+    related_objects,
+)
 from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from oracle.rules_oracle import rule_holds
 
 from services.chassis.codec.rules import rule_to_proto
+from services.identity.domain.evidence import DecisionKind
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.ids import IdentifierId
-from services.kernel.rules.features import Trait
+from services.kernel.rules.features import Related, Trait
 from services.kernel.rules.model import Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
@@ -39,9 +48,18 @@ VIEWED = count_of(events_named("viewed"), 0, Operator.GE, 2)
 TAGS: dict[str, Rule] = {
     **{f"rule{number}": rule for number, rule in enumerate(RULES)},
     "scored": Predicate(Trait("score.m1"), Operator.GE, 1),
+    "of two accounts": Predicate(Related("account"), Operator.GE, 2),
     "touched": Predicate(Trait("last_touch.source"), Operator.EQ, "a"),
 }
 SEGMENTS = {"often": VIEWED, "northern": trait_is("city", Operator.EQ, "北京市")}
+#: Two accounts are found to be one, after most events.
+LINK = ModelDecision(
+    Identifier(ACCOUNT_ID, "g0"),
+    Identifier(ACCOUNT_ID, "g1"),
+    DecisionKind.LINK,
+    START_US + 8 * DAY_US,
+    1_000,
+)
 #: All identifiers of persons, of whom some are one.
 POOL = [
     Identifier(namespace, f"n{n}")
@@ -105,7 +123,7 @@ def make_events(rng: random.Random, number: int) -> list[SourceEvent]:
 def make_event(rng: random.Random, at_us: int, number: int) -> SourceEvent:
     """Return an event, a correction or a score."""
     names = tuple(rng.sample(POOL, rng.choice([1, 1, 2])))
-    kinds = ("track", "track", "track", "identify", "page", "group", "group", "correction", "score")
+    kinds = (*("track",) * 3, "identify", "page", *("group",) * 4, "correction", "score")
     type_, city = rng.choice(kinds), rng.choice(["北京市", "上海市"])
     made = SourceEvent(names, at_us, number, "", type_, trust=SourceTrust.SERVER)
     touch = {"source": rng.choice("ab")} if rng.random() < 0.2 else {}
@@ -115,8 +133,9 @@ def make_event(rng: random.Random, at_us: int, number: int) -> SourceEvent:
         case "score":
             return replace(made, name="m1", properties={"score": rng.choice((0.5, 1.5))})
         case "group":
+            group = rng.choice(("g0", "g0", "g1", "g1", "course:c0", "course:c1"))
+            traits = {"city": city}
             domains = (Identifier("account_domain", "d.example"),) if rng.random() < 0.3 else ()
-            group, traits = rng.choice(("g0", "g1", "course:c0", "course:c1")), {"city": city}
             return replace(made, traits=traits, group_id=group, group_identifiers=domains)
         case "identify":
             return replace(made, traits={"city": city, "age": rng.randrange(3)}, touch=touch)
@@ -132,10 +151,14 @@ def make_event(rng: random.Random, at_us: int, number: int) -> SourceEvent:
 
 
 def check_profiles(
-    found: dict[Identifier, pb.Profile | None], known: Sequence[SourceEvent], at_us: int
+    found: dict[Identifier, pb.Profile | None],
+    known: Sequence[SourceEvent],
+    at_us: int,
+    *,
+    linked: bool,
 ) -> None:
     """Check profiles of the past against models that were fed what was known then."""
-    state = expected_state(evidence(known))
+    state = expected_state([*evidence(known), *([LINK] if linked else [])])
     own: dict[bytes, list[SourceEvent]] = defaultdict(list)
     for event in known:
         if event.leaf in state.profiles:  # else it is a score of a person who was not seen by then
@@ -223,15 +246,18 @@ async def test_past_profiles_equal_those_of_a_system_that_knows_only_the_facts_o
         while end < len(events):
             start, end = end, end + rng.randrange(10, 20)
             await stack.append(fact for event in events[start:end] for fact in event.facts())
+            if end >= len(events):
+                await stack.append([decision_fact(LINK)])
             now_us = await stack.tick()
             live.append((stack.token, end, now_us, await get_all(stack, POOL)))
         for token, known, now_us, expected in live:
             found = await get_all(stack, POOL, as_of_token=token)
-            check_profiles(found, events[:known], now_us)
+            check_profiles(found, events[:known], now_us, linked=known >= len(events))
             assert without_segments(found) == expected
         for at_us in rng.sample([event.occurred_at_us for event in events], 4):
             happened = [event for event in events if event.occurred_at_us <= at_us]
-            check_profiles(await get_all(stack, POOL, as_of_us=at_us), happened, at_us)
+            found, linked = await get_all(stack, POOL, as_of_us=at_us), LINK.occurred_at_us <= at_us
+            check_profiles(found, happened, at_us, linked=linked)
 
 
 async def test_past_profile_before_a_merge_is_one_of_two_persons(open_stack: OpenStack) -> None:
