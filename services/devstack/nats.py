@@ -98,14 +98,7 @@ class NatsServer(ManagedServer):
 
     def _write_config(self) -> None:
         ClientsFile(self.home / CLIENTS_FILE).ensure()
-        text = render("Written at every start.", self._options(), self._config_users())
-        with open(
-            os.open(self.home / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
-        ) as output:
-            output.write(text)
-
-    def _options(self) -> dict[str, str]:
-        return {
+        options = {
             "listen": f"{LOOPBACK}:{self._ports['nats']}",
             "http": f"{LOOPBACK}:{self._ports['nats_monitor']}",
             "server_name": "onefold",
@@ -114,6 +107,11 @@ class NatsServer(ManagedServer):
             # By default it flushes every two minutes: a crash would lose acknowledged messages.
             "jetstream": f'{{store_dir: "{STORE}", sync_interval: always}}',
         }
+        text = render("Written at every start.", options, self._config_users())
+        with open(
+            os.open(self.home / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+        ) as output:
+            output.write(text)
 
     def _config_users(self) -> list[NatsUser]:
         """Return the users of the services."""

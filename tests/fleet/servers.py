@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,15 +15,18 @@ import aiohttp
 from faults.outages import copy_cluster
 
 from services import SERVICES
-from services.devstack.folders import load_or_create_secrets, make_folder
+from services.devstack.binaries import find_nats
+from services.devstack.folders import ROOT, load_or_create_secrets, make_folder
 from services.devstack.nats import NatsServer
 from services.devstack.ports import LOOPBACK, PortChooser, free_port, port_variable
 from services.devstack.postgres import PostgresServer
+from services.devstack.process import spawn
 
 NODES = ("one", "two", "three")
 #: As many as there are nodes: each stream outlives the loss of one.
 REPLICAS = len(NODES)
 ROUTES = "nats_cluster"
+CLUSTER_CONFIG = ROOT / "deploy" / "nats-cluster.conf"
 
 
 class ClusterNode(NatsServer):
@@ -33,14 +39,30 @@ class ClusterNode(NatsServer):
         chosen = {port_variable(ROUTES): str(route_ports[node])}
         super().__init__(data_dir, ports=PortChooser(chosen, {}))
         self.node = node
-        self._routes = [f"nats://{LOOPBACK}:{port}" for port in route_ports.values()]
+        self._route_ports = route_ports
 
-    def _options(self) -> dict[str, str]:
-        cluster = (
-            f"{{name: onefold, listen: {LOOPBACK}:{self._ports[ROUTES]},"
-            f" routes: [{', '.join(self._routes)}]}}"
+    async def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start it with the shipped file, which includes the configuration of a single server."""
+        self._write_config()
+        shipped = CLUSTER_CONFIG.read_text(encoding="utf-8")
+        here = shipped.replace("0.0.0.0:6222", f"{LOOPBACK}:{self._ports[ROUTES]}")
+        assert here != shipped
+        config = self.home / CLUSTER_CONFIG.name
+        config.write_text(here, encoding="utf-8")
+        password = self._passwords[SERVICES[0]]
+        routes = [f"nats://routes:{password}@{LOOPBACK}:{p}" for p in self._route_ports.values()]
+        values = {
+            "NATS_SERVER_NAME": f'"{self.node}"',
+            "NATS_ROUTES_PASSWORD": f'"{password}"',
+            "NATS_ROUTES": json.dumps(routes),
+        }
+        return spawn(
+            [str(find_nats()), "-c", config.name],
+            cwd=self.home,
+            log=self.log_file,
+            env=os.environ | values,
+            death_signal=self._death_signal,
         )
-        return super()._options() | {"server_name": self.node, "cluster": cluster}
 
     async def streams(self) -> dict[str, dict[str, Any]]:
         """Return the state of each stream by its name, as this node sees it."""
