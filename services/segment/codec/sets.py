@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
+
 from google.protobuf.message import DecodeError
 from onefold.segment.v1 import segment_facts_pb2 as facts_pb
 from onefold.segment.v1 import segment_service_pb2 as pb
@@ -19,7 +22,6 @@ from services.segment.domain.sets import (
     MemberSnapshot,
     NotIn,
     SetExpression,
-    segments_in,
 )
 
 SNAPSHOT_TAKEN: str = facts_pb.SnapshotTaken.DESCRIPTOR.full_name
@@ -27,31 +29,32 @@ SNAPSHOT_TAKEN: str = facts_pb.SnapshotTaken.DESCRIPTOR.full_name
 
 def expression_from_proto(message: facts_pb.SetExpression) -> SetExpression:
     """Return the expression of a message. Raises InvalidField."""
-    expression = _expression(message, "expression", 1)
-    if sum(1 for _ in segments_in(expression)) > MAX_SEGMENTS:
-        raise InvalidField(f"a set has at most {MAX_SEGMENTS} segments", field="expression")
-    return expression
+    return _expression(message, "expression", 1, count(1))
 
 
-def _expression(message: facts_pb.SetExpression, field: str, depth: int) -> SetExpression:
+def _expression(
+    message: facts_pb.SetExpression, field: str, depth: int, numbers: Iterator[int]
+) -> SetExpression:
+    """Return an expression; `numbers` counts the segments, so that a large message ends early."""
     if depth > MAX_DEPTH:
         raise InvalidField(
             f"at most {MAX_DEPTH} expressions are inside of each other", field="expression"
         )
     match kind := message.WhichOneof("kind"):
         case "segment_id":
+            if next(numbers) > MAX_SEGMENTS:
+                raise InvalidField(f"a set has at most {MAX_SEGMENTS} segments", field="expression")
             check_segment_id(message.segment_id, f"{field}.segment_id")
             return InSegment(message.segment_id)
         case "not":
-            return NotIn(_expression(getattr(message, "not"), f"{field}.not", depth + 1))
+            negated = _expression(getattr(message, "not"), f"{field}.not", depth + 1, numbers)
+            return NotIn(negated)
         case "all" | "any":
             operands = getattr(message, kind).sets
             if not operands:
                 raise InvalidField("write at least one set", field=f"{field}.{kind}.sets")
-            if len(operands) > MAX_SEGMENTS:
-                raise InvalidField(f"a set has at most {MAX_SEGMENTS} segments", field=field)
             sets = tuple(
-                _expression(own, f"{field}.{kind}.sets[{i}]", depth + 1)
+                _expression(own, f"{field}.{kind}.sets[{i}]", depth + 1, numbers)
                 for i, own in enumerate(operands)
             )
             return InAll(sets) if kind == "all" else InAny(sets)

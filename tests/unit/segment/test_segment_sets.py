@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
+from services.segment.codec import sets as codec
 from services.segment.codec.sets import (
     decode_snapshot,
     expression_from_proto,
@@ -92,6 +93,18 @@ def test_expression_that_is_too_deep_or_too_large_or_empty_is_rejected() -> None
     for message in (deep, expression_to_proto(many), SetMessage(), SetMessage(all={})):
         with pytest.raises(InvalidField):
             expression_from_proto(message)
+
+
+def test_large_message_is_rejected_before_all_of_it_is_translated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(codec, "check_segment_id", lambda id_, field: checked.append(id_))
+    row = InAny(tuple(InSegment("a") for _ in range(MAX_SEGMENTS)))
+    message = expression_to_proto(InAll((row,) * MAX_SEGMENTS))
+    with pytest.raises(InvalidField, match="at most 100 segments"):
+        expression_from_proto(message)
+    assert len(checked) == MAX_SEGMENTS
 
 
 def test_overlap_has_the_size_itself_and_what_is_common() -> None:
