@@ -97,6 +97,9 @@ class ZoneHistory:
 
     def _spans(self, instant_us: int) -> Iterator[tuple[int, int | None, str]]:
         """Yield from when, until when and which zone counts, from an instant on."""
+        if not self.changes:  # the usual case
+            yield instant_us, None, self.first
+            return
         starts = [instant_us, *(since for since, _ in self.changes if since > instant_us)]
         for start, end in zip(starts, [*starts[1:], None], strict=True):
             yield start, end, self.at(start)

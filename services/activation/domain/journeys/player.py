@@ -142,8 +142,12 @@ class _Walk:
         if not self._has_waited:
             return None
         windows: list[DailyWindow] = []
-        for purpose in sorted(self._program.purposes(self._number, self._counts)):
-            windows += self._hours.quiet.get(purpose, ())
+        if self._hours.quiet:
+            for purpose in self._program.purposes(self._number, self._counts):
+                windows += self._hours.quiet.get(purpose, ())
+        if not windows:
+            self._has_waited = False
+            return None
         open_us = self._hours.zones.next_open(self._at_us, windows)
         if open_us is None:
             return self._ended(RunEnding(RunEnd.NO_OPEN_HOURS, self._at_us))

@@ -46,10 +46,12 @@ class PersonFacts:
         Where the trigger compares a property, the fact has the value of the entry.
         """
         found: RunFact | None = None
-        value = entry.properties.get(trigger.same)
-        if trigger.same and value is None:
-            return None
-        wanted = canonical_json(value)
+        wanted = ""
+        if trigger.same:
+            value = entry.properties.get(trigger.same)
+            if value is None:
+                return None
+            wanted = canonical_json(value)
         for subject in trigger.subjects:
             for fact in self._by_subject.get(subject, ()):
                 if fact.occurred_at_us > until_us:

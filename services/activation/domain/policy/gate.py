@@ -1,7 +1,7 @@
 """Decides whether the attempt to send a message may begin: the gate between journey and channel.
 
-The gate looks at what is known when the attempt begins. It lets the message pass, holds it until
-later, or suppresses it for good; the first check that fails gives the reason.
+The gate looks at what is known when the attempt begins. It lets the message pass, postpones
+it, or suppresses it for good; the first check that fails gives the reason.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Verdict(Enum):
     """What happens to a message at the gate."""
 
     PASS = "pass"  # noqa: S105 - no password
-    HOLD = "hold"
+    POSTPONE = "postpone"
     SUPPRESS = "suppress"
 
 
@@ -78,7 +78,7 @@ class GateAnswer:
 
     verdict: Verdict
     reason: GateReason | None = None
-    #: When a message that is held may pass; None = it is not known, or depends on another event.
+    #: When a postponed message may pass; None = it is not known, or depends on another event.
     until_us: int | None = None
     #: The fact or the effect that the reason rests on; empty = none.
     evidence: bytes = b""
@@ -208,7 +208,7 @@ def _answer(
     if Flow.STOPPED in flow:
         return _suppressed(GateReason.STOPPED)
     if Flow.PAUSED in flow:
-        return GateAnswer(Verdict.HOLD, GateReason.PAUSED)
+        return GateAnswer(Verdict.POSTPONE, GateReason.PAUSED)
     if message.overtaken_by is not None:
         return _suppressed(GateReason.RUN_ENDED, message.overtaken_by.fact_id or b"")
     end_us = message.at_us + message.valid_us if message.valid_us else None
@@ -232,12 +232,12 @@ def _answer(
     if open_us is None or (end_us is not None and open_us > end_us):
         return _suppressed(GateReason.EXPIRED)
     if open_us > now_us:
-        return GateAnswer(Verdict.HOLD, GateReason.CLOSED_HOURS, open_us)
+        return GateAnswer(Verdict.POSTPONE, GateReason.CLOSED_HOURS, open_us)
     winner = _capped_by(message, sent, policy, now_us)
     if winner is not None:
         return _suppressed(GateReason.CAPPED, winner)
     if message.has_predecessor:
-        return GateAnswer(Verdict.HOLD, GateReason.IN_ORDER)
+        return GateAnswer(Verdict.POSTPONE, GateReason.IN_ORDER)
     return GateAnswer(Verdict.PASS, is_plain=True) if is_plain else PASSED
 
 

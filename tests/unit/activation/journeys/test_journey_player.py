@@ -426,11 +426,7 @@ MUTANTS: dict[str, tuple[Any, str, str]] = {
         "canonical_json(fact.properties.get(trigger.same)) != wanted",
         "False",
     ),
-    "missing_value_is_the_same": (
-        run.PersonFacts.first,
-        "if trigger.same and value is None:",
-        "if False:",
-    ),
+    "missing_value_is_the_same": (run.PersonFacts.first, "if value is None:", "if False:"),
     "goal_loses_a_tie_after_a_wait": (
         WALK._pass_time,
         "self._end.at_us <= until_us",

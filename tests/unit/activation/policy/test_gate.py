@@ -1,4 +1,4 @@
-"""The gate lets a message pass, holds it, or suppresses it, each time with one reason."""
+"""The gate lets a message pass, postpones it, or suppresses it, each time with one reason."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle.mutants import mutated
 from properties import examples
 
 from services.activation.domain.journeys.run import RunEnd, RunEnding
+from services.activation.domain.policy import gate
 from services.activation.domain.policy.gate import (
     PASSED,
     PROFILING,
@@ -92,8 +94,12 @@ def test_message_with_consent_in_open_hours_passes() -> None:
 FAILING: list[tuple[GateReason, dict[str, Any], GateAnswer]] = [
     (GateReason.STOPPED, {"journey": Flow.STOPPED}, suppressed(GateReason.STOPPED)),
     (GateReason.STOPPED, {"destination": Flow.STOPPED}, suppressed(GateReason.STOPPED)),
-    (GateReason.PAUSED, {"journey": Flow.PAUSED}, GateAnswer(Verdict.HOLD, GateReason.PAUSED)),
-    (GateReason.PAUSED, {"destination": Flow.PAUSED}, GateAnswer(Verdict.HOLD, GateReason.PAUSED)),
+    (GateReason.PAUSED, {"journey": Flow.PAUSED}, GateAnswer(Verdict.POSTPONE, GateReason.PAUSED)),
+    (
+        GateReason.PAUSED,
+        {"destination": Flow.PAUSED},
+        GateAnswer(Verdict.POSTPONE, GateReason.PAUSED),
+    ),
     (
         GateReason.RUN_ENDED,
         {"overtaken_by": RunEnding(RunEnd.GOAL, NOON, FactId(b"goal"))},
@@ -121,7 +127,11 @@ FAILING: list[tuple[GateReason, dict[str, Any], GateAnswer]] = [
         {"address": AddressState.BLOCKED},
         suppressed(GateReason.ADDRESS_BLOCKED),
     ),
-    (GateReason.IN_ORDER, {"has_predecessor": True}, GateAnswer(Verdict.HOLD, GateReason.IN_ORDER)),
+    (
+        GateReason.IN_ORDER,
+        {"has_predecessor": True},
+        GateAnswer(Verdict.POSTPONE, GateReason.IN_ORDER),
+    ),
 ]
 
 
@@ -212,11 +222,11 @@ def test_hold_out_keeps_its_share_of_persons_from_marketing_alone() -> None:
     assert not any(is_held_out(policy, "service", leaf) for leaf in leaves)
 
 
-def test_closed_hours_hold_a_message_until_they_end() -> None:
+def test_closed_hours_postpone_a_message_until_they_end() -> None:
     night = parse_rfc3339("2026-03-06T13:00:00Z")  # 21:00 in Shanghai
-    held = ask(MESSAGE, now=night)
+    postponed = ask(MESSAGE, now=night)
     morning = parse_rfc3339("2026-03-07T01:00:00Z")
-    assert held == GateAnswer(Verdict.HOLD, GateReason.CLOSED_HOURS, morning)
+    assert postponed == GateAnswer(Verdict.POSTPONE, GateReason.CLOSED_HOURS, morning)
     assert ask(MESSAGE, now=morning) == PASSED
 
 
@@ -225,8 +235,8 @@ def test_closed_hours_of_a_channel_are_those_of_its_own_zone() -> None:
     message = replace(MESSAGE, channel="sms")
     # 08:30 in New York is 21:30 in Shanghai: there is no common hour until 09:00 and 08:00.
     now = parse_rfc3339("2026-07-06T12:30:00Z")
-    held = ask(message, person=person, now=now)
-    assert held.until_us == parse_rfc3339("2026-07-07T00:00:00Z")
+    postponed = ask(message, person=person, now=now)
+    assert postponed.until_us == parse_rfc3339("2026-07-07T00:00:00Z")
 
 
 def test_message_that_expires_within_closed_hours_is_suppressed_at_once() -> None:
@@ -278,10 +288,10 @@ def test_cap_leaves_the_most_important_of_many_messages() -> None:
     assert others == {suppressed(GateReason.CAPPED, b"e199")}
 
 
-def test_message_that_is_held_leaves_room_below_a_cap() -> None:
-    held = replace(MESSAGE, priority=90, has_predecessor=True)
+def test_message_that_is_postponed_leaves_room_below_a_cap() -> None:
+    postponed = replace(MESSAGE, priority=90, has_predecessor=True)
     other = replace(MESSAGE, effect_id=b"x")
-    assert pass_gate([held, other], PERSON, POLICY, NOON)[b"x"] == PASSED
+    assert pass_gate([postponed, other], PERSON, POLICY, NOON)[b"x"] == PASSED
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(1, 3), st.integers(1, 10))
@@ -307,22 +317,22 @@ def test_caps_hold_in_every_span(gaps: list[int], at_most: int, span: int) -> No
 
 @given(st.integers(0, 14 * 24 * 60), st.sampled_from(["mail", "sms"]))
 @examples(100)
-def test_message_that_is_held_passes_at_the_end_of_its_hold_and_not_before(
+def test_message_that_is_postponed_passes_at_that_instant_and_not_before(
     minutes: int, channel: str
 ) -> None:
     now = NOON + minutes * HOUR_US // 60
     message = replace(MESSAGE, channel=channel, at_us=now)
-    held = ask(message, now=now)
-    if held == PASSED:
+    postponed = ask(message, now=now)
+    if postponed == PASSED:
         assert not any(
             window.contains(now, "Asia/Shanghai")
             for window in POLICY.closed_hours("marketing", channel)
         )
         return
-    assert held.reason is GateReason.CLOSED_HOURS
-    assert held.until_us is not None
-    assert ask(message, now=held.until_us) == PASSED
-    assert ask(message, now=held.until_us - 1) == held
+    assert postponed.reason is GateReason.CLOSED_HOURS
+    assert postponed.until_us is not None
+    assert ask(message, now=postponed.until_us) == PASSED
+    assert ask(message, now=postponed.until_us - 1) == postponed
 
 
 def test_order_of_the_messages_does_not_matter() -> None:
@@ -339,3 +349,42 @@ def test_every_reason_of_the_gate_occurs_in_these_tests() -> None:
         *(GateReason.HELD_OUT, GateReason.CLOSED_HOURS, GateReason.CAPPED),
     }
     assert named == set(GateReason)
+
+
+MUTANTS: dict[str, tuple[Any, str, str]] = {
+    "cap_of_a_closed_span": (gate.cap_exceeded, "< cap.in_us", "<= cap.in_us"),
+    "cap_of_one_more": (gate.cap_exceeded, ">= cap.at_most", "> cap.at_most"),
+    "least_important_first": (gate.pass_gate, "-m.priority", "m.priority"),
+    "passed_messages_do_not_count": (gate.pass_gate, "is Verdict.PASS", "is None"),
+    "expired_at_the_end": (gate._answer, "now_us > end_us", "now_us >= end_us"),
+    "closed_at_the_end": (gate._answer, "open_us > now_us", "open_us >= now_us"),
+    "consent_of_all_channels_alone": (gate.consent_of, "(purpose, channel), ", ""),
+    "implied_is_granted": (gate._consent_refusal, "need is ConsentNeed.GRANTED", "True"),
+    "everybody_is_held_out": (gate.is_held_out, "share_of(", "-share_of("),
+    "journey_counts_all": (gate._capped_by, "if m.journey_id == message.journey_id", ""),
+    "purpose_counts_all": (gate._capped_by, "if m.purpose == message.purpose", ""),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_mutant_of_the_gate_is_found_by_the_table(name: str) -> None:
+    function, before, after = MUTANTS[name]
+    with mutated(function, before, after), pytest.raises(AssertionError):
+        _table()
+
+
+def _table() -> None:
+    """Run the tests above that have no random input."""
+    test_message_with_consent_in_open_hours_passes()
+    test_message_at_the_end_of_its_validity_passes()
+    for hours_ago, expected in (([24], PASSED), ([23.9], suppressed(GateReason.CAPPED, b"s0"))):
+        test_caps_count_the_messages_of_a_rolling_span(hours_ago, expected)
+    for consents in ({("marketing", "mail"): answer(1, True)}, {}):
+        passes = PASSED if consents else suppressed(GateReason.NO_CONSENT)
+        test_consent_is_that_of_the_purpose_and_the_channel("marketing", consents, passes)
+    test_consent_is_that_of_the_purpose_and_the_channel("service", {}, PASSED)
+    test_hold_out_keeps_its_share_of_persons_from_marketing_alone()
+    test_closed_hours_postpone_a_message_until_they_end()
+    test_caps_do_not_count_messages_of_other_purposes()
+    test_cap_of_a_journey_counts_its_messages_alone()
+    test_cap_leaves_the_most_important_of_many_messages()
