@@ -8,7 +8,8 @@ import asyncpg
 import pytest_asyncio
 from integration.activation.ledger_fixture import Ledger, open_ledger
 from integration.activation.receiver import Receiver, receiving
-from service_fixtures import create_database
+from integration.activation.running_activation import RunningActivation, activation
+from service_fixtures import MakeSettings, create_database
 
 from services.devstack.postgres import PostgresServer
 
@@ -41,3 +42,11 @@ async def ledger(session_ledger: Ledger) -> Ledger:
         " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     return session_ledger
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def whole(
+    make_settings: MakeSettings, nats_url: str, receiver: Receiver
+) -> AsyncIterator[RunningActivation]:
+    async with activation(make_settings, nats_url, private_targets=receiver.target) as running:
+        yield running

@@ -6,212 +6,43 @@ import asyncio
 import json
 import logging
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import structlog
-from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import SECRET, profile
 from integration.activation.receiver import Receiver
+from integration.activation.running_activation import (
+    OTHER,
+    SCHOOL,
+    SECRETS_KEY,
+    SHARDS,
+    SOURCE,
+    RunningActivation,
+    activation,
+    coupon,
+    define,
+    define_and_fold,
+    entered,
+)
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as pb
-from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
-from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
-from onefold.log.v1.log_pb2 import Fact
-from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.token_pb2 import Token
-from service_fixtures import MakeSettings, open_bus, wait_until
+from service_fixtures import MakeSettings, wait_until
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from services.activation.codec.bus import DELIVERY_ENDED
 from services.activation.codec.definitions import DESTINATION_DEFINED
 from services.activation.domain.model import DeliveryState
-from services.activation.service import serve
-from services.activation.settings import ActivationSettings
-from services.chassis.access.keys import IssuedKey, issue_key
-from services.chassis.access.principal import Role
-from services.chassis.messaging.jetstream import JetStreamBus
-from services.chassis.messaging.stream import OutboxMessage
-from services.chassis.rpc.channel import ServiceChannel, open_channel
-from services.chassis.runtime.run import Endpoints
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, ServiceUnavailable
 from services.kernel.ids import to_hex
-
-SHARDS = 2
-SECRETS_KEY = "1." + "0f" * 32
-SCHOOL, OTHER, SOURCE = (issue_key(r) for r in (Role.ADMIN, Role.ADMIN, Role.SOURCE))
-
-
-@dataclass
-class RunningActivation:
-    """A running activation, and the services around it."""
-
-    running: Endpoints
-    peers: FakePeers
-    bus: JetStreamBus
-    #: By key id.
-    stubs: dict[str, Any] = field(default_factory=dict)
-    #: Ids of the facts that segment has published.
-    published_facts: set[bytes] = field(default_factory=set)
-
-    async def publish(self, shard: int, **fields: Any) -> Token:
-        """Publish a message of segment; return the token that includes it."""
-        message = self.peers.segment.publish(shard, **fields)
-        at = message.sequence
-        output = OutboxMessage(at, at + 1, message.SerializeToString())
-        await (await self.bus.publish(f"onefold.segment.{shard}", output))
-        return Token(offsets=self._published_offsets())
-
-    def _published_offsets(self) -> list[int]:
-        published = self.peers.segment.published
-        return [len(published.get(shard, [])) for shard in range(SHARDS)]
-
-    def log_head(self) -> list[int]:
-        """Return the offsets after the published facts, and after definitions still to come."""
-        unpublished = self._unpublished_definitions()
-        return [offset + len(unpublished) for offset in self._published_offsets()]
-
-    def _unpublished_definitions(self) -> list[Fact]:
-        facts = self.peers.log.facts
-        return [
-            facts[fact_id]
-            for fact_id in facts.keys() - self.published_facts
-            if facts[fact_id].kind == DESTINATION_DEFINED
-        ]
-
-    async def publish_facts(self, *facts: Fact) -> Token:
-        """Publish these facts, and the definitions that are new in the log, on every shard."""
-        definitions = self._unpublished_definitions()
-        self.published_facts |= set(self.peers.log.facts)
-        for shard in range(SHARDS):
-            token = await self.publish(shard, broadcast_facts=[*facts, *definitions])
-        return token
-
-    async def publish_changes(self, *changes: MembershipChange) -> Token:
-        for n, change in enumerate(changes):
-            token = await self.publish(n % SHARDS, changes=[change])
-        return token
-
-    def stub(self, key: IssuedKey) -> Any:
-        return self.stubs[key.key_id]
-
-
-def key_fact(issued: IssuedKey, workspace: str, role: Role) -> Fact:
-    message = KeyDefined(
-        key_id=issued.key_id, key_hash=issued.key_hash, role=role.value, version=1, source_id="web"
-    )
-    return Fact(
-        workspace_id=workspace,
-        kind=KeyDefined.DESCRIPTOR.full_name,
-        payload=message.SerializeToString(),
-    )
-
-
-def entered(n: int, ordinal: int = 1, workspace: str = "school") -> MembershipChange:
-    return MembershipChange(
-        workspace_id=workspace,
-        segment_id="trial",
-        profile_id=profile(n),
-        entered=ordinal % 2 == 1,
-        ordinal=ordinal,
-        changed_at_us=1_000_000 + n,
-        cause=1,
-    )
-
-
-def coupon(url: str, **fields: Any) -> facts_pb.DestinationDefined:
-    plain: dict[str, Any] = {
-        "destination_id": "coupon",
-        "webhook": facts_pb.Webhook(url=url, secret=SECRET),
-        "segment_ids": ["trial"],
-        "triggers": [1, 2],
-    }
-    return facts_pb.DestinationDefined(**(plain | fields))
-
-
-def define(to: facts_pb.DestinationDefined, dry_run: bool = False) -> Any:
-    return pb.DefineDestinationRequest(destination=to, dry_run=dry_run)
-
-
-@asynccontextmanager
-async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any) -> Any:
-    keys = (
-        key_fact(SCHOOL, "school", Role.ADMIN),
-        key_fact(OTHER, "other", Role.ADMIN),
-        key_fact(SOURCE, "school", Role.SOURCE),
-    )
-    async with fake_peers() as peers:
-        peers.log.definitions = list(keys)
-        plain = {
-            "shards": SHARDS,
-            "segment_url": peers.url,
-            "profile_url": peers.url,
-            "ingest_url": peers.url,
-            "secrets_key": SECRETS_KEY,
-            "initial_backoff_s": 0.01,
-            "max_attempts": 3,
-        }
-        made = make_settings(ActivationSettings, **(plain | settings))
-        async with serve(made) as running, open_bus(nats_url, "segment") as bus:
-            await bus.ready()
-            await bus.ensure_stream("onefold.segment")
-            whole = RunningActivation(running, peers, bus)
-            peers.log.head = whole.log_head
-            async with (
-                _stub(whole, SCHOOL) as _,
-                _stub(whole, OTHER) as _,
-                _stub(whole, SOURCE) as _,
-            ):
-                await whole.publish_facts(*keys)
-                await wait_until(lambda: _has_keys(whole))
-                yield whole
-
-
-@asynccontextmanager
-async def _stub(whole: RunningActivation, key: IssuedKey) -> AsyncIterator[ServiceChannel]:
-    url = f"127.0.0.1:{whole.running.internal_grpc_port}"
-    async with open_channel(url, key.key, timeout_s=20.0) as opened:
-        whole.stubs[key.key_id] = ActivationServiceStub(opened)
-        yield opened
-
-
-async def _has_keys(whole: RunningActivation) -> bool:
-    try:
-        for key in (SCHOOL, OTHER):
-            await whole.stub(key).ListDestinations(pb.ListDestinationsRequest())
-    except NotAllowed:
-        return False
-    return True
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def whole(
-    make_settings: MakeSettings, nats_url: str, receiver: Receiver
-) -> AsyncIterator[RunningActivation]:
-    async with activation(make_settings, nats_url, private_targets=receiver.target) as running:
-        yield running
-
-
-async def _define(
-    whole: RunningActivation, to: facts_pb.DestinationDefined, key: IssuedKey = SCHOOL
-) -> Any:
-    """Define a destination, and wait until its fact is folded."""
-    response = await whole.stub(key).DefineDestination(define(to))
-    token = await whole.publish_facts()
-    request = pb.CountDeliveriesRequest(at_least=token)
-    await whole.stub(key).CountDeliveries(request)
-    return response
 
 
 async def test_change_becomes_a_message_and_a_fact(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
     whole.peers.profile.add(profile(1), city=b'"x"')
-    await _define(whole, coupon(receiver.url(), traits=["city"]))
+    await define_and_fold(whole, coupon(receiver.url(), traits=["city"]))
     token = await whole.publish_changes(entered(1), entered(2))
     await wait_until(lambda: len(receiver.received) == 2)
     school = whole.stub(SCHOOL)
@@ -239,7 +70,7 @@ async def test_no_response_and_no_log_line_has_a_secret(
     with structlog.testing.capture_logs() as lines:
         allowed = receiver.target
         async with activation(make_settings, nats_url, private_targets=allowed) as whole:
-            defined = await _define(whole, coupon(receiver.url("/in?access=hidden")))
+            defined = await define_and_fold(whole, coupon(receiver.url("/in?access=hidden")))
             school = whole.stub(SCHOOL)
             listed = await school.ListDestinations(pb.ListDestinationsRequest())
             await whole.publish_changes(entered(1))
@@ -267,15 +98,16 @@ async def test_repeated_definition_changes_nothing(
     dry = await school.DefineDestination(define(coupon(receiver.url()), dry_run=True))
     assert (dry.changed, dry.destination.version) == (True, 1)
     assert not whole.peers.log.of_kind(DESTINATION_DEFINED)
-    first = await _define(whole, coupon(receiver.url()))
+    first = await define_and_fold(whole, coupon(receiver.url()))
     assert (first.changed, first.destination.version) == (True, 1)
-    repeated = await _define(whole, coupon(receiver.url(), triggers=[2, 1, 1], content=b" { } "))
+    same = coupon(receiver.url(), triggers=[2, 1, 1], content=b" { } ")
+    repeated = await define_and_fold(whole, same)
     assert (repeated.changed, repeated.destination.version) == (False, 1)
-    assert list(repeated.token.offsets) == [2] * SHARDS, "the head of the log"
+    assert repeated.token.sealed, "the head of the log, sealed for the workspace"
     without_secret = coupon(receiver.url(), webhook=facts_pb.Webhook(url=receiver.url()))
-    unchanged = await _define(whole, without_secret)
+    unchanged = await define_and_fold(whole, without_secret)
     assert not unchanged.changed, "an empty secret keeps the current one"
-    second = await _define(whole, coupon(receiver.url(), title="优惠券"))
+    second = await define_and_fold(whole, coupon(receiver.url(), title="优惠券"))
     assert (second.changed, second.destination.version) == (True, 2)
     (listed,) = (await school.ListDestinations(pb.ListDestinationsRequest())).destinations
     assert (listed.destination.version, listed.destination.title) == (2, "优惠券")
@@ -303,7 +135,7 @@ async def test_repeat_under_a_newer_key_seals_the_secret_again_once(
     both = f"{SECRETS_KEY},2.{'f0' * 32}"
     to = coupon(receiver.url())
     async with activation(make_settings, nats_url, private_targets=receiver.target) as whole:
-        await _define(whole, to)
+        await define_and_fold(whole, to)
         log = whole.peers.log
         published, facts = whole.peers.segment.published, dict(log.facts)
     settings = {"private_targets": receiver.target, "secrets_key": both}
@@ -312,9 +144,9 @@ async def test_repeat_under_a_newer_key_seals_the_secret_again_once(
         rotated.peers.log.facts |= facts
         rotated.published_facts |= set(facts)
         keeping = coupon("", webhook=facts_pb.Webhook(url=receiver.url()))
-        same = await _define(rotated, keeping)
-        resealed = await _define(rotated, to)
-        again = await _define(rotated, to)
+        same = await define_and_fold(rotated, keeping)
+        resealed = await define_and_fold(rotated, to)
+        again = await define_and_fold(rotated, to)
         assert [same.changed, resealed.changed, again.changed] == [False, True, False]
         versions = [
             facts_pb.DestinationDefined.FromString(fact.payload)
@@ -333,8 +165,8 @@ async def test_definition_with_an_outdated_etag_is_rejected(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
     school = whole.stub(SCHOOL)
-    first = await _define(whole, coupon(receiver.url()))
-    await _define(whole, coupon(receiver.url(), title="b"))
+    first = await define_and_fold(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url(), title="b"))
     outdated = define(coupon(receiver.url(), title="c"))
     outdated.etag = first.etag
     with pytest.raises(Conflict) as raised:
@@ -349,7 +181,7 @@ async def test_changed_url_needs_the_secret_again(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
     """Otherwise a caller could have messages signed for their own receiver."""
-    await _define(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url()))
     moved = coupon("", webhook=facts_pb.Webhook(url=receiver.url("/mine")))
     assert (await _rejection(whole.stub(SCHOOL), moved)).field == "destination.webhook.secret"
 
@@ -358,7 +190,7 @@ async def test_other_workspace_sees_and_changes_nothing(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
     receiver.script = [400]
-    await _define(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url()))
     await whole.publish_changes(entered(1))
     school, other = whole.stub(SCHOOL), whole.stub(OTHER)
 
@@ -374,7 +206,7 @@ async def test_other_workspace_sees_and_changes_nothing(
     assert not (await other.CountDeliveries(pb.CountDeliveriesRequest())).counts
     with pytest.raises(NotFound):
         await other.RetryDelivery(pb.RetryDeliveryRequest(effect_id=found.effect_id))
-    await _define(whole, coupon(receiver.url("/other")), OTHER)
+    await define_and_fold(whole, coupon(receiver.url("/other")), OTHER)
     await whole.publish_changes(entered(5))
     await wait_until(lambda: len(receiver.keys("/in")) == 2)
     assert not receiver.keys("/other")
@@ -399,7 +231,7 @@ async def test_dead_delivery_has_a_reason_and_can_be_retried(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
     receiver.script = [400, 200]
-    await _define(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url()))
     await whole.publish_changes(entered(1))
     school = whole.stub(SCHOOL)
 
@@ -428,7 +260,7 @@ async def test_dead_delivery_has_a_reason_and_can_be_retried(
 
 
 async def test_pages_have_each_delivery_once(whole: RunningActivation, receiver: Receiver) -> None:
-    await _define(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url()))
     await whole.publish(0, changes=[entered(n % 7) for n in range(7)])
     await whole.publish(1, changes=[entered(100), entered(101)])
     await wait_until(lambda: len(receiver.received) == 9)
@@ -483,7 +315,7 @@ async def test_effect_for_a_name_with_private_address_ends_dead(
     make_settings: MakeSettings, nats_url: str, receiver: Receiver
 ) -> None:
     async with activation(make_settings, nats_url) as whole:
-        await _define(whole, coupon(receiver.url(host="localhost")))
+        await define_and_fold(whole, coupon(receiver.url(host="localhost")))
         await whole.publish_changes(entered(1))
 
         async def dead_deliveries() -> list[Any]:
@@ -507,8 +339,8 @@ async def test_files_and_subjects_receive_messages(whole: RunningActivation, tmp
     file = coupon("", destination_id="f", file=facts_pb.NdjsonFile(name="out.ndjson"))
     channel = facts_pb.NatsSubject(subject="onefold.out.school.coupons")
     subject = coupon("", destination_id="n", nats=channel)
-    await _define(whole, file)
-    await _define(whole, subject)
+    await define_and_fold(whole, file)
+    await define_and_fold(whole, subject)
     await whole.publish_changes(entered(1))
     written = tmp_path / "out" / "school" / "out.ndjson"
     await wait_until(lambda: written.exists() and written.read_bytes().endswith(b"\n"))
@@ -522,7 +354,7 @@ async def test_files_and_subjects_receive_messages(whole: RunningActivation, tmp
 async def test_message_missing_on_the_bus_is_read_from_segment(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
-    await _define(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url()))
     whole.peers.segment.publish(0, changes=[entered(1)])
     await whole.publish(0, changes=[entered(2)])
     await wait_until(lambda: len(receiver.received) == 2)
@@ -532,7 +364,7 @@ async def test_restart_sends_nothing_again(
     make_settings: MakeSettings, nats_url: str, receiver: Receiver
 ) -> None:
     async with activation(make_settings, nats_url, private_targets=receiver.target) as whole:
-        await _define(whole, coupon(receiver.url()))
+        await define_and_fold(whole, coupon(receiver.url()))
         await whole.publish_changes(entered(1), entered(2))
         await wait_until(lambda: len(receiver.received) == 2)
         published, facts = whole.peers.segment.published, whole.peers.log.facts
@@ -547,7 +379,7 @@ async def test_metrics_count_attempts_by_result(
     whole: RunningActivation, receiver: Receiver
 ) -> None:
     receiver.script = [500, 200]
-    await _define(whole, coupon(receiver.url()))
+    await define_and_fold(whole, coupon(receiver.url()))
     await whole.publish_changes(entered(1))
     await wait_until(lambda: len(receiver.received) == 2)
     url = f"http://127.0.0.1:{whole.running.internal_http_port}/metrics"
