@@ -86,7 +86,7 @@ def schedule(
     """Take as many facts as leave at most `limit` profiles due.
 
     Facts go ahead of more profiles than that for as long as facts of one transaction may be apart:
-    so whoever waits for a fact does not wait for all profiles of a workspace that are due at once.
+    so no event of a workspace waits for all profiles of another one that are due at once.
 
     `due`: all profiles that are due by the last fact, or the first `limit + 1` of them; ascending.
     """
