@@ -35,6 +35,8 @@ class SnapshotCommands:
         if at is not None and len(at.offsets) > self.runner.shards:
             raise InvalidField("`at` is a token of an earlier response", field="at")
         token = at if at is not None else await self.log.head()
+        # An offset of each shard: a reader can tell that a log has another number of them.
+        token = Token(tuple(map(token.offset, range(self.runner.shards))))
         await self.runner.reach(token)
         await self._check_defined(desired)
 
@@ -46,7 +48,7 @@ class SnapshotCommands:
                     "a snapshot of this name exists with another expression or title, and it does"
                     " not change: remove it first, or choose another name"
                 )
-            if at is not None and at != current.token:
+            if at is not None and token != current.token:
                 raise Conflict(
                     "a snapshot of this name exists of another state: remove it first, or choose"
                     " another name"

@@ -71,6 +71,18 @@ class MemberSnapshot:
         """The id of the members."""
         return SNAPSHOT_PREFIX + self.name
 
+    def check_readable(self, shards: int) -> None:
+        """Raise InvalidField where it is of a log with another number of shards.
+
+        Its facts may have been copied to this log. A state of the other one is none of this log.
+        """
+        if len(self.token.offsets) != shards:
+            raise InvalidField(
+                f"the snapshot was taken in a log with {len(self.token.offsets)} shards, and this"
+                f" one has {shards}: remove the snapshot, and take it again",
+                field="expression",
+            )
+
     def at_version(self, version: int) -> MemberSnapshot:
         """Return the same snapshot with another version."""
         return replace(self, version=version)

@@ -107,9 +107,9 @@ class MemberSets:
     async def snapshot_page(
         self, workspace_id: WorkspaceId, name: str, after: int, limit: int
     ) -> SetPage:
-        """Return the members of a snapshot as `page` does. Raises NotFound."""
+        """Return the members of a snapshot as `page` does. Raises InvalidField, NotFound."""
         async with self._read() as conn:
-            found = await _snapshot_members(conn, workspace_id, name)
+            found = await self._snapshot_members(conn, workspace_id, name)
             return await _page(conn, workspace_id, found, after, limit)
 
     @asynccontextmanager
@@ -128,7 +128,7 @@ class MemberSets:
         plain = set(needed) - snapshots
         await _check_defined(conn, workspace_id, plain)
         members = {
-            one: await _snapshot_members(conn, workspace_id, one.removeprefix(SNAPSHOT_PREFIX))
+            one: await self._snapshot_members(conn, workspace_id, one.removeprefix(SNAPSHOT_PREFIX))
             for one in sorted(snapshots)
         }
         async with self._lock:
@@ -139,6 +139,24 @@ class MemberSets:
             members |= {one: cached.bitmaps[one] for one in plain}
             self._keep(workspace_id, cached, plain)
         return members
+
+    async def _snapshot_members(
+        self, conn: asyncpg.Connection, workspace_id: WorkspaceId, name: str
+    ) -> BitMap:
+        """Return the members of a snapshot as the profiles that they are now.
+
+        Raises InvalidField, NotFound.
+        """
+        taken = await store.load_snapshot(conn, workspace_id, name)
+        if taken is None or taken.removed:
+            raise NotFound("there is no such snapshot; ListSnapshots has the names")
+        taken.check_readable(self._shards)
+        members = {
+            one: await store.load_members_at_token(conn, workspace_id, one, taken.token)
+            for one in sorted(set(algebra.segments_in(taken.expression)))
+        }
+        merges = await store.load_merges(conn, workspace_id)
+        return algebra.follow_merges(algebra.compute(taken.expression, members), merges)
 
     async def _followed(self, conn: asyncpg.Connection, workspace_id: WorkspaceId) -> _CachedSets:
         """Return the cached bitmaps of a workspace in the state that `conn` sees."""
@@ -197,21 +215,6 @@ async def _check_defined(
                 "a segment of the set is not defined; ListSegments has the ids of segments, values"
                 " of tags and stages"
             )
-
-
-async def _snapshot_members(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, name: str
-) -> BitMap:
-    """Return the members of a snapshot as the profiles that they are now. Raises NotFound."""
-    taken = await store.load_snapshot(conn, workspace_id, name)
-    if taken is None or taken.removed:
-        raise NotFound("there is no such snapshot; ListSnapshots has the names")
-    members = {
-        one: await store.load_members_at_token(conn, workspace_id, one, taken.token)
-        for one in sorted(set(algebra.segments_in(taken.expression)))
-    }
-    merges = await store.load_merges(conn, workspace_id)
-    return algebra.follow_merges(algebra.compute(taken.expression, members), merges)
 
 
 async def _page(

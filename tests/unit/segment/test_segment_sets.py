@@ -122,6 +122,16 @@ def snapshot(expression: SetExpression, name: str = "spring") -> MemberSnapshot:
     return MemberSnapshot(WorkspaceId("w"), name, 1, "", expression, Token((3, 4)))
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_snapshot_of_a_log_with_other_shards_is_refused_and_not_read_as_another_state(
+    shards: int,
+) -> None:
+    taken = snapshot(InSegment("s"))
+    taken.check_readable(2)
+    with pytest.raises(InvalidField, match=f"with 2 shards, and this one has {shards}: remove"):
+        taken.check_readable(shards)
+
+
 def test_snapshot_survives_its_fact() -> None:
     taken = snapshot(InAll((InSegment("a"), NotIn(InSegment("b")))))
     check_snapshot(taken)
