@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from calendar import isleap
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from services.kernel.calendar import local_date, local_datetime, zone_info
 from services.kernel.errors import RuleError
 from services.kernel.rules.names import check_zone_name
-from services.kernel.time import HOUR_US, SECOND_US, to_us
+from services.kernel.time import DAY_US, HOUR_US, SECOND_US, to_us
 
 #: Minutes of a day.
 DAY_MINUTES = 24 * 60
@@ -115,6 +116,15 @@ class ZoneHistory:
                 return found
         raise AssertionError("the last span has no end")
 
+    def clock_on(self, day: date, minute: int) -> int:
+        """Return the first instant at which the person's clock has reached a time on a day."""
+        long_before_us = to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)) - 3 * DAY_US
+        for start, end, zone in self._spans(long_before_us):
+            found = max(start, instant_of(day, minute, zone))
+            if end is None or found < end:
+                return found
+        raise AssertionError("the last span has no end")
+
     def clock_before(self, instant_us: int, minute: int, end_us: int, before_us: int) -> int:
         """Return the first instant from `instant_us` on at which the person's clock has reached a
         time on the day that is some whole days before the day of `end_us`.
@@ -157,12 +167,11 @@ def instant_of(day: date, minute: int, zone: str) -> int:
     return _instants(day, minute, zone)[0]
 
 
-def anniversary(day: date, year: int, leap_day: LeapDay) -> date:
-    """Return the date in a year on which a date recurs."""
-    try:
-        return day.replace(year=year)
-    except ValueError:
+def anniversary(day: date, year: int, leap_day: LeapDay = LeapDay.FEB_28) -> date:
+    """Return the day on which a date returns in a year. Raises ValueError beyond the year 9999."""
+    if (day.month, day.day) == (2, 29) and not isleap(year):
         return date(year, 2, 28) if leap_day is LeapDay.FEB_28 else date(year, 3, 1)
+    return day.replace(year=year)
 
 
 def exists(day: date, zone: str) -> bool:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from services.kernel.calendar import is_zone
-from services.kernel.errors import InvalidField
+from services.kernel.cron import parse_cron
+from services.kernel.errors import InvalidField, RuleError
 from services.kernel.journeys import model
 from services.kernel.journeys.model import MILLION, PERSON_ZONE, Journey, JourneyStep, SendStep
+from services.kernel.journeys.naming import (
+    JourneyProblem,
+    KnownNames,
+    journey_triggers,
+    unknown_names,
+)
 from services.kernel.journeys.tree import all_steps, arms_of, condition_parts, walk_steps
-from services.kernel.rules.model import ReferenceKind, Rule
-from services.kernel.rules.references import references
 from services.kernel.time import DAY_US, format_span
 
 MAX_STEPS: Final = 200
@@ -26,32 +30,6 @@ MAX_RUN_US: Final = 730 * DAY_US
 MAX_VISITS: Final = 10_000
 #: The longest wait for a time of the day on some days of the week.
 _CLOCK_US: Final = 8 * DAY_US
-
-
-@dataclass(frozen=True, slots=True)
-class KnownNames:
-    """The names that a workspace has defined, by what they name."""
-
-    destinations: frozenset[str]
-    templates: frozenset[str]
-    pools: frozenset[str]
-    segments: frozenset[str]
-    tags: frozenset[str]
-    journeys: frozenset[str]
-
-
-class JourneyProblem(NamedTuple):
-    """A mistake of a journey, or something that is likely to be one."""
-
-    #: The id of the step, or the name of the part.
-    at: str
-    problem: str
-    remedy: str
-    #: Whether the journey can be defined all the same.
-    is_warning: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.at}: {self.problem}; {self.remedy}"
 
 
 def check_journey(
@@ -87,7 +65,7 @@ def _problems(
     yield from _reference_problems(journey)
     yield from _repeated_messages(journey)
     if known is not None:
-        yield from _unknown_names(journey, known)
+        yield from unknown_names(journey, known)
     yield from _warnings(journey, has_quiet_hours)
 
 
@@ -158,7 +136,9 @@ def _visits(steps: tuple[JourneyStep, ...]) -> int:
 def _entry_problems(journey: Journey) -> Iterator[JourneyProblem]:
     entry = journey.entry
     has_properties = isinstance(entry.by, model.EventTrigger | model.CallTrigger)
-    compared = [t.same for t in _triggers(journey) if isinstance(t, model.EventTrigger) and t.same]
+    compared = [
+        t.same for t in journey_triggers(journey) if isinstance(t, model.EventTrigger) and t.same
+    ]
     if (entry.per or compared) and not has_properties:
         remedy = "let an event or a call begin the run, or remove it"
         yield JourneyProblem("enter", "`per` and `same` need an entry with properties", remedy)
@@ -178,12 +158,21 @@ def _entry_problems(journey: Journey) -> Iterator[JourneyProblem]:
             if at and not _is_local_time(at):
                 remedy = "write one such as 2026-12-01T10:00, without a zone"
                 yield JourneyProblem("enter.schedule.at", "this is no local time", remedy)
+            if cron:
+                yield from _cron_problems(cron)
             yield from _zone_problems("enter.schedule.zone", zone)
         case model.DateTrigger(_, _, before_us, zone):
             if before_us % DAY_US or before_us > 365 * DAY_US:
                 remedy = "write whole days, at most 365d"
                 yield JourneyProblem("enter.date.before", "these are no days", remedy)
             yield from _zone_problems("enter.date.zone", zone)
+
+
+def _cron_problems(cron: str) -> Iterator[JourneyProblem]:
+    try:
+        parse_cron(cron)
+    except RuleError as error:
+        yield JourneyProblem("enter.schedule.cron", error.problem, error.remedy)
 
 
 def _is_local_time(text: str) -> bool:
@@ -197,13 +186,6 @@ def _zone_problems(at: str, zone: str) -> Iterator[JourneyProblem]:
     if zone != PERSON_ZONE and not is_zone(zone):
         remedy = "write `person`, or an IANA name such as Asia/Shanghai"
         yield JourneyProblem(at, "the time zone is not known", remedy)
-
-
-def _triggers(journey: Journey) -> Iterator[model.ListenTrigger]:
-    yield from (*journey.goals, *journey.leaves)
-    for step in all_steps(journey):
-        if isinstance(step, model.ListenStep):
-            yield step.to
 
 
 def _id_problems(journey: Journey) -> Iterator[JourneyProblem]:
@@ -377,54 +359,6 @@ def _sent_at_once(
                     ways.append(start)
                 before = frozenset[str]().union(*ways)
     return before
-
-
-def _unknown_names(journey: Journey, known: KnownNames) -> Iterator[JourneyProblem]:
-    for at, kind, name, names in _named(journey, known):
-        if name not in names:
-            yield JourneyProblem(at, f"the {kind} {name!r} is not defined", "define it first")
-
-
-def _named(journey: Journey, known: KnownNames) -> Iterator[tuple[str, str, str, frozenset[str]]]:
-    """Yield what a journey names: where, what it is, its name, the names that are defined."""
-    entry = journey.entry
-    if isinstance(entry.by, model.SegmentTrigger):
-        yield "enter", "segment", entry.by.segment_id, known.segments
-    if isinstance(entry.by, model.StageTrigger):
-        yield "enter", "set of stages", entry.by.stages_id, known.tags
-    if entry.audience:
-        yield "enter", "segment", entry.audience, known.segments
-    for trigger in _triggers(journey):
-        if isinstance(trigger, model.SegmentTrigger):
-            yield "goal, leave or listen", "segment", trigger.segment_id, known.segments
-    for step in all_steps(journey):
-        match step:
-            case SendStep():
-                yield step.id, "destination", step.destination_id, known.destinations
-                yield step.id, "template", step.template.partition("@")[0], known.templates
-                for issue in step.issue.values():
-                    yield step.id, "pool", issue.pool, known.pools
-            case model.JoinStep() | model.DropStep():
-                yield step.id, "destination", step.destination_id, known.destinations
-            case model.StartStep():
-                yield step.id, "journey", step.journey_id, known.journeys
-    for at, rule in journey_rules(journey):
-        for reference in references(rule):
-            is_segment = reference.kind is ReferenceKind.SEGMENT
-            names = known.segments if is_segment else known.tags
-            yield at, reference.kind.value, reference.id, names
-
-
-def journey_rules(journey: Journey) -> Iterator[tuple[str, Rule]]:
-    """Yield the rules of a journey, each with the id of its step; `enter` for its entry."""
-    conditions = [("enter", journey.entry.condition)]
-    for step in all_steps(journey):
-        if isinstance(step, model.ChooseStep):
-            conditions += [(step.id, branch.when) for branch in step.branches]
-    for at, condition in conditions:
-        for part in condition_parts(condition):
-            if isinstance(part, model.RuleCondition):
-                yield at, part.rule
 
 
 def _warnings(journey: Journey, has_quiet_hours: bool) -> Iterable[JourneyProblem]:

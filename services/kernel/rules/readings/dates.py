@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from services.kernel.calendar import is_zone, local_date, start_of_date
+from services.kernel.local_time import anniversary
 from services.kernel.rules.features import DateDistance, DateMeasure
 from services.kernel.rules.inputs import ZONE_TRAIT
 from services.kernel.rules.readings.aggregates import FeatureFn, Reading
@@ -47,14 +48,6 @@ def date_of(value: Json, zone: str) -> date | None:
     except ValueError:
         return None
     return stated.date() if stated.tzinfo is None else local_date(to_us(stated), zone)
-
-
-def anniversary(day: date, year: int) -> date:
-    """Return the day on which a date returns in a year; 28 February for 29 February if need be."""
-    try:
-        return day.replace(year=year)
-    except ValueError:
-        return date(year, 2, 28)
 
 
 def _value(measure: DateMeasure, day: date, today: date) -> int | None:

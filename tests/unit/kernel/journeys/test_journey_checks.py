@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from services.kernel.errors import InvalidField
-from services.kernel.journeys.checks import KnownNames, check_journey, journey_rules
+from services.kernel.journeys.checks import check_journey
 from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.journeys.naming import KnownNames, journey_rules
 
 MAIL = {"to": "mail", "template": "hello"}
 SEND, WAIT = {"send": {"id": "m", **MAIL}}, {"wait": "1h"}
@@ -123,6 +124,10 @@ def again(id_: str, **more: Any) -> dict[str, Any]:
         (journey(WAIT, enter={"event": "x", "audience": "vip"}), "belong together"),
         (journey(WAIT, enter={"schedule": {"at": "2026-12-01T10:00"}}), "belong together"),
         (journey(WAIT, enter={"schedule": {}, "audience": "vip"}), "it has no time"),
+        (
+            journey(WAIT, enter={"schedule": {"cron": "0 25 * * *"}, "audience": "vip"}),
+            "enter.schedule.cron: this is no hour of a schedule",
+        ),
         (
             journey(WAIT, enter={"schedule": {"at": "2026-12-01T10:00Z"}, "audience": "vip"}),
             "this is no local time",

@@ -1,0 +1,106 @@
+"""Computes when dates and schedules begin runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
+
+from services.kernel.calendar import local_date
+from services.kernel.cron import parse_cron
+from services.kernel.ids import FactId, LeafId, WorkspaceId, hash_id
+from services.kernel.journeys.model import PERSON_ZONE, DateTrigger, ScheduleTrigger
+from services.kernel.local_time import ZoneHistory, anniversary, instant_of
+from services.kernel.rules.readings.dates import date_of
+from services.kernel.rules.values import Json
+from services.kernel.time import DAY_US
+
+#: The last year whose dates have neighbours in all zones.
+_LAST_YEAR = 9998
+
+
+class DateOccasion(NamedTuple):
+    """An anniversary of a person that begins a run; there is one a year at most."""
+
+    at_us: int
+    #: The day on which the date returns.
+    day: date
+
+
+class StatedDate(NamedTuple):
+    """The value of the trait of a person from an instant on."""
+
+    since_us: int
+    value: Json
+
+
+def date_occasions(
+    trigger: DateTrigger,
+    stated: Sequence[StatedDate],
+    zones: ZoneHistory,
+    after_us: int,
+    until_us: int,
+) -> list[DateOccasion]:
+    """Return the occasions with after < at <= until, ascending.
+
+    `stated`: the values of the trait, ascending by their instants. An occasion counts if the value
+    was known at its instant: a date that is learnt later in the year begins a run in the next one.
+    """
+    history = zones if trigger.zone == PERSON_ZONE else ZoneHistory(trigger.zone)
+    ends = [*(later.since_us for _, later in pairwise(stated)), None]
+    first_year = local_date(after_us, "UTC").year - 1
+    last_year = min(local_date(until_us + trigger.before_us, "UTC").year + 1, _LAST_YEAR)
+    found: list[DateOccasion] = []
+    for year in range(first_year, last_year + 1):
+        of_year = [
+            occasion
+            for own, end_us in zip(stated, ends, strict=True)
+            if (occasion := _occasion(trigger, own.value, year, history)) is not None
+            and own.since_us <= occasion.at_us
+            and (end_us is None or occasion.at_us < end_us)
+        ]
+        first = min(of_year, default=None)
+        if first is not None and after_us < first.at_us <= until_us:
+            found.append(first)
+    return sorted(found)
+
+
+def date_entry_id(
+    workspace_id: WorkspaceId, journey_id: str, occasion: DateOccasion, leaf_id: LeafId
+) -> FactId:
+    """Return what identifies the entry of an occasion: the year and the leaf, not the day."""
+    parts = (workspace_id, "date", journey_id, str(occasion.day.year), leaf_id)
+    return FactId(hash_id(*parts))
+
+
+def schedule_instants(
+    trigger: ScheduleTrigger, zone: str, after_us: int, until_us: int
+) -> Iterator[int]:
+    """Yield the instants of a schedule with after < at <= until, ascending.
+
+    `zone`: that of the persons, where the schedule goes by it.
+    """
+    own = zone if trigger.zone == PERSON_ZONE else trigger.zone
+    if trigger.at:
+        wall = datetime.fromisoformat(trigger.at)
+        found = instant_of(wall.date(), wall.hour * 60 + wall.minute, own)
+        if after_us < found <= until_us:
+            yield found
+        return
+    cron = parse_cron(trigger.cron)
+    found = cron.next_after(after_us, own)
+    while found <= until_us:
+        yield found
+        found = cron.next_after(found, own)
+
+
+def _occasion(
+    trigger: DateTrigger, value: Json, year: int, zones: ZoneHistory
+) -> DateOccasion | None:
+    day = date_of(value, zones.first)
+    if day is None or not day.year <= year:
+        return None
+    returns = anniversary(day, year, trigger.leap_day)
+    begins = returns - timedelta(days=trigger.before_us // DAY_US)
+    return DateOccasion(zones.clock_on(begins, trigger.clock), returns)

@@ -1,0 +1,96 @@
+"""Finds what a journey names, and what of it a workspace has not defined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.kernel.journeys import model
+from services.kernel.journeys.model import Journey
+from services.kernel.journeys.tree import all_steps, condition_parts
+from services.kernel.rules.model import ReferenceKind, Rule
+from services.kernel.rules.references import references
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """The names that a workspace has defined, by what they name."""
+
+    destinations: frozenset[str]
+    templates: frozenset[str]
+    pools: frozenset[str]
+    segments: frozenset[str]
+    tags: frozenset[str]
+    journeys: frozenset[str]
+
+
+class JourneyProblem(NamedTuple):
+    """A mistake of a journey, or something that is likely to be one."""
+
+    #: The id of the step, or the name of the part.
+    at: str
+    problem: str
+    remedy: str
+    #: Whether the journey can be defined all the same.
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.at}: {self.problem}; {self.remedy}"
+
+
+def journey_rules(journey: Journey) -> Iterator[tuple[str, Rule]]:
+    """Yield the rules of a journey, each with the id of its step; `enter` for its entry."""
+    conditions = [("enter", journey.entry.condition)]
+    for step in all_steps(journey):
+        if isinstance(step, model.ChooseStep):
+            conditions += [(step.id, branch.when) for branch in step.branches]
+    for at, condition in conditions:
+        for part in condition_parts(condition):
+            if isinstance(part, model.RuleCondition):
+                yield at, part.rule
+
+
+def journey_triggers(journey: Journey) -> Iterator[model.ListenTrigger]:
+    """Yield what the goals, the leaves and the steps of a journey wait for."""
+    yield from (*journey.goals, *journey.leaves)
+    for step in all_steps(journey):
+        if isinstance(step, model.ListenStep):
+            yield step.to
+
+
+def unknown_names(journey: Journey, known: KnownNames) -> Iterator[JourneyProblem]:
+    """Yield the names of a journey that are not defined."""
+    for at, kind, name, names in _named(journey, known):
+        if name not in names:
+            yield JourneyProblem(at, f"the {kind} {name!r} is not defined", "define it first")
+
+
+def _named(journey: Journey, known: KnownNames) -> Iterator[tuple[str, str, str, frozenset[str]]]:
+    """Yield what a journey names: where, what it is, its name, the names that are defined."""
+    entry = journey.entry
+    if isinstance(entry.by, model.SegmentTrigger):
+        yield "enter", "segment", entry.by.segment_id, known.segments
+    if isinstance(entry.by, model.StageTrigger):
+        yield "enter", "set of stages", entry.by.stages_id, known.tags
+    if entry.audience:
+        yield "enter", "segment", entry.audience, known.segments
+    for trigger in journey_triggers(journey):
+        if isinstance(trigger, model.SegmentTrigger):
+            yield "goal, leave or listen", "segment", trigger.segment_id, known.segments
+    for step in all_steps(journey):
+        match step:
+            case model.SendStep():
+                yield step.id, "destination", step.destination_id, known.destinations
+                yield step.id, "template", step.template.partition("@")[0], known.templates
+                for issue in step.issue.values():
+                    yield step.id, "pool", issue.pool, known.pools
+            case model.JoinStep() | model.DropStep():
+                yield step.id, "destination", step.destination_id, known.destinations
+            case model.StartStep():
+                yield step.id, "journey", step.journey_id, known.journeys
+    for at, rule in journey_rules(journey):
+        for reference in references(rule):
+            is_segment = reference.kind is ReferenceKind.SEGMENT
+            names = known.segments if is_segment else known.tags
+            yield at, reference.kind.value, reference.id, names
