@@ -59,6 +59,7 @@ class PredicateIndex:
         "_timed_without_input",
         "_work",
         "accumulator_ids",
+        "lasting_predicates",
         "max_work",
         "predicates",
         "related_predicates",
@@ -70,6 +71,8 @@ class PredicateIndex:
     accumulator_ids: frozenset[int]
     #: The predicates that may change when any related object does.
     related_predicates: frozenset[int]
+    #: The predicates that no event makes false; see `CompiledPredicate.is_lasting`.
+    lasting_predicates: frozenset[int]
     #: The most that `work_of` returns.
     max_work: int
 
@@ -82,6 +85,7 @@ class PredicateIndex:
         self.related_predicates = frozenset(
             id_ for id_, predicate in self.predicates.items() if predicate.related_types
         )
+        self.lasting_predicates = frozenset(p.id for p in self.predicates.values() if p.is_lasting)
         self._timed_by_input = _timed_by_accumulator(self.predicates.values())
         self._timed_without_input = frozenset(
             p.id for p in self.predicates.values() if p.is_timed and not p.accumulators

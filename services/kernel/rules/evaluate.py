@@ -78,6 +78,8 @@ class CompiledPredicate:
     related_types: tuple[str, ...]
     #: Whether time alone may change it.
     is_timed: bool
+    #: Whether more events may make it true, but never false before its due, and put that off.
+    is_lasting: bool
     #: Evaluates it over a profile at an instant (Unix microseconds).
     evaluate: PredicateFn
 
@@ -94,6 +96,7 @@ def compile_predicate(predicate: model.Predicate) -> CompiledPredicate:
         traits_of(predicate.feature),
         related_types(predicate.feature),
         changes_with_time(predicate.feature),
+        _is_lasting(predicate),
         _compile(predicate),
     )
 
@@ -125,6 +128,17 @@ def compile_rule(rule: model.Rule) -> RuleTest:
         case _:
             id_ = predicate_id(rule)
             return lambda true_predicates: id_ in true_predicates
+
+
+def _is_lasting(predicate: model.Predicate) -> bool:
+    """Return whether it asks for at least so many events, or for one that is not too old."""
+    match predicate.feature:
+        case Aggregate(function=Function.COUNT, window=Rolling() | Ever()):
+            return predicate.operator in (Operator.GE, Operator.GT)
+        case Elapsed(since_first=False):
+            return predicate.operator in (Operator.LE, Operator.LT)
+        case _:
+            return False
 
 
 def _compile(predicate: model.Predicate) -> PredicateFn:

@@ -8,7 +8,7 @@ defaults, so a field that is added with a default changes no id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
@@ -46,12 +46,15 @@ def predicates(rule: model.Rule) -> tuple[model.Predicate, ...]:
     return tuple(dict.fromkeys(_walk(rule)))
 
 
-def pack_ids(ids: Iterable[int]) -> bytes:
+# Many profiles have the same true predicates.
+@lru_cache(maxsize=1_024)
+def pack_ids(ids: frozenset[int]) -> bytes:
     """Pack a set of ids: 8 bytes each, ascending."""
     ordered = sorted(ids)
     return pack(f">{len(ordered)}Q", *ordered)
 
 
+@lru_cache(maxsize=1_024)
 def unpack_ids(packed: bytes) -> frozenset[int]:
     """Return the ids that `pack_ids` packed."""
     return frozenset(unpack(f">{len(packed) // 8}Q", packed))

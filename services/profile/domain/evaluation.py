@@ -258,6 +258,30 @@ def earliest(a: int | None, b: int | None) -> int | None:
     return a if b is None or a < b else b
 
 
+def lasting_scopes(
+    scopes: Mapping[ProfileId, EvaluationScope], indexes: PredicateIndexes
+) -> dict[ProfileId, EvaluationScope]:
+    """Return the scopes that have only predicates which no event makes false."""
+    lasting = _NO_PREDICATES.union(*(index.lasting_predicates for index in indexes.values()))
+    return {
+        profile_id: scope
+        for profile_id, scope in scopes.items()
+        if scope.predicates is not None and not scope.related and scope.predicates <= lasting
+    }
+
+
+def is_unaffected(scope: EvaluationScope, stored: Evaluation, until_us: int) -> bool:
+    """Return whether evaluating one of `lasting_scopes` would change nothing.
+
+    `until_us`: the latest instant at which it may be evaluated: that of the evaluation, or the
+    newest event. The predicates are true, and time alone changes none before that.
+    """
+    is_due = stored.next_due_us is not None and stored.next_due_us <= until_us
+    if stored.merged_into is not None or is_due or scope.predicates is None:
+        return False
+    return scope.predicates <= stored.true_predicates
+
+
 def scopes_by_profile(
     leaf_scopes: Mapping[LeafId, EvaluationScope],
     profile_scopes: Mapping[ProfileId, EvaluationScope],

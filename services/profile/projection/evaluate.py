@@ -19,6 +19,8 @@ from services.profile.domain.evaluation import (
     EvaluationScope,
     ProfileState,
     evaluate_all,
+    is_unaffected,
+    lasting_scopes,
     scopes_by_profile,
 )
 from services.profile.domain.facts import Assignments, lock_set, reassignments
@@ -115,8 +117,17 @@ class ProfileEvaluator:
         fresh_states: Mapping[LeafId, LeafState],
     ) -> tuple[EvaluationChanges, Sequence[ObjectChange]]:
         """Evaluate locked profiles and save the results; also return the objects that changed."""
-        profiles = await self._load(conn, scopes.keys(), fresh_states)
         indexes = await self.predicates.for_all_shards(conn)
+        until_us = max([at_us, *(state.last_seen_us for state in fresh_states.values())])
+        if lasting := lasting_scopes(scopes, indexes):
+            stored = await evaluation_store.load_evaluations(conn, lasting.keys())
+            unaffected = {
+                profile_id
+                for profile_id, evaluation in stored.items()
+                if is_unaffected(lasting[profile_id], evaluation, until_us)
+            }
+            scopes = {p: scope for p, scope in scopes.items() if p not in unaffected}
+        profiles = await self._load(conn, scopes.keys(), fresh_states)
         if read := object_leaves(profiles, indexes):
             objects = await load_objects(conn, read)
             profiles = [objects.add_to(profile) for profile in profiles]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
+from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.values import Operator
+from services.kernel.time import DAY_US
 from services.profile.domain.evaluation import (
     ALL_PREDICATES,
     DUE_ONLY,
@@ -23,6 +26,8 @@ from services.profile.domain.evaluation import (
     evaluate_all,
     evaluate_predicates,
     initial,
+    is_unaffected,
+    lasting_scopes,
     tombstone,
 )
 from tests.rule_builders import count_of, events_named, trait_is
@@ -190,3 +195,60 @@ def test_incremental_evaluations_equal_one_evaluation_of_all_predicates(
     before = initial(PROFILE, WORKSPACE)
     expected = evaluate(ALL_PREDICATES, before, view_of([state]), INDEX, 60)
     assert evaluation.true_predicates == expected.true_predicates
+
+
+#: Rules that more events of a name only make true, and one that they may make false.
+LASTING = [
+    parse_rule({"count": {"event": "viewed", "at_least": 2}}),
+    parse_rule({"count": {"event": "viewed", "within": "7d", "at_least": 2}}),
+    parse_rule({"last_seen": {"event": ["viewed", "bought"], "within": "5d"}}),
+]
+EXACTLY_TWO = parse_rule({"count": {"event": "viewed", "eq": 2}})
+days = st.integers(0, 12)
+
+
+@examples(300)
+@given(
+    st.sets(st.sampled_from(range(3)), min_size=1),
+    st.lists(days, max_size=6),
+    st.lists(days, min_size=1, max_size=3),
+    *(days, days),
+)
+def test_scope_that_is_unaffected_would_change_nothing(
+    rules: set[int], earlier: list[int], later: list[int], at: int, passed: int
+) -> None:
+    index = PredicateIndex.from_rules([LASTING[n] for n in rules])
+    state = LeafState()
+    for day in earlier:
+        fold_event(state, viewed(day * DAY_US), index)
+    before = evaluate(
+        ALL_PREDICATES, initial(PROFILE, WORKSPACE), view_of([state]), index, at * DAY_US
+    )
+    affected = frozenset[int]()
+    for day in later:
+        affected |= fold_event(state, viewed(day * DAY_US), index)
+    scope, at_us = EvaluationScope(affected), (at + passed) * DAY_US
+    assert lasting_scopes({PROFILE: scope}, {WORKSPACE: index}) == {PROFILE: scope}
+    after = evaluate(scope, before, view_of([state]), index, at_us)
+    until_us = max(at_us, state.last_seen_us)
+    if is_unaffected(scope, before, until_us):
+        assert after is before
+    elif affected <= before.true_predicates and before.merged_into is None:
+        assert before.next_due_us is not None
+        assert before.next_due_us <= until_us
+
+
+def test_scope_with_a_predicate_that_events_make_false_is_not_lasting() -> None:
+    index = PredicateIndex.from_rules([*LASTING, EXACTLY_TWO])
+    state = LeafState()
+    scope = EvaluationScope(fold_event(state, viewed(0), index))
+    assert lasting_scopes({PROFILE: scope}, {WORKSPACE: index}) == {}
+    assert lasting_scopes({PROFILE: ALL_PREDICATES}, {WORKSPACE: index}) == {}
+
+
+def test_scope_of_a_merged_or_a_due_profile_is_affected() -> None:
+    before = evaluated(RECENT_ID, due=100)
+    assert is_unaffected(RECENT_ONLY, before, 99)
+    assert not is_unaffected(RECENT_ONLY, before, 100)
+    assert not is_unaffected(RECENT_ONLY, before._replace(merged_into=PROFILE), 99)
+    assert not is_unaffected(RECENT_ONLY, evaluated(NEVER_ID), 99)

@@ -3,6 +3,7 @@ CREATE TABLE outbox (
     shard int NOT NULL,
     first bigint NOT NULL,
     next bigint NOT NULL,
+    -- What is published; of identity without the facts, which are read from the log.
     payload bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, first)

@@ -121,8 +121,8 @@ def test_predicates_are_in_the_order_of_the_rule_and_unique() -> None:
 ids = st.integers(0, 2**64 - 1)
 
 
-@given(st.sets(ids, max_size=9))
-def test_packed_ids_are_ascending_and_unpack_to_the_same_set(numbers: set[int]) -> None:
+@given(st.frozensets(ids, max_size=9))
+def test_packed_ids_are_ascending_and_unpack_to_the_same_set(numbers: frozenset[int]) -> None:
     packed = pack_ids(numbers)
     assert unpack_ids(packed) == numbers
     assert [packed[i : i + 8] for i in range(0, len(packed), 8)] == [
