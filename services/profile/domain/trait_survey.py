@@ -101,12 +101,12 @@ class TraitSurvey:
 
 
 class SurveyedTraits(NamedTuple):
-    """What was counted, and over whom."""
+    """What was counted, and how many persons were read."""
 
     survey: TraitSurvey
     #: Those of the workspace.
     definitions: Definitions
-    #: The persons of the workspace, of whom one in so many was read.
+    #: The persons of the workspace; one in so many was read.
     persons: int
     one_in: int
     #: The state of the log that was read first.

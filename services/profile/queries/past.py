@@ -49,7 +49,7 @@ class PersonInLog:
     #: The instant at which rules are evaluated, Unix microseconds.
     at_us: int
     as_of: AsOf
-    #: Whether a past was asked for; else it is the state that the service has folded.
+    #: Whether the state is one of the past; else it is the one that the service has folded.
     is_past: bool
     #: The state of the log that was read.
     token: Token

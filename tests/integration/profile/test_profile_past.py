@@ -60,7 +60,7 @@ LINK = ModelDecision(
     START_US + 8 * DAY_US,
     1_000,
 )
-#: All identifiers of persons, of whom some are one.
+#: All identifiers of persons; some belong to one person.
 POOL = [
     Identifier(namespace, f"n{n}")
     for n, namespace in enumerate(("user_id", "anonymous_id", "device_id") * 3)

@@ -25,7 +25,7 @@ HOMES = ["北京", " 北京市 ", "南京", "nowhere", 7]
 
 
 def survey_of(values: list[Any], cleaner: str, other: str | None) -> TraitSurvey:
-    """Return the survey of persons, of whom each states one value of `home`."""
+    """Return the survey of persons; each states one value of `home`."""
     others = None if other is None else {"home": other}
     survey = TraitSurvey({"home": cleaner} if cleaner else {}, others)
     for number, value in enumerate(values):
