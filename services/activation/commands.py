@@ -12,8 +12,8 @@ import asyncpg
 from services.activation.channels.ssrf import PrivateAddressError, TargetGuard
 from services.activation.codec.definitions import destination_to_fact
 from services.activation.codec.templates import template_to_proto
+from services.activation.domain.channel_settings import SealedSecret
 from services.activation.domain.channels import (
-    SealedSecret,
     name_of,
     receiver_of,
     retained_secrets,

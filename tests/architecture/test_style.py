@@ -30,7 +30,8 @@ _HOSTS = """
     json-schema.org
     dysmsapi.aliyuncs.com sms.tencentcloudapi.com api.twilio.com oapi.dingtalk.com
     qyapi.weixin.qq.com open.feishu.cn api.weixin.qq.com fcm.googleapis.com www.googleapis.com
-    oauth2.googleapis.com restapi.getui.com
+    oauth2.googleapis.com restapi.getui.com graph.facebook.com datamanager.googleapis.com
+    api.hubapi.com
 """
 #: Hosts that a file may name, beside examples, addresses and names without a dot.
 HOSTS = frozenset(_HOSTS.split())

@@ -42,7 +42,8 @@ class ProviderCall:
     settings: Any = field(repr=False)
     #: Its secrets in plain text, by the names of their settings.
     secrets: Mapping[str, str] = field(repr=False)
-    message: RenderedMessage = field(repr=False)
+    #: A JSON object (UTF-8): a rendered message, or the description of a change.
+    payload: bytes = field(repr=False)
     #: The key of the message: 32 hexadecimal digits.
     key: str
     #: Unix seconds.
@@ -50,6 +51,11 @@ class ProviderCall:
     #: 32 random hexadecimal digits.
     nonce: str = field(repr=False)
     token: str = field(default="", repr=False)
+
+    @property
+    def message(self) -> RenderedMessage:
+        """The message, of a channel that sends texts."""
+        return msgspec.json.decode(self.payload, type=RenderedMessage)
 
     def url(self, default: str, path: str) -> str:
         """Return the URL of a path below the endpoint, which the settings can replace."""
@@ -62,6 +68,10 @@ class TokenRefused(Exception):
     def __init__(self, result: AttemptResult) -> None:
         super().__init__(result.reason)
         self.result = result
+
+
+class NothingToSend(Exception):
+    """The profile has nothing that the provider knows it by; the message names what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,8 @@ class ProviderSender(Sender):
             request = self._provider.request(call)
         except TokenRefused as refused:
             return refused.result
+        except NothingToSend as error:
+            return AttemptResult(AttemptStatus.REJECTED, str(error))
         except SecretNotReadable as error:
             return AttemptResult(AttemptStatus.CREDENTIALS, str(error))
         except ValueError:
@@ -149,7 +161,7 @@ class ProviderSender(Sender):
             self._keys.open_all(
                 destination.workspace_id, destination.destination_id, destination.channel
             ),
-            msgspec.json.decode(message.payload, type=RenderedMessage),
+            message.payload,
             message.key,
             time.time(),
             secrets.token_hex(16),

@@ -10,10 +10,10 @@ from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as pb
 
 from services.activation.codec.templates import json_object
+from services.activation.domain.channel_settings import SealedSecret
 from services.activation.domain.channels import (
     CHANNELS,
     Channel,
-    SealedSecret,
     name_of,
     secret_names,
     secrets_of,

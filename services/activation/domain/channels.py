@@ -5,76 +5,27 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
+from services.activation.domain.channel_settings import (
+    Secret,
+    endpoint_url,
+    needed,
+    optional,
+    secret,
+)
 from services.activation.domain.contracts import (
     HTML,
     PROVIDER_TEMPLATE,
     SUBJECT,
     TEXT,
     ChannelContract,
+    ChannelKind,
     Deduplication,
     Pace,
 )
-
-#: By the name of its form: the expression of a setting, and what it says.
-FORMS: dict[str, tuple[re.Pattern[str], str]] = {
-    "text": (re.compile(r"[^\x00-\x1f\x7f]{1,2048}"), "is a text without line breaks"),
-    "word": (re.compile(r"[!-~]{1,512}"), "has letters, digits and signs without spaces"),
-    "url": (re.compile(r"https?://[!-~]{1,2000}"), "is an http or https URL with a host"),
-    "https": (re.compile(r"https://[!-~]{1,2000}"), "is an https URL"),
-    "host": (re.compile(r"[A-Za-z0-9._:-]{1,253}"), "is a host name, such as smtp.x.example"),
-    "email": (
-        re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}"),
-        "is an e-mail address, such as shop@x.example",
-    ),
-    "security": (re.compile("starttls|tls|none"), "is starttls, tls or none"),
-    "pem": (
-        re.compile(
-            r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\s]{1,8000}-----END"
-            r" [A-Z ]{0,20}PRIVATE KEY-----\s{0,9}"
-        ),
-        "is a private key as PEM",
-    ),
-    "secret": (re.compile(r"[!-~]{1,4096}"), "has letters, digits and signs without spaces"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SealedSecret:
-    """A secret, encrypted under a key that the database does not have."""
-
-    #: The version of that key.
-    key_version: int
-    #: 12 bytes.
-    nonce: bytes = field(repr=False)
-    ciphertext: bytes = field(repr=False)
-
-
-#: Sealed, as it is stored and published; plain text only between a request and its sealing.
-#: Excluded from every text that is made of a channel.
-Secret: TypeAlias = SealedSecret | str
-
-
-def _needed(form: str = "word", *, target: bool = False) -> Any:
-    return field(default="", metadata={"form": form, "needed": True, "target": target})
-
-
-def _optional(form: str = "word", *, target: bool = False) -> Any:
-    return field(default="", metadata={"form": form, "target": target})
-
-
-def _secret(form: str = "secret", *, needed: bool = True, used_with: str = "") -> Any:
-    """Declare a secret; `used_with`: the setting without which it is of no use."""
-    metadata = {"form": form, "needed": needed, "secret": True, "used_with": used_with}
-    return field(default="", repr=False, metadata=metadata)
-
-
-def _endpoint() -> Any:
-    return _optional("url", target=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +67,19 @@ class Smtp:
         parts=((SUBJECT,), (TEXT, HTML)),
     )
 
-    host: str = _needed("host", target=True)
+    host: str = needed("host", target=True)
     port: int = field(default=0, metadata={"target": True})
-    security: str = _optional("security", target=True)
-    username: str = _optional("text", target=True)
-    password: Secret = _secret("text", needed=False, used_with="username")
-    from_address: str = _needed("email")
-    from_name: str = _optional("text")
-    reply_to: str = _optional("email")
-    return_path: str = _optional("email")
-    unsubscribe_url: str = _optional("https")
-    dkim_domain: str = _optional("host")
-    dkim_selector: str = _optional("host")
-    dkim_private_key: Secret = _secret("pem", needed=False, used_with="dkim_domain")
+    security: str = optional("security", target=True)
+    username: str = optional("text", target=True)
+    password: Secret = secret("text", needed=False, used_with="username")
+    from_address: str = needed("email")
+    from_name: str = optional("text")
+    reply_to: str = optional("email")
+    return_path: str = optional("email")
+    unsubscribe_url: str = optional("https")
+    dkim_domain: str = optional("host")
+    dkim_selector: str = optional("host")
+    dkim_private_key: Secret = secret("pem", needed=False, used_with="dkim_domain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +94,10 @@ class AliyunSms:
         parts=((PROVIDER_TEMPLATE,),),
     )
 
-    access_key_id: str = _needed()
-    access_key_secret: Secret = _secret()
-    sign_name: str = _needed("text")
-    endpoint: str = _endpoint()
+    access_key_id: str = needed()
+    access_key_secret: Secret = secret()
+    sign_name: str = needed("text")
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +111,12 @@ class TencentSms:
         parts=((PROVIDER_TEMPLATE,),),
     )
 
-    secret_id: str = _needed()
-    secret_key: Secret = _secret()
-    sdk_app_id: str = _needed()
-    sign_name: str = _optional("text")
-    region: str = _optional()
-    endpoint: str = _endpoint()
+    secret_id: str = needed()
+    secret_key: Secret = secret()
+    sdk_app_id: str = needed()
+    sign_name: str = optional("text")
+    region: str = optional()
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +127,11 @@ class TwilioSms:
         Deduplication.NONE, address="identifier phone", is_addressed=True, parts=((TEXT,),)
     )
 
-    account_sid: str = _needed()
-    auth_token: Secret = _secret()
-    sender: str = _needed()
-    status_callback: str = _optional("url")
-    endpoint: str = _endpoint()
+    account_sid: str = needed()
+    auth_token: Secret = secret()
+    sender: str = needed()
+    status_callback: str = optional("url")
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +141,9 @@ class DingtalkRobot:
     #: Above 20 in a minute the robot is blocked for 10 minutes.
     contract: ClassVar = ChannelContract(Deduplication.NONE, pace=Pace(18, 60.0), parts=((TEXT,),))
 
-    access_token: Secret = _secret()
-    signing_secret: Secret = _secret(needed=False)
-    endpoint: str = _endpoint()
+    access_token: Secret = secret()
+    signing_secret: Secret = secret(needed=False)
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +152,8 @@ class WecomRobot:
 
     contract: ClassVar = ChannelContract(Deduplication.NONE, pace=Pace(18, 60.0), parts=((TEXT,),))
 
-    key: Secret = _secret()
-    endpoint: str = _endpoint()
+    key: Secret = secret()
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +163,9 @@ class FeishuRobot:
     #: The provider allows 5 a second and 100 a minute; this is below both.
     contract: ClassVar = ChannelContract(Deduplication.NONE, pace=Pace(4, 4.0), parts=((TEXT,),))
 
-    hook_id: Secret = _secret()
-    signing_secret: Secret = _secret(needed=False)
-    endpoint: str = _endpoint()
+    hook_id: Secret = secret()
+    signing_secret: Secret = secret(needed=False)
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +181,10 @@ class WechatTemplate:
         parts=((PROVIDER_TEMPLATE,),),
     )
 
-    app_id: str = _needed()
-    app_secret: Secret = _secret()
-    url: str = _optional("url")
-    endpoint: str = _endpoint()
+    app_id: str = needed()
+    app_secret: Secret = secret()
+    url: str = optional("url")
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +198,10 @@ class WechatSubscribe:
         parts=((PROVIDER_TEMPLATE,),),
     )
 
-    app_id: str = _needed()
-    app_secret: Secret = _secret()
-    page: str = _optional()
-    endpoint: str = _endpoint()
+    app_id: str = needed()
+    app_secret: Secret = secret()
+    page: str = optional()
+    endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +215,11 @@ class Fcm:
         parts=((SUBJECT,), (TEXT,)),
     )
 
-    project_id: str = _needed()
-    client_email: str = _needed("email")
-    private_key: Secret = _secret("pem")
-    endpoint: str = _endpoint()
-    token_endpoint: str = _endpoint()
+    project_id: str = needed()
+    client_email: str = needed("email")
+    private_key: Secret = secret("pem")
+    endpoint: str = endpoint_url()
+    token_endpoint: str = endpoint_url()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +235,77 @@ class Getui:
         parts=((SUBJECT,), (TEXT,)),
     )
 
-    app_id: str = _needed()
-    app_key: str = _needed()
-    master_secret: Secret = _secret()
-    endpoint: str = _endpoint()
+    app_id: str = needed()
+    app_key: str = needed()
+    master_secret: Secret = secret()
+    endpoint: str = endpoint_url()
+
+
+_MIRROR = ChannelContract(Deduplication.KEYED, kind=ChannelKind.MIRROR)
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """Objects of a bucket: one a message, created once under its key."""
+
+    contract: ClassVar = ChannelContract(Deduplication.KEYED)
+
+    bucket: str = needed("name")
+    region: str = needed("name")
+    access_key_id: str = needed()
+    secret_access_key: Secret = secret()
+    prefix: str = optional("path")
+    endpoint: str = endpoint_url()
+
+
+@dataclass(frozen=True, slots=True)
+class MetaAudience:
+    """A custom audience of Meta."""
+
+    contract: ClassVar = _MIRROR
+
+    audience_id: str = needed("name")
+    access_token: Secret = secret()
+    endpoint: str = endpoint_url()
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleAudience:
+    """An audience of Google by the Data Manager API."""
+
+    contract: ClassVar = _MIRROR
+
+    account_id: str = needed("name")
+    audience_id: str = needed("name")
+    client_email: str = needed("email")
+    private_key: Secret = secret("pem")
+    endpoint: str = endpoint_url()
+    token_endpoint: str = endpoint_url()
+
+
+@dataclass(frozen=True, slots=True)
+class Salesforce:
+    """Records of Salesforce, found by an external id."""
+
+    contract: ClassVar = _MIRROR
+
+    endpoint: str = needed("url", target=True)
+    client_id: str = needed()
+    client_secret: Secret = secret()
+    object: str = optional("name")
+    external_id: str = needed("name")
+    member_field: str = needed("name")
+
+
+@dataclass(frozen=True, slots=True)
+class Hubspot:
+    """Contacts of HubSpot, found by their e-mail address."""
+
+    contract: ClassVar = _MIRROR
+
+    access_token: Secret = secret()
+    member_property: str = needed("name")
+    endpoint: str = endpoint_url()
 
 
 Channel: TypeAlias = (
@@ -305,6 +323,11 @@ Channel: TypeAlias = (
     | WechatSubscribe
     | Fcm
     | Getui
+    | S3
+    | MetaAudience
+    | GoogleAudience
+    | Salesforce
+    | Hubspot
 )
 #: By the name of its field in DestinationDefined.
 CHANNELS: dict[str, type[Channel]] = {
@@ -322,6 +345,11 @@ CHANNELS: dict[str, type[Channel]] = {
     "wechat_subscribe": WechatSubscribe,
     "fcm": Fcm,
     "getui": Getui,
+    "s3": S3,
+    "meta_audience": MetaAudience,
+    "google_audience": GoogleAudience,
+    "salesforce": Salesforce,
+    "hubspot": Hubspot,
 }
 _NAMES = {kind: name for name, kind in CHANNELS.items()}
 _SECRETS = {

@@ -9,13 +9,8 @@ from typing import NamedTuple, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.activation.domain.channels import (
-    Channel,
-    SealedSecret,
-    name_of,
-    secret_names,
-    secrets_of,
-)
+from services.activation.domain.channel_settings import SealedSecret
+from services.activation.domain.channels import Channel, name_of, secret_names, secrets_of
 from services.kernel.ids import WorkspaceId
 
 NONCE_BYTES = 12

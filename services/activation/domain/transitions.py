@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from services.activation.domain.contracts import ChannelContract, Deduplication
+from services.activation.domain.contracts import ChannelContract, ChannelKind, Deduplication
 from services.activation.domain.model import (
     DeliveryState,
     Destination,
@@ -145,7 +145,9 @@ def after_attempt(
         return Transition(DeliveryState.PENDING, result.reason, counts=False, unanswered=unanswered)
     is_final = status in (AttemptStatus.REJECTED, AttemptStatus.ADDRESS_DEAD)
     leaves = lost and deduplication is Deduplication.NONE
-    if is_final or leaves or attempt >= policy.max_attempts:
+    # The copy elsewhere must become equal, however long that takes.
+    is_exhausted = attempt >= policy.max_attempts and contract.kind is ChannelKind.MESSAGE
+    if is_final or leaves or is_exhausted:
         state = DeliveryState.UNCONFIRMED if unanswered else DeliveryState.DEAD
         return Transition(state, result.reason, unanswered=unanswered)
     doublings = min(attempt - 1, _MAX_DOUBLINGS)

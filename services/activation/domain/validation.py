@@ -10,8 +10,8 @@ from collections.abc import Collection
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from services.activation.domain.channel_settings import FORMS
 from services.activation.domain.channels import (
-    FORMS,
     Channel,
     NatsSubject,
     NdjsonFile,
@@ -19,6 +19,7 @@ from services.activation.domain.channels import (
     Webhook,
     name_of,
 )
+from services.activation.domain.contracts import ChannelKind
 from services.activation.domain.model import Destination
 from services.activation.domain.subjects import (
     MAX_SUBJECT,
@@ -114,6 +115,8 @@ def _check_rendering(destination: Destination) -> None:
         _reject("template_id", f"names the template of the messages: {name} sends texts")
     if destination.template_id and not contract.parts:
         _reject("template_id", f"is not used: {name} sends the description of the change")
+    if contract.kind is ChannelKind.MIRROR and len(destination.triggers) < 2:
+        _reject("triggers", f"names both ENTERED and LEFT: {name} removes those who leave")
     if destination.address and not contract.is_addressed:
         _reject("address", f"is not used: {name} has no address for each person")
     if destination.address and not ADDRESS.fullmatch(destination.address):

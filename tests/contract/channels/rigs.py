@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,12 +11,18 @@ from ipaddress import ip_network
 from typing import Any
 
 import msgspec
-from contract.channels import fakes
+from contract.channels import fakes, fakes_copies
 from contract.channels.fakes import Fake
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from services.activation.channels import Message
+from services.activation.channels.change import (
+    ChangeData,
+    ChangedIdentifier,
+    ChangedProfile,
+    MembershipMessage,
+)
 from services.activation.channels.http import HttpClient
 from services.activation.channels.provider import ProviderSender
 from services.activation.channels.providers import PROVIDERS
@@ -45,6 +52,14 @@ SMS = RenderedMessage(
 )
 
 
+def change(email: str, *, entered: bool = True) -> MembershipMessage:
+    """Return the description of a change of the person with an address."""
+    identifiers = (ChangedIdentifier("email", email), ChangedIdentifier("phone", "+8613800138000"))
+    profile = ChangedProfile(hashlib.md5(email.encode()).hexdigest(), identifiers, {"city": "x"})
+    kind = "segment.entered" if entered else "segment.left"
+    return MembershipMessage(kind, ChangeData(profile))
+
+
 @dataclass(frozen=True)
 class Rig:
     """A channel, what it sends, and the fake of its provider."""
@@ -52,7 +67,7 @@ class Rig:
     fake: Callable[[dict[str, Any]], Fake]
     #: Returns the settings for the URL of a fake.
     channel: Callable[[str], Channel]
-    message: RenderedMessage
+    message: Any
     #: What the fake knows besides the secrets of the channel.
     known: Mapping[str, Any] = field(default_factory=dict)
 
@@ -109,6 +124,34 @@ RIGS: dict[str, Rig] = {
         lambda url: channels.Getui("app", "gt-key", "gt-secret", url),
         RenderedMessage(to="C1", subject="你好", text="文本"),
     ),
+    "s3": Rig(
+        fakes_copies.FakeS3,
+        lambda url: channels.S3("bucket", "eu-central-1", "AKIA", "s3-secret", "onefold/", url),
+        change("li.lei@x.example"),
+    ),
+    "meta_audience": Rig(
+        fakes_copies.FakeMeta,
+        lambda url: channels.MetaAudience("23", "meta-token", url),
+        change("li.lei@x.example"),
+    ),
+    "google_audience": Rig(
+        fakes_copies.FakeGoogle,
+        lambda url: channels.GoogleAudience("1", "2", "push@p.example", PEM, url, f"{url}/token"),
+        change("li.lei@x.example"),
+        {"public_key": _KEY.public_key()},
+    ),
+    "salesforce": Rig(
+        fakes_copies.FakeSalesforce,
+        lambda url: channels.Salesforce(
+            url, "client", "sf-secret", "", "Onefold_Id__c", "In_Trial__c"
+        ),
+        change("li.lei@x.example"),
+    ),
+    "hubspot": Rig(
+        fakes_copies.FakeHubspot,
+        lambda url: channels.Hubspot("hs-token", "in_trial", url),
+        change("li.lei@x.example"),
+    ),
 }
 
 
@@ -134,7 +177,7 @@ def destination_of(channel: Channel, version: int = 1) -> Destination:
     )
 
 
-def message_of(rendered: RenderedMessage, *, attempt: int = 1, now_s: float = 0.0) -> Message:
+def message_of(rendered: Any, *, attempt: int = 1, now_s: float = 0.0) -> Message:
     """Return the message of an attempt, whose key is new."""
     return Message(os.urandom(16).hex(), msgspec.json.encode(rendered), attempt, position_at(now_s))
 
@@ -146,7 +189,7 @@ class OpenRig:
     sender: ProviderSender
     fake: Fake
     channel: Channel
-    message: RenderedMessage
+    message: Any
 
     @property
     def destination(self) -> Destination:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from dataclasses import replace
 
 import pytest
 from contract.channels.fakes import TAKEN
-from contract.channels.rigs import RIGS, destination_of, message_of, opened
+from contract.channels.rigs import RIGS, change, destination_of, message_of, opened
 from structlog.testing import capture_logs
 
+from services.activation.channels.change import (
+    ChangeData,
+    ChangedProfile,
+    MembershipMessage,
+    hashed,
+)
 from services.activation.channels.providers import PROVIDERS
 from services.activation.domain.channels import CHANNELS, secrets_of, with_secrets
 from services.activation.domain.contracts import Deduplication, Repeat, repeat_of
+from services.activation.domain.model import DeliveryState
 from services.activation.domain.transitions import AttemptStatus, RetryPolicy, after_attempt
 
 #: What each outcome of a script is for the ledger.
@@ -27,12 +35,22 @@ STATUSES = {
     "lost": AttemptStatus.LOST,
     "slow": AttemptStatus.LOST,
 }
+SIGNED_TOKENS = ["fcm", "google_audience"]
+TOKENS = [*SIGNED_TOKENS, "wechat_template", "wechat_subscribe", "getui", "salesforce"]
+MIRRORS = ["meta_audience", "google_audience", "salesforce", "hubspot"]
 PAIRS = [
     (name, outcome)
     for name, rig in RIGS.items()
     for outcome in STATUSES
     if outcome in TAKEN or outcome in rig.fake.ANSWERS  # type: ignore[attr-defined]
+    # The status of a bucket's answer says everything.
+    if (name, outcome) != ("s3", "malformed")
 ]
+
+
+def losing(name: str) -> list[str]:
+    """Return a script that loses an answer; the client itself repeats a PUT once."""
+    return ["lost"] * (2 if name == "s3" else 1)
 
 
 def test_every_provider_has_a_rig() -> None:
@@ -45,7 +63,7 @@ def test_every_provider_has_a_rig() -> None:
 @pytest.mark.parametrize(("name", "outcome"), PAIRS)
 async def test_answer_of_a_provider_is_judged_by_what_it_means(name: str, outcome: str) -> None:
     async with opened(name, timeout_s=0.5 if outcome == "slow" else 20.0) as rig:
-        rig.fake.script = [outcome]
+        rig.fake.script = losing(name) if outcome == "lost" else [outcome]
         message = message_of(rig.message)
         with capture_logs() as lines:
             result = await rig.sender.send(rig.destination, message)
@@ -54,9 +72,15 @@ async def test_answer_of_a_provider_is_judged_by_what_it_means(name: str, outcom
         assert len(rig.fake.taken) == (outcome in TAKEN)
         for key, to in rig.fake.taken:
             assert key in ("", message.key)
-            assert to in ("", rig.message.to, rig.message.to.removeprefix("+86"))
+            address = getattr(rig.message, "to", "")
+            assert to in ("", address, address.removeprefix("+86"))
         shown = f"{result} {lines}"
-        hidden = [rig.message.to, rig.message.text, *map(str, secrets_of(rig.channel).values())]
+        personal = [
+            "li.lei",
+            "+8613800138000",
+            *(getattr(rig.message, n, "") for n in ("to", "text")),
+        ]
+        hidden = [*personal, *map(str, secrets_of(rig.channel).values())]
         assert not [text for text in hidden if text and text in shown]
 
 
@@ -68,7 +92,7 @@ async def test_provider_that_is_not_reached_is_tried_later(name: str) -> None:
     assert result.status is AttemptStatus.FAILED
 
 
-@pytest.mark.parametrize("name", [name for name in RIGS if name != "fcm"])
+@pytest.mark.parametrize("name", [name for name in RIGS if name not in SIGNED_TOKENS])
 async def test_wrong_secret_is_turned_away_and_pauses_the_destination(name: str) -> None:
     async with opened(name) as rig:
         wrong = dict.fromkeys(secrets_of(rig.channel), "SECwrong")
@@ -86,7 +110,7 @@ async def test_lost_answer_is_treated_as_the_channel_declares(name: str) -> None
     """The fake takes one message, its answer is lost, and the contract says what follows."""
     async with opened(name) as rig:
         contract, destination = rig.channel.contract, rig.destination
-        rig.fake.script = ["lost"]
+        rig.fake.script = losing(name)
         message = message_of(rig.message, now_s=time.time())
         assert (await rig.sender.send(destination, message)).status is AttemptStatus.LOST
         match repeat_of(contract, 1.0):
@@ -95,7 +119,8 @@ async def test_lost_answer_is_treated_as_the_channel_declares(name: str) -> None
             case Repeat.SEND:
                 again = await rig.sender.send(destination, replace(message, attempt=2))
                 assert again.status is AttemptStatus.DELIVERED
-                assert repeat_of(contract, contract.window_s) is Repeat.LEAVE
+                is_window = contract.deduplication is Deduplication.KEYED_FOR_A_WHILE
+                assert (repeat_of(contract, contract.window_s) is Repeat.LEAVE) == is_window
             case Repeat.QUERY:
                 found = await rig.sender.find(destination, message)
                 assert found is not None
@@ -106,7 +131,7 @@ async def test_lost_answer_is_treated_as_the_channel_declares(name: str) -> None
         assert not rig.fake.problems
 
 
-@pytest.mark.parametrize("name", ["wechat_template", "wechat_subscribe", "fcm", "getui"])
+@pytest.mark.parametrize("name", TOKENS)
 async def test_token_is_fetched_once_by_many_and_again_when_it_has_expired(name: str) -> None:
     async with opened(name) as rig:
         destination = rig.destination
@@ -126,7 +151,7 @@ async def test_token_is_fetched_once_by_many_and_again_when_it_has_expired(name:
         assert rig.fake.tokens == 3
 
 
-@pytest.mark.parametrize("name", ["fcm"])
+@pytest.mark.parametrize("name", SIGNED_TOKENS)
 async def test_key_that_is_none_pauses_the_destination(name: str) -> None:
     async with opened(name) as rig:
         rig.channel = with_secrets(rig.channel, {"private_key": "-----BEGIN x"})
@@ -144,3 +169,52 @@ async def test_robot_gets_as_many_posts_in_a_minute_as_it_takes() -> None:
         for _ in range(3):
             result = await rig.sender.send(rig.destination, message_of(rig.message))
         assert rig.fake.problems == ["too many posts"], "the fake blocks above its own limit"
+
+
+@pytest.mark.parametrize("name", MIRRORS)
+async def test_copy_is_equal_to_the_members_whatever_answers_are_lost(name: str) -> None:
+    """Changes of each person go in order; each is repeated until it has an answer."""
+    chance = random.Random(name)
+    people = [f"p{n}@x.example" for n in range(6)]
+    members: set[str] = set()
+    async with opened(name) as rig:
+        contract, policy = rig.channel.contract, RetryPolicy(max_attempts=2)
+        for _ in range(40):
+            person = chance.choice(people)
+            entered = person not in members
+            (members.add if entered else members.discard)(person)
+            rig.fake.script = chance.choices(
+                ["lost", "unanswered", "later"], k=chance.randint(0, 3)
+            )
+            message = message_of(change(person, entered=entered))
+            for attempt in range(1, 6):
+                result = await rig.sender.send(rig.destination, message)
+                state = after_attempt(result, attempt, policy, 0.5, contract).state
+                if state is not DeliveryState.PENDING:
+                    break
+            assert state is DeliveryState.DELIVERED
+        shown = {
+            "meta_audience": lambda p: hashed(p),
+            "google_audience": lambda p: hashed(p),
+            "salesforce": lambda p: change(p).profile.id,
+            "hubspot": lambda p: p,
+        }[name]
+        assert rig.fake.members == {shown(person) for person in members}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [name for name in MIRRORS if name != "salesforce"])
+async def test_person_that_a_network_cannot_know_is_not_sent(name: str) -> None:
+    async with opened(name) as rig:
+        unknown = MembershipMessage("segment.entered", ChangeData(ChangedProfile("0" * 32)))
+        result = await rig.sender.send(rig.destination, message_of(unknown))
+        assert result.status is AttemptStatus.REJECTED
+        assert not rig.fake.bodies
+
+
+async def test_object_is_written_once_whoever_repeats_it() -> None:
+    async with opened("s3") as rig:
+        message = message_of(rig.message)
+        for _ in range(2):
+            result = await rig.sender.send(rig.destination, message)
+            assert result.status is AttemptStatus.DELIVERED
+        assert rig.fake.taken == [(message.key, "")]

@@ -1,7 +1,8 @@
 """Tests signatures against those of the official libraries of the providers.
 
-The files in `signed` have random requests, as `alibabacloud-openapi-util` 0.2 and
-`tencentcloud-sdk-python-sms` 3.1 sign them, and all codes of errors that the latter lists.
+The files in `signed` have random requests, as `alibabacloud-openapi-util` 0.2,
+`tencentcloud-sdk-python-sms` 3.1 and `botocore` 1.44 sign them, and all codes of errors that the
+second one lists.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 
 from services.activation.channels import aliyun_sms, tencent_sms
 from services.activation.channels.http import HttpAnswer
+from services.activation.channels.objects import authorize_s3
 from services.activation.channels.provider import Codes
 from services.activation.channels.robots import dingtalk_signature, feishu_signature
 from services.activation.domain.transitions import AttemptStatus
@@ -38,6 +40,14 @@ def test_requests_of_tencent_are_signed_as_its_library_signs_them() -> None:
     for each in requests("tencent_sms.ndjson"):
         body = each["body"].encode()
         signed = tencent_sms.authorize(body, each["host"], each["timestamp"], "SID", each["secret"])
+        assert signed == each["authorization"]
+
+
+def test_requests_of_s3_are_signed_as_the_library_of_its_maker_signs_them() -> None:
+    for each in requests("s3.ndjson"):
+        signed = authorize_s3(
+            "PUT", each["path"], each["headers"], "eu-central-1", "AKIA", each["secret"]
+        )
         assert signed == each["authorization"]
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.domain.channels import SealedSecret, Webhook
+from services.activation.domain.channel_settings import SealedSecret
+from services.activation.domain.channels import Webhook
 from services.activation.domain.sealing import (
     NONCE_BYTES,
     SecretKeys,

@@ -66,7 +66,7 @@ class NdjsonFile(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class DestinationDefined(_message.Message):
-    __slots__ = ("destination_id", "title", "webhook", "nats", "file", "smtp", "aliyun_sms", "tencent_sms", "twilio_sms", "dingtalk_robot", "wecom_robot", "feishu_robot", "wechat_template", "wechat_subscribe", "fcm", "getui", "segment_ids", "triggers", "content", "traits", "version", "retired", "sealed_secrets", "template_id", "address", "secret_names")
+    __slots__ = ("destination_id", "title", "webhook", "nats", "file", "smtp", "aliyun_sms", "tencent_sms", "twilio_sms", "dingtalk_robot", "wecom_robot", "feishu_robot", "wechat_template", "wechat_subscribe", "fcm", "getui", "s3", "meta_audience", "google_audience", "salesforce", "hubspot", "segment_ids", "triggers", "content", "traits", "version", "retired", "sealed_secrets", "template_id", "address", "secret_names")
     class SealedSecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,11 @@ class DestinationDefined(_message.Message):
     WECHAT_SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     FCM_FIELD_NUMBER: _ClassVar[int]
     GETUI_FIELD_NUMBER: _ClassVar[int]
+    S3_FIELD_NUMBER: _ClassVar[int]
+    META_AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    GOOGLE_AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    SALESFORCE_FIELD_NUMBER: _ClassVar[int]
+    HUBSPOT_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     TRIGGERS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +121,11 @@ class DestinationDefined(_message.Message):
     wechat_subscribe: _channels_pb2.WechatSubscribe
     fcm: _channels_pb2.Fcm
     getui: _channels_pb2.Getui
+    s3: _channels_pb2.S3
+    meta_audience: _channels_pb2.MetaAudience
+    google_audience: _channels_pb2.GoogleAudience
+    salesforce: _channels_pb2.Salesforce
+    hubspot: _channels_pb2.Hubspot
     segment_ids: _containers.RepeatedScalarFieldContainer[str]
     triggers: _containers.RepeatedScalarFieldContainer[Trigger]
     content: bytes
@@ -126,7 +136,7 @@ class DestinationDefined(_message.Message):
     template_id: str
     address: str
     secret_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., smtp: _Optional[_Union[_channels_pb2.Smtp, _Mapping]] = ..., aliyun_sms: _Optional[_Union[_channels_pb2.AliyunSms, _Mapping]] = ..., tencent_sms: _Optional[_Union[_channels_pb2.TencentSms, _Mapping]] = ..., twilio_sms: _Optional[_Union[_channels_pb2.TwilioSms, _Mapping]] = ..., dingtalk_robot: _Optional[_Union[_channels_pb2.DingtalkRobot, _Mapping]] = ..., wecom_robot: _Optional[_Union[_channels_pb2.WecomRobot, _Mapping]] = ..., feishu_robot: _Optional[_Union[_channels_pb2.FeishuRobot, _Mapping]] = ..., wechat_template: _Optional[_Union[_channels_pb2.WechatTemplate, _Mapping]] = ..., wechat_subscribe: _Optional[_Union[_channels_pb2.WechatSubscribe, _Mapping]] = ..., fcm: _Optional[_Union[_channels_pb2.Fcm, _Mapping]] = ..., getui: _Optional[_Union[_channels_pb2.Getui, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., sealed_secrets: _Optional[_Mapping[str, SealedSecret]] = ..., template_id: _Optional[str] = ..., address: _Optional[str] = ..., secret_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., smtp: _Optional[_Union[_channels_pb2.Smtp, _Mapping]] = ..., aliyun_sms: _Optional[_Union[_channels_pb2.AliyunSms, _Mapping]] = ..., tencent_sms: _Optional[_Union[_channels_pb2.TencentSms, _Mapping]] = ..., twilio_sms: _Optional[_Union[_channels_pb2.TwilioSms, _Mapping]] = ..., dingtalk_robot: _Optional[_Union[_channels_pb2.DingtalkRobot, _Mapping]] = ..., wecom_robot: _Optional[_Union[_channels_pb2.WecomRobot, _Mapping]] = ..., feishu_robot: _Optional[_Union[_channels_pb2.FeishuRobot, _Mapping]] = ..., wechat_template: _Optional[_Union[_channels_pb2.WechatTemplate, _Mapping]] = ..., wechat_subscribe: _Optional[_Union[_channels_pb2.WechatSubscribe, _Mapping]] = ..., fcm: _Optional[_Union[_channels_pb2.Fcm, _Mapping]] = ..., getui: _Optional[_Union[_channels_pb2.Getui, _Mapping]] = ..., s3: _Optional[_Union[_channels_pb2.S3, _Mapping]] = ..., meta_audience: _Optional[_Union[_channels_pb2.MetaAudience, _Mapping]] = ..., google_audience: _Optional[_Union[_channels_pb2.GoogleAudience, _Mapping]] = ..., salesforce: _Optional[_Union[_channels_pb2.Salesforce, _Mapping]] = ..., hubspot: _Optional[_Union[_channels_pb2.Hubspot, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., sealed_secrets: _Optional[_Mapping[str, SealedSecret]] = ..., template_id: _Optional[str] = ..., address: _Optional[str] = ..., secret_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeliveryEnded(_message.Message):
     __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "state", "attempts", "reason")

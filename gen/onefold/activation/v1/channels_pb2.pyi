@@ -154,3 +154,71 @@ class Getui(_message.Message):
     master_secret: str
     endpoint: str
     def __init__(self, app_id: _Optional[str] = ..., app_key: _Optional[str] = ..., master_secret: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class S3(_message.Message):
+    __slots__ = ("bucket", "region", "access_key_id", "secret_access_key", "prefix", "endpoint")
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SECRET_ACCESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    bucket: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    prefix: str
+    endpoint: str
+    def __init__(self, bucket: _Optional[str] = ..., region: _Optional[str] = ..., access_key_id: _Optional[str] = ..., secret_access_key: _Optional[str] = ..., prefix: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class MetaAudience(_message.Message):
+    __slots__ = ("audience_id", "access_token", "endpoint")
+    AUDIENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    audience_id: str
+    access_token: str
+    endpoint: str
+    def __init__(self, audience_id: _Optional[str] = ..., access_token: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class GoogleAudience(_message.Message):
+    __slots__ = ("account_id", "audience_id", "client_email", "private_key", "endpoint", "token_endpoint")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_EMAIL_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    audience_id: str
+    client_email: str
+    private_key: str
+    endpoint: str
+    token_endpoint: str
+    def __init__(self, account_id: _Optional[str] = ..., audience_id: _Optional[str] = ..., client_email: _Optional[str] = ..., private_key: _Optional[str] = ..., endpoint: _Optional[str] = ..., token_endpoint: _Optional[str] = ...) -> None: ...
+
+class Salesforce(_message.Message):
+    __slots__ = ("endpoint", "client_id", "client_secret", "object", "external_id", "member_field")
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_FIELD_NUMBER: _ClassVar[int]
+    endpoint: str
+    client_id: str
+    client_secret: str
+    object: str
+    external_id: str
+    member_field: str
+    def __init__(self, endpoint: _Optional[str] = ..., client_id: _Optional[str] = ..., client_secret: _Optional[str] = ..., object: _Optional[str] = ..., external_id: _Optional[str] = ..., member_field: _Optional[str] = ...) -> None: ...
+
+class Hubspot(_message.Message):
+    __slots__ = ("access_token", "member_property", "endpoint")
+    ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_PROPERTY_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    access_token: str
+    member_property: str
+    endpoint: str
+    def __init__(self, access_token: _Optional[str] = ..., member_property: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
