@@ -22,13 +22,16 @@ from laws.identity_model import WORKSPACE, ModelEvent, expected_state
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
 from services.chassis.messaging.stream import Batch
+from services.chassis.postgres.database import _POINT_LOOKUPS as POINT_LOOKUPS
 from services.chassis.projection.checkpoint import digests
+from services.identity.domain.candidates import JointPair
+from services.identity.domain.evidence import EvidenceKind
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
 from services.identity.store import evidence as store
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import NO_ID, LeafId
+from services.kernel.ids import NO_ID, IdentifierId, LeafId
 from tests.index_key import INDEX_KEY
 
 ANN = Identifier("anonymous_id", "a")
@@ -196,3 +199,30 @@ async def test_fold_learns_again_what_a_database_that_went_back_has_lost(
     profiles = await profiles_of(pool)
     assert len(profiles) == 2
     assert len(set(profiles.values())) == 1
+
+
+async def test_load_between_with_a_plan_for_few_edges_does_not_read_all_edges(
+    pool: asyncpg.Pool,
+) -> None:
+    """A connection keeps the plan that it made when the table was small."""
+    read = """
+        SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
+        FROM pg_stat_xact_user_tables WHERE relid = 'edge'::regclass
+    """
+    fill = """
+        INSERT INTO edge SELECT 0, uuid_send(gen_random_uuid()), uuid_send(gen_random_uuid()),
+            $1, 'w', 0, '', 0, 0, '' FROM generate_series(1, $2)
+    """
+    async with pool.acquire() as conn:
+        for name, value in POINT_LOOKUPS.items():
+            await conn.execute(f"SET {name} = {value}")
+        evidence = store.PostgresEvidence(conn, shards=1)
+        pair = JointPair(IdentifierId(bytes(16)), IdentifierId(bytes([9] * 16)), is_decided=True)
+        await conn.execute(fill, EvidenceKind.VERIFIED, 50)
+        await conn.execute("ANALYZE edge")
+        assert await evidence.load_between([pair]) == {}
+        await conn.execute(fill, EvidenceKind.VERIFIED, 3_000)
+        async with conn.transaction():
+            before = await conn.fetchval(read)
+            assert await evidence.load_between([pair]) == {}
+            assert await conn.fetchval(read) - before < 100
