@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,6 +44,8 @@ EVERY_S = 0.01
 QUARANTINE_ENTRIES, CONNECTIONS, GRPC_CONNECTIONS = 500, 100, 400
 #: The calls of the honest client of gRPC, each on a connection of its own.
 GRPC_CALLS, GRPC_EVERY_S, GRPC_TIMEOUT_S = 50, 0.06, 20.0
+#: The label of the process, beside others or alone.
+_PROCESS = re.compile(r'process="\w+",|\{process="\w+"\}')
 #: What the wait of the slowest hundredth may become.
 MOST_TIMES_SLOWER = 5.0
 
@@ -81,7 +85,7 @@ class HonestClient:
 
 @dataclass
 class Service:
-    """Ingest in a process of its own, with the key of a public source and of an honest one."""
+    """Ingest in processes of its own, with the key of a public source and of an honest one."""
 
     target: Target
     internal_http: str
@@ -89,11 +93,15 @@ class Service:
     honest_key: str
 
     async def metrics(self, http: aiohttp.ClientSession) -> dict[str, float]:
-        """Return the metrics by their names with labels."""
+        """Return the metrics by their names with labels, those of all processes together."""
         async with http.get(f"{self.internal_http}/metrics") as response:
             lines = (await response.text()).splitlines()
-        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
-        return {name: float(value) for name, _, value in pairs}
+        sums: Counter[str] = Counter()
+        for line in lines:
+            name, _, value = _PROCESS.sub("", line).rpartition(" ")
+            if not name.startswith("#"):
+                sums[name] += float(value)  # type: ignore[assignment]  # of floats
+        return dict(sums)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -111,6 +119,7 @@ async def service(
         "bus_key": BUS_KEY,
         "index_key": INDEX_KEY_TEXT,
         "data_dir": tmp_path,
+        "processes": 2,
         "quarantine_entries": QUARANTINE_ENTRIES,
         "http_connections_per_address": CONNECTIONS,
         "max_grpc_connections": GRPC_CONNECTIONS,

@@ -14,9 +14,11 @@ Commit = Callable[[Sequence[AppendRequest]], Awaitable[Sequence[AppendOutcome]]]
 
 #: The size of a fact beside its payload, bytes.
 _FACT_OVERHEAD = 256
-#: While callers are concurrent, a group waits this long for more of them, seconds: a commit costs
-#: as much as the processing of several requests. A single caller never waits.
-GATHER_S = 0.005
+#: While callers are concurrent, a group waits for as many requests as the one before it had, which
+#: come from the same callers, and at most this long, seconds: a commit and the messages that relay
+#: it cost as much as the processing of several requests. A single caller never waits.
+GATHER_S = 0.01
+_GATHER_STEP_S = 0.002
 #: A group of this size does not wait for more, bytes.
 _FULL_ENOUGH = 32 << 10
 
@@ -87,8 +89,8 @@ class GroupCommit:
         try:
             while True:
                 await self._has_pending.wait()
-                if len(group) > 1 and self._pending_bytes < _FULL_ENOUGH:
-                    await asyncio.sleep(GATHER_S)
+                if len(group) > 1:
+                    await self._gather(len(group))
                 group = self._next_group()
                 await self._commit_group(group)
                 await self._release_backpressure()
@@ -96,6 +98,16 @@ class GroupCommit:
             self._closed = True
             _complete_all(self._pending, _closing())
             await self._release_backpressure()
+
+    async def _gather(self, expected: int) -> None:
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + GATHER_S
+        while (  # noqa: ASYNC110 - the number of requests that come is not known
+            len(self._pending) < expected
+            and self._pending_bytes < _FULL_ENOUGH
+            and clock() < ends_at
+        ):
+            await asyncio.sleep(_GATHER_STEP_S)
 
     def _next_group(self) -> list[_PendingAppend]:
         group: list[_PendingAppend] = []

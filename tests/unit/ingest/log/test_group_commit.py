@@ -11,6 +11,7 @@ from service_fixtures import wait_until
 
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import AppendOutcome, AppendRequest
+from services.ingest.log import group_commit
 from services.ingest.log.group_commit import GroupCommit
 from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.ids import FactId
@@ -86,6 +87,39 @@ async def test_requests_during_a_commit_become_one_group() -> None:
         results = await asyncio.gather(*tasks)
     assert store.groups == [["first"], ["c1", "c2", "c3"]]
     assert [result.appended for result in results] == [1, 2, 3]
+
+
+async def test_group_waits_for_as_many_requests_as_the_one_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "GATHER_S", 60.0)
+    store = FakeStore()
+    async with running(store) as group:
+        async with committing(store, group):
+            tasks = append_each(group, "a", "b", "c")
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        tasks = append_each(group, "d", "e")
+        await asyncio.sleep(0.02)
+        assert store.groups == [["first"], ["a", "b", "c"]]
+        tasks += append_each(group, "f")
+        await asyncio.gather(*tasks)
+    assert store.groups == [["first"], ["a", "b", "c"], ["d", "e", "f"]]
+
+
+@pytest.mark.parametrize("size", [40_000, 1])
+async def test_large_or_late_requests_wait_for_no_others(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(group_commit, "GATHER_S", 60.0 if size > 1 else 0.0)
+    store = FakeStore()
+    async with running(store) as group:
+        async with committing(store, group):
+            tasks = append_each(group, "a", "b")
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        await group.append(make_request("c", payload=bytes(size)))
+    assert store.groups == [["first"], ["a", "b"], ["c"]]
 
 
 async def test_group_is_bounded_by_facts_but_a_large_request_is_committed() -> None:
