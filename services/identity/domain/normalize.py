@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TypeAlias
 
 from services.identity.domain.evidence import (
@@ -50,8 +51,12 @@ def normalize_pair(
 
 def _normalized(raw: Iterable[RawIdentifier], region: str) -> Iterator[tuple[Identifier, bool]]:
     for namespace, value, is_verified in raw:
-        if validation_error(namespace, value):
-            continue
-        identifier = normalize(namespace, value, region)
+        identifier = _usable(namespace, value, region)
         if identifier is not None:
             yield identifier, is_verified
+
+
+# Most identifiers come in several sets, and each new set is met twice before it is cached.
+@lru_cache(maxsize=1 << 15)
+def _usable(namespace: str, value: str, region: str) -> Identifier | None:
+    return None if validation_error(namespace, value) else normalize(namespace, value, region)
