@@ -10,8 +10,8 @@ import structlog
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from services.chassis.messaging.servers import NatsServers
 from services.chassis.postgres.roles import ServiceRoles
+from services.chassis.runtime.nats_servers import NatsServers
 from services.devstack.binaries import PG_OLDEST
 from services.devstack.errors import ServerError
 

@@ -28,8 +28,8 @@ from nats.js.errors import (
 )
 
 from services.chassis.messaging.envelope import MAC_HEADER, Envelope, MessageAuthenticator
-from services.chassis.messaging.servers import NatsServers
 from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.runtime.nats_servers import NatsServers
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 from services.chassis.runtime.telemetry import Metrics
 

@@ -40,8 +40,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from services.chassis.messaging.servers import NatsServers
 from services.chassis.runtime.addresses import parse_networks
+from services.chassis.runtime.nats_servers import NatsServers
 from services.chassis.runtime.secret_files import SecretFileSource
 from services.kernel.index_key import IndexKey
 

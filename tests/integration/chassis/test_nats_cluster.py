@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
-from services.chassis.messaging.servers import NatsServers
+from services.chassis.runtime.nats_servers import NatsServers
 from tests.service_fixtures import BUS_KEY
 
 

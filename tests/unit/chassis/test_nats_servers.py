@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.chassis.messaging.servers import NatsServers
+from services.chassis.runtime.nats_servers import NatsServers
 
 
 @pytest.mark.parametrize(
