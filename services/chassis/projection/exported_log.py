@@ -40,8 +40,9 @@ class ExportManifest(msgspec.Struct, frozen=True):
     """What an exported log contains."""
 
     version: int
-    #: The offset after the last fact of each shard.
+    #: The offset after the last fact of each shard, and the log's clock there, Unix microseconds.
     offsets: tuple[int, ...]
+    times_us: tuple[int, ...]
 
     @property
     def end(self) -> Token:
@@ -84,13 +85,15 @@ class LogExport:
             raise InvalidField(f"{folder} is not empty; name a new folder", field="folder")
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._times_us: dict[int, int] = {}
         self._arrow, self._parquet = pyarrow, parquet
         self._schema = pyarrow.schema(
             [(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()]
         )
 
     def write(self, shard: int, part: int, facts: Sequence[Fact]) -> None:
-        """Write one file."""
+        """Write one file of a shard; the files of each come in the order of the log."""
+        self._times_us[shard] = facts[-1].recorded_at_us
         columns = [[getattr(fact, name) for fact in facts] for name in COLUMNS]
         table = self._arrow.table(columns, schema=self._schema)
         folder = self._folder / f"shard={shard}"
@@ -101,5 +104,6 @@ class LogExport:
 
     def finish(self, end: Token) -> None:
         """Write the manifest: from now on the export is whole."""
-        manifest = ExportManifest(VERSION, end.offsets)
+        times_us = tuple(self._times_us.get(shard, 0) for shard in range(len(end.offsets)))
+        manifest = ExportManifest(VERSION, end.offsets, times_us)
         (self._folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,8 @@ RECORDS = "key binary, value binary"
 EXPECTED = 3
 #: Rows that a worker gets at a time.
 _BATCH = 5_000
+#: Facts whose records are in one partition after a shuffle.
+_PARTITION = 100_000
 
 #: A key and a value.
 Record: TypeAlias = tuple[bytes, bytes]
@@ -41,8 +44,11 @@ Merge: TypeAlias = Callable[[bytes, Sequence[bytes]], bytes]
 LeftOut: TypeAlias = Mapping[int, Collection[int]]
 
 
-def open_session(master: str) -> Any:
-    """Return a Spark session. Raises InvalidField where Spark or Java is missing."""
+def open_session(master: str, facts: int) -> Any:
+    """Return a Spark session for a log of so many facts.
+
+    Raises InvalidField where Spark or Java is missing.
+    """
     try:
         from pyspark.sql import SparkSession
     except ImportError:
@@ -56,6 +62,7 @@ def open_session(master: str) -> Any:
         "spark.ui.enabled": "false",
         "spark.executorEnv.PYTHONPATH": path,
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BATCH),
+        "spark.sql.shuffle.partitions": str(1 + facts // _PARTITION),
     }
     for name, value in settings.items():
         builder = builder.config(name, value)
@@ -69,11 +76,11 @@ def read_log(session: Any, folder: Path) -> Any:
     return session.read.option("basePath", str(folder)).parquet(f"{folder}/shard=*")
 
 
-def collect_facts(log: Any, kinds: Collection[str]) -> list[Fact]:
-    """Return the facts of some kinds, in the order of the log."""
-    rows = log.where(log.kind.isin(list(kinds))).select("shard", *COLUMNS).collect()
-    columns = list(zip(*rows, strict=True))
-    return sorted(facts_of(columns), key=lambda fact: (fact.shard, fact.offset))
+def collect_facts(log: Any, condition: Any) -> list[Fact]:
+    """Return the facts for which a condition of Spark holds, in the order of the log."""
+    columns = log.where(condition).select("shard", *COLUMNS).toArrow().columns
+    found = facts_of(column.to_pylist() for column in columns)
+    return sorted(found, key=lambda fact: (fact.shard, fact.offset))
 
 
 def fold_log(log: Any, fold: Fold, merge: Merge, left_out: LeftOut) -> Any:
@@ -87,41 +94,9 @@ def fold_log(log: Any, fold: Fold, merge: Merge, left_out: LeftOut) -> Any:
     return grouped.mapInArrow(partial(_merge_batches, merge=merge), RECORDS)
 
 
-def connected(edges: Any) -> Any:
-    """Return the component of each node of `edges` (columns a and b) as the columns a and b: b is
-    the smallest node of the component. Nodes that are their own component are left out.
-
-    Alternates between linking the larger and the smaller neighbours of each node to the smallest
-    one (R. Kiveris and others, Connected Components in MapReduce and Beyond, 2014).
-    """
-    from pyspark.sql import functions as f
-
-    def star(pairs: Any, keep: Any) -> Any:
-        smallest = pairs.groupBy("a").agg(f.least("a", f.min("b")).alias("smallest"))
-        return pairs.join(smallest, "a").where(keep), smallest
-
-    found = edges.select(f.greatest("a", "b").alias("a"), f.least("a", "b").alias("b"))
-    found = found.where("a <> b").distinct().localCheckpoint()
-    before = None
-    while True:
-        both = found.union(found.select(f.col("b").alias("a"), f.col("a").alias("b")))
-        larger, _ = star(both, "b > a")
-        larger = larger.select(f.col("b").alias("a"), f.col("smallest").alias("b")).distinct()
-        linked, smallest = star(larger, "b <> smallest")
-        linked = linked.select(f.col("b").alias("a"), f.col("smallest").alias("b"))
-        own = smallest.select("a", f.col("smallest").alias("b"))
-        found = linked.union(own).where("a <> b").distinct().localCheckpoint()
-        after = found.agg(f.count("*"), f.sum(f.xxhash64("a", "b").cast("decimal(38,0)"))).first()
-        if after == before:
-            return found
-        before = after
-
-
-def write_table(rows: Any, folder: Path, table: str) -> int:
-    """Write a DataFrame with one binary column, a row as MessagePack each, and return their
-    number."""
-    write = partial(_write_batches, folder=folder, table=table)
-    return int(sum(count for (count,) in rows.mapInArrow(write, "count long").collect()))
+def write_tables(rows: Any, folder: Path) -> None:
+    """Write a DataFrame of tables and rows, each row as MessagePack."""
+    rows.mapInArrow(partial(_write_batches, folder=folder), "count long").collect()
 
 
 def _fold_batches(batches: Iterable[Any], fold: Fold, left_out: LeftOut) -> Iterator[Any]:
@@ -143,14 +118,18 @@ def _merge_batches(batches: Iterable[Any], merge: Merge) -> Iterator[Any]:
     yield from to_batches(records, ("key", "value"))
 
 
-def _write_batches(batches: Iterable[Any], folder: Path, table: str) -> Iterator[Any]:
+def _write_batches(batches: Iterable[Any], folder: Path) -> Iterator[Any]:
     import pyarrow
     from pyspark import TaskContext
 
     context = TaskContext.get()
     part = context.partitionId() if context is not None else 0
-    rows = (msgspec.Raw(row) for batch in batches for row in batch.column(0).to_pylist())
-    yield pyarrow.record_batch([pyarrow.array([write_rows(folder, table, part, rows)])], ["count"])
+    tables: dict[str, list[msgspec.Raw]] = defaultdict(list)
+    for batch in batches:
+        for table, row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            tables[table.decode()].append(msgspec.Raw(row))
+    counts = [write_rows(folder, table, part, rows) for table, rows in tables.items()]
+    yield pyarrow.record_batch([pyarrow.array([sum(counts)])], ["count"])
 
 
 def to_batches(rows: Iterable[tuple[bytes, ...]], names: Sequence[str]) -> Iterator[Any]:
@@ -186,9 +165,10 @@ class Job:
     index_key: str
     left_out: LeftOut
 
-    def facts(self, kinds: Collection[str]) -> list[Fact]:
-        """Return the facts of some kinds that are not left out, in the order of the log."""
-        found = collect_facts(self.log, kinds)
+    def facts(self, condition: Any) -> list[Fact]:
+        """Return the facts for which a condition of Spark holds and that are not left out, in the
+        order of the log."""
+        found = collect_facts(self.log, condition)
         return [one for one in found if one.offset not in self.left_out.get(one.shard, ())]
 
 
@@ -200,23 +180,17 @@ def run_job(service: str, compute: Callable[[Job], None]) -> None:
     given = msgspec.json.decode(sys.stdin.buffer.read(), type=JobInput)
     folder, rows = Path(given.log), Path(given.rows)
     try:
-        end = read_manifest(folder).offsets
-        session = open_session(given.master)
+        exported = read_manifest(folder)
+        end = exported.offsets
+        session = open_session(given.master, sum(end))
         log = read_log(session, folder)
         left_out = {
             shard: [offset for offset in given.left_out.get(shard, ()) if offset < end_offset]
             for shard, end_offset in enumerate(end)
         }
         compute(Job(log, rows, given.index_key, left_out))
-        times = _times(log, len(end))
-        write_manifest(rows, RowsManifest(VERSION, service, end, times, left_out))
+        write_manifest(rows, RowsManifest(VERSION, service, end, exported.times_us, left_out))
         session.stop()
     except OnefoldError as error:
         sys.stdout.write(str(error))
         sys.exit(EXPECTED)
-
-
-def _times(log: Any, shards: int) -> tuple[int, ...]:
-    """Return the log's clock at the end of each shard, Unix microseconds."""
-    found = {row[0]: row[1] for row in log.groupBy("shard").max("recorded_at_us").collect()}
-    return tuple(found.get(shard, 0) for shard in range(shards))

@@ -3,6 +3,7 @@
     fold_evidence    the evidence in some facts, as records by key
     merge            the records of one key as one, whichever facts they are of
     ends             the identifiers of a record, which belong to one component
+    newest_policies  the policies in force
     resolve_group    the rows of whole components, from all their records
 
 Keys are the kind of the record and the ids that it is about; values are MessagePack.
@@ -17,6 +18,7 @@ import msgspec
 from onefold.log.v1.log_pb2 import Fact
 
 from services.identity.codec.bus import decode_facts
+from services.identity.codec.policy import PolicyFact, decode_policy, read_policy
 from services.identity.domain.evidence import (
     Decision,
     Edge,
@@ -36,9 +38,6 @@ from services.kernel.ids import IdentifierId, WorkspaceId
 from services.kernel.index_key import IndexKey
 
 IDENTIFIER, EDGE, DECISION = b"i", b"e", b"d"
-#: The tables of the rows.
-TABLES = ("identifier", "edge", "decision")
-
 #: A key and a value.
 Record: TypeAlias = tuple[bytes, bytes]
 #: A table and a row.
@@ -68,6 +67,16 @@ def fold_evidence(
     for pair, (at, kind, actor, reason) in evidence.decisions.items():
         row = (workspace_of[pair.a], *at, kind, actor, reason)
         yield DECISION + pair.a + pair.b, _encode(row)
+
+
+def newest_policies(facts: Iterable[Fact]) -> dict[WorkspaceId, Policy]:
+    """Return the policies in force, by workspace, given all facts that define any."""
+    newest: dict[WorkspaceId, PolicyFact] = {}
+    for policy in map(decode_policy, facts):
+        existing = newest.get(policy.workspace_id)
+        if existing is None or existing.version < policy.version:
+            newest[policy.workspace_id] = policy
+    return {id_: read_policy(one.message, one.version) for id_, one in newest.items()}
 
 
 def merge(key: bytes, values: Sequence[bytes]) -> bytes:

@@ -33,7 +33,7 @@ from services.kernel.ids import IdentifierId
 
 
 async def load_rows(pool: Pool, folder: Path, shards: int, cache: EvidenceCache) -> None:
-    """Copy the rows of `engine.TABLES`, with their digest, and fold the matches."""
+    """Copy the rows of `engine.resolve_group`, with their digest, and fold the matches."""
     for rows in read_rows(folder, "identifier"):
         changes, identifiers = ResolutionChanges(), dict[IdentifierId, IdentifierInWorkspace]()
         for id_, workspace_id, namespace, value, profile_id, at_us, fact_id, flags in rows:

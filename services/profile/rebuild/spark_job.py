@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.projection import spark
 from services.chassis.projection.row_files import write_rows
@@ -23,28 +22,26 @@ from services.profile.rebuild import engine
 
 def compute(job: spark.Job) -> None:
     """Write the leaves, and the facts without a leaf."""
-    definitions: dict[int, list[Fact]] = defaultdict(list)
-    for fact in job.facts(RULE_KINDS):
-        definitions[fact.shard].append(fact)
-    serialized = [[fact.SerializeToString() for fact in some] for some in definitions.values()]
-    fold = partial(engine.fold_leaves, definitions=serialized, index_key=job.index_key)
+    definitions: dict[int, list[bytes]] = defaultdict(list)
+    broadcast = job.facts("length(leaf_id) = 0")
+    for fact in broadcast:
+        if fact.kind in RULE_KINDS:
+            definitions[fact.shard].append(fact.SerializeToString())
+    shards = list(definitions.values())
+    fold = partial(engine.fold_leaves, definitions=shards, index_key=job.index_key)
     leaves = spark.fold_log(job.log, fold, engine.merge, job.left_out)
-    spark.write_table(leaves.mapInArrow(_rows, "row binary"), job.rows, "leaf")
-    kinds = [
-        row[0] for row in job.log.where("length(leaf_id) = 0").select("kind").distinct().collect()
-    ]
-    broadcast = (fact.SerializeToString() for fact in job.facts(kinds) if not fact.leaf_id)
-    write_rows(job.rows, "broadcast_fact", 0, broadcast)
+    spark.write_tables(leaves.mapInArrow(_rows, "name binary, row binary"), job.rows)
+    write_rows(job.rows, "broadcast_fact", 0, (fact.SerializeToString() for fact in broadcast))
 
 
 def _rows(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
         columns = (column.to_pylist() for column in batch.columns)
         rows = (
-            (msgspec.msgpack.encode(engine.leaf_row(leaf_id, value)),)
+            (b"leaf", msgspec.msgpack.encode(engine.leaf_row(leaf_id, value)))
             for leaf_id, value in zip(*columns, strict=True)
         )
-        yield from spark.to_batches(rows, ["row"])
+        yield from spark.to_batches(rows, ["name", "row"])
 
 
 if __name__ == "__main__":
