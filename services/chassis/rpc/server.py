@@ -58,8 +58,9 @@ _OPTIONS = (
 )
 #: What a stranger can hold of the public endpoint is bounded in number and in time.
 _PUBLIC_OPTIONS = (
-    # Calls that have ended count until they are cleared away, so a client with 100 calls needs more.
-    ("grpc.max_concurrent_streams", 250),
+    # Calls that have ended count until they are cleared away: beyond some 50 calls at once on one
+    # connection a client may get UNAVAILABLE, and calls again.
+    ("grpc.max_concurrent_streams", 100),
     ("grpc.max_connection_idle_ms", 60_000),
     # Calls wait for a moment while strangers knock, up to these numbers, rather than fail.
     ("grpc.server.max_pending_requests", 10_000),
