@@ -11,7 +11,7 @@ from typing import Any
 
 from oracle.journeys_oracle import Contact, Happening, Oracle
 
-from services.activation.domain.journeys.persons import PersonPlay, SentRun, entry_key, play_person
+from services.activation.domain.journeys.persons import FixedRun, PersonPlay, entry_key, play_person
 from services.activation.domain.journeys.program import (
     Program,
     compile_journey,
@@ -21,6 +21,7 @@ from services.activation.domain.journeys.program import (
     report_subject,
     segment_subject,
 )
+from services.activation.domain.journeys.regrets import MessageKey
 from services.activation.domain.journeys.run import (
     ContactHours,
     PersonFacts,
@@ -254,7 +255,7 @@ def play_case(
     case: Case,
     happenings: Iterable[Happening],
     now: int,
-    sent: Sequence[SentRun] = (),
+    sent: Sequence[FixedRun] = (),
     entries: Iterable[RunEntry] | None = None,
 ) -> PersonPlay:
     """Play a person, and answer what the player needs to know."""
@@ -316,7 +317,7 @@ class Engine:
         self.program = compile_journey(case.journey)
         self.case = case
         #: By the fact of its first entry.
-        self.sent: dict[bytes, SentRun] = {}
+        self.sent: dict[bytes, FixedRun] = {}
         #: When each effect was begun, in order: the look, its person's key of the run, its key.
         self.begun: list[tuple[int, str, tuple[str, int]]] = []
 
@@ -338,7 +339,7 @@ class Engine:
         for run in played.runs:
             if run.outstanding:
                 sent = (*run.sent, *run.outstanding)
-                self.sent[run.first.fact_id] = SentRun(run.first, run.start, sent)
+                self.sent[run.first.fact_id] = FixedRun(run.first, run.start, sent)
                 key = entry_key(self.program, run.first) or ""
                 self.begun += [(look, key, effect.key) for effect in run.outstanding]
         return played
@@ -356,6 +357,15 @@ class Engine:
             if due is not None and look < due <= self.case.now:
                 looks.add(due)
         return self.look(self.case.now, self.known(self.case.now))
+
+    def messages(self) -> dict[MessageKey, list[int]]:
+        """Return the instants of what was sent, by message."""
+        found: dict[MessageKey, list[int]] = {}
+        for run in self.sent.values():
+            key = entry_key(self.program, run.first) or ""
+            for effect in run.effects:
+                found.setdefault((key, *effect.key), []).append(effect.at_us)
+        return {message: sorted(instants) for message, instants in found.items()}
 
 
 def ideal(case: Case) -> PersonPlay:

@@ -3,9 +3,9 @@
 The same function gives what should have been sent, and what is to be sent: in the first case no run
 has sent anything yet, in the second what was sent stands, and everything after it is played again.
 
-Of the runs with one key that could not stand beside each other, those that have sent something go
-before those that have not, and then the earlier entry goes first. The others are *asleep*: they
-send nothing as long as this is so.
+Of the runs with one key that could not stand beside each other, those that are fixed, as they have
+sent something, go before those that are not, and then the earlier entry goes first. The others are
+*asleep*: they send nothing as long as this is so.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from services.activation.domain.journeys.run import (
     PlannedEffect,
     Question,
     RunEnd,
+    RunEnding,
     RunEntry,
     RunPlay,
+    RunPosition,
 )
 from services.kernel.journeys.model import WhileInside
 from services.kernel.rules.values import canonical_json
@@ -43,14 +45,20 @@ class EntryRefusal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SentRun:
-    """What a run has sent: effects that cannot be taken back."""
+class FixedRun:
+    """What of a run is not played again: what it has sent, or how an edit has changed it."""
 
     #: The entry that began it, and the last one that began it again.
     first: RunEntry
     start: RunEntry
-    #: In the order in which they were sent; at least one.
+    #: In the order in which they were sent.
     effects: tuple[PlannedEffect, ...]
+    #: Where the run goes on; None = behind its last effect.
+    position: RunPosition | None = None
+    #: The version that it goes by; None = the newest.
+    program: Program | None = None
+    #: How an edit has ended it; None = it has not.
+    ending: RunEnding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class PersonRun:
     asleep_beside: RunEntry | None = None
     #: Effects that a run which is asleep beside this one has sent, so that this one does not.
     repeated: frozenset[tuple[str, int]] = frozenset()
+    #: The version that it goes by; None = the newest.
+    program: Program | None = None
 
     @property
     def planned(self) -> tuple[PlannedEffect, ...]:
@@ -115,12 +125,12 @@ def play_person(
     answers: Answers,
     hours: ContactHours,
     now_us: int,
-    sent: Sequence[SentRun] = (),
+    fixed: Sequence[FixedRun] = (),
 ) -> PersonPlay:
     """Return the runs of a person until `now_us`, with everything that is known of the person.
 
-    `sent`: the runs that have sent something. Without them the result is what should have happened;
-    it depends on the set of entries and facts alone.
+    `fixed`: the runs that have sent something, or that an edit has changed. Without them the result
+    is what should have happened; it depends on the set of entries and facts alone.
     """
     known = {entry.fact_id: entry for entry in entries if entry.occurred_at_us <= now_us}
     refusals: list[tuple[RunEntry, EntryRefusal]] = []
@@ -134,11 +144,11 @@ def play_person(
             groups[key] = _Group(program, facts, answers, hours, now_us)
         return groups[key]
 
-    for own in sorted(sent, key=lambda run: run.first.order):
+    for own in sorted(fixed, key=lambda run: run.first.order):
         group = group_of(own.first)
         if group is not None:
-            group.add_sent(own)
-    begun = {entry.fact_id for own in sent for entry in (own.first, own.start)}
+            group.add_fixed(own)
+    begun = {entry.fact_id for own in fixed for entry in (own.first, own.start)}
     for entry in sorted(known.values(), key=lambda entry: entry.order):
         group = group_of(entry)
         if entry.fact_id in begun:
@@ -179,9 +189,10 @@ class _Group:
         self._asleep: list[PersonRun] = []
         self._undecided: list[Question] = []
 
-    def add_sent(self, own: SentRun) -> None:
-        """Add a run that has sent something; those of earlier entries are added before it."""
-        run = PersonRun(own.first, own.start, self._play(own.start, own), own.effects)
+    def add_fixed(self, own: FixedRun) -> None:
+        """Add a run that is fixed; those of earlier entries are added before it."""
+        played = self._play(own)
+        run = PersonRun(own.first, own.start, played, own.effects, program=own.program)
         for rival in self._awake:
             if self._refusal_beside(rival, own.first) is not None:
                 self._asleep.append(replace(run, asleep_beside=rival.first))
@@ -191,7 +202,7 @@ class _Group:
     def add(self, entry: RunEntry) -> EntryRefusal | None:
         """Begin a run with an entry, or begin one again; return why it does neither.
 
-        Earlier entries are added before it, all runs that have sent something before any entry.
+        Earlier entries are added before it, all runs that are fixed before any entry.
         """
         limit_us = self._entry.not_after_us
         if limit_us and entry.recorded_at_us - entry.occurred_at_us > limit_us:
@@ -203,7 +214,7 @@ class _Group:
                 return EntryRefusal.UNDECIDED
             refusal = self._refusal_beside(before, entry)
             if refusal is EntryRefusal.INSIDE and self._may_restart(before, entry):
-                return self._place(before.first, entry, at - 1, at)
+                return self._place(before.first, entry, at - 1, at, before.program)
             if refusal is not None:
                 return refusal
         return self._place(entry, entry, at, at)
@@ -222,9 +233,12 @@ class _Group:
         awake = [question for run in self._awake for question in run.play.questions]
         return [*awake, *self._undecided]
 
-    def _place(self, first: RunEntry, start: RunEntry, begin: int, end: int) -> EntryRefusal | None:
+    def _place(
+        self, first: RunEntry, start: RunEntry, begin: int, end: int, program: Program | None = None
+    ) -> EntryRefusal | None:
         """Put a run in the place of those from `begin` to `end`, if the next one lets it."""
-        run = PersonRun(first, start, self._play(start))
+        played = self._play(FixedRun(first, start, (), program=program))
+        run = PersonRun(first, start, played, program=program)
         if run.play.ending is not None and run.play.ending.reason is RunEnd.REFUSED:
             return EntryRefusal.CONDITION
         if end < len(self._awake):
@@ -253,13 +267,16 @@ class _Group:
         """Return whether an entry begins an open run again: it has sent nothing so far."""
         if self._entry.while_inside is not WhileInside.RESTART or run.sent:
             return False
+        if entry.order < run.start.order:
+            return False
         limit_us = self._entry.restart_until_us
         if limit_us and entry.occurred_at_us > run.first.occurred_at_us + limit_us:
             return False
         return all(effect.at_us >= entry.occurred_at_us for effect in run.play.effects)
 
-    def _play(self, start: RunEntry, sent: SentRun | None = None) -> RunPlay:
-        since = sent.effects[-1].position if sent else None
-        return play(
-            self._program, start, self._facts, self._answers, self._hours, self._now_us, since
-        )
+    def _play(self, own: FixedRun) -> RunPlay:
+        if own.ending is not None:
+            return RunPlay((), (), RunPosition("", own.ending.at_us), ending=own.ending)
+        since = own.position or (own.effects[-1].position if own.effects else None)
+        program, facts = own.program or self._program, self._facts
+        return play(program, own.start, facts, self._answers, self._hours, self._now_us, since)

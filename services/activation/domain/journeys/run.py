@@ -127,6 +127,10 @@ class RunEnd(Enum):
     NO_OPEN_HOURS = "no_open_hours"
     #: The condition of its entry was false.
     REFUSED = "refused"
+    #: A new version of the journey has ended it.
+    EDITED = "edited"
+    #: The journey was stopped.
+    STOPPED = "stopped"
 
 
 class RunEnding(NamedTuple):

@@ -13,13 +13,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from services.activation.domain.journeys.persons import PersonRun, SentRun, entry_key
+from services.activation.domain.journeys.persons import FixedRun, PersonRun, entry_key
 from services.activation.domain.journeys.program import Program
-from services.activation.domain.journeys.run import PlannedEffect, Question, RunEnding, RunEntry
+from services.activation.domain.journeys.run import (
+    PlannedEffect,
+    Question,
+    RunEnd,
+    RunEnding,
+    RunEntry,
+    RunPosition,
+)
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 
+#: The ends that no fact takes back.
+_BY_EDIT: Final = (RunEnd.EDITED, RunEnd.STOPPED)
 #: The step and the visit of an effect of a run.
 EffectKey: TypeAlias = tuple[str, int]
 
@@ -40,6 +49,8 @@ class RunBegan:
     """An entry has begun the run."""
 
     entry: RunEntry
+    #: The version of the journey.
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,15 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RunMoved:
+    """An edit has moved the run to another version of the journey."""
+
+    version: int
+    #: Where the run goes on; None = it is played from its entry.
+    position: RunPosition | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunReopened:
     """The run has not ended after all, as what ended it belongs to another person."""
 
@@ -92,6 +112,7 @@ RunChange: TypeAlias = (
     | RunAnswered
     | EffectsPlanned
     | EffectsWithdrawn
+    | RunMoved
     | RunEnded
     | RunReopened
 )
@@ -119,11 +140,29 @@ class RunRecord:
     #: In the order in which the run comes to them.
     planned: tuple[PlannedEffect, ...] = ()
     ending: RunEnding | None = None
+    #: The version of the journey that the run goes by.
+    version: int = 0
+    #: Where an edit has moved the run, with the number of effects that were planned before.
+    moved: tuple[RunPosition, int] | None = None
 
-    def sent(self, begun: Collection[EffectKey]) -> SentRun | None:
-        """Return what is fixed, by the effects whose attempts have begun; None = nothing is."""
-        fixed = self.planned[: _fixed(self.planned, begun)]
-        return SentRun(self.first, self.start, fixed) if fixed else None
+    def fixed_effects(self, begun: Collection[EffectKey]) -> int:
+        """Return how many planned effects are fixed: up to the last one begun, or to the move."""
+        places = [place for place, effect in enumerate(self.planned, 1) if effect.key in begun]
+        return max([*places, self.moved[1] if self.moved else 0], default=0)
+
+    def fixed(self, begun: Collection[EffectKey], program: Program, newest: int) -> FixedRun | None:
+        """Return what is not played again, by the effects whose attempts have begun.
+
+        `program`: of the version of the run; `newest`: the newest version. None = the run is played
+        from its entry in the newest version.
+        """
+        ended = self.ending is not None and self.ending.reason in _BY_EDIT
+        effects = self.planned[: self.fixed_effects(begun)]
+        if not effects and self.moved is None and not ended and self.version == newest:
+            return None
+        position = self.moved[0] if self.moved and self.moved[1] == len(effects) else None
+        ending = self.ending if ended else None
+        return FixedRun(self.first, self.start, effects, position, program, ending)
 
 
 def run_id(workspace_id: WorkspaceId, program: Program, entry: RunEntry) -> bytes:
@@ -155,16 +194,18 @@ def decide(
     run: PersonRun,
     begun: Collection[EffectKey],
     answers: Mapping[Question, bool],
+    version: int,
 ) -> list[RunTransition]:
     """Return the transitions that lead from the record of a run to what was played.
 
     `begun`: the effects of the run whose attempts have begun. `answers`: those with which it was
-    played. The same call with the record of the result returns none.
+    played. `version`: of the journey, for a run that begins. The same call with the record of the
+    result returns none.
     """
     changes: list[RunChange] = []
     if record is None:
-        changes.append(RunBegan(run.first))
-        record = RunRecord(run_id, 0, run.first, run.first)
+        changes.append(RunBegan(run.first, version))
+        record = RunRecord(run_id, 0, run.first, run.first, version=version)
     if (record.first, record.start) != (run.first, run.start):
         changes.append(RunRestarted(run.first, run.start))
     new_answers = tuple(
@@ -175,11 +216,9 @@ def decide(
     if new_answers:
         changes.append(RunAnswered(new_answers))
     changes += _effect_changes(record, run, begun)
-    ending = None if run.asleep_beside is not None else run.play.ending
-    if ending is not None and ending != record.ending:
-        changes.append(RunEnded(ending))
-    if ending is None and record.ending is not None:
-        changes.append(RunReopened())
+    ending = run.play.ending
+    if run.asleep_beside is None and ending != record.ending:
+        changes.append(RunReopened() if ending is None else RunEnded(ending))
     return [
         RunTransition(record.run_id, record.number + place, change)
         for place, change in enumerate(changes, 1)
@@ -197,16 +236,10 @@ def fold_transitions(
     return record
 
 
-def _fixed(planned: tuple[PlannedEffect, ...], begun: Collection[EffectKey]) -> int:
-    """Return how many effects are fixed: those up to the last one whose attempt has begun."""
-    places = [place for place, effect in enumerate(planned, 1) if effect.key in begun]
-    return max(places, default=0)
-
-
 def _effect_changes(
     record: RunRecord, run: PersonRun, begun: Collection[EffectKey]
 ) -> list[RunChange]:
-    open_ = record.planned[_fixed(record.planned, begun) :]
+    open_ = record.planned[record.fixed_effects(begun) :]
     wanted = run.outstanding
     same = 0
     while same < min(len(open_), len(wanted)) and open_[same] == wanted[same]:
@@ -232,14 +265,15 @@ def _folded(record: RunRecord | None, transition: RunTransition) -> RunRecord:
     if record is None:
         if not isinstance(change, RunBegan) or number != 1:
             raise ValueError("the first transition of a run is that it began")
-        return RunRecord(transition.run_id, 1, change.entry, change.entry)
+        entry, version = change.entry, change.version
+        return RunRecord(transition.run_id, 1, entry, entry, version=version)
     if number != record.number + 1:
         raise ValueError(f"transition {record.number + 1} of a run is missing")
     match change:
         case RunBegan():
             raise ValueError("a run begins once")
         case RunRestarted(first, start):
-            return replace(record, number=number, first=first, start=start)
+            return replace(record, number=number, first=first, start=start, moved=None)
         case RunAnswered(answers):
             return replace(record, number=number, answers={**record.answers, **dict(answers)})
         case EffectsPlanned(effects):
@@ -247,6 +281,9 @@ def _folded(record: RunRecord | None, transition: RunTransition) -> RunRecord:
         case EffectsWithdrawn(keys):
             planned = tuple(effect for effect in record.planned if effect.key not in keys)
             return replace(record, number=number, planned=planned)
+        case RunMoved(version, position):
+            moved = None if position is None else (position, len(record.planned))
+            return replace(record, number=number, version=version, moved=moved)
         case RunEnded(ending):
             return replace(record, number=number, ending=ending)
         case RunReopened():

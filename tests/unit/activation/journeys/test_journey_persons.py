@@ -23,7 +23,12 @@ from oracle.random_journeys import (
 )
 from properties import examples
 
-from services.activation.domain.journeys.persons import EntryRefusal, PersonPlay, SentRun, entry_key
+from services.activation.domain.journeys.persons import (
+    EntryRefusal,
+    FixedRun,
+    PersonPlay,
+    entry_key,
+)
 from services.activation.domain.journeys.program import compile_journey
 from services.activation.domain.journeys.regrets import Regret, RegretKind, messages_of, regrets
 from services.activation.domain.journeys.run import RunEnd
@@ -143,7 +148,7 @@ def test_late_goal_after_the_message_is_a_regret_and_ends_the_run() -> None:
     engine = Engine(of)
     real = engine.run()
     assert sent(real) == [(0, 2, "p")]
-    found = regrets(messages_of(engine.program, real), messages_of(engine.program, ideal(of)))
+    found = regrets(engine.messages(), messages_of(engine.program, ideal(of)))
     at = BEGIN + 2 * HOUR_US
     assert found == [Regret(at, RegretKind.UNWANTED, ("", "p", 0), at, None)]
 
@@ -178,6 +183,7 @@ def test_late_event_before_anything_is_sent_takes_the_other_arm() -> None:
     assert sent(Engine(of).run()) == [(0, 1, "then")]
     sent_before = case((0, ENTRY, {}), (1, "clicked", {}), steps=[{"listen": listen}], late={1: 5})
     engine = Engine(sent_before)
+    engine.run()
     found = regrets(
         messages_of(engine.program, engine.run()), messages_of(engine.program, ideal(sent_before))
     )
@@ -191,10 +197,7 @@ def test_earlier_entry_that_is_learnt_late_does_not_send_again() -> None:
     assert sent(real) == [(1, 3, "p"), (1, 5, "q")]
     assert refusals(real) == [EntryRefusal.INSIDE]
     kinds = {
-        each.kind
-        for each in regrets(
-            messages_of(engine.program, real), messages_of(engine.program, ideal(of))
-        )
+        each.kind for each in regrets(engine.messages(), messages_of(engine.program, ideal(of)))
     }
     assert kinds == {RegretKind.SHIFTED}
 
@@ -205,7 +208,7 @@ class Merged:
     def __init__(self, first: Case, second: Case) -> None:
         self.cases = (first, second)
         self.program = compile_journey(first.journey)
-        self.sent: dict[bytes, SentRun] = {}
+        self.sent: dict[bytes, FixedRun] = {}
         #: The leaves that were one person at the look, the key of the run, and of the effect.
         self.begun: list[tuple[frozenset[int], str, tuple[str, int]]] = []
 
@@ -222,7 +225,7 @@ class Merged:
             for run in played.runs:
                 if run.outstanding:
                     effects = (*run.sent, *run.outstanding)
-                    self.sent[run.first.fact_id] = SentRun(run.first, run.start, effects)
+                    self.sent[run.first.fact_id] = FixedRun(run.first, run.start, effects)
                     key = entry_key(self.program, run.first) or ""
                     who = frozenset(leaves)
                     self.begun += [(who, key, effect.key) for effect in run.outstanding]
@@ -277,7 +280,8 @@ def test_unmerge_gives_each_its_own_run_again() -> None:
 def test_nothing_late_sends_what_should_be_sent(random: Random) -> None:
     of = make_case(random)
     engine = Engine(of)
-    real = messages_of(engine.program, engine.run())
+    engine.run()
+    real = engine.messages()
     assert regrets(real, messages_of(engine.program, ideal(of))) == []
 
 
@@ -296,7 +300,8 @@ def test_order_and_repetition_change_nothing(random: Random) -> None:
 def test_every_first_regret_has_a_late_fact(random: Random) -> None:
     of = make_case(random, late=True, simple=True)
     engine = Engine(of)
-    real = messages_of(engine.program, engine.run())
+    engine.run()
+    real = engine.messages()
     found = regrets(real, messages_of(engine.program, ideal(of)))
     late = [(h.at, of.recorded.get(h.id, h.at)) for h in of.happenings]
     assert not found or any(at <= found[0].at_us < learnt for at, learnt in late)
@@ -307,7 +312,8 @@ def test_late_facts_do_cause_regrets() -> None:
     for seed in range(150):
         of = make_case(Random(seed), late=True, simple=True)
         engine = Engine(of)
-        real = messages_of(engine.program, engine.run())
+        engine.run()
+        real = engine.messages()
         with_regrets += bool(regrets(real, messages_of(engine.program, ideal(of))))
     assert with_regrets >= 3
 

@@ -23,16 +23,31 @@ from oracle.random_journeys import (
 )
 from properties import examples
 
-from services.activation.domain.journeys.persons import PersonPlay, entry_key, play_person
+from services.activation.domain.journeys.persons import (
+    PersonPlay,
+    PersonRun,
+    entry_key,
+    play_person,
+)
 from services.activation.domain.journeys.program import Program, compile_journey
-from services.activation.domain.journeys.regrets import MessageKey, messages_of
-from services.activation.domain.journeys.run import PersonFacts, Question, RunEntry
+from services.activation.domain.journeys.regrets import MessageKey
+from services.activation.domain.journeys.run import (
+    PersonFacts,
+    PlannedEffect,
+    Question,
+    RunEnd,
+    RunEnding,
+    RunEntry,
+    RunPlay,
+    RunPosition,
+)
 from services.activation.domain.journeys.transitions import (
     EffectsPlanned,
     EffectsWithdrawn,
     RunBegan,
     RunEnded,
     RunRecord,
+    RunReopened,
     RunTransition,
     WithdrawalReason,
     decide,
@@ -43,6 +58,7 @@ from services.activation.domain.journeys.transitions import (
 )
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.journeys.model import PutStep
 from services.kernel.yaml_documents import parse_yaml
 
 WORKSPACE = WorkspaceId("shop")
@@ -78,22 +94,24 @@ class Recorder:
         facts = PersonFacts(run_facts(self.program, known))
         entries = entries_of(self.program, self.case, known)
         records = self.records()
-        sent = [own for id_, r in records.items() if (own := r.sent(self.begun(id_)))]
+        fixed = [
+            own for id_, r in records.items() if (own := r.fixed(self.begun(id_), self.program, 1))
+        ]
         answers: dict[Question, bool] = {}
         for record in records.values():
             answers |= record.answers
         hours = hours_of(self.case.contact)
         while True:
-            played = play_person(self.program, entries, facts, answers, hours, look, sent)
+            played = play_person(self.program, entries, facts, answers, hours, look, fixed)
             if not played.questions:
                 break
             answers |= {question: truth(*question) for question in played.questions}
         for run in played.runs:
             id_ = run_id(WORKSPACE, self.program, run.first)
-            own = decide(records.get(id_), id_, run, self.begun(id_), answers)
+            own = decide(records.get(id_), id_, run, self.begun(id_), answers, 1)
             after = fold_transitions(records.get(id_), own)
             assert after is not None
-            assert decide(after, id_, run, self.begun(id_), answers) == []
+            assert decide(after, id_, run, self.begun(id_), answers, 1) == []
             self.log += own
             for effect in run.outstanding:
                 key = run_effect_id(id_, effect.key)
@@ -126,7 +144,8 @@ def test_worker_with_the_transitions_alone_sends_the_same(random: Random, late: 
     case = make_case(random, late=late, simple=True)
     recorder, engine = Recorder(case), Engine(case)
     recorder.run()
-    assert recorder.messages() == messages_of(engine.program, engine.run())
+    engine.run()
+    assert recorder.messages() == engine.messages()
 
 
 @given(st.randoms(use_true_random=False))
@@ -247,3 +266,31 @@ def test_run_that_a_key_has_once_is_that_of_the_key_and_not_of_its_entry() -> No
     assert run_id(WORKSPACE, once, _entry(1, key="B")) != first
     assert run_id(WORKSPACE, once, _entry(1, leaf=3)) != first
     assert run_id(WORKSPACE, often, _entry(2)) != run_id(WORKSPACE, often, _entry(1))
+
+
+def test_run_that_falls_asleep_withdraws_what_it_planned_and_keeps_its_end() -> None:
+    program = _program()
+    entry, rival = _entry(1), _entry(2, leaf=3)
+    effect = PlannedEffect(PutStep("p", "t"), 0, BEGIN, RunPosition("", BEGIN))
+    ended = RunPlay((effect,), (), RunPosition("", BEGIN), ending=RunEnding(RunEnd.DONE, BEGIN))
+    id_ = run_id(WORKSPACE, program, entry)
+    awake = decide(None, id_, PersonRun(entry, entry, ended), (), {}, 1)
+    record = fold_transitions(None, awake)
+    asleep = decide(record, id_, PersonRun(entry, entry, ended, (), rival), (), {}, 1)
+    withdrawn = EffectsWithdrawn((effect.key,), WithdrawalReason.ASLEEP)
+    assert [transition.change for transition in asleep] == [withdrawn]
+
+
+def test_run_whose_goal_belongs_to_another_person_is_open_again() -> None:
+    program = _program()
+    entry = _entry(1)
+    id_ = run_id(WORKSPACE, program, entry)
+    here = RunPosition("wait-1", BEGIN)
+    ended = RunPlay((), (), here, ending=RunEnding(RunEnd.GOAL, BEGIN, FactId(b"g")))
+    record = fold_transitions(None, decide(None, id_, PersonRun(entry, entry, ended), (), {}, 1))
+    open_ = RunPlay((), (), here, due_us=BEGIN + HOUR_US)
+    after = decide(record, id_, PersonRun(entry, entry, open_), (), {}, 1)
+    assert [transition.change for transition in after] == [RunReopened()]
+    reopened = fold_transitions(record, after)
+    assert reopened is not None
+    assert reopened.ending is None
