@@ -80,7 +80,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/effects.lock_dead": lambda b: (OWN, b.effect),
     "activation/store/effects.list_effects": lambda b: (OWN, _FOREVER, _LAST, "", 0, b"", 100),
     "activation/store/effects.retry": lambda b: (OWN, b.effect),
-    "activation/store/templates.load_template": lambda b: (OWN, "welcome"),
+    "activation/store/templates.load_template": lambda b: (OWN, MARK),
     "activation/store/templates.load_templates": lambda b: (OWN,),
     "chassis/access/tables.load_regions": lambda b: ([OWN],),
     "chassis/projection/backfill.is_backfilling": lambda b: (MARK, OWN),

@@ -56,6 +56,9 @@ tags:
   - {{id: {mark}-tag, title: {mark}, rule: {{count: {{event: bought {mark}, at_least: 1}}}}}}
 segments:
   - {{id: {mark}-only, title: {mark}, rule: {{count: {{event: bought {mark}, at_least: 1}}}}}}
+templates:
+  - id: "{mark}"
+    locales: {{zh: {{text: "{mark}"}}}}
 destinations:
   - id: {mark}-file
     title: {mark}
@@ -341,7 +344,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),
         partial(activation.ListTemplates, activation_pb.ListTemplatesRequest()),
         partial(
-            activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id="welcome")
+            activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id=MARK)
         ),
         partial(activation.ListDeliveries, activation_pb.ListDeliveriesRequest()),
         partial(activation.CountDeliveries, activation_pb.CountDeliveriesRequest()),

@@ -85,7 +85,7 @@ WHERE ended.state > 2 AND s.profile_id = ended.profile_id
 
 -- name: lock_pace
 -- Locks the pace of a destination; by how many seconds earlier attempts put off those to come.
-INSERT INTO pace AS p (workspace_id, destination_id, free_at) VALUES ($1, $2, now())
+INSERT INTO pace AS p (workspace_id, destination_id) VALUES ($1, $2)
 ON CONFLICT (workspace_id, destination_id) DO UPDATE SET free_at = greatest(p.free_at, now())
 RETURNING extract(epoch FROM free_at - now())::float8;
 

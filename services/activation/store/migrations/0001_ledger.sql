@@ -54,6 +54,6 @@ CREATE INDEX effect_payload ON effect (ended_at) WHERE payload IS NOT NULL AND e
 CREATE TABLE pace (
     workspace_id   text        NOT NULL,
     destination_id text        NOT NULL,
-    free_at        timestamptz NOT NULL,
+    free_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, destination_id)
 );
