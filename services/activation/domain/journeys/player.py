@@ -245,7 +245,7 @@ class _Walk:
             for name, issue in step.issue.items():
                 self._coupons[name] = self._at_us + issue.valid_us
         self._number = next_
-        self._effects.append(PlannedEffect(step, visit, self._at_us, self._position()))
+        self._effects.append(PlannedEffect(step.id, visit, self._at_us, self._position()))
 
     def _pass_time(self, until_us: int) -> RunPlay | None:
         """Let time pass; return what follows if the run ends meanwhile, or time has not come."""

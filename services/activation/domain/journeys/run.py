@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from services.activation.domain.journeys.program import Subject, TriggerSubject
 from services.kernel.ids import FactId, LeafId
-from services.kernel.journeys.model import EffectStep
 from services.kernel.local_time import DailyWindow, ZoneHistory
 from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Json, canonical_json
@@ -102,7 +101,7 @@ class RunPosition:
 class PlannedEffect:
     """An effect that a run asks for."""
 
-    step: EffectStep
+    step_id: str
     #: Which visit of the step this is, from 0.
     visit: int
     at_us: int
@@ -112,7 +111,7 @@ class PlannedEffect:
     @property
     def key(self) -> tuple[str, int]:
         """The step and its visit: the effect's identity in its run."""
-        return self.step.id, self.visit
+        return self.step_id, self.visit
 
 
 class RunEnd(Enum):

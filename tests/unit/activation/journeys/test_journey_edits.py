@@ -80,7 +80,7 @@ class Worker:
             for effect in run.outstanding:
                 assert effect.key not in self.begun
                 self.begun.add(effect.key)
-                self.sent.append((effect.step.id, (effect.at_us - BEGIN) / HOUR_US))
+                self.sent.append((effect.step_id, (effect.at_us - BEGIN) / HOUR_US))
         return run
 
     def played(self, now: int) -> PersonPlay:

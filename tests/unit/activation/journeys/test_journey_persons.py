@@ -66,7 +66,7 @@ def sent(played: PersonPlay) -> list[tuple[float, float, str]]:
         (
             (run.first.occurred_at_us - BEGIN) / HOUR_US,
             (effect.at_us - BEGIN) / HOUR_US,
-            effect.step.id,
+            effect.step_id,
         )
         for run in played.runs
         for effect in run.effects
@@ -158,7 +158,7 @@ def test_message_that_a_goal_overtook_while_it_was_not_sent_is_not_sent() -> Non
     engine = Engine(of)
     played = engine.run([(BEGIN + HOUR_US, BEGIN + 5 * HOUR_US)])
     assert engine.begun == []
-    assert played.runs[0].planned[0].step.id == "p"  # the player alone would send it
+    assert played.runs[0].planned[0].step_id == "p"  # the player alone would send it
 
 
 def test_last_message_that_a_goal_overtook_is_not_sent() -> None:

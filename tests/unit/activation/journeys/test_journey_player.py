@@ -87,7 +87,7 @@ def played(
 
 def sent(result: RunPlay) -> list[tuple[str, float]]:
     """Return the effects: their steps and hours since the entry."""
-    return [(e.step.id, (e.at_us - BEGIN) / HOUR_US) for e in result.effects]
+    return [(e.step_id, (e.at_us - BEGIN) / HOUR_US) for e in result.effects]
 
 
 SIMPLE = journey({"wait": "2h"}, {"send": {"id": "m", **MAIL}})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onefold.activation.v1 import journey_runs_pb2 as pb
 from oracle.journeys_oracle import Contact, Happening
 from oracle.random_journeys import (
     BEGIN,
@@ -23,6 +24,7 @@ from oracle.random_journeys import (
 )
 from properties import examples
 
+from services.activation.codec.journey_runs import transition_from_proto, transition_to_proto
 from services.activation.domain.journeys.persons import (
     PersonPlay,
     PersonRun,
@@ -45,7 +47,9 @@ from services.activation.domain.journeys.transitions import (
     EffectsPlanned,
     EffectsWithdrawn,
     RunBegan,
+    RunChange,
     RunEnded,
+    RunMoved,
     RunRecord,
     RunReopened,
     RunTransition,
@@ -56,14 +60,22 @@ from services.activation.domain.journeys.transitions import (
     run_id,
     transition_fact_id,
 )
+from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.journeys.journey_form import parse_journey
-from services.kernel.journeys.model import PutStep
 from services.kernel.yaml_documents import parse_yaml
 
 WORKSPACE = WorkspaceId("shop")
 ROOT = Path(__file__).parents[4]
 EXAMPLES: Any = parse_yaml((ROOT / "tests/unit/kernel/journeys/examples.yaml").read_bytes())
+
+
+def _through_the_log(transition: RunTransition) -> RunTransition:
+    """Return a transition as it is read from its fact."""
+    data = transition_to_proto(transition, "j", BEGIN).SerializeToString(deterministic=True)
+    read = transition_from_proto(pb.RunTransitioned.FromString(data))
+    assert read == transition
+    return read
 
 
 class Recorder:
@@ -109,6 +121,7 @@ class Recorder:
         for run in played.runs:
             id_ = run_id(WORKSPACE, self.program, run.first)
             own = decide(records.get(id_), id_, run, self.begun(id_), answers, 1)
+            own = list(map(_through_the_log, own))
             after = fold_transitions(records.get(id_), own)
             assert after is not None
             assert decide(after, id_, run, self.begun(id_), answers, 1) == []
@@ -271,7 +284,7 @@ def test_run_that_a_key_has_once_is_that_of_the_key_and_not_of_its_entry() -> No
 def test_run_that_falls_asleep_withdraws_what_it_planned_and_keeps_its_end() -> None:
     program = _program()
     entry, rival = _entry(1), _entry(2, leaf=3)
-    effect = PlannedEffect(PutStep("p", "t"), 0, BEGIN, RunPosition("", BEGIN))
+    effect = PlannedEffect("p", 0, BEGIN, RunPosition("", BEGIN))
     ended = RunPlay((effect,), (), RunPosition("", BEGIN), ending=RunEnding(RunEnd.DONE, BEGIN))
     id_ = run_id(WORKSPACE, program, entry)
     awake = decide(None, id_, PersonRun(entry, entry, ended), (), {}, 1)
@@ -294,3 +307,27 @@ def test_run_whose_goal_belongs_to_another_person_is_open_again() -> None:
     reopened = fold_transitions(record, after)
     assert reopened is not None
     assert reopened.ending is None
+
+
+POSITION = RunPosition("w", BEGIN, {"r": 2}, {"c": BEGIN + HOUR_US}, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        RunMoved(3, POSITION),
+        RunMoved(3, None),
+        RunReopened(),
+        RunEnded(RunEnding(RunEnd.EDITED, BEGIN)),
+        EffectsPlanned((PlannedEffect("s", 1, BEGIN, POSITION),)),
+        EffectsWithdrawn((("s", 1),), WithdrawalReason.ASLEEP),
+    ],
+    ids=lambda change: type(change).__name__,
+)
+def test_transition_is_the_same_after_its_fact(change: RunChange) -> None:
+    assert _through_the_log(RunTransition(b"r" * 16, 7, change)).change == change
+
+
+def test_fact_of_a_transition_without_a_change_is_refused() -> None:
+    with pytest.raises(InvalidField, match="has no change"):
+        transition_from_proto(pb.RunTransitioned(run_id=b"r", number=1))

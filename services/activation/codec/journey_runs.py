@@ -1,0 +1,170 @@
+"""Translates the transitions of runs between the domain and RunTransitioned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from onefold.activation.v1 import journey_runs_pb2 as pb
+
+from services.activation.domain.journeys.run import (
+    PlannedEffect,
+    Question,
+    RunEnd,
+    RunEnding,
+    RunEntry,
+    RunPosition,
+)
+from services.activation.domain.journeys.transitions import (
+    EffectsPlanned,
+    EffectsWithdrawn,
+    RunAnswered,
+    RunBegan,
+    RunChange,
+    RunEnded,
+    RunMoved,
+    RunReopened,
+    RunRestarted,
+    RunTransition,
+    WithdrawalReason,
+)
+from services.chassis.codec.comparisons import EnumNumbers
+from services.chassis.codec.rules import rule_from_proto, rule_to_proto
+from services.kernel.errors import InvalidField
+from services.kernel.ids import FactId, LeafId
+
+RUN_TRANSITIONED: str = pb.RunTransitioned.DESCRIPTOR.full_name
+_ENDS = EnumNumbers(RunEnd, pb.RunEnd, "end of a run")
+_WITHDRAWALS = EnumNumbers(WithdrawalReason, pb.WithdrawalReason, "reason")
+
+
+def transition_to_proto(
+    transition: RunTransition, journey_id: str, known_at_us: int
+) -> pb.RunTransitioned:
+    """Return the fact of a transition that rests on what was known until an instant."""
+    message = pb.RunTransitioned(
+        run_id=transition.run_id,
+        journey_id=journey_id,
+        number=transition.number,
+        known_at_us=known_at_us,
+    )
+    match transition.change:
+        case RunBegan(entry, version):
+            message.began.CopyFrom(pb.RunBegan(entry=_entry_to_proto(entry), version=version))
+        case RunRestarted(first, start):
+            message.restarted.first.CopyFrom(_entry_to_proto(first))
+            message.restarted.start.CopyFrom(_entry_to_proto(start))
+        case RunAnswered(answers):
+            for question, answer in answers:
+                rule = rule_to_proto(question.rule)
+                message.answered.answers.add(rule=rule, at_us=question.at_us, answer=answer)
+        case EffectsPlanned(effects):
+            message.planned.effects.extend(map(_effect_to_proto, effects))
+        case EffectsWithdrawn(keys, reason, fact_id):
+            for step_id, visit in keys:
+                message.withdrawn.keys.add(step_id=step_id, visit=visit)
+            message.withdrawn.reason = _WITHDRAWALS.to_proto(reason)
+            message.withdrawn.fact_id = fact_id or b""
+        case RunMoved(version, position):
+            moved = None if position is None else _position_to_proto(position)
+            message.moved.CopyFrom(pb.RunMoved(version=version, position=moved))
+        case RunEnded(ending):
+            message.ended.reason = _ENDS.to_proto(ending.reason)
+            message.ended.at_us = ending.at_us
+            message.ended.fact_id = ending.fact_id or b""
+        case RunReopened():
+            message.reopened.SetInParent()
+    return message
+
+
+def transition_from_proto(message: pb.RunTransitioned) -> RunTransition:
+    """Return the transition of a fact. Raises InvalidField if the fact has none."""
+    return RunTransition(message.run_id, message.number, _change(message))
+
+
+def _change(message: pb.RunTransitioned) -> RunChange:
+    kind = message.WhichOneof("change")
+    part: Any = getattr(message, kind) if kind else None
+    match kind:
+        case "began":
+            return RunBegan(_entry(part.entry), part.version)
+        case "restarted":
+            return RunRestarted(_entry(part.first), _entry(part.start))
+        case "answered":
+            return RunAnswered(
+                tuple((Question(rule_from_proto(a.rule), a.at_us), a.answer) for a in part.answers)
+            )
+        case "planned":
+            return EffectsPlanned(tuple(map(_effect, part.effects)))
+        case "withdrawn":
+            keys = tuple((key.step_id, key.visit) for key in part.keys)
+            reason = _WITHDRAWALS.from_proto(part.reason, "reason")
+            return EffectsWithdrawn(keys, reason, _fact_id(part.fact_id))
+        case "moved":
+            position = _position(part.position) if part.HasField("position") else None
+            return RunMoved(part.version, position)
+        case "ended":
+            reason_ = _ENDS.from_proto(part.reason, "reason")
+            return RunEnded(RunEnding(reason_, part.at_us, _fact_id(part.fact_id)))
+        case "reopened":
+            return RunReopened()
+        case _:
+            raise InvalidField("the transition of a run has no change", field="change")
+
+
+def _fact_id(raw: bytes) -> FactId | None:
+    return FactId(raw) if raw else None
+
+
+def _entry_to_proto(entry: RunEntry) -> pb.RunEntry:
+    return pb.RunEntry(
+        occurred_at_us=entry.occurred_at_us,
+        fact_id=entry.fact_id,
+        leaf_id=entry.leaf_id,
+        recorded_at_us=entry.recorded_at_us,
+        properties=msgspec.json.encode(entry.properties, order="sorted"),
+    )
+
+
+def _entry(message: pb.RunEntry) -> RunEntry:
+    return RunEntry(
+        message.occurred_at_us,
+        FactId(message.fact_id),
+        LeafId(message.leaf_id),
+        message.recorded_at_us,
+        msgspec.json.decode(message.properties, type=dict[str, Any]),
+    )
+
+
+def _effect_to_proto(effect: PlannedEffect) -> pb.PlannedEffect:
+    return pb.PlannedEffect(
+        step_id=effect.step_id,
+        visit=effect.visit,
+        at_us=effect.at_us,
+        position=_position_to_proto(effect.position),
+    )
+
+
+def _effect(message: pb.PlannedEffect) -> PlannedEffect:
+    position = _position(message.position)
+    return PlannedEffect(message.step_id, message.visit, message.at_us, position)
+
+
+def _position_to_proto(position: RunPosition) -> pb.RunPosition:
+    return pb.RunPosition(
+        step_id=position.step_id,
+        at_us=position.at_us,
+        counts=position.counts,
+        coupons=position.coupons,
+        has_waited=position.has_waited,
+    )
+
+
+def _position(message: pb.RunPosition) -> RunPosition:
+    return RunPosition(
+        message.step_id,
+        message.at_us,
+        dict(message.counts),
+        dict(message.coupons),
+        message.has_waited,
+    )
