@@ -119,8 +119,8 @@ def check_packs(onefold: CommandLine, folder: Path) -> None:
         "  - {id: lost, file: {name: x.ndjson}, segments: [no-such-segment], on: [entered]}\n"
     )
     errors = onefold("apply", "-f", str(pack), fails=True)
-    assert "b.yaml: destinations[0] (loop): " in errors
-    assert "b.yaml: destinations[1] (lost): there is no segment 'no-such-segment'" in errors
+    assert "b.yaml:2: destinations[0] (loop): " in errors
+    assert "b.yaml:3: destinations[1] (lost): there is no segment 'no-such-segment'" in errors
     assert "nothing is defined" in errors
     assert "half" not in onefold("sources", "list")
     (pack / "b.yaml").write_text("")

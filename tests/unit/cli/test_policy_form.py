@@ -112,5 +112,5 @@ def test_invalid_policy_raises_an_error_with_its_path(form: Any, message: str) -
 def test_second_policy_of_a_pack_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(WHOLE, encoding="utf-8")
     (tmp_path / "b.yaml").write_text(WHOLE, encoding="utf-8")
-    with pytest.raises(InvalidField, match=r"b\.yaml: identity_policy: a pack has one"):
+    with pytest.raises(InvalidField, match=r"b\.yaml:[0-9]+: identity_policy: a pack has one"):
         read_pack(tmp_path, {})
