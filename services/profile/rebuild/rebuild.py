@@ -31,7 +31,7 @@ from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
-from services.kernel.errors import ServiceUnavailable
+from services.kernel.errors import Conflict, ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import NO_ID, LeafId, ProfileId, shard_of
 from services.kernel.index_key import IndexKey
@@ -166,6 +166,12 @@ class ProfileRebuilder:
         reader = LogReader(pool, loader, end, self.index_key, progress)
         if self.source.rows is not None:
             manifest = await check_rows(pool, self.source.rows, "profile", end)
+            computed = await self._read_indexes(pool, manifest.end)
+            if index_change(computed, loader.indexes).workspaces:
+                raise Conflict(
+                    "rules have changed since the log was exported, and the rows lack what they"
+                    " need: export the log again"
+                )
             await load_rows(loader, self.source.rows)
             reader.begin_at(checkpoints_of(manifest))
         elif self.source.together:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -33,10 +34,11 @@ from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.rpc.channel import open_channel
 from services.identity.domain.policy import DEFAULT, Policy
 from services.kernel.digest import to_hex
-from services.kernel.errors import InvalidField, NotAllowed, NotFound, TooLarge
+from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, TooLarge
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import hash_id
 from tests.index_key import INDEX_KEY
+from tests.plain_engine import write_engine_rows
 
 OpenIdentity = Callable[..., AbstractAsyncContextManager[RunningIdentity]]
 PHONE = Identifier("phone", "+8613800000000")
@@ -235,6 +237,30 @@ async def test_rebuild_with_decisions_and_policies_equals_the_live_state(
         await running.publish()
         await roll_out(running)
         assert await digest(running) == {WORKSPACE: to_hex(expected_digest(facts))}
+
+
+async def test_rebuild_that_begins_with_the_rows_of_an_engine_equals_the_live_state(
+    open_identity: OpenIdentity, tmp_path: Path
+) -> None:
+    chance = random.Random(22)
+    facts = random_history(chance, 150, 30)
+    policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(POLICIES[:2], 1)]
+    log = log_with_policies(facts, policies, chance, shards=2)
+    first = [shard[: len(shard) // 2] for shard in log.shards]
+    rows = write_engine_rows(tmp_path / "rows", "identity", first)
+    async with open_identity(log) as running:
+        await roll_out(running)
+        live = await digest(running)
+        for fields in ({}, {"shards": 5}, {"switch_over": True}):
+            rebuilt = await rebuild(running, rows=rows, **fields)
+            assert (list(rebuilt.differing_rows), rebuilt.equal) == ([], True)
+            assert dict(rebuilt.rebuilt_digests) == live
+            assert rebuilt.done < sum(map(len, log.shards)), "the first half is not folded again"
+        other = write_engine_rows(tmp_path / "other", "identity", first, left_out={1: [3]})
+        with pytest.raises(Conflict, match="leaves out other facts of shard 1"):
+            await rebuild(running, rows=other)
+        with pytest.raises(InvalidField, match="no whole rows"):
+            await rebuild(running, rows=str(tmp_path / "nothing"))
 
 
 async def test_rebuild_after_switch_over_continues_at_the_checkpoint(

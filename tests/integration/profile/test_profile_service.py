@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
 
 import asyncpg
 import msgspec
 import pytest
 from integration.profile.profile_stack import ProfileStack
 from laws.profile_model import RULES, START_US, SourceEvent, random_events
+from onefold.log.v1 import log_service_pb2 as log_pb
+from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1.profile_stream_pb2 import ProfileChange
@@ -26,6 +29,7 @@ from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 from tests.index_key import INDEX_KEY
+from tests.plain_engine import write_engine_rows
 from tests.rule_builders import count_of, events_named
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
@@ -278,7 +282,9 @@ async def append_history(stack: ProfileStack, seed: int, first_message: int) -> 
     await stack.append(fact for event in shuffled for fact in event.facts())
 
 
-async def test_rebuild_ends_in_an_equal_state_that_can_take_over(open_stack: OpenStack) -> None:
+async def test_rebuild_ends_in_an_equal_state_that_can_take_over(
+    open_stack: OpenStack, tmp_path: Path
+) -> None:
     async with open_stack() as stack:
         await append_history(stack, 1, 0)
         for number, rule in enumerate(RULES):
@@ -294,13 +300,28 @@ async def test_rebuild_ends_in_an_equal_state_that_can_take_over(open_stack: Ope
 
         status = await stack.projection.GetStatus(projection_pb.GetStatusRequest())
         assert status.generation == 2
+        rows = write_engine_rows(tmp_path / "rows", "profile", await logged_facts(stack))
         await append_history(stack, 3, 2_000)
+        await stack.tick(DAY_US)
+        begun = await rebuild(stack, rows=rows, shards=2)
+        assert begun.done < first.done, "what the rows have is not folded again"
         await define(stack, "late", count_of(events_named("trial"), 0, Operator.GE, 2))
         await stack.tick(DAY_US)
+        with pytest.raises(Conflict, match="rules have changed"):
+            await stack.rebuild(rows=rows)
         await rebuild(stack)
         newest = {p: set(c.true_predicates) for p, c in (await published(stack)).items()}
         current = {p: set(e.true_predicates) for p, e in (await evaluations(stack)).items()}
         assert newest == current
+
+
+async def logged_facts(stack: ProfileStack) -> list[list[Fact]]:
+    """Return the facts of each shard."""
+    head = await stack.log.GetHead(log_pb.GetHeadRequest())
+    return [
+        [f async for r in stack.log.Read(log_pb.ReadRequest(shard=shard)) for f in r.batch.facts]
+        for shard in range(len(head.token.offsets))
+    ]
 
 
 async def test_rebuild_of_a_damaged_state_names_the_differing_rows(
