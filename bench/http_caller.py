@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -93,11 +94,7 @@ async def rate(port: int, key: str, events: int, size: int, connections: int) ->
     ended: list[asyncio.Future[int]] = [loop.create_future() for _ in range(connections)]
     began = time.perf_counter()
     for each in ended:
-        await loop.create_connection(
-            lambda each=each: _Connection(waiting, each),  # type: ignore[misc]
-            "127.0.0.1",
-            port,
-        )
+        await loop.create_connection(partial(_Connection, waiting, each), "127.0.0.1", port)
     accepted = sum(await asyncio.gather(*ended))
     return {"rate": events / (time.perf_counter() - began), "accepted": accepted}
 

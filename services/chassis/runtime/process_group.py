@@ -55,8 +55,8 @@ class Member:
         self._reader = reader
         self._writer = writer
         self._asking = asyncio.Lock()
-        #: Whether a question has no answer yet.
-        self._is_asked = False
+        #: Whether the process has not answered the last question yet.
+        self._has_open_question = False
         #: Whether it has served since its start.
         self.serves = False
 
@@ -88,11 +88,11 @@ class Member:
         """Return the report of the process; None where it does not answer in time or has ended."""
         with suppress(TimeoutError, ConnectionError):
             async with self._asking, asyncio.timeout(_REPORT_TIMEOUT_S):
-                if not self._is_asked:
+                if not self._has_open_question:
                     self._writer.write(b"\n")
-                    self._is_asked = True
+                    self._has_open_question = True
                 line = await self._reader.readline()
-                self._is_asked = False
+                self._has_open_question = False
                 return json.loads(line) if line else None
         return None
 

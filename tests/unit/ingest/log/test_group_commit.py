@@ -100,7 +100,8 @@ async def test_group_waits_for_as_many_requests_as_the_one_before_it(
             await asyncio.sleep(0)
         await asyncio.gather(*tasks)
         tasks = append_each(group, "d", "e")
-        await asyncio.sleep(0.02)
+        for _ in range(100):
+            await asyncio.sleep(0)
         assert store.groups == [["first"], ["a", "b", "c"]]
         tasks += append_each(group, "f")
         await asyncio.gather(*tasks)
