@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, Words, encode
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
+from services.chassis.projection import positions as positions_module
 from services.chassis.projection.batch_size import MAX_CPU_S
 from services.chassis.projection.consumer import Limits
 from services.chassis.projection.runner import CONCURRENT_FOLDS
@@ -61,6 +63,65 @@ async def test_facts_are_folded_and_outputs_are_relayed_in_order(
         ranges = await published(toy.bus, TOY_SUBJECT)
         assert ranges[0][0] == 0
         assert all(a[1] == b[0] for a, b in pairwise(ranges))
+
+
+class Silent(Words):
+    """Publishes nothing but how far it is."""
+
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
+        return replace(await super().fold(conn, batch), outputs=())
+
+    def position(
+        self, shard: int, sequence: int, log_offset: int, log_time_us: int
+    ) -> OutboxMessage:
+        return OutboxMessage(sequence, sequence + 1, str(log_offset).encode())
+
+
+async def positions(toy: Replica) -> list[int]:
+    """Return the offsets in the log that the outputs state."""
+    outputs = await Outbox(toy.database.pool).read(0, 0, 1_000)
+    return [int(output.payload) for output in outputs]
+
+
+async def test_silent_projection_publishes_how_far_it_is_and_no_more_often(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of many batches comes too soon after an output to be published with it."""
+    monkeypatch.setattr(positions_module, "INTERVAL_S", 3.0)
+    async with (
+        replica(database, nats_url, word_log, tmp_path, words=Silent()) as toy,
+        relaying(toy.bus, word_log) as relay,
+    ):
+        for i in range(20):
+            token = await append(word_log, relay, sample_facts(10, i))
+            await toy.runner.wait_for(token, DEADLINE)
+        await wait_until(lambda: has_stated(toy, 200))
+        stated = await positions(toy)
+        folds = len(toy.words.folds)
+        assert stated == sorted(set(stated))
+        assert len(stated) < folds
+        await all_published(toy.bus, TOY_SUBJECT, len(stated))
+
+
+async def has_stated(toy: Replica, offset: int) -> bool:
+    return (await positions(toy) or [0])[-1] == offset
+
+
+async def test_position_that_a_worker_has_left_unpublished_is_published_by_the_next_one(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as slow:
+        slow.setattr(positions_module, "INTERVAL_S", 600.0)
+        async with (
+            replica(database, nats_url, word_log, tmp_path, words=Silent()) as toy,
+            relaying(toy.bus, word_log) as relay,
+        ):
+            for i in range(2):
+                token = await append(word_log, relay, sample_facts(10, i))
+                await toy.runner.wait_for(token, DEADLINE)
+            assert await positions(toy) == [10]
+    async with replica(database, nats_url, word_log, tmp_path, words=Silent()) as toy:
+        await wait_until(lambda: has_stated(toy, 20))
 
 
 class Paused(Words):
