@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCK, TEST_LOCK = "requirements.lock", "requirements-test.lock"
 #: Commands that need more packages than the services.
 MORE = {"test": TEST_LOCK, "bench": TEST_LOCK, "match": "requirements-linkage.lock"}
+#: The locks of `export log`, which writes Parquet, and of `rebuild --engine spark`.
+PARQUET_LOCK, SPARK_LOCK = "requirements-linkage.lock", "requirements-spark.lock"
 #: Markers in the environment: its checkout, and that it is being made or changed.
 OWNER, UNFINISHED = "onefold-checkout", "onefold-unfinished"
 #: A package in a lock.
@@ -49,7 +51,7 @@ def main(argv: Sequence[str]) -> NoReturn:
     if not os.environ.get("HOME", "/"):
         del os.environ["HOME"]  # empty would mean /; without it the user database is used
     is_help = "--help" in argv
-    locks = [LOCK, *(MORE[command] for command in argv[:1] if command in MORE and not is_help)]
+    locks = [LOCK] if is_help else locks_of(argv)
     try:
         if is_help and (text := help_without_environment(ROOT, argv)):
             print(text.encode("ascii", "backslashreplace").decode())
@@ -66,6 +68,16 @@ def main(argv: Sequence[str]) -> NoReturn:
     # In the caller's folder, without importing modules from there.
     environment["PYTHONSAFEPATH"] = "1"
     os.execve(python, [python, "-P", "-m", "services.cli", *argv], environment)
+
+
+def locks_of(argv: Sequence[str]) -> list[str]:
+    """Return the locks of the packages that a command needs."""
+    locks = [LOCK, *(MORE[command] for command in argv[:1] if command in MORE)]
+    if list(argv[:2]) == ["export", "log"]:
+        locks.append(PARQUET_LOCK)
+    elif list(argv[:1]) == ["rebuild"] and not {"spark", "--engine=spark"}.isdisjoint(argv):
+        locks.append(SPARK_LOCK)
+    return locks
 
 
 def help_without_environment(root: Path, argv: Sequence[str]) -> str:

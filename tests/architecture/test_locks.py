@@ -26,6 +26,7 @@ def locked(*locks: str) -> set[str]:
         ("requirements.lock",),
         ("requirements-test.lock",),
         ("requirements-linkage.lock", "requirements.lock"),
+        ("requirements-spark.lock", "requirements.lock"),
     ],
     ids="+".join,
 )
