@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 import aiohttp
@@ -25,6 +25,8 @@ from onefold.ingest.v1.admin_service_pb2 import (
 )
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
+from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded
+from onefold.profile.v1.profile_service_pb2 import PersonScore, RecordScoresRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import wait_until
@@ -37,6 +39,7 @@ from services.devstack.stack import Stack
 from services.kernel.time import HOUR_US, MINUTE_US, to_rfc3339
 from services.kernel.trust import SourceTrust
 
+_T = TypeVar("_T")
 WORKSPACES = ("default", "branch")
 #: Which doors carry an event is a matter of the system that gets it.
 GRPC, HTTP, NATS, FILE = "grpc", "http", "nats", "file"
@@ -140,6 +143,30 @@ def make_events(number: int, end_us: int, seed: int = 1) -> list[MixedEvent]:
     return events
 
 
+def make_scores(events: Sequence[MixedEvent], as_of_us: int) -> dict[str, list[PersonScore]]:
+    """Return two scores of each user by workspace; some are of one instant."""
+    scores: dict[str, list[PersonScore]] = {workspace: [] for workspace in WORKSPACES}
+    for workspace, own in scores.items():
+        users = {
+            e.call["userId"] for e in events if e.workspace == workspace and "userId" in e.call
+        }
+        for user in sorted(users):
+            for version in ("1", "2"):
+                chance = Random(f"{workspace} {user} {version}")
+                recorded = ScoreRecorded(
+                    model_id="churn",
+                    model_version=version,
+                    score=chance.choice((0.2, 0.7)),
+                    as_of_us=as_of_us - chance.randrange(2) * HOUR_US,
+                )
+                own.append(
+                    PersonScore(
+                        identifier=Identifier(namespace="user_id", value=user), score=recorded
+                    )
+                )
+    return scores
+
+
 def _call(chance: Random, people: int) -> dict[str, Any]:
     person, kind = chance.randrange(people), chance.choice(_KINDS)
     call: dict[str, Any] = {"type": kind, "userId": f"u-{person}"}
@@ -156,8 +183,8 @@ def _call(chance: Random, people: int) -> dict[str, Any]:
             traits["email"] = f"person{person}@example.cn"
         return call | {"traits": traits}
     if kind == "group":
-        account = f"account-{chance.randrange(1 + people // 6)}"
-        return call | {"groupId": account, "traits": {"plan": chance.choice(("free", "pro"))}}
+        group = chance.choice(("account-", "course:c-")) + str(chance.randrange(1 + people // 6))
+        return call | {"groupId": group, "traits": {"plan": chance.choice(("free", "pro"))}}
     if kind == "alias":
         previous = chance.choice((f"device-{person}-0", f"u-{chance.randrange(people)}-old"))
         return {"type": kind, "userId": f"u-{person}", "previousId": previous}
@@ -198,6 +225,16 @@ class Doors:
                 await self._send_http(sender, list(_batches(part, batch)))
             else:
                 await self._send_grpc(sender, list(_batches(part, batch)))
+
+    async def record(
+        self, scores: Mapping[str, Sequence[PersonScore]], chance: Random, batch: int
+    ) -> None:
+        """Record scores in any order, some of them twice."""
+        for workspace, own in scores.items():
+            ordered = chance.sample([*own, *own[::3]], len(own) + len(own[::3]))
+            for part in _batches(ordered, batch):
+                request = RecordScoresRequest(scores=part)
+                await retry(self.admins[workspace].profile.RecordScores, request)
 
     async def _send_grpc(self, sender: tuple[str, SourceTrust], batches: list[Any]) -> None:
         endpoints = replace(self.client.endpoints, key=self.keys[sender])
@@ -305,6 +342,6 @@ async def open_doors(stack: Stack, admin: Client, internal: Client) -> Doors:
     return Doors(stack, admin, admins, keys)
 
 
-def _batches(items: Sequence[MixedEvent], size: int) -> Iterator[Sequence[MixedEvent]]:
+def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

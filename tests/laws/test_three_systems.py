@@ -12,7 +12,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -27,6 +29,7 @@ from laws.mixed_facts import (
     Doors,
     MixedEvent,
     make_events,
+    make_scores,
     open_doors,
     run_command,
 )
@@ -35,9 +38,11 @@ from service_fixtures import wait_until
 
 from services.cli.commands.packs import apply_pack
 from services.cli.commands.rebuild import REBUILT
-from services.cli.definitions import read_pack
+from services.cli.definitions import Pack, read_pack
 from services.cli.demo.receiver import WebhookReceiver
+from services.client.client import Client
 from services.devstack.stack import Stack
+from services.kernel.errors import RetryableError
 from services.kernel.time import HOUR_US
 
 #: The whole size is for `./onefold test --deep`.
@@ -49,6 +54,18 @@ settings:
   orders:
     payments: {event: bought, order_id: order, amount: amount}
     refunds: {event: returned, order_id: order, amount: amount}
+  cleaners: {city: city}
+  computed_traits:
+    - {name: spent, feature: {sum: {event: bought, property: amount, within: 10d, gt: 0}}}
+"""
+#: Settings that some systems have before these.
+DRAFT = """
+settings:
+  cleaners: {city: region}
+  computed_traits:
+    - {name: spent, feature: {average: {event: viewed, property: amount, gt: 0}}}
+segments:
+  - {id: big, title: Draft, rule: {trait: {name: city, eq: 华东}}}
 """
 PACKS = (
     """
@@ -111,6 +128,13 @@ segments:
     rule: {top: {event: viewed, property: item, limit: 1, contains: i-2}}
   - {id: paid, title: Paid, rule: {orders: {days_since_last: {lt: 4}}}}
   - {id: north, title: North, rule: {any: [{tag: northern}, {segment: paid}]}}
+  - {id: risky, title: Risky, rule: {trait: {name: score.churn, at_least: 0.5}}}
+  - id: learner
+    title: Learner
+    rule:
+      any:
+        - related: {type: course, where: {plan: pro}, at_least: 2}
+        - related: {type: account, where: {plan: {ne: pro}}, at_least: 1}
 """,
 )
 Digests = dict[tuple[str, str], str]
@@ -143,11 +167,24 @@ def zone_at_noon(now_us: int) -> str:
     return f"Etc/GMT{hour - 12:+d}"
 
 
-async def define(doors: Doors, folder: Path, number: int, zone: str) -> None:
+def pack_of(number: int) -> str:
+    """Return one of the packs, with the settings that its rules go by."""
+    return SETTINGS_OF_RULES + PACKS[number]
+
+
+async def define(doors: Doors, folder: Path, pack: str, zone: str) -> None:
     file = folder / "pack.yaml"
-    file.write_text(SETTINGS_OF_RULES + PACKS[number], encoding="utf-8")
+    file.write_text(pack, encoding="utf-8")
     for admin in doors.admins.values():
-        await apply_pack(admin, read_pack(file, {"ZONE": zone}))
+        await wait_until(partial(_is_applied, admin, read_pack(file, {"ZONE": zone})), 300.0)
+
+
+async def _is_applied(admin: Client, pack: Pack) -> bool:
+    """Apply a pack; return False where services are too far behind, and it is to be tried again."""
+    with suppress(RetryableError):
+        await apply_pack(admin, pack)
+        return True
+    return False
 
 
 async def send(doors: Doors, feed: Feed, events: Sequence[MixedEvent], chance: Random) -> None:
@@ -181,12 +218,20 @@ async def digests_of(feed: Feed, events: Sequence[MixedEvent], folder: Path, zon
         chance = Random(feed.seed or 0)
         ordered = order(feed, events, chance)
         middle = len(ordered) // 2
-        await define(doors, folder, feed.packs[0], zone)
+        packs = list(map(pack_of, feed.packs))
+        if feed.seed is not None:
+            await define(doors, folder, DRAFT, zone)
+        await define(doors, folder, packs[0], zone)
         await send(doors, feed, ordered[:middle], chance)
-        await define(doors, folder, feed.packs[1], zone)
+        await define(doors, folder, packs[1], zone)
         await send(doors, feed, ordered[middle:], chance)
-        await define(doors, folder, feed.packs[2], zone)
+        await define(doors, folder, packs[2], zone)
         await wait_for_facts(system, events)
+        await system.drain()
+        # A score is of a person that is known already.
+        await doors.record(
+            make_scores(events, max(e.call["at"] for e in events)), chance, feed.batch
+        )
         await system.drain()
         printed = run_command(stack, "verify", "--data", str(folder))
         await doors.admins[WORKSPACES[1]].close()
