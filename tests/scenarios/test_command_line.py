@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from metrics_page import never_served, undocumented
+from pyarrow import parquet
 from scenarios.conftest import CommandLine
 
 from services import SERVICES
@@ -44,6 +45,7 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
 
     check_metrics(onefold)
     assert "clock" in onefold("clock", "advance", "8d", fails=True)
+    check_log_export(onefold, tmp_path / "log")
     check_rebuild(onefold, tmp_path / "data" / "logs" / "profile.log")
     resynced = onefold("rebuild", "identity", "--resync")
     assert "identity is rebuilt" in resynced
@@ -81,6 +83,15 @@ def check_rebuild(onefold: CommandLine, profile_log: Path) -> None:
     for service in ("identity", "profile", "segment"):
         assert "and live" in onefold("rebuild", service)
     assert len(re.findall("pages_followed", profile_log.read_text())) == 1, "alone it reads itself"
+
+
+def check_log_export(onefold: CommandLine, folder: Path) -> None:
+    """The log is exported as Parquet, each fact once; and nothing is written over."""
+    printed = onefold("export", "log", str(folder))
+    facts = parquet.read_table(folder, columns=["shard", "offset"])
+    assert f"{facts.num_rows} facts are exported" in printed.replace(",", "")
+    assert len({(row["shard"], row["offset"]) for row in facts.to_pylist()}) == facts.num_rows > 0
+    assert "is not empty" in onefold("export", "log", str(folder), fails=True)
 
 
 def check_metrics(onefold: CommandLine) -> None:

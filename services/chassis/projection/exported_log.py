@@ -1,6 +1,6 @@
 """The exported log: a folder of Parquet files with one fact a row, which any engine can read.
 
-<folder>/manifest.json                    what the folder contains; written last
+<folder>/_manifest.json                   what the folder contains; written last
 <folder>/shard=3/part-000000.parquet      facts of one shard, in the order of the log
 """
 
@@ -17,7 +17,7 @@ from onefold.log.v1.log_pb2 import Fact
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
 VERSION = 1
 #: Facts in one file.
 FILE_FACTS = 100_000

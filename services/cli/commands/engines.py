@@ -51,7 +51,7 @@ def _input(
 ) -> JobInput:
     read_manifest(log)
     # Beside the log: all nodes can read that folder.
-    rows = tempfile.mkdtemp(prefix=f"rows-{service}-", dir=log.resolve())
+    rows = tempfile.mkdtemp(prefix=f"_rows-{service}-", dir=log.resolve())
     key = secret_from_environment("ONEFOLD_INDEX_KEY") or f"1.{load_secrets(data)['index']}"
     return JobInput(str(log.resolve()), rows, master, key, left_out)
 
