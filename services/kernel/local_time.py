@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from calendar import isleap
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -169,9 +168,10 @@ def instant_of(day: date, minute: int, zone: str) -> int:
 
 def anniversary(day: date, year: int, leap_day: LeapDay = LeapDay.FEB_28) -> date:
     """Return the day on which a date returns in a year. Raises ValueError beyond the year 9999."""
-    if (day.month, day.day) == (2, 29) and not isleap(year):
+    try:
+        return day.replace(year=year)
+    except ValueError:  # 29 February, or a year that no date has
         return date(year, 2, 28) if leap_day is LeapDay.FEB_28 else date(year, 3, 1)
-    return day.replace(year=year)
 
 
 def exists(day: date, zone: str) -> bool:
