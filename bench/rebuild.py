@@ -28,7 +28,7 @@ from bench.pipeline import define
 from bench.worker import Worker, worker
 from services import SERVICES
 from services.chassis.postgres.database import connect_pool
-from services.cli.commands.rebuild import REBUILT
+from services.cli.commands.rebuild import REBUILT, TOGETHER
 from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import load_secrets
 from services.devstack.stack import Stack
@@ -42,7 +42,7 @@ from tests.index_key import INDEX_KEY
 EVENTS = 300_000
 ROUNDS = 5
 WORKERS = 4
-GOAL_RATE, GOAL_MEMORY = 30_000.0, 1.3
+GOAL_RATE, GOAL_MEMORY = 40_000.0, 1.3
 EVENT = Event.DESCRIPTOR.full_name
 
 
@@ -60,9 +60,9 @@ class Bench:
         await self.generator.run(do="drain")
         return int(result["acknowledged"])
 
-    async def rebuild(self, service: str) -> int:
+    async def rebuild(self, service: str, *, together: bool = False) -> int:
         """Rebuild one projection, and return how many facts it folded."""
-        request = RebuildRequest(workers=WORKERS)
+        request = RebuildRequest(workers=WORKERS, together=together)
         method = self.client.projection(service).Rebuild
         last = RebuildResponse()
         async for response in method(request):
@@ -86,9 +86,13 @@ class Bench:
         return found
 
     async def all_at_once(self) -> float:
-        """Measure events per second, from the first service's start to the last one's end."""
+        """Measure events per second, from the first service's start to the last one's end.
+
+        Identity and profile read the log together, as `./onefold rebuild` makes them do.
+        """
         began = time.perf_counter()
-        done = await asyncio.gather(*map(self.rebuild, REBUILT))
+        rebuilds = (self.rebuild(one, together=one in TOGETHER) for one in REBUILT)
+        done = await asyncio.gather(*rebuilds)
         return max(done) / (time.perf_counter() - began)
 
 
@@ -165,8 +169,9 @@ async def measured(bench: Bench) -> Result:
         figures["bare loop"],
         goal=GOAL_RATE,
         unit="events/s",
-        note="goal in events/s: identity, profile and segment side by side, from the start to the "
-        "last comparison of digests; reference: one process that reads the log and folds leaves "
+        note="goal in events/s: identity and profile, which read the log together, and segment "
+        "side by side, from the start to the last comparison of digests; reference: one process "
+        "that reads the log and folds leaves "
         "in memory",
     )
     return found.with_holds(found.figure >= GOAL_RATE)
