@@ -12,6 +12,8 @@ from docs.reference.pages.metrics import rows
 
 #: What the library of the metrics measures about the process itself.
 _PROCESS = ("process_", "python_")
+#: The bucket of a histogram, and the process where a service has several.
+_UNLISTED = frozenset({"le", "process"})
 _TYPES = re.compile(r"^# TYPE (\S+)", re.MULTILINE)
 
 
@@ -43,7 +45,7 @@ def undocumented(service: str, text: str) -> list[str]:
             continue
         name = family.name + ("_total" if family.type == "counter" else "")
         row = shown.get(name)
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        labels = {label for sample in family.samples for label in sample.labels} - _UNLISTED
         if row is None or (row.kind, row.meaning) != (family.type, family.documentation):
             found.append(name)
         elif labels and labels != set(re.findall(r"`(\w+)`", row.labels)):
