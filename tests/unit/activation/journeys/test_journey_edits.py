@@ -156,6 +156,32 @@ def test_run_that_moves_before_a_step_that_it_has_sent_does_not_send_it_again() 
     assert worker.sent == [("a", 0), ("c", 6)]
 
 
+def test_effect_that_was_planned_before_a_move_stays_planned() -> None:
+    new = journey(2, wait("w", "5h"), put("c"), people_inside="move")
+    worker = Worker(OLD, new)
+    run = worker.look(1, is_paused=True)
+    worker.newest = 2
+    worker.append(edit_run(run, worker.programs[2], BEGIN + HOUR_US))
+    worker.look(5, is_paused=True)
+    assert worker.record is not None
+    assert [effect.key for effect in worker.record.planned] == [("a", 0), ("c", 0)]
+
+
+def test_what_a_moved_run_has_sent_since_is_fixed_as_well() -> None:
+    steps = (put("a"), wait("w", "3h"), put("b"), wait("v", "4h"), put("c"))
+    goal = [{"event": "paid"}]
+    new = journey(2, *steps, goal=goal, people_inside="move")
+    worker = Worker(journey(1, *steps, goal=goal), new)
+    worker.edit(1, 2)
+    worker.look(3)
+    paid = event_subject(structure_id(EventFilter.of("paid")))
+    worker.facts.append(RunFact(BEGIN + 2 * HOUR_US, FactId(b"p" * 16), paid, {}))
+    run = worker.look(5)
+    assert worker.sent == [("a", 0), ("b", 3)]
+    assert run.play.ending is not None
+    assert run.play.ending[:2] == (RunEnd.GOAL, BEGIN + 3 * HOUR_US)
+
+
 def test_run_whose_step_is_gone_moves_to_the_named_one() -> None:
     moved = {"people_inside": "move", "moved_to": {"w": "v", "b": "v"}}
     new = journey(2, put("a"), wait("v", "6h"), put("c"), **moved)

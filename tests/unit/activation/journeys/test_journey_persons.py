@@ -17,6 +17,7 @@ from oracle.random_journeys import (
     Contact,
     Engine,
     entries_of,
+    hours_of,
     ideal,
     make_case,
     play_case,
@@ -28,12 +29,14 @@ from services.activation.domain.journeys.persons import (
     FixedRun,
     PersonPlay,
     entry_key,
+    play_person,
 )
 from services.activation.domain.journeys.program import compile_journey
 from services.activation.domain.journeys.regrets import Regret, RegretKind, messages_of, regrets
-from services.activation.domain.journeys.run import RunEnd
+from services.activation.domain.journeys.run import PersonFacts, PlannedEffect, RunEnd, RunPosition
 from services.kernel.ids import LeafId
 from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.journeys.model import PutStep
 
 PUT = {"put": {"tag": "t"}, "id": "p"}
 
@@ -253,17 +256,65 @@ def test_merge_lets_the_run_lead_that_has_sent_something() -> None:
     assert [key for _, _, key in merged.begun] == [("p", 0), ("q", 0)]
 
 
-def test_merge_of_two_runs_that_have_sent_does_not_repeat_what_the_other_sent() -> None:
+def test_merge_of_two_runs_that_have_sent_lets_the_earlier_one_lead() -> None:
     steps = [{"wait": "2h"}, PUT, {"wait": "8h"}, {"put": {"tag": "t"}, "id": "q"}]
-    merged = two(0, 1, again="never", steps=steps)
-    merged.look(3, [[0], [1]])  # both send p
     # The second leaf has sent q before the first one comes to it.
-    later = two(6, 0, again="never", steps=steps)
-    later.look(10, [[0], [1]])
-    assert [key for _, _, key in later.begun] == [("p", 0), ("p", 0), ("q", 0)]
+    merged = two(6, 0, again="never", steps=steps)
+    merged.look(10, [[0], [1]])
+    expected = [("p", 0), ("p", 0), ("q", 0)]
+    assert [key for _, _, key in merged.begun] == expected
     for at in (12, 14, 16, 18):
-        later.look(at, [[0, 1]])
-    assert [key for _, _, key in later.begun] == [("p", 0), ("p", 0), ("q", 0)]
+        merged.look(at, [[0, 1]])
+    assert [key for _, _, key in merged.begun] == expected
+
+
+def test_merge_does_not_repeat_what_a_run_asleep_beside_the_leader_has_sent() -> None:
+    # The click of the second leaf lets its run come to q before that of the first, which leads.
+    listen = {"to": {"event": "clicked"}, "at_most": "20h", "then": [PUT]}
+    steps = [
+        {"put": {"tag": "t"}, "id": "begin"},
+        {"listen": listen},
+        {"put": {"tag": "t"}, "id": "q"},
+    ]
+    merged = two(0, 1, again="never", steps=steps)
+    clicked = Happening(BEGIN + 3 * HOUR_US, b"c" * 16, "event", "clicked")
+    second = merged.cases[1]
+    merged.cases = merged.cases[0], replace(second, happenings=(*second.happenings, clicked))
+    merged.look(4, [[0], [1]])
+    expected = [("begin", 0), ("begin", 0), ("p", 0), ("q", 0)]
+    assert [key for _, _, key in merged.begun] == expected
+    for at in (5, 20, 22):
+        merged.look(at, [[0, 1]])
+    assert [key for _, _, key in merged.begun] == expected
+
+
+def test_effects_that_follow_a_goal_are_sent_once() -> None:
+    of = case((0, ENTRY, {}), (1, PAID, {}))
+    on_goal = (PutStep("bought", "t"),)
+    engine = Engine(replace(of, journey=replace(of.journey, on_goal=on_goal)))
+    for hours in (1, 2, 3):
+        look = BEGIN + hours * HOUR_US
+        engine.look(look, engine.known(look))
+    assert [key for _, _, key in engine.begun] == [("bought", 0)]
+
+
+def test_entry_beside_a_later_fixed_run_waits_for_the_answer_that_decides() -> None:
+    steps = [{"choose": [{"when": {"tag": "t"}, "steps": [{"exit": True}]}]}, {"wait": "5h"}, PUT]
+    of = case((0, ENTRY, {}), (1, ENTRY, {}), steps=steps)
+    program = compile_journey(of.journey)
+    first, second = entries_of(program, of, of.happenings)
+    position = RunPosition("", BEGIN + 6 * HOUR_US)
+    effect = PlannedEffect("p", 0, BEGIN + 6 * HOUR_US, position)
+    fixed = [FixedRun(second, second, (effect,))]
+    facts, hours = PersonFacts(()), hours_of(of.contact)
+    played = play_person(program, [first, second], facts, {}, hours, of.now, fixed)
+    [question] = played.questions
+    assert refusals(played) == [EntryRefusal.UNDECIDED]
+    # It exits before the other run begins, or would be open beside it.
+    for answer, expected in ((True, []), (False, [EntryRefusal.INSIDE])):
+        answers = {question: answer}
+        after = play_person(program, [first, second], facts, answers, hours, of.now, fixed)
+        assert refusals(after) == expected
 
 
 def test_unmerge_gives_each_its_own_run_again() -> None:

@@ -289,7 +289,8 @@ def test_run_that_falls_asleep_withdraws_what_it_planned_and_keeps_its_end() -> 
     id_ = run_id(WORKSPACE, program, entry)
     awake = decide(None, id_, PersonRun(entry, entry, ended), (), {}, 1)
     record = fold_transitions(None, awake)
-    asleep = decide(record, id_, PersonRun(entry, entry, ended, (), rival), (), {}, 1)
+    open_ = RunPlay((effect,), (), RunPosition("", BEGIN), due_us=BEGIN + HOUR_US)
+    asleep = decide(record, id_, PersonRun(entry, entry, open_, (), rival), (), {}, 1)
     withdrawn = EffectsWithdrawn((effect.key,), WithdrawalReason.ASLEEP)
     assert [transition.change for transition in asleep] == [withdrawn]
 
