@@ -140,7 +140,9 @@ class Generator:
             )
             await self._reach(self.sent.newest, timeout=600)
             end = time.monotonic() + GIVE_UP_S
-            while acknowledged.keys() - seen[LAST_STREAM].keys() and time.monotonic() < end:
+            while time.monotonic() < end:
+                if acknowledged.keys() <= seen[LAST_STREAM].keys():
+                    break
                 await asyncio.sleep(0.1)
         entered = seen[LAST_STREAM]
         waited = [entered[p] - at for p, at in acknowledged.items() if p in entered]

@@ -227,12 +227,12 @@ class ShardWorker:
                 # not the fault of a fact, however long it took.
                 took_s = time.monotonic() - began if is_session_lost(error) else 0.0
                 self._pace.lose_session(batch.first, batch.next, took_s)
-                self._warn("fold_lost_session", batch, took_s=round(took_s, 3))
+                log.warning("fold_lost_session", **self._place(batch), took_s=round(took_s, 3))
             raise
         except Exception as error:
             self._pace.narrow(batch.first, batch.next)
             if not self._is_smallest(batch):
-                self._warn("fold_narrowed", batch, error=type(error).__name__)
+                log.warning("fold_narrowed", **self._place(batch), error=type(error).__name__)
                 return None
             if isolating is None:
                 raise
@@ -241,8 +241,8 @@ class ShardWorker:
                 raise
             return after
 
-    def _warn(self, event: str, batch: Batch, **why: object) -> None:
-        log.warning(event, shard=self._shard, first=batch.first, next=batch.next, **why)
+    def _place(self, batch: Batch) -> dict[str, int]:
+        return {"shard": self._shard, "first": batch.first, "next": batch.next}
 
     def _is_smallest(self, batch: Batch) -> bool:
         """Return whether the batch cannot be folded in smaller parts."""
