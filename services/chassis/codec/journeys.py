@@ -1,4 +1,4 @@
-"""Translates journeys between the kernel's types and messages of onefold.activation.v1.
+"""Translates journeys and contact policies to messages of onefold.activation.v1, and back.
 
 A message has the name of its class and the names of its fields; a message with a `oneof kind` is a
 union of classes. So one translation serves all of them.
@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Final, get_args, get_type_hints
 
 from google.protobuf.descriptor import FieldDescriptor
+from onefold.activation.v1 import contact_policy_pb2 as policy_pb
 from onefold.activation.v1 import journeys_pb2 as pb
 
 from services.chassis.codec.comparisons import (
@@ -23,9 +24,10 @@ from services.chassis.codec.comparisons import (
 )
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import RuleError
-from services.kernel.journeys import model
+from services.kernel.journeys import contact_policy, model
 from services.kernel.journeys.checks import MAX_STEP_DEPTH
-from services.kernel.local_time import LeapDay
+from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.local_time import DailyWindow, LeapDay
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.names import MAX_NAME
 
@@ -40,6 +42,11 @@ _ENUMS: Final[dict[str, EnumNumbers[Any]]] = {
         model.PeopleInside,
     )
 }
+_ENUMS["ConsentNeed"] = EnumNumbers(
+    contact_policy.ConsentNeed, policy_pb.ConsentNeed, "need of consent"
+)
+#: A message that stands for a mapping, as a map has no maps.
+_MAPPING: Final = policy_pb.ChannelPolicies.DESCRIPTOR.name
 
 
 def journey_to_proto(journey: model.Journey) -> pb.Journey:
@@ -58,6 +65,22 @@ def journey_from_proto(message: pb.Journey, field: str = "journey") -> model.Jou
     with below(field):
         journey: model.Journey = _value(message, 0)
         return journey
+
+
+def contact_policy_to_proto(policy: ContactPolicy) -> policy_pb.ContactPolicy:
+    """Return the message of a contact policy."""
+    message = policy_pb.ContactPolicy()
+    _fill(message, policy)
+    return message
+
+
+def contact_policy_from_proto(
+    message: policy_pb.ContactPolicy, field: str = "contact_policy"
+) -> ContactPolicy:
+    """Return the contact policy of a message. Raises InvalidField with the path below `field`."""
+    with below(field):
+        policy: ContactPolicy = _value(message, 0)
+        return policy
 
 
 def _fill(message: Any, value: Any) -> None:
@@ -79,7 +102,10 @@ def _set(message: Any, field: FieldDescriptor, part: Any) -> None:
     target = getattr(message, field.name)
     if isinstance(part, Mapping):
         for key, each in part.items():
-            if is_dataclass(each):
+            if isinstance(each, Mapping):
+                own = target[key]  # it exists once it was read
+                _set(own, own.DESCRIPTOR.fields[0], each)
+            elif is_dataclass(each):
                 _fill(target[key], each)
             else:
                 target[key] = each
@@ -113,6 +139,10 @@ def _value(message: Any, depth: int) -> Any:
             raise RuleError("there is nothing", "set exactly one of its kinds")
         with below(kind):
             return _value(getattr(message, kind), depth + 1)
+    if message.DESCRIPTOR.name == _MAPPING:
+        [only] = message.DESCRIPTOR.fields
+        with below(only.name):
+            return _part(message, only, depth + 1)
     made = _class_of(message.DESCRIPTOR.name)
     defaults, optional = _attributes(made)
     values: dict[str, Any] = {}
@@ -146,10 +176,11 @@ def _part(message: Any, field: FieldDescriptor, depth: int) -> Any:
     part = getattr(message, field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         is_message = field.message_type.fields_by_name["value"].message_type is not None
-        return {
-            _text(key): _value(part[key], depth) if is_message else _text(part[key])
-            for key in sorted(part)
-        }
+        found_by: dict[str, Any] = {}
+        for key in sorted(part):
+            with below(_text(key)):
+                found_by[key] = _value(part[key], depth) if is_message else _text(part[key])
+        return found_by
     if field.is_repeated:
         if field.name == "days":
             return frozenset(part)
@@ -179,7 +210,9 @@ def _text(text: str) -> str:
 
 @cache
 def _class_of(name: str) -> Any:
-    return getattr(model, name)
+    if name == DailyWindow.__name__:
+        return DailyWindow
+    return getattr(model, name, None) or getattr(contact_policy, name)
 
 
 @cache
@@ -187,6 +220,6 @@ def _attributes(made: Any) -> tuple[frozenset[str], frozenset[str]]:
     """Return the attributes of a class that have a default, and those that may be None."""
     own = fields(made)
     defaults = (f.name for f in own if f.default is not MISSING or f.default_factory is not MISSING)
-    hints = get_type_hints(made, vars(model))
+    hints = get_type_hints(made)
     optional = (f.name for f in own if type(None) in get_args(hints[f.name]))
     return frozenset(defaults), frozenset(optional)

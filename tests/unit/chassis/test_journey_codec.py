@@ -7,12 +7,19 @@ from random import Random
 from typing import Any
 
 import pytest
+from onefold.activation.v1 import contact_policy_pb2 as policy_pb
 from onefold.activation.v1 import journeys_pb2 as pb
 from oracle.random_journeys import make_case
 
-from services.chassis.codec.journeys import journey_from_proto, journey_to_proto
+from services.chassis.codec.journeys import (
+    contact_policy_from_proto,
+    contact_policy_to_proto,
+    journey_from_proto,
+    journey_to_proto,
+)
 from services.kernel.errors import InvalidField
 from services.kernel.journeys import model
+from services.kernel.journeys.contact_policy import ContactPolicy, parse_contact_policy
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.yaml_documents import parse_yaml
 
@@ -85,6 +92,40 @@ def test_every_attribute_has_a_field_and_every_field_an_attribute() -> None:
         else:
             attributes = set(getattr(own, "__dataclass_fields__", {}))
             assert {field.name for field in message.fields} == attributes, name
+
+
+POLICY = parse_contact_policy(EXAMPLES["contact_policy"])
+
+
+@pytest.mark.parametrize("policy", [POLICY, ContactPolicy()], ids=["example", "empty"])
+def test_contact_policy_is_the_same_after_its_message(policy: ContactPolicy) -> None:
+    data = contact_policy_to_proto(policy).SerializeToString()
+    assert contact_policy_from_proto(policy_pb.ContactPolicy.FromString(data)) == policy
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda m: setattr(m.purposes["duty"], "consent", 0),
+            "contact_policy.purposes.duty.consent: this is missing",
+        ),
+        (
+            lambda m: setattr(m.purposes["marketing"].quiet, "to_minute", 21 * 60),
+            "contact_policy.purposes.marketing.quiet: the hours begin when they end",
+        ),
+        (
+            lambda m: setattr(m.channels["sms"].purposes["marketing"].only, "zone", "Mars"),
+            "contact_policy.channels.sms.purposes.marketing.only.zone: the time zone is not known",
+        ),
+        (lambda m: setattr(m.zone, "default", "Mars"), "contact_policy.zone.else: the time zone"),
+    ],
+)
+def test_wrong_contact_policy_is_refused_at_its_place(change: Any, expected: str) -> None:
+    message = contact_policy_to_proto(POLICY)
+    change(message)
+    with pytest.raises(InvalidField, match=expected):
+        contact_policy_from_proto(message)
 
 
 def test_priority_that_is_not_set_is_the_default() -> None:
