@@ -7,6 +7,7 @@ import typer
 from services.cli import output
 from services.cli.commands import (
     administration,
+    console,
     corrections,
     database,
     development,
@@ -26,6 +27,7 @@ from services.cli.commands import (
     segments,
     system,
     tags,
+    templates,
     traits,
 )
 
@@ -47,6 +49,7 @@ for command in (
     app.command()(command)
 app.command("import")(imports.import_)
 app.command("test", context_settings=_PASSED_ON)(development.suite)
+app.command("console")(console.console)
 app.add_typer(identity.app, name="identity")
 app.add_typer(explain.app, name="explain")
 packs.export.command("log")(exports.log)
@@ -56,6 +59,7 @@ app.add_typer(matches.app, name="matches")
 app.add_typer(scores.scores, name="scores")
 app.add_typer(segments.app, name="segments")
 app.add_typer(tags.app, name="tags")
+app.add_typer(templates.app, name="templates")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(facts.facts, name="facts")

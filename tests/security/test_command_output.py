@@ -123,6 +123,11 @@ tags:
     title: Scored
     rfm: {{quantiles: 2, period: month, values: [{{value: {TEXT}, monetary: 2}}]}}
 segments: [{{id: seen, title: {TEXT}, rule: {RULE}}}]
+templates:
+  - id: hello
+    title: {TEXT}
+    sample: {{person: {{name: {TEXT}}}}}
+    locales: {{zh: {{text: "{{{{ person.name }}}}"}}}}
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
 """
 POLICY = f"""
@@ -239,6 +244,8 @@ CASES: dict[str, Callable[[System], Case]] = {
     "segments members": lambda _: Case(["seen"], shows=False),
     "segments snapshot": lambda _: Case([HOSTILE, "--of", "seen"], shows=False, fails=True),
     "tags fit": lambda _: Case(["scored"]),
+    "templates list": lambda _: Case([]),
+    "templates preview": lambda _: Case(["hello"]),
     "match": lambda s: Case(["--config", s.write("\x1b[2J.yaml", "a: [")], shows=False, fails=True),
     "verify": lambda _: Case([], shows=False),
     "rebuild": lambda _: Case(["segment"], shows=False),

@@ -121,6 +121,8 @@ def test_signature_is_verified_by_another_library() -> None:
     mail = signed(MAIL)
     assert is_verified(mail)
     signature = mail.split(b"\r\nFrom")[0]
+    # Named once more than it is there, so that no second one can be added.
+    assert signature.replace(b"\r\n ", b"").count(b"from") == 2
     assert b"list-unsubscribe:list-unsubscribe-post" in signature.replace(b"\r\n ", b"")
     for change in (
         (b"x.example>", b"z.example>"),
