@@ -64,6 +64,9 @@ class JobRequest(NamedTuple):
     shards: Sequence[int]
     workspace_id: WorkspaceId
     blocking: bool = False
+    #: The predicates that no shard needs any more. A shard that has erased one before may have
+    #: evaluated profiles with it since, as long as another shard needed it.
+    dropped: frozenset[ScopedId] = frozenset()
 
 
 class Registration(NamedTuple):
@@ -132,6 +135,8 @@ class Backfiller:
         cycle with the step of that job, which holds profiles and waits for the row.
         """
         for job in jobs:
+            if job.dropped:
+                await store.drop_everywhere(conn, job.shards, job.dropped)
             await schedule(
                 conn,
                 job.shards,
@@ -167,7 +172,8 @@ class Backfiller:
         gone = change.dropped - await store.needed_predicates(conn, change.dropped)
         for workspace_id in sorted({key.workspace_id for key in gone}):
             # The last shard has dropped them: from now on no worker evaluates them.
-            jobs.append(JobRequest(range(self.evaluator.shards), workspace_id))
+            own = frozenset(key for key in gone if key.workspace_id == workspace_id)
+            jobs.append(JobRequest(range(self.evaluator.shards), workspace_id, dropped=own))
         return jobs
 
     async def step(self, conn: Connection, job: BackfillJob, at: Checkpoint) -> BackfillStep:

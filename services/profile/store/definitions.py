@@ -137,6 +137,13 @@ async def save_stages(
     await conn.execute(Q.save_stages, shard, *_columns(predicates), stage)
 
 
+async def drop_everywhere(
+    conn: Connection, shards: Iterable[int], predicates: Collection[ScopedId]
+) -> None:
+    """Mark predicates as dropped in some shards, except where a shard needs them again."""
+    await conn.execute(Q.drop_everywhere, sorted(shards), *_columns(predicates))
+
+
 async def erase_predicates(conn: Connection, shard: int, predicates: Collection[ScopedId]) -> None:
     """Delete the predicates of a shard that a sweep has erased."""
     await conn.execute(Q.erase_predicates, shard, *_columns(predicates))

@@ -48,11 +48,23 @@ INSERT INTO predicate (shard, workspace_id, predicate_id, stage)
 SELECT $1, *, $4 FROM unnest($2::text[], $3::bigint[])
 ON CONFLICT (shard, workspace_id, predicate_id) DO UPDATE SET stage = excluded.stage
 
+-- name: drop_everywhere
+-- Marks predicates that no shard needs as dropped in some shards, also where a sweep has erased them
+-- before; a shard that needs one again keeps it.
+INSERT INTO predicate (shard, workspace_id, predicate_id, stage)
+SELECT shard, t.workspace_id, t.predicate_id, 3
+FROM unnest($1::int[]) AS shard
+    CROSS JOIN unnest($2::text[], $3::bigint[]) AS t (workspace_id, predicate_id)
+ORDER BY 1, 2, 3
+ON CONFLICT (shard, workspace_id, predicate_id) DO UPDATE SET stage = excluded.stage
+WHERE predicate.stage > 2
+
 -- name: erase_predicates
--- Deletes the predicates of a shard that a sweep has erased.
+-- Deletes the predicates of a shard that a sweep has erased, unless they were dropped once more.
 DELETE FROM predicate p
 USING unnest($2::text[], $3::bigint[]) AS t (workspace_id, predicate_id)
 WHERE p.shard = $1 AND p.workspace_id = t.workspace_id AND p.predicate_id = t.predicate_id
+    AND p.stage = 4
 
 -- name: delete_predicates
 -- Deletes all predicates.
