@@ -18,7 +18,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands.page,
     "metrics.md": metrics.page,
     "modules.md": modules.page,
-    "../../gen/openapi.json": openapi.page,
+    "../../services/console/openapi.json": openapi.page,
     "settings.md": settings.page,
 }
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import mimetypes
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
+import grpc
+from google.protobuf.message import Message
+from onefold.ingest.v1.admin_service_pb2 import (
+    GetCallerRequest,
+    GetCallerResponse,
+    RotateKeyRequest,
+    RotateKeyResponse,
+)
+from onefold.projection.v1.projection_service_pb2 import GetStatusRequest, GetStatusResponse
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from services import SERVICES
 from services.chassis.rpc.guard import FORWARDED_KEY
 from services.console.gateway.errors import CallFailed, invalid, to_json
 from services.console.gateway.methods import MethodTable
@@ -29,10 +42,14 @@ from services.console.gateway.requests import (
 )
 from services.console.gateway.upstream import Upstream
 from services.console.sessions import Sessions, is_same_origin, refusal_of_other_site
+from services.kernel.time import SECOND_US
 
 #: The built application; `npm run build` in services/console/web makes it.
 DIST = Path(__file__).resolve().parent / "dist"
 _LOGIN_BYTES = 4096
+_Answer = TypeVar("_Answer", GetCallerResponse, RotateKeyResponse, GetStatusResponse)
+#: How long a new session waits until every service accepts its key, seconds.
+_KNOWN_S, _POLL_S = 5.0, 0.1
 #: Where the page names the nonce of its styles, which differs with each response.
 _NONCE = "__NONCE__"
 _POLICY = (
@@ -92,10 +109,7 @@ class ConsolePages:
         self._sessions = sessions
         self._upstream = upstream
         self._limits = limits
-        caller = methods.by_name("ingest", "GetCaller")
-        if caller is None:
-            raise ValueError("ingest has no method GetCaller")
-        self._caller = caller
+        self._methods = methods
         self._index = (folder / "index.html").read_text("utf-8")
         files = [file for file in folder.rglob("*") if file.is_file()]
         self._files: Mapping[str, StaticFile] = {
@@ -132,11 +146,13 @@ class ConsolePages:
         if not is_same_origin(request):
             return refusal_of_other_site()
         try:
-            key = await self._key_in(request)
-            caller = await self._load_caller(request, key)
+            key, is_link = await self._key_in(request)
+            caller = await self._call(request, key, GetCallerRequest(), GetCallerResponse)
+            if is_link:
+                key = await self._rotate(request, key, caller.key_id)
         except CallFailed as failure:
             return _json(failure.plain_status, failure.plain_error())
-        response = _json(HTTPStatus.OK, caller)
+        response = _json(HTTPStatus.OK, write_plain(caller))
         self._sessions.begin(request, response, key)
         return response
 
@@ -147,8 +163,11 @@ class ConsolePages:
         self._sessions.end(request, response)
         return response
 
-    async def _key_in(self, request: Request) -> str:
-        """Return the key in the body of a request. Raises CallFailed."""
+    async def _key_in(self, request: Request) -> tuple[str, bool]:
+        """Return the key in the body of a request, and whether it is that of a login link.
+
+        Raises CallFailed.
+        """
         if content_type_of(request) != "application/json":
             raise invalid("send the header `content-type: application/json`")
         body = await read_body(request, _LOGIN_BYTES)
@@ -156,20 +175,56 @@ class ConsolePages:
             document = json.loads(body)
         except ValueError:
             raise invalid("the request is not valid JSON") from None
-        key = document.get("key") if isinstance(document, dict) else None
+        document = document if isinstance(document, dict) else {}
+        key = document.get("key")
         if not isinstance(key, str) or not key.isascii() or not key.isprintable():
             raise invalid('send {"key": "…"} with a key of the workspace')
-        return key.strip()
+        return key.strip(), document.get("once") is True
 
-    async def _load_caller(self, request: Request, key: str) -> dict[str, object]:
-        """Return the workspace and the role of a key. Raises CallFailed."""
+    async def _rotate(self, request: Request, key: str, key_id: str) -> str:
+        """Replace the key of a login link by one of the session, so that the link works once.
+
+        Raises CallFailed.
+        """
+        rotate = RotateKeyRequest(key_id=key_id, lifetime_us=self._sessions.lifetime_s * SECOND_US)
+        rotated = await self._call(request, key, rotate, RotateKeyResponse)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_KNOWN_S):
+                for service in SERVICES[1:]:
+                    await self._wait_until_known(request, rotated.key, service)
+        return rotated.key
+
+    async def _wait_until_known(self, request: Request, key: str, service: str) -> None:
+        """Wait until a service accepts a key that was made just now."""
+        while True:
+            try:
+                await self._call(request, key, GetStatusRequest(), GetStatusResponse, service)
+                return
+            except CallFailed as failure:
+                if failure.code is not grpc.StatusCode.UNAUTHENTICATED:
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    async def _call(
+        self,
+        request: Request,
+        key: str,
+        message: Message,
+        answer: type[_Answer],
+        service: str = "ingest",
+    ) -> _Answer:
+        """Make a call with a key, for the client of a request. Raises CallFailed."""
+        name = type(message).__name__.removesuffix("Request")
+        method = self._methods.by_name(service, name)
+        if method is None:
+            raise invalid(f"{service} has no method {name}")
         metadata = [("authorization", f"Bearer {key}")]
         if address := address_of(request, self._limits):
             metadata.append((FORWARDED_KEY, address))
-        timeout_s = self._limits.timeout_s
-        async with self._upstream.call(self._caller, [b""], metadata, timeout_s) as responses:
-            [answer] = [each async for each in responses.messages()]
-        return write_plain(self._caller.response.FromString(answer))
+        sent, timeout_s = [message.SerializeToString()], self._limits.timeout_s
+        async with self._upstream.call(method, sent, metadata, timeout_s) as responses:
+            [body] = [each async for each in responses.messages()]
+        return answer.FromString(body)
 
 
 async def _to_console(_request: Request) -> Response:

@@ -35,7 +35,7 @@ from services.console.sessions import SessionCalls, Sessions, SessionSealer
 from services.console.settings import ConsoleSettings
 
 #: Generated from the protos.
-_OPENAPI = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
+_OPENAPI = Path(__file__).resolve().parent / "openapi.json"
 
 
 @asynccontextmanager

@@ -28,6 +28,8 @@ _PURPOSE = b"onefold console session"
 #: A browser sends its cookies to all ports of a host, so the name is our own.
 _COOKIE, _SECURE_COOKIE = "onefold_session", "__Host-onefold_session"
 _AUTHORIZATION = b"authorization"
+#: Where calls are served. A page is the same for every visitor, so it needs no session.
+_CALLS = ("/api/", "/connect/")
 
 
 class SessionSealer:
@@ -99,7 +101,8 @@ class SessionCalls:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         request = Request(scope)
-        if "authorization" not in request.headers and (key := self._sessions.key_of(request)):
+        uses_cookie = scope["path"].startswith(_CALLS) and "authorization" not in request.headers
+        if uses_cookie and (key := self._sessions.key_of(request)):
             if not is_same_origin(request):
                 await refusal_of_other_site()(scope, receive, send)
                 return

@@ -18,6 +18,7 @@ from onefold.projection.v1.projection_service_pb2 import GetStatusRequest, GetSt
 from typer import Exit, Option
 
 from services.cli import output
+from services.cli.commands.console import login_link
 from services.cli.context import DataDir, run_with_client
 from services.cli.endpoints import default_data_dir, find_endpoints, has_supervisor, read_stack
 from services.cli.health import load_problems
@@ -54,8 +55,9 @@ def up(
     They listen on 127.0.0.1, by default on ports 7810 (events over HTTP), 7811 to 7815 (gRPC for
     clients of ingest, identity, profile, segment, activation), 7816 to 7820 (their internal gRPC),
     7821 to 7825 (their health and metrics), 7826 (PostgreSQL), 7827 and 7828 (NATS, its monitor),
-    7829 and 7830 (all calls over HTTP, and the health of that). A default port in use is replaced by
-    a free one; a port that is set must be free. A restart uses the ports of the last start. ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
+    7829 and 7830 (the console, its health). A default port in use is replaced by
+    a free one; a port that is set must be free. A restart uses the ports of the last start.
+    ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
     ONEFOLD_PROFILE_INTERNAL_GRPC_PORT, ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, … set single
     ports.
     """
@@ -65,6 +67,7 @@ def up(
     with output.exit_on_error():
         started = _start(data, settings)
         endpoints = find_endpoints(data)
+        link = run_with_client(data, login_link) if started else "see `./onefold console`"
         problems = {} if started else asyncio.run(load_problems(endpoints.operations_urls))
     if _print_problems(problems):
         output.fail("Onefold was already running, and not all of it answers (see above)")
@@ -74,6 +77,7 @@ def up(
         f"  events over gRPC   {endpoints.public_grpc['ingest']}",
         f"  events over NATS   {_nats_endpoint(data)}",
         f"  calls over HTTP    {endpoints.calls_url}/api",
+        f"  console            {link}",
         f"  admin key          in {data / 'admin.key'}",
         f"Next: {_next_steps(data)}",
     ):

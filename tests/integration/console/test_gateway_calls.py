@@ -6,88 +6,34 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import grpc
 import pytest
-from integration.whole.whole_system import WholeSystem, whole_system
+from integration.console.running_console import HANG_S, METHODS, Console, running_console
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import MakeSettings, wait_until
 
-from services.chassis.access.principal import Role
-from services.chassis.access.rights import roles_of
 from services.chassis.codec.rules import rule_to_proto
-from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.tasks import cancel_and_wait
-from services.console.gateway.methods import Method, client_methods
-from services.console.gateway.requests import GatewayLimits
-from services.console.gateway.upstream import Upstream
-from services.console.service import gateway_app
+from services.console.gateway.methods import Method
 from services.kernel.rules.forms.json_form import parse_rule
 
-METHODS = client_methods()
 #: The services and the names of what only they themselves may call.
 INTERNAL = [("ingest", "Append"), ("profile", "ReadOutbox"), ("identity", "Rebuild")]
 JSON, PROTO, NDJSON = "application/json", "application/proto", "application/x-ndjson"
-HANG_S = 60
-
-
-@dataclass
-class Gateway:
-    """A running gateway, and a client of HTTP."""
-
-    system: WholeSystem
-    url: str
-    http: aiohttp.ClientSession
-
-    def key_for(self, method: Method) -> str:
-        """Return a key whose role may call a method."""
-        is_sent = Role.SOURCE in roles_of(_descriptor(method))
-        return (self.system.source if is_sent else self.system.admin).endpoints.key
-
-    async def plain(
-        self, service: str, name: str, message: Any = None, key: str | None = None
-    ) -> tuple[int, Any]:
-        """Make a plain call; return the status and the response."""
-        headers = {"authorization": f"Bearer {key or self.system.admin.endpoints.key}"}
-        url = f"{self.url}/api/{service}/{name}"
-        async with self.http.post(url, json=message or {}, headers=headers) as response:
-            return response.status, await response.json()
-
-
-def _descriptor(method: Method) -> Any:
-    found: Any = method.request.DESCRIPTOR.file.pool.FindMethodByName(
-        method.path[1:].replace("/", ".")
-    )
-    return found
 
 
 @pytest.fixture
 async def gateway(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[Console]:
     monkeypatch.setenv("ONEFOLD_REFUSED_CALLS_PER_S", "0")
-    async with AsyncExitStack() as scope:
-        system = await scope.enter_async_context(
-            whole_system(make_settings, internal_key, tmp_path)
-        )
-        channels = {
-            name: await scope.enter_async_context(grpc.aio.insecure_channel(address))
-            for name, address in system.admin.endpoints.grpc.items()
-        }
-        app = gateway_app(METHODS, Upstream(channels), GatewayLimits(timeout_s=HANG_S))
-        server = HttpServer(app, host="127.0.0.1", port=0)
-        await scope.enter_async_context(server.serving())
-        http = await scope.enter_async_context(aiohttp.ClientSession())
-        yield Gateway(system, f"http://127.0.0.1:{server.port}", http)
+    async with running_console(make_settings, internal_key, tmp_path) as running:
+        yield running
 
 
 def _wrong_message(method: Method) -> bytes:
@@ -96,7 +42,7 @@ def _wrong_message(method: Method) -> bytes:
     return b"\x00\x00\x00\x00\x01\xff" if has_stream else b"\xff"
 
 
-async def _connect(gateway: Gateway, method: Method, key: str, body: bytes) -> tuple[int, str]:
+async def _connect(gateway: Console, method: Method, key: str, body: bytes) -> tuple[int, str]:
     """Make a call of Connect; return the status and the code of its error (empty = none)."""
     has_stream = method.takes_stream or method.gives_stream
     content_type = "application/connect+proto" if has_stream else PROTO
@@ -113,7 +59,7 @@ async def _connect(gateway: Gateway, method: Method, key: str, body: bytes) -> t
 
 
 async def test_every_method_is_called_with_a_right_and_a_wrong_key_and_a_wrong_message(
-    gateway: Gateway,
+    gateway: Console,
 ) -> None:
     wrong = []
     for method in METHODS.methods:
@@ -136,7 +82,7 @@ async def test_every_method_is_called_with_a_right_and_a_wrong_key_and_a_wrong_m
     assert not wrong, "\n".join(wrong)
 
 
-async def test_source_and_event_and_profile_by_plain_calls_alone(gateway: Gateway) -> None:
+async def test_source_and_event_and_profile_by_plain_calls_alone(gateway: Console) -> None:
     status, defined = await gateway.plain(
         "ingest", "DefineSource", {"source": {"source_id": "crm", "title": "客户关系"}}
     )
@@ -177,7 +123,7 @@ async def test_source_and_event_and_profile_by_plain_calls_alone(gateway: Gatewa
 
 
 async def test_bad_calls_are_refused_with_one_code_over_both_protocols(
-    gateway: Gateway, internal_key: str
+    gateway: Console, internal_key: str
 ) -> None:
     # The workspace that a header names counts for no caller.
     headers = {"authorization": f"Bearer {internal_key}", "onefold-workspace": "default"}
@@ -212,7 +158,7 @@ async def test_bad_calls_are_refused_with_one_code_over_both_protocols(
 
 
 async def test_stream_comes_line_by_line_and_ends_upstream_when_its_reader_leaves(
-    gateway: Gateway,
+    gateway: Console,
 ) -> None:
     rule = rule_to_proto(parse_rule({"count": {"event": "bought", "at_least": 1}}))
     segment = SegmentDefined(segment_id="buyers", title="Buyers", rule=rule)
@@ -234,7 +180,7 @@ async def test_stream_comes_line_by_line_and_ends_upstream_when_its_reader_leave
     await wait_until(is_ended)
 
 
-async def _buy_until_cancelled(gateway: Gateway) -> None:
+async def _buy_until_cancelled(gateway: Console) -> None:
     """Let one person after the other enter the segment: a watch begins at an unknown moment."""
     for number in count():
         await gateway.system.send("bought", f"user_id:buyer-{number}")

@@ -137,6 +137,11 @@ async def test_page_of_another_site_can_neither_begin_a_session_nor_call_with_on
         assert not answer.header("set-cookie")
 
 
+async def test_page_is_shown_to_a_visitor_who_comes_from_another_site(app: SessionCalls) -> None:
+    headers = {"cookie": await cookie_of(app), "sec-fetch-site": "cross-site"}
+    assert (await call(app, "GET", "/console/profiles", headers)).status == 200
+
+
 async def test_browser_that_sends_origin_alone_may_call(app: SessionCalls) -> None:
     headers = {"cookie": await cookie_of(app), "origin": "http://console.test"}
     assert (await call(app, "POST", "/api/x", headers)).status == 200

@@ -1,0 +1,102 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { App, ConfigProvider } from "antd";
+import enGB from "antd/locale/en_GB";
+import zhCN from "antd/locale/zh_CN";
+import { lazy, StrictMode, Suspense } from "react";
+import { createRoot } from "react-dom/client";
+import { useTranslation } from "react-i18next";
+import { createBrowserRouter, RouterProvider } from "react-router";
+
+import { CallError } from "./api/client";
+import "./i18n";
+import { SessionGate } from "./session";
+import { Shell } from "./shell";
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 2_000,
+      retry: (count, error) =>
+        count < 2 && error instanceof CallError && error.code === "unavailable",
+    },
+  },
+});
+
+const screens = {
+  home: lazy(() => import("./screens/home")),
+  profiles: lazy(() => import("./screens/profiles")),
+  profile: lazy(() => import("./screens/profile")),
+  segments: lazy(() => import("./screens/segments")),
+  segment: lazy(() => import("./screens/segment")),
+  tags: lazy(() => import("./screens/tags")),
+  quarantine: lazy(() => import("./screens/quarantine")),
+  deliveries: lazy(() => import("./screens/deliveries")),
+  sources: lazy(() => import("./screens/sources")),
+};
+
+function shown(name: keyof typeof screens) {
+  const Screen = screens[name];
+  return (
+    <Suspense>
+      <Screen />
+    </Suspense>
+  );
+}
+
+const router = createBrowserRouter(
+  [
+    {
+      element: <Shell />,
+      children: [
+        { index: true, element: shown("home") },
+        { path: "profiles", element: shown("profiles") },
+        { path: "profiles/:id", element: shown("profile") },
+        { path: "segments", element: shown("segments") },
+        { path: "segments/:id", element: shown("segment") },
+        { path: "tags", element: shown("tags") },
+        { path: "quarantine", element: shown("quarantine") },
+        { path: "deliveries", element: shown("deliveries") },
+        { path: "sources", element: shown("sources") },
+        { path: "*", element: shown("home") },
+      ],
+    },
+  ],
+  { basename: "/console" },
+);
+
+// With enough contrast on white for people with weak eyes.
+const COLOURS = {
+  colorPrimary: "#0958d9",
+  colorLink: "#0958d9",
+  colorTextSecondary: "#595959",
+  colorTextDescription: "#595959",
+  colorTextTertiary: "#595959",
+  colorTextPlaceholder: "#6b6b6b",
+};
+const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
+
+function Root() {
+  const { i18n } = useTranslation();
+  return (
+    <ConfigProvider
+      csp={{ nonce }}
+      locale={i18n.language === "zh" ? zhCN : enGB}
+      button={{ autoInsertSpace: false }}
+      theme={{ token: COLOURS }}
+    >
+      <App>
+        <QueryClientProvider client={queries}>
+          <SessionGate>
+            <RouterProvider router={router} />
+          </SessionGate>
+        </QueryClientProvider>
+      </App>
+    </ConfigProvider>
+  );
+}
+
+createRoot(document.getElementById("root")!).render(
+  <StrictMode>
+    <Root />
+  </StrictMode>,
+);

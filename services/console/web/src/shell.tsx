@@ -1,0 +1,63 @@
+// The frame of every screen: the menu, the session and the language.
+import { Button, Flex, Layout, Menu, Space, Tag, Typography } from "antd";
+import { useTranslation } from "react-i18next";
+import { Link, Outlet, useLocation } from "react-router";
+
+import { word } from "./format";
+import { setLanguage } from "./i18n";
+import { useSession } from "./session";
+
+const SCREENS = [
+  ["", "home"],
+  ["profiles", "profiles"],
+  ["segments", "segments"],
+  ["tags", "tags"],
+  ["quarantine", "quarantine"],
+  ["deliveries", "deliveries"],
+  ["sources", "sources"],
+] as const;
+
+export function Shell() {
+  const { t, i18n } = useTranslation();
+  const { caller, logOut } = useSession();
+  const at = useLocation().pathname.split("/")[1] ?? "";
+  const other = i18n.language === "zh" ? "en" : "zh";
+  return (
+    <Layout style={{ minHeight: "100vh" }}>
+      <Layout.Sider theme="light" breakpoint="lg" collapsedWidth={0}>
+        <nav aria-label={t("menu")}>
+          <Typography.Title level={4} style={{ margin: "16px 24px" }}>
+            {t("app")}
+          </Typography.Title>
+          <Menu
+            mode="inline"
+            selectedKeys={[at]}
+            items={SCREENS.map(([path, name]) => ({
+              key: path,
+              label: <Link to={`/${path}`}>{t(name)}</Link>,
+            }))}
+          />
+        </nav>
+      </Layout.Sider>
+      <Layout>
+        <Flex
+          component="header"
+          justify="end"
+          wrap
+          gap="small"
+          style={{ padding: "12px 24px", background: "#fff" }}
+        >
+          <Space wrap>
+            <Tag>{caller.workspace_id}</Tag>
+            <Tag>{word(caller.role, "ROLE_")}</Tag>
+            <Button onClick={() => setLanguage(other)}>{t("language")}</Button>
+            <Button onClick={logOut}>{t("logOut")}</Button>
+          </Space>
+        </Flex>
+        <Layout.Content style={{ padding: 24 }}>
+          <Outlet />
+        </Layout.Content>
+      </Layout>
+    </Layout>
+  );
+}

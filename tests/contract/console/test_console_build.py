@@ -1,0 +1,90 @@
+"""Tests that the built files of the console are those of its sources."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from contract.clients.node_clients import NodeMissing, find_node
+
+from services.devstack.folders import ROOT
+
+CONSOLE = ROOT / "services" / "console"
+_SKIPPED = shutil.ignore_patterns("node_modules", "schema.d.ts")
+_INSTALL = (
+    "ci",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--omit-lockfile-registry-resolved",
+)
+#: Of all built files.
+MOST_BYTES = 6_000_000
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the console in another folder from its lock file; return that folder."""
+    folder = tmp_path_factory.mktemp("console")
+    try:
+        node, npm = find_node()
+    except NodeMissing as error:
+        pytest.skip(str(error))
+    shutil.copytree(CONSOLE / "web", folder / "web", ignore=_SKIPPED)
+    shutil.copy(CONSOLE / "openapi.json", folder)
+    path = f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, "PATH": path}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*npm, *arguments],
+            cwd=folder / "web",
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    if (done := run(*_INSTALL)).returncode:
+        pytest.skip(f"npm ci failed: {done.stderr[-500:]}")
+    for script in ("types", "check", "build"):
+        done = run("run", script)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_committed_files_are_built_from_the_sources(build: Path) -> None:
+    types = Path("src/api/schema.d.ts")
+    assert (build / "web" / types).read_bytes() == (CONSOLE / "web" / types).read_bytes()
+    built, committed = files_of(build / "dist"), files_of(CONSOLE / "dist")
+    assert built.keys() == committed.keys()
+    assert [name for name in built if built[name] != committed[name]] == []
+
+
+def test_built_files_are_small_and_name_no_other_host() -> None:
+    committed = files_of(CONSOLE / "dist")
+    assert sum(map(len, committed.values())) <= MOST_BYTES
+    page = committed["index.html"].decode()
+    assert "__NONCE__" in page
+    assert "http:" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "https:" not in page
+    lock = (CONSOLE / "web" / "package-lock.json").read_text("utf-8")
+    assert '"resolved"' not in lock
+
+
+def test_texts_of_both_languages_have_the_same_keys() -> None:
+    keys = []
+    for language in ("en", "zh"):
+        text = (CONSOLE / "web" / "src" / f"texts.{language}.ts").read_text("utf-8")
+        keys.append([line.split(":")[0].strip() for line in text.splitlines() if line[:2] == "  "])
+    assert keys[0] == keys[1]
+    assert keys[0]
