@@ -29,11 +29,11 @@ from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
-#: Seconds for a connection, and for each answer before the message is sent.
-TIMEOUT_S = 10.0
+#: Seconds for a connection with its login, and for each answer before the message is sent.
+OPEN_TIMEOUT_S, TIMEOUT_S = 15.0, 5.0
 #: Seconds for the answer after the message: servers check it before they accept it, and a lost
 #: answer cannot be queried. It fits into the lease of an attempt with what comes before.
-ACCEPT_TIMEOUT_S = 25.0
+ACCEPT_TIMEOUT_S = 30.0
 #: Connections of one destination that wait for the next mail, and for how long, seconds.
 MAX_IDLE, IDLE_S = 4, 20.0
 #: Mails over one connection.
@@ -122,19 +122,21 @@ class SmtpSender(Sender):
             await _close([connection])
 
     async def _open(self, smtp: Smtp, password: str) -> aiosmtplib.SMTP:
-        port = smtp_port(smtp)
-        async with asyncio.timeout(TIMEOUT_S):
-            client = aiosmtplib.SMTP(
-                hostname=smtp.host,
-                local_hostname=smtp.from_address.rpartition("@")[2],
-                sock=await self._dialer.connect(smtp.host, port),
-                timeout=TIMEOUT_S,
-                use_tls=smtp.security == "tls",
-                start_tls=False,
-                tls_context=self._tls,
-            )
-            await client.connect()
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            return await self._log_in(smtp, password)
+
+    async def _log_in(self, smtp: Smtp, password: str) -> aiosmtplib.SMTP:
+        client = aiosmtplib.SMTP(
+            hostname=smtp.host,
+            local_hostname=smtp.from_address.rpartition("@")[2],
+            sock=await self._dialer.connect(smtp.host, smtp_port(smtp)),
+            timeout=TIMEOUT_S,
+            use_tls=smtp.security == "tls",
+            start_tls=False,
+            tls_context=self._tls,
+        )
         try:
+            await client.connect()
             if smtp.security in ("", "starttls"):
                 await client.starttls(server_hostname=smtp.host, tls_context=self._tls)
             if smtp.username:

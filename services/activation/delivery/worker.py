@@ -213,8 +213,12 @@ class DestinationWorker:
             if limit and self.destination.retired:
                 await conn.execute(store.Q.cancel_open, *self._key, RETIRED_REASON)
             elif limit:
-                times = {"lease_s": lease_s, "blocked_recheck_s": lease_s}
-                pace = self.destination.channel.contract.pace
+                contract = self.destination.channel.contract
+                # Providers are slower than webhooks, and what is lost may not be repeated.
+                is_keyed = contract.deduplication is Deduplication.KEYED
+                own_lease_s = lease_s if is_keyed else 2 * lease_s
+                times = {"lease_s": own_lease_s, "blocked_recheck_s": lease_s}
+                pace = contract.pace
                 if pace is None:
                     claim = await store.claim(conn, self._key, limit, **times)
                 else:

@@ -131,7 +131,7 @@ class ActivationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Queues a dead effect for delivery again. The call fails with FIELD_INVALID once
+        """Queues a dead or unconfirmed effect for delivery again. The call fails with FIELD_INVALID once
         a later change of the same membership was sent or is being sent, as the
         receiver would get them in the wrong order, and once the message was deleted.
         """
