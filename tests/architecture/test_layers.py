@@ -29,6 +29,7 @@ KNOWS_PROTOBUF = {
     "api": "translates requests and responses",
     "codec": "translates messages into values and back",
     "projection.upstream": "reads the service before it",
+    "rebuild": "reads the log itself",
     "delivery.render": "reads the profiles that a message names",
     "log.codec": "translates facts into messages and back",
     "commands.bootstrap": "names the facts of the first start",

@@ -104,8 +104,12 @@ async def running_identity(
     nats_url: str,
     log: MemoryEventLog,
     workspace_id: str,
+    **fields: object,
 ) -> AsyncIterator[RunningIdentity]:
-    """Run identity, with stubs that call it as another service does on behalf of a workspace."""
+    """Run identity, with stubs that call it as another service does on behalf of a workspace.
+
+    `fields`: settings.
+    """
     shards = len(log.shards)
     async with AsyncExitStack() as stack:
         log_endpoint, ingest_url = await stack.enter_async_context(serve_log(log))
@@ -114,7 +118,7 @@ async def running_identity(
         for shard in range(shards):
             task = await stack.enter_async_context(task_scope(relay.run_shard(shard)))
             stack.callback(task.cancel)
-        settings = make_settings(IdentitySettings, shards=shards, ingest_url=ingest_url)
+        settings = make_settings(IdentitySettings, shards=shards, ingest_url=ingest_url, **fields)
         endpoints = await stack.enter_async_context(serve(settings))
         url = f"127.0.0.1:{endpoints.internal_grpc_port}"
         channel = await stack.enter_async_context(

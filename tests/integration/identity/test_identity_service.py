@@ -48,9 +48,9 @@ USER = Identifier("user_id", "u")
 @pytest.fixture
 def open_identity(make_settings: MakeSettings, internal_key: str, nats_url: str) -> OpenIdentity:
     def enter(
-        log: MemoryEventLog, workspace_id: str = WORKSPACE
+        log: MemoryEventLog, workspace_id: str = WORKSPACE, **fields: object
     ) -> AbstractAsyncContextManager[RunningIdentity]:
-        return run_identity(make_settings, internal_key, nats_url, log, workspace_id)
+        return run_identity(make_settings, internal_key, nats_url, log, workspace_id, **fields)
 
     return enter
 
@@ -225,7 +225,9 @@ async def test_rebuild_with_decisions_and_policies_equals_the_live_state(
     chance = random.Random(21)
     facts = random_history(chance, 150, 30)
     policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(POLICIES[:2], 1)]
-    async with open_identity(log_with_policies(facts, policies, chance, shards=2)) as running:
+    log = log_with_policies(facts, policies, chance, shards=2)
+    # So little evidence in memory that nearly all is applied to what is stored already.
+    async with open_identity(log, evidence_cache_size=16) as running:
         await roll_out(running)
         live = await digest(running)
         rebuilt = await rebuild(running, **fields)
