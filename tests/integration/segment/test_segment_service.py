@@ -234,22 +234,28 @@ async def test_memberships_of_a_profile_have_their_history(whole: RunningSegment
         await whole.stub().ListMemberships(pb.ListMembershipsRequest(profile_id="f" * 32))
 
 
+#: Before all changes.
+START = StreamPosition(sequences=[0] * SHARDS)
+
+
 async def watch(
-    whole: RunningSegment, starts: list[int], count: int, key: IssuedKey = SCHOOL, **fields: Any
-) -> tuple[list[MembershipChange], list[int]]:
-    """Watch until `count` changes have arrived; return them, and the sequences to go on from."""
-    position = StreamPosition(sequences=starts)
+    whole: RunningSegment,
+    position: StreamPosition,
+    count: int,
+    key: IssuedKey = SCHOOL,
+    **fields: Any,
+) -> tuple[list[MembershipChange], StreamPosition]:
+    """Watch until `count` changes have arrived; return them, and the position to go on from."""
     request = pb.WatchMembershipsRequest(from_position=position, **fields)
     responses = whole.stub(key).WatchMemberships(request)
     changes: list[MembershipChange] = []
-    following = list(starts)
     async for response in responses:
         changes += response.changes
-        following = list(response.position.sequences)
+        position = response.position
         if len(changes) >= count:
             break
     await responses.aclose()
-    return changes, following
+    return changes, position
 
 
 async def test_resumed_watch_misses_no_change(whole: RunningSegment) -> None:
@@ -273,7 +279,7 @@ async def test_resumed_watch_misses_no_change(whole: RunningSegment) -> None:
 
     publishing = asyncio.ensure_future(publish_changes())
     seen: list[MembershipChange] = []
-    following = [0] * SHARDS
+    following = START
     while not publishing.done() or await count_published() > len(seen):
         await wait_until(has_more_or_is_done)
         if await count_published() > len(seen):
@@ -300,9 +306,9 @@ async def test_watch_has_the_changes_of_its_workspace_and_segments(whole: Runnin
     await whole.publish(0, evaluated(1, 1, BOUGHT_ID, VISITED_ID))
     await whole.publish(0, evaluated(2, 1, BOUGHT_ID, workspace="other"))
     await whole.fold()
-    changes, _ = await watch(whole, [0, 0], 1, segment_ids=["visitors"])
+    changes, _ = await watch(whole, START, 1, segment_ids=["visitors"])
     assert [(c.segment_id, c.profile_id) for c in changes] == [("visitors", profile(1))]
-    changes, _ = await watch(whole, [0, 0], 1, OTHER)
+    changes, _ = await watch(whole, START, 1, OTHER)
     assert [(c.workspace_id, c.profile_id) for c in changes] == [("other", profile(2))]
 
 
@@ -402,7 +408,7 @@ async def test_watch_needs_a_sequence_for_every_shard(
     whole: RunningSegment, starts: list[int]
 ) -> None:
     with pytest.raises(InvalidField) as raised:
-        await watch(whole, starts, 1)
+        await watch(whole, StreamPosition(sequences=starts), 1)
     assert raised.value.field == "from_position"
 
 
