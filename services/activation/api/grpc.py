@@ -12,7 +12,7 @@ from services.activation.codec.bus import delivery_to_proto
 from services.activation.codec.definitions import destination_from_request, destination_to_response
 from services.activation.codec.templates import (
     json_object,
-    preview,
+    rendered_locales,
     template_from_proto,
     template_to_proto,
 )
@@ -115,7 +115,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
             template = found
         check_template(template)
         raw = request.variables or template.sample
-        rendered = preview(template, json_object(raw, "variables"))
+        rendered = rendered_locales(template, json_object(raw, "variables"))
         return pb.PreviewTemplateResponse(rendered=rendered)
 
     async def ListDeliveries(

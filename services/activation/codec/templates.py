@@ -74,7 +74,9 @@ def template_to_proto(template: Template) -> pb.TemplateDefined:
     )
 
 
-def preview(template: Template, variables: dict[str, Any]) -> list[service_pb.RenderedTemplate]:
+def rendered_locales(
+    template: Template, variables: dict[str, Any]
+) -> list[service_pb.RenderedTemplate]:
     """Return the template as it is rendered in each locale, or what it misses there."""
     return [_preview(template, texts, variables) for texts in template.texts]
 

@@ -16,7 +16,6 @@ from integration.activation.running_activation import (
     OTHER,
     SCHOOL,
     SECRETS_KEY,
-    SHARDS,
     SOURCE,
     RunningActivation,
     activation,
