@@ -229,6 +229,8 @@ CASES: dict[str, Callable[[System], Case]] = {
     "status": lambda _: Case([], shows=False),
     "apply": lambda s: Case(["-f", s.write("p.yaml", PACK), "--dry-run"], shows=False),
     "export definitions": lambda _: Case([]),
+    "export log": lambda s: Case([str(s.files / "log")], shows=False),
+    "console": lambda _: Case([], shows=False),
     "rules schema": lambda _: Case([], shows=False),
     "rules check": lambda s: Case(["-f", s.write("rule.yaml", PACK)]),
     "profile": lambda _: Case([WHO]),
