@@ -40,7 +40,7 @@ from services.console.gateway.requests import (
     content_type_of,
     read_body,
 )
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 from services.console.sessions import Sessions, is_same_origin, refusal_of_other_site
 from services.kernel.time import SECOND_US
 
@@ -101,7 +101,7 @@ class ConsolePages:
         self,
         sessions: Sessions,
         methods: MethodTable,
-        upstream: Upstream,
+        upstream: ServiceCalls,
         limits: GatewayLimits,
         folder: Path = DIST,
     ) -> None:

@@ -29,7 +29,7 @@ from services.console.gateway.errors import to_json
 from services.console.gateway.methods import MethodTable, client_methods
 from services.console.gateway.plain import PlainGateway
 from services.console.gateway.requests import GatewayLimits
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 from services.console.pages import ConsolePages
 from services.console.sessions import SessionCalls, Sessions, SessionSealer
 from services.console.settings import ConsoleSettings
@@ -53,7 +53,7 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
             timeout_s=settings.call_timeout_s,
             proxies=proxies,
         )
-        methods, upstream = client_methods(), Upstream(channels)
+        methods, upstream = client_methods(), ServiceCalls(channels)
         key = settings.session_key
         sealer = SessionSealer(bytes.fromhex(key.get_secret_value()) if key else os.urandom(32))
         sessions = Sessions(sealer, settings.session_s)
@@ -76,7 +76,7 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
 
 
 def gateway_app(
-    methods: MethodTable, upstream: Upstream, limits: GatewayLimits, pages: Sequence[Route] = ()
+    methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits, pages: Sequence[Route] = ()
 ) -> Starlette:
     """Return the application that serves every method, by Connect and as plain JSON, and pages."""
     return Starlette(

@@ -278,7 +278,7 @@ class Stack:
         code = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")])}
         data = {"ONEFOLD_DATA_DIR": str(self.data_dir)}
         if name == _CONSOLE:
-            # It gets no secret: whoever takes it over holds nothing.
+            # It gets no secret, so an intruder in it holds none.
             return inherited | code | data | addresses | self._console_settings() | ports
         own = {
             DSN: self._settings.get(DSN) or self.postgres.dsn,

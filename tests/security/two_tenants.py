@@ -343,9 +343,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     return [
         partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),
         partial(activation.ListTemplates, activation_pb.ListTemplatesRequest()),
-        partial(
-            activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id=MARK)
-        ),
+        partial(activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id=MARK)),
         partial(activation.ListDeliveries, activation_pb.ListDeliveriesRequest()),
         partial(activation.CountDeliveries, activation_pb.CountDeliveriesRequest()),
         partial(

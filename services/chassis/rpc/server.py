@@ -90,13 +90,7 @@ class RpcServer:
         self._allowed = allowed
         self._settings = settings
         self._authenticator = authenticator
-        limits = CallLimits(
-            calls_per_key=settings.max_calls_per_key,
-            streams_per_key=settings.max_streams_per_key,
-            calls_of_sources=_MAX_CALLS_OF_SOURCES,
-            calls_per_workspace=_MAX_CALLS_OF_WORKSPACE,
-        )
-
+        limits = _call_limits(settings)
         sealer = TokenSealer(internal_keys(settings))
         proxies = parse_networks(settings.trusted_proxies)
 
@@ -250,6 +244,15 @@ class _Endpoint:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
         await self.server.start()
+
+
+def _call_limits(settings: ServiceSettings) -> CallLimits:
+    return CallLimits(
+        calls_per_key=settings.max_calls_per_key,
+        streams_per_key=settings.max_streams_per_key,
+        calls_of_sources=_MAX_CALLS_OF_SOURCES,
+        calls_per_workspace=_MAX_CALLS_OF_WORKSPACE,
+    )
 
 
 def _connection_guard(settings: ServiceSettings, metrics: Metrics) -> ConnectionGuard:

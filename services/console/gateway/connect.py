@@ -25,7 +25,7 @@ from services.console.gateway.requests import (
     timeout_of,
     until_disconnect,
 )
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 
 _JSON = "application/json"
 _FORMS: Mapping[str, MessageForm] = {"application/proto": PROTOBUF, _JSON: PROTO_JSON}
@@ -35,7 +35,7 @@ _VERSION = "connect-protocol-version"
 class ConnectGateway:
     """An application of ASGI at `/{service}/{rpc:path}`; `rpc` is `package.Service/Method`."""
 
-    def __init__(self, methods: MethodTable, upstream: Upstream, limits: GatewayLimits) -> None:
+    def __init__(self, methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits) -> None:
         self._methods = methods
         self._upstream = upstream
         self._limits = limits

@@ -29,7 +29,7 @@ from services.console.gateway.requests import (
     timeout_of,
     until_disconnect,
 )
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 
 STREAM_FORMS: Mapping[str, MessageForm] = {
     "application/connect+proto": PROTOBUF,
@@ -51,7 +51,7 @@ class StreamCall(Response):
         request: Request,
         method: Method,
         form: MessageForm,
-        upstream: Upstream,
+        upstream: ServiceCalls,
         limits: GatewayLimits,
     ) -> None:
         self._request = request

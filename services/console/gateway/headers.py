@@ -20,7 +20,7 @@ _NOT_PASSED = frozenset(
         "upgrade-insecure-requests",
     }
 )
-#: Metadata in which the services say for whom they call: no caller of the gateway may.
+#: Metadata that belong to calls of the services: no caller of the gateway may send them.
 _PREFIXES_NOT_PASSED = ("onefold-", "connect-", "grpc-", "sec-", "proxy-", "x-forwarded-", ":")
 #: Metadata of gRPC that the protocol of the gateway has its own words for.
 _NOT_RETURNED = ("grpc-", "content-type", "te", "user-agent", ":")

@@ -23,7 +23,7 @@ from services.console.gateway.requests import (
     timeout_of,
     until_disconnect,
 )
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 
 _JSON, _LINES = "application/json", "application/x-ndjson"
 
@@ -31,7 +31,7 @@ _JSON, _LINES = "application/json", "application/x-ndjson"
 class PlainGateway:
     """An application of ASGI at `/{service}/{name}`; streams are one JSON object a line."""
 
-    def __init__(self, methods: MethodTable, upstream: Upstream, limits: GatewayLimits) -> None:
+    def __init__(self, methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits) -> None:
         self._methods = methods
         self._upstream = upstream
         self._limits = limits
@@ -53,7 +53,7 @@ class _PlainCall:
     """One call, and how far its response is."""
 
     def __init__(
-        self, request: Request, upstream: Upstream, limits: GatewayLimits, send: Send
+        self, request: Request, upstream: ServiceCalls, limits: GatewayLimits, send: Send
     ) -> None:
         self._request = request
         self._upstream = upstream

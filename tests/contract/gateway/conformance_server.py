@@ -28,7 +28,7 @@ from services.chassis.runtime.http_server import HttpServer
 from services.console.gateway.connect import ConnectGateway
 from services.console.gateway.methods import Method, MethodTable
 from services.console.gateway.requests import GatewayLimits
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 
 SERVICE = "conformance"
 _LENGTH = struct.Struct(">I")
@@ -144,7 +144,7 @@ async def serve() -> None:
         compressed_from=0,
     )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        gateway = ConnectGateway(methods, Upstream({SERVICE: channel}), limits)
+        gateway = ConnectGateway(methods, ServiceCalls({SERVICE: channel}), limits)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             place = {"service": SERVICE, "rpc": scope["path"].lstrip("/")}

@@ -18,7 +18,7 @@ from services.chassis.access.rights import roles_of
 from services.chassis.runtime.http_server import HttpServer
 from services.console.gateway.methods import Method, client_methods
 from services.console.gateway.requests import GatewayLimits
-from services.console.gateway.upstream import Upstream
+from services.console.gateway.service_calls import ServiceCalls
 from services.console.pages import ConsolePages
 from services.console.service import gateway_app
 from services.console.sessions import SessionCalls, Sessions, SessionSealer
@@ -63,7 +63,7 @@ async def running_console(
             name: await scope.enter_async_context(grpc.aio.insecure_channel(address))
             for name, address in system.admin.endpoints.grpc.items()
         }
-        upstream, limits = Upstream(channels), GatewayLimits(timeout_s=HANG_S)
+        upstream, limits = ServiceCalls(channels), GatewayLimits(timeout_s=HANG_S)
         sessions = Sessions(SessionSealer(b"k" * 32), 3600)
         pages = ConsolePages(sessions, METHODS, upstream, limits).routes()
         app = SessionCalls(gateway_app(METHODS, upstream, limits, pages), sessions)

@@ -175,7 +175,7 @@ async def test_stream_comes_line_by_line_and_ends_upstream_when_its_reader_leave
     assert line["changes"][0]["entered"] is True, line
 
     async def is_ended() -> bool:
-        return not any("Upstream" in repr(task.get_coro()) for task in asyncio.all_tasks())
+        return not any("ServiceCalls" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
     await wait_until(is_ended)
 

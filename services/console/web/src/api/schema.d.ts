@@ -214,8 +214,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Queues a dead effect for delivery again
-         * @description Queues a dead effect for delivery again. The call fails with FIELD_INVALID once a later change of the same membership was sent or is being sent, as the receiver would get them in the wrong order, and once the message was deleted.
+         * Queues a dead or unconfirmed effect for delivery again
+         * @description Queues a dead or unconfirmed effect for delivery again. The call fails with FIELD_INVALID once a later change of the same membership was sent or is being sent, as the receiver would get them in the wrong order, and once the message was deleted.
          */
         post: operations["activation_RetryDelivery"];
         delete?: never;

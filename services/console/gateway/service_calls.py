@@ -51,7 +51,7 @@ class Responses:
             raise CallFailed.from_rpc(error) from None
 
 
-class Upstream:
+class ServiceCalls:
     """The channels to the services."""
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
