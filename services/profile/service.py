@@ -82,12 +82,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             shards=settings.shards,
             resync=rebuilder,
         )
-        limits = PredicateLimits(
-            settings.max_predicates_per_event,
-            settings.max_filters_per_event,
-            settings.max_predicates,
-        )
-        limiter = RuleLimiter(base.database, limits)
+        limiter = RuleLimiter(base.database, _predicate_limits(settings))
         queries = ProfileQueries(base.database, runner)
         past = PastReader(queries, log, IdentityClient(identity), index_key)
         endpoint = ProfileRpc(
@@ -104,3 +99,9 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)
         async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
             yield endpoints
+
+
+def _predicate_limits(settings: ProfileSettings) -> PredicateLimits:
+    return PredicateLimits(
+        settings.max_predicates_per_event, settings.max_filters_per_event, settings.max_predicates
+    )

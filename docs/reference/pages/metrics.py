@@ -27,7 +27,8 @@ Generated from the code by `python docs/reference/generate.py`; do not edit.
 Every service serves its metrics in the text format of Prometheus at `/metrics` of its internal HTTP
 endpoint. `<service>` is the name of the service. Counters end in `_total`; histograms have
 `_bucket`, `_sum` and `_count`. Metrics of the process itself are named `process_` and `python_`.
-A service in several processes, as ingest is by default, has the label `process` beside those listed.
+A service in several processes, as ingest is by default, has the label `process` beside those
+listed.
 See [how to observe a system](../how-to/observe.md).
 
 | name | kind | labels | meaning |

@@ -37,7 +37,7 @@ PART = 20_000
 
 
 @dataclass(slots=True)
-class BulkLoader:
+class EvidenceLoader:
     """Writes evidence into an empty generation, as if the log had `shards` shards."""
 
     pool: Pool

@@ -29,7 +29,7 @@ from services.identity.projection.fold import apply_batch
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import resolve_page
 from services.identity.projection.upstream import LogUpstream
-from services.identity.rebuild.bulk_load import BulkLoader
+from services.identity.rebuild.bulk_load import EvidenceLoader
 from services.identity.rebuild.page_share import PageShare
 from services.identity.rebuild.row_load import load_rows
 from services.identity.store.evidence import REBUILD, PostgresEvidence
@@ -74,7 +74,7 @@ class IdentityRebuilder:
             is_begun = True
         await self._load_policies(pool, end, roll_out=is_begun)
         if not is_begun:
-            loader = BulkLoader(pool, shards, cache, max(1, self.cache_size // 2))
+            loader = EvidenceLoader(pool, shards, cache, max(1, self.cache_size // 2))
             await self._bulk_load(pool, loader, end, workers, progress)
             return
         replay = LogReplay(IdentityReplayFold(cache, shards), self.upstream)
@@ -96,7 +96,7 @@ class IdentityRebuilder:
     async def _bulk_load(
         self,
         pool: asyncpg.Pool,
-        loader: BulkLoader,
+        loader: EvidenceLoader,
         end: Token,
         workers: int,
         progress: Callable[[int], None],

@@ -31,7 +31,7 @@ Progress: TypeAlias = Callable[[int], None]
 
 
 @dataclass(slots=True)
-class LogReader:
+class RebuildLogReader:
     """Passes the facts before a token to a loader, and saves the broadcast facts."""
 
     pool: Pool

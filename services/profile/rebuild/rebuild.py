@@ -53,7 +53,7 @@ from services.profile.projection.leaves import fold_leaves
 from services.profile.projection.objects import evaluate_member_page
 from services.profile.projection.upstream import IdentityUpstream
 from services.profile.rebuild.bulk_load import BulkLoader
-from services.profile.rebuild.log_reader import LogReader, Progress
+from services.profile.rebuild.log_reader import Progress, RebuildLogReader
 from services.profile.rebuild.row_load import load_rows
 from services.profile.rebuild.timers import late_timers
 from services.profile.store import definitions as definition_store
@@ -163,7 +163,7 @@ class ProfileRebuilder:
     ) -> Token:
         loader = BulkLoader(pool, await self._read_indexes(pool, end), shards, self.index_key)
 
-        reader = LogReader(pool, loader, end, self.index_key, progress)
+        reader = RebuildLogReader(pool, loader, end, self.index_key, progress)
         if self.source.rows is not None:
             manifest = await check_rows(pool, self.source.rows, "profile", end)
             computed = await self._read_indexes(pool, manifest.end)

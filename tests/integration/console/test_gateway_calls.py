@@ -184,4 +184,3 @@ async def _buy_until_cancelled(gateway: Console) -> None:
     """Let one person after the other enter the segment: a watch begins at an unknown moment."""
     for number in count():
         await gateway.system.send("bought", f"user_id:buyer-{number}")
-        await asyncio.sleep(0.2)
