@@ -31,6 +31,8 @@ def locked(*locks: str) -> set[str]:
     ids="+".join,
 )
 def test_locks_name_every_dependency(locks: tuple[str, ...]) -> None:
+    if "requirements-spark.lock" in locks:
+        pytest.importorskip("pyspark", reason="the packages of requirements-spark.lock are absent")
     present = locked(*locks)
     assert len(present) > 50
     pending = [(name, "") for name in present]
