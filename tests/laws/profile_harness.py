@@ -78,7 +78,7 @@ class RolledBack(Exception):
 
 
 #: A worker folds the same batch again after these; see `services.chassis.projection.worker`.
-_RETRIED = (RolledBack, ServiceUnavailable, asyncpg.DeadlockDetectedError)
+_RETRIED = (RolledBack, ServiceUnavailable)
 
 
 class LockOrder:

@@ -192,8 +192,6 @@ class Backfiller:
         cursor = plan.BackfillCursor.decode(job.cursor)
         if not _is_under_way(stages):
             cursor = plan.BackfillCursor(cursor.step)
-            await self._save(conn, job, sweep.added, BackfillStage.SWEEPING)
-            await self._save(conn, job, sweep.erased, BackfillStage.ERASING)
         return await self._sweep_page(conn, job, at, sweep, cursor, index, stages)
 
     async def _next_sweep(
@@ -237,6 +235,10 @@ class Backfiller:
         )
         changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us, states)
         deltas.update(changes.deltas)
+        if not _is_under_way(stages):
+            # After the locks: a fold of another shard that holds profiles may write these rows.
+            await self._save(conn, job, sweep.added, BackfillStage.SWEEPING)
+            await self._save(conn, job, sweep.erased, BackfillStage.ERASING)
         if not is_last:
             cursor = cursor.next(swept_to=rows[-1].leaf_id)
             return _step(job, at, cursor, Publication(changes.changed), deltas)
