@@ -58,11 +58,11 @@ def address_of(peer: str) -> str:
 
 
 class Sealing(NamedTuple):
-    """How an endpoint takes tokens. It returns plain ones to the services alone."""
+    """How an endpoint hands out tokens. For clients they are sealed, and so are theirs."""
 
     sealer: TokenSealer
-    #: Whether callers may send plain tokens.
-    takes_plain: bool
+    #: Whether all callers are clients; else only those whose call a proxy has passed on.
+    for_clients: bool
 
 
 class Guard(grpc.aio.ServerInterceptor):
@@ -165,8 +165,9 @@ class _GuardedMethod:
             credentials = credentials_of(context, self._proxies)
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
-            request = self._parse(await self._streams.only_message(requests), caller)
-            response = self._serialize(await self._behaviour(request, context), caller)
+            sealed = self._sealing.for_clients or credentials.is_forwarded
+            request = self._parse(await self._streams.only_message(requests), caller, sealed)
+            response = self._serialize(await self._behaviour(request, context), caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
@@ -185,14 +186,16 @@ class _GuardedMethod:
             credentials = credentials_of(context, self._proxies)
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
+            sealed = self._sealing.for_clients or credentials.is_forwarded
             with self._streams.open(credentials, self._roles) as stream:
                 if self._takes_stream:
-                    request = self._read_each(stream, requests, caller)
+                    request = self._read_each(stream, requests, caller, sealed)
                 else:
-                    request = self._parse(await self._streams.only_message(requests), caller)
+                    message = await self._streams.only_message(requests)
+                    request = self._parse(message, caller, sealed)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):
-                        yield self._serialize(response, caller)
+                        yield self._serialize(response, caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
@@ -201,7 +204,7 @@ class _GuardedMethod:
         self._count(began)
 
     async def _read_each(
-        self, stream: OpenStream, requests: _Messages, caller: Principal
+        self, stream: OpenStream, requests: _Messages, caller: Principal, sealed: bool
     ) -> AsyncIterator[Any]:
         """Yield the requests of a stream until it ends, its key is refused or the service stops.
 
@@ -218,7 +221,7 @@ class _GuardedMethod:
                     return
                 raise
             await self._authenticate(stream.credentials)
-            yield self._parse(request, caller)
+            yield self._parse(request, caller, sealed)
 
     def _send_each(self, stream: OpenStream, responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Return the responses; those to a stream of requests end when the requests end."""
@@ -253,15 +256,15 @@ class _GuardedMethod:
         if self._connections is not None:
             self._connections.refuse(context.peer(), address, has_key=has_key)
 
-    def _parse(self, serialised: bytes, caller: Principal) -> Any:
+    def _parse(self, serialised: bytes, caller: Principal, sealed: bool) -> Any:
         request = self._deserializer(serialised)
         if self._tokens_in:
-            sealer, takes_plain = self._sealing
-            sealer.open(request, self._tokens_in, caller.workspace_id, plain_too=takes_plain)
+            workspace_id = caller.workspace_id
+            self._sealing.sealer.open(request, self._tokens_in, workspace_id, plain_too=not sealed)
         return request
 
-    def _serialize(self, response: Any, caller: Principal) -> bytes:
-        if self._tokens_out and not caller.internal:
+    def _serialize(self, response: Any, caller: Principal, sealed: bool) -> bytes:
+        if self._tokens_out and sealed:
             self._sealing.sealer.seal(response, self._tokens_out, caller.workspace_id)
         serialised: bytes = self._serializer(response)
         return serialised
@@ -310,4 +313,5 @@ def credentials_of(context: _Context, proxies: Sequence[Network]) -> Credentials
             found[name] = value
     key = key_from_authorization(found.get(_AUTHORIZATION))
     address = client_address(address_of(context.peer()), found.get(FORWARDED_KEY, ""), proxies)
-    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address))
+    is_forwarded = FORWARDED_KEY in found
+    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address), is_forwarded)

@@ -37,6 +37,8 @@ class Credentials(NamedTuple):
     workspace_id: str
     #: Where the call comes from.
     peer: Peer
+    #: Whether a proxy, such as the console, has passed the call on for a client.
+    is_forwarded: bool = False
 
 
 #: Returns the principal of credentials. Raises OnefoldError.
