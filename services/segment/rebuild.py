@@ -53,7 +53,7 @@ PAGE = 2_000
 #: Seconds to wait until the live state includes what the first reading may have seen.
 LIVE_TIMEOUT_S = 120.0
 #: Seconds to wait until profile has published how far it is.
-POSITION_S = 5.0
+POSITION_S = 60.0
 
 
 @dataclass(frozen=True)

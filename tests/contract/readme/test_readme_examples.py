@@ -72,6 +72,7 @@ SKIPPED = {
     "matches reject": "the same",
     "facts park": "it needs a fact that fails",
     "facts unpark": "the same",
+    "--engine spark": "there is no Spark",
     "rebuild profile": "tests/scenarios/test_command_line.py runs it, and it takes long",
     "onefold verify": "the same",
     "nats.example": "it writes into a folder of the operator",

@@ -31,7 +31,7 @@ EVENT_REASONS = {
 def _kinds() -> list[type[kernel.OnefoldError]]:
     classes = [c for _, c in inspect.getmembers(kernel, inspect.isclass)]
     # A RuleError crosses the border of a service as the InvalidField that it is.
-    abstract = {kernel.ClientError, kernel.RetryableError, kernel.RuleError}
+    abstract = {kernel.ClientError, kernel.RetryableError, kernel.RuleError, kernel.RuleErrors}
     return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in abstract]
 
 
