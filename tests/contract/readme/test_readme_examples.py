@@ -73,6 +73,7 @@ SKIPPED = {
     "facts park": "it needs a fact that fails",
     "facts unpark": "the same",
     "--engine spark": "there is no Spark",
+    "export log /shared": "it writes into a folder of the operator; tests/scenarios runs it",
     "rebuild profile": "tests/scenarios/test_command_line.py runs it, and it takes long",
     "onefold verify": "the same",
     "nats.example": "it writes into a folder of the operator",
