@@ -18,6 +18,7 @@ from services.cli.definitions import Pack, read_pack
 from services.cli.demo.dataset import School, VisitorEvent
 from services.devstack.folders import ROOT
 from services.kernel.rules.model import Rule
+from services.kernel.rules.references import references
 from services.kernel.time import MINUTE_US
 
 #: Events per request.
@@ -41,8 +42,11 @@ def pack() -> Pack:
 
 
 def rules(of: Pack) -> list[Rule]:
-    """Return the rules of a pack."""
-    return [rule_from_proto(definition.rule) for definition in (*of.tags, *of.segments)]
+    """Return the rules of a pack that name no other definition."""
+    values = [value for tag in of.tags for value in tag.values]
+    defined = [each for each in (*of.tags, *of.segments, *values) if each.HasField("rule")]
+    found = (rule_from_proto(each.rule) for each in defined)
+    return [rule for rule in found if not any(references(rule))]
 
 
 def events(end_us: int) -> Iterator[event_pb2.Event]:
