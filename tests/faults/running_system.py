@@ -159,12 +159,15 @@ class RunningSystem:
 
 
 async def retry(method: Unary[_Request, _Response], request: _Request) -> _Response:
-    """Call until the call succeeds."""
-    async with asyncio.timeout(RECOVERY_S):
-        while True:
-            with suppress(OnefoldError):
-                return await method(request, timeout=20.0)
-            await asyncio.sleep(0.2)
+    """Call until the call succeeds. Raises the last error where none does within RECOVERY_S."""
+    ends_at = asyncio.get_running_loop().time() + RECOVERY_S
+    while True:
+        try:
+            return await method(request, timeout=20.0)
+        except OnefoldError:
+            if asyncio.get_running_loop().time() > ends_at:
+                raise
+        await asyncio.sleep(0.2)
 
 
 class FaultInjector:

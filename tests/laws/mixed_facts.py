@@ -138,7 +138,9 @@ def make_events(number: int, end_us: int, seed: int = 1) -> list[MixedEvent]:
         late = chance.random() < 0.1
         hours = 24 * chance.randrange(40, 60) if late else chance.randrange(20 * 24)
         age_us = hours * HOUR_US + chance.randrange(25, 36) * MINUTE_US
-        call = _call(chance, people) | {"messageId": message_id, "at": end_us - age_us}
+        # Events of one millisecond in one batch would be set apart, and batches differ by the feed.
+        at_us = end_us - age_us + n * 1_000
+        call = _call(chance, people) | {"messageId": message_id, "at": at_us}
         events.append(MixedEvent(workspace, trust, call))
     return events
 
@@ -147,8 +149,13 @@ def make_scores(events: Sequence[MixedEvent], as_of_us: int) -> dict[str, list[P
     """Return two scores of each user by workspace; some are of one instant."""
     scores: dict[str, list[PersonScore]] = {workspace: [] for workspace in WORKSPACES}
     for workspace, own in scores.items():
+        # An event of a group or an alias alone may be kept under another identifier.
         users = {
-            e.call["userId"] for e in events if e.workspace == workspace and "userId" in e.call
+            e.call["userId"]
+            for e in events
+            if e.workspace == workspace
+            and "userId" in e.call
+            and e.call["type"] not in ("group", "alias")
         }
         for user in sorted(users):
             for version in ("1", "2"):
