@@ -18,6 +18,8 @@ from typing import TypeVar
 import grpc
 from google.protobuf.message import Message
 from onefold.ingest.v1.admin_service_pb2 import (
+    DisableKeyRequest,
+    DisableKeyResponse,
     GetCallerRequest,
     GetCallerResponse,
     RotateKeyRequest,
@@ -47,7 +49,9 @@ from services.kernel.time import SECOND_US
 #: The built application; `npm run build` in services/console/web makes it.
 DIST = Path(__file__).resolve().parent / "dist"
 _LOGIN_BYTES = 4096
-_Answer = TypeVar("_Answer", GetCallerResponse, RotateKeyResponse, GetStatusResponse)
+_Answer = TypeVar(
+    "_Answer", GetCallerResponse, RotateKeyResponse, DisableKeyResponse, GetStatusResponse
+)
 #: How long a new session waits until every service accepts its key, seconds.
 _KNOWN_S, _POLL_S = 5.0, 0.1
 #: Where the page names the nonce of its styles, which differs with each response.
@@ -148,17 +152,24 @@ class ConsolePages:
         try:
             key, is_link = await self._key_in(request)
             caller = await self._call(request, key, GetCallerRequest(), GetCallerResponse)
+            own_id = ""
             if is_link:
-                key = await self._rotate(request, key, caller.key_id)
+                key, own_id = await self._rotate(request, key, caller.key_id)
         except CallFailed as failure:
             return _json(failure.plain_status, failure.plain_error())
         response = _json(HTTPStatus.OK, write_plain(caller))
-        self._sessions.begin(request, response, key)
+        self._sessions.begin(request, response, key, own_id)
         return response
 
     async def _end(self, request: Request) -> Response:
+        """End a session; a key that was made for it is disabled, so no copy of the cookie works."""
         if not is_same_origin(request):
             return refusal_of_other_site()
+        key, key_id = self._sessions.own_key_of(request)
+        if key_id:
+            with suppress(CallFailed):
+                disable = DisableKeyRequest(key_id=key_id)
+                await self._call(request, key, disable, DisableKeyResponse)
         response = _json(HTTPStatus.OK, {})
         self._sessions.end(request, response)
         return response
@@ -173,7 +184,7 @@ class ConsolePages:
         body = await read_body(request, _LOGIN_BYTES)
         try:
             document = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise invalid("the request is not valid JSON") from None
         document = document if isinstance(document, dict) else {}
         key = document.get("key")
@@ -181,8 +192,10 @@ class ConsolePages:
             raise invalid('send {"key": "…"} with a key of the workspace')
         return key.strip(), document.get("once") is True
 
-    async def _rotate(self, request: Request, key: str, key_id: str) -> str:
+    async def _rotate(self, request: Request, key: str, key_id: str) -> tuple[str, str]:
         """Replace the key of a login link by one of the session, so that the link works once.
+
+        Return the key of the session and its id.
 
         Raises CallFailed.
         """
@@ -192,7 +205,7 @@ class ConsolePages:
             async with asyncio.timeout(_KNOWN_S):
                 for service in SERVICES[1:]:
                     await self._wait_until_known(request, rotated.key, service)
-        return rotated.key
+        return rotated.key, rotated.key_id
 
     async def _wait_until_known(self, request: Request, key: str, service: str) -> None:
         """Wait until a service accepts a key that was made just now."""

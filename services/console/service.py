@@ -24,6 +24,7 @@ from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
 from services.chassis.runtime.tls import public_files
+from services.console.gateway.callers import KeyCheck
 from services.console.gateway.connect import ConnectGateway
 from services.console.gateway.errors import to_json
 from services.console.gateway.methods import MethodTable, client_methods
@@ -79,12 +80,15 @@ def gateway_app(
     methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits, pages: Sequence[Route] = ()
 ) -> Starlette:
     """Return the application that serves every method, by Connect and as plain JSON, and pages."""
+    callers = KeyCheck(methods, upstream, limits)
     return Starlette(
         routes=[
             *pages,
-            Route("/connect/{service}/{rpc:path}", ConnectGateway(methods, upstream, limits)),
+            Route(
+                "/connect/{service}/{rpc:path}", ConnectGateway(methods, upstream, limits, callers)
+            ),
             Route("/api/openapi.json", _openapi),
-            Route("/api/{service}/{name}", PlainGateway(methods, upstream, limits)),
+            Route("/api/{service}/{name}", PlainGateway(methods, upstream, limits, callers)),
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.console.gateway.errors import to_json
 
@@ -28,6 +28,7 @@ _PURPOSE = b"onefold console session"
 #: A browser sends its cookies to all ports of a host, so the name is our own.
 _COOKIE, _SECURE_COOKIE = "onefold_session", "__Host-onefold_session"
 _AUTHORIZATION = b"authorization"
+_PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 #: Where calls are served. A page is the same for every visitor, so it needs no session.
 _CALLS = ("/api/", "/connect/")
 
@@ -64,12 +65,21 @@ class Sessions:
 
     def key_of(self, request: Request) -> str:
         """Return the key of the session of a request; empty = it has none."""
-        found = _cookies(request.headers.getlist("cookie")).get(cookie_name(request))
-        return self.sealer.open(found) if found else ""
+        return self._opened(request)[0]
 
-    def begin(self, request: Request, response: Response, key: str) -> None:
-        """Let a response begin the session of a key."""
-        self._set(request, response, self.sealer.seal(key), self.lifetime_s)
+    def own_key_of(self, request: Request) -> tuple[str, str]:
+        """Return the key that was made for this session alone, and its id; else empty texts."""
+        key, key_id = self._opened(request)
+        return (key, key_id) if key_id else ("", "")
+
+    def _opened(self, request: Request) -> tuple[str, str]:
+        found = _cookies(request.headers.getlist("cookie")).get(cookie_name(request))
+        key, _, key_id = (self.sealer.open(found) if found else "").partition(" ")
+        return key, key_id
+
+    def begin(self, request: Request, response: Response, key: str, key_id: str = "") -> None:
+        """Let a response begin the session of a key; with `key_id` it ends with the session."""
+        self._set(request, response, self.sealer.seal(f"{key} {key_id}"), self.lifetime_s)
 
     def end(self, request: Request, response: Response) -> None:
         """Let a response end the session of the browser."""
@@ -101,14 +111,26 @@ class SessionCalls:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         request = Request(scope)
-        uses_cookie = scope["path"].startswith(_CALLS) and "authorization" not in request.headers
+        is_call = scope["path"].startswith(_CALLS)
+        uses_cookie = is_call and "authorization" not in request.headers
         if uses_cookie and (key := self._sessions.key_of(request)):
             if not is_same_origin(request):
                 await refusal_of_other_site()(scope, receive, send)
                 return
             headers = [*scope["headers"], (_AUTHORIZATION, f"Bearer {key}".encode())]
             scope = {**scope, "headers": headers}
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _private(send) if is_call else send)
+
+
+def _private(send: Send) -> Send:
+    """Return what sends a response that no cache keeps and that is shown as nothing else."""
+
+    async def send_private(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *_PRIVATE]}
+        await send(message)
+
+    return send_private
 
 
 def refusal_of_other_site() -> Response:

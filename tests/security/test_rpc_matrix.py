@@ -32,7 +32,8 @@ from services.kernel.errors import InvalidField
 ROLES = {
     "activation.v1.ActivationService": {
         **dict.fromkeys(("ListDestinations", "ListDeliveries", "CountDeliveries"), "RSA"),
-        **dict.fromkeys(("ListTemplates", "PreviewTemplate"), "RSA"),
+        "ListTemplates": "RSA",
+        "PreviewTemplate": "SA",
         "DefineDestination": "A",
         **dict.fromkeys(("DefineTemplate", "RetryDelivery"), "SA"),
     },

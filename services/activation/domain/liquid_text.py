@@ -15,6 +15,10 @@ from liquid.filter import with_context
 
 from services.kernel.calendar import zone_info
 
+#: Parsing takes time in the square of the number of opening braces.
+MAX_BRACES, MAX_EXPRESSION = 4_000, 2_000
+_RANGE = re.compile(r"\([^()]{0,200}\.\.")
+_LONG_EXPRESSION = re.compile(r"\{[{%][^{}]{2000}")
 MAX_LOOPS, MAX_OUTPUT, MAX_NAMESPACE = 1_000, 256 * 1024, 64 * 1024
 #: The variable that has the zone of dates while a text is rendered.
 _ZONE = "__zone"
@@ -48,16 +52,27 @@ def _environment(*, autoescape: bool) -> Environment:
         del environment.tags[tag]
     for filter_ in ("safe", "url_decode", "base64_decode", "base64_url_safe_decode"):
         del environment.filters[filter_]
-    environment.filters |= {"date": _date, "money": _money, "mask": _mask}
+    environment.filters |= {"date": _date, "money": _money, "mask": _mask, "replace": _replace}
     return environment
 
 
 @lru_cache(maxsize=4_096)
 def _parsed(source: str, html: bool) -> BoundTemplate:
+    _check_size(source)
     try:
         return _ENVIRONMENTS[html].from_string(source)
     except (LiquidError, RecursionError) as error:
         raise BadTemplate(_reason(error)) from None
+
+
+def _check_size(source: str) -> None:
+    """Refuse what the library would parse or render for seconds. Raises BadTemplate."""
+    if source.count("{") > MAX_BRACES:
+        raise BadTemplate(f"it has more than {MAX_BRACES} opening braces")
+    if _RANGE.search(source):
+        raise BadTemplate("it has a range such as (1..9): write the values, or loop over a list")
+    if _LONG_EXPRESSION.search(source):
+        raise BadTemplate(f"it has an expression of more than {MAX_EXPRESSION} characters")
 
 
 def check(source: str) -> None:
@@ -103,6 +118,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return str(error).splitlines()[0][:200]
+
+
+def _replace(value: Any, old: Any, new: Any = "") -> str:
+    """Replace each occurrence; what becomes too large is refused before it is made."""
+    text, old, new = str(value), str(old), str(new)
+    count = text.count(old) if old else len(text) + 1
+    if len(text) + count * len(new) > MAX_OUTPUT:
+        raise BadTemplate("the filter replace makes a text that is too large")
+    return text.replace(old, new)
 
 
 @with_context

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import GZIP, check_encoding, compress, decompress
 from services.console.gateway.connect_streams import STREAM_FORMS, StreamCall
 from services.console.gateway.errors import CallFailed, Headers, invalid, to_json
@@ -35,10 +36,17 @@ _VERSION = "connect-protocol-version"
 class ConnectGateway:
     """An application of ASGI at `/{service}/{rpc:path}`; `rpc` is `package.Service/Method`."""
 
-    def __init__(self, methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits) -> None:
+    def __init__(
+        self,
+        methods: MethodTable,
+        upstream: ServiceCalls,
+        limits: GatewayLimits,
+        callers: CallerCheck,
+    ) -> None:
         self._methods = methods
         self._upstream = upstream
         self._limits = limits
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
@@ -61,7 +69,7 @@ class ConnectGateway:
         form = STREAM_FORMS.get(content_type_of(request))
         if form is None:
             return _unsupported(STREAM_FORMS)
-        return StreamCall(request, method, form, self._upstream, self._limits)
+        return StreamCall(request, method, form, self._upstream, self._limits, self._callers)
 
     async def _unary(self, request: Request, method: Method) -> Response:
         is_get = request.method == "GET"
@@ -82,6 +90,7 @@ class ConnectGateway:
             check_version(request)
             check_encoding(encoding)
             timeout_s = timeout_of(request) or self._limits.timeout_s
+            await self._callers.check(request)
             limit = self._limits.message_bytes
             body = message_of_query(request) if is_get else await read_body(request, limit)
             message = form.read(decompress(body, encoding, limit), method.request)

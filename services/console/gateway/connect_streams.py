@@ -5,8 +5,9 @@ The whole stream of requests is read before the first response: HTTP/1.1 carries
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import GZIP, check_encoding, compress, decompress
-from services.console.gateway.errors import CallFailed, Headers, invalid, to_json, too_large
+from services.console.gateway.errors import (
+    CallFailed,
+    Headers,
+    invalid,
+    to_json,
+    too_large,
+    too_many,
+)
 from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
 from services.console.gateway.headers import headers_of, metadata_of, trailers_by_name
 from services.console.gateway.methods import Method
@@ -53,12 +62,14 @@ class StreamCall(Response):
         form: MessageForm,
         upstream: ServiceCalls,
         limits: GatewayLimits,
+        callers: CallerCheck,
     ) -> None:
         self._request = request
         self._method = method
         self._form = form
         self._upstream = upstream
         self._limits = limits
+        self._callers = callers
         self._compresses = accepts_gzip(request.headers.get(_ACCEPTED, ""))
         self._has_begun = False
 
@@ -69,11 +80,11 @@ class StreamCall(Response):
             encoding = request.headers.get(_ENCODING, "")
             check_encoding(encoding)
             timeout_s = timeout_of(request)
+            await self._callers.check(request)
             body = await read_body(request, limits.stream_bytes)
-            messages = list(self._messages(body, encoding))
-            if not self._method.takes_stream and len(messages) != 1:
-                text = f"the method takes one message, and the request has {len(messages)}"
-                raise CallFailed(grpc.StatusCode.UNIMPLEMENTED, text)
+            messages = [message async for message in self._messages(body, encoding)]
+            if not messages and not self._method.takes_stream:
+                raise _one_message()
             await until_disconnect(request.receive, self._copy(send, messages, timeout_s))
         except CallFailed as failure:
             if not self._has_begun:
@@ -88,10 +99,18 @@ class StreamCall(Response):
                 await self._send(send, self._form.write(message, self._method.response))
             await self._end(send, responses.trailers)
 
-    def _messages(self, body: bytes, encoding: str) -> Iterator[bytes]:
-        """Yield the messages of a stream of requests. Raises CallFailed."""
-        at, limit = 0, self._limits.message_bytes
+    async def _messages(self, body: bytes, encoding: str) -> AsyncIterator[bytes]:
+        """Yield the messages of a stream of requests. Raises CallFailed.
+
+        All of them together, before and after they are decompressed, are within the limits.
+        """
+        at, limit, count, left = 0, self._limits.message_bytes, 0, self._limits.stream_bytes
         while at < len(body):
+            count += 1
+            if count > 1 and not self._method.takes_stream:
+                raise _one_message()
+            if count > self._limits.stream_messages:
+                raise too_many(self._limits.stream_messages)
             if len(body) < at + _ENVELOPE.size:
                 raise invalid("the stream of requests ends before the length of a message")
             flags, length = _ENVELOPE.unpack_from(body, at)
@@ -104,7 +123,12 @@ class StreamCall(Response):
                 text = f"a message is compressed: name the encoding in the header {_ENCODING}"
                 raise CallFailed(grpc.StatusCode.INTERNAL, text)
             message = decompress(body[begin:at], encoding if flags & _IS_COMPRESSED else "", limit)
+            left -= len(message)
+            if left < 0:
+                raise too_large(self._limits.stream_bytes)
             yield self._form.read(message, self._method.request)
+            # Other calls go on between two messages.
+            await asyncio.sleep(0)
 
     async def _begin(self, send: Send, headers: Headers) -> None:
         lines = [("content-type", content_type_of(self._request)), *headers_of(headers)]
@@ -128,6 +152,10 @@ class StreamCall(Response):
         if metadata := trailers_by_name(trailers):
             last["metadata"] = metadata
         await _send_part(send, _IS_END, to_json(last), more=False)
+
+
+def _one_message() -> CallFailed:
+    return CallFailed(grpc.StatusCode.UNIMPLEMENTED, "the method takes exactly one message")
 
 
 async def _send_part(send: Send, flags: int, message: bytes, *, more: bool) -> None:

@@ -134,6 +134,12 @@ def too_large(limit: int) -> CallFailed:
     return CallFailed(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
+def too_many(most: int) -> CallFailed:
+    """Return the failure of a stream of more than `most` messages."""
+    message = f"the stream has more than {most} messages: send fewer in one call"
+    return CallFailed(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
 def to_json(value: object) -> bytes:
     """Return compact JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

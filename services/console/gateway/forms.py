@@ -39,8 +39,10 @@ class ProtoJsonForm:
         message = kind()
         try:
             json_format.Parse(body.decode(), message)
-        except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        except json_format.ParseError as error:
             raise invalid(f"the request is no {kind.DESCRIPTOR.name} in JSON: {error}") from None
+        except (RecursionError, ValueError, SystemError):
+            raise invalid("the request is nested too deeply, or has half a character") from None
         return message.SerializeToString()
 
     def write(self, message: bytes, kind: MessageClass) -> bytes:
@@ -54,8 +56,10 @@ class PlainForm:
     def read(self, body: bytes, kind: MessageClass) -> bytes:
         try:
             document = json.loads(body) if body.strip() else {}
-        except (ValueError, RecursionError) as error:
+        except json.JSONDecodeError as error:
             raise invalid(f"the request is not valid JSON: {error}") from None
+        except (RecursionError, ValueError):
+            raise invalid("the request is not valid JSON that can be read") from None
         if not isinstance(document, dict):
             raise invalid("the request must be a JSON object")
         return read_plain(document, kind).SerializeToString()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator
 
 from services.chassis.rpc.guard import FORWARDED_KEY
 from services.console.gateway.errors import Headers, invalid
 
 _BINARY = "-bin"
+_AUTHORIZATION = "authorization"
+#: What gRPC takes as a name.
+_NAME = re.compile(r"[a-z0-9_.-]+")
 #: Headers of the transport, of the protocol and of browsers, which say nothing to a service.
 _NOT_PASSED = frozenset(
     {
@@ -37,6 +41,11 @@ def metadata_of(headers: Iterable[tuple[bytes, bytes]], address: str) -> Headers
         if name in _NOT_PASSED or name.startswith(_PREFIXES_NOT_PASSED):
             continue
         value = raw_value.decode("latin-1")
+        if not _NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+            if name == _AUTHORIZATION:
+                raise invalid("the header authorization has characters that no key has")
+            # gRPC carries no such header, and a service needs none.
+            continue
         passed.append((name, _from_base64(name, value) if name.endswith(_BINARY) else value))
     return passed
 

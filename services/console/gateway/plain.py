@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 import grpc
@@ -9,8 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import check_encoding, decompress
-from services.console.gateway.errors import CallFailed, to_json
+from services.console.gateway.errors import CallFailed, to_json, too_many
 from services.console.gateway.forms import PLAIN
 from services.console.gateway.headers import metadata_of
 from services.console.gateway.methods import Method, MethodTable
@@ -31,10 +33,17 @@ _JSON, _LINES = "application/json", "application/x-ndjson"
 class PlainGateway:
     """An application of ASGI at `/{service}/{name}`; streams are one JSON object a line."""
 
-    def __init__(self, methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits) -> None:
+    def __init__(
+        self,
+        methods: MethodTable,
+        upstream: ServiceCalls,
+        limits: GatewayLimits,
+        callers: CallerCheck,
+    ) -> None:
         self._methods = methods
         self._upstream = upstream
         self._limits = limits
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
@@ -42,6 +51,7 @@ class PlainGateway:
         method = self._methods.by_name(place["service"], place["name"])
         call = _PlainCall(Request(scope, receive), self._upstream, self._limits, send)
         try:
+            await self._callers.check(call.request)
             await call.respond(method)
         except CallFailed as failure:
             await call.fail(failure)
@@ -55,7 +65,7 @@ class _PlainCall:
     def __init__(
         self, request: Request, upstream: ServiceCalls, limits: GatewayLimits, send: Send
     ) -> None:
-        self._request = request
+        self.request = self._request = request
         self._upstream = upstream
         self._limits = limits
         self._send = send
@@ -88,8 +98,16 @@ class _PlainCall:
             check_encoding(encoding)
             most = limits.stream_bytes if method.takes_stream else limits.message_bytes
             body = decompress(await read_body(request, most), encoding, most)
-        bodies = [line for line in body.splitlines() if line] if method.takes_stream else [body]
-        return [PLAIN.read(each, method.request) for each in bodies]
+        if not method.takes_stream:
+            return [PLAIN.read(body, method.request)]
+        if body.count(b"\n") >= limits.stream_messages:
+            raise too_many(limits.stream_messages)
+        messages = []
+        for line in filter(None, body.splitlines()):
+            messages.append(PLAIN.read(line, method.request))
+            # Other calls go on between two messages.
+            await asyncio.sleep(0)
+        return messages
 
     async def _copy(self, method: Method, messages: list[bytes], timeout_s: float | None) -> None:
         metadata = metadata_of(self._request.headers.raw, address_of(self._request, self._limits))

@@ -48,11 +48,13 @@ def write_plain(message: Message) -> dict[str, Any]:
 def read_plain(document: Mapping[str, object], kind: MessageClass) -> Message:
     """Return the message that an object of plain JSON describes. Raises CallFailed."""
     described: Any = kind.DESCRIPTOR
-    converted: Any = _to_protojson(document, described, "")
     try:
+        converted: Any = _to_protojson(document, described, "")
         return json_format.ParseDict(converted, kind())
     except json_format.ParseError as error:
         raise invalid(str(error)) from None
+    except (RecursionError, ValueError, SystemError):
+        raise invalid("the request is nested too deeply, or has half a character") from None
 
 
 @lru_cache(maxsize=1024)

@@ -31,6 +31,8 @@ class GatewayLimits:
     message_bytes: int = 4 * 1024 * 1024
     #: The most bytes of all messages of a stream of requests together.
     stream_bytes: int = 16 * 1024 * 1024
+    #: The most messages of a stream of requests.
+    stream_messages: int = 10_000
     #: How long a call with one response may take where its caller names no timeout, seconds; None =
     #: as long as it takes.
     timeout_s: float | None = 60.0

@@ -25,6 +25,7 @@ from connectrpc.conformance.v1 import server_compat_pb2, service_pb2, service_pb
 from services.chassis.rpc.errors import DETAILS_KEY
 from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
+from services.console.gateway.callers import AnyCaller
 from services.console.gateway.connect import ConnectGateway
 from services.console.gateway.methods import Method, MethodTable
 from services.console.gateway.requests import GatewayLimits
@@ -144,7 +145,7 @@ async def serve() -> None:
         compressed_from=0,
     )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        gateway = ConnectGateway(methods, ServiceCalls({SERVICE: channel}), limits)
+        gateway = ConnectGateway(methods, ServiceCalls({SERVICE: channel}), limits, AnyCaller())
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             place = {"service": SERVICE, "rpc": scope["path"].lstrip("/")}

@@ -42,6 +42,7 @@ CHANGES = {
 RESTRICTED_READS = {
     "ListQuarantined": {Role.SERVICE, Role.ADMIN},
     "ListKeys": {Role.ADMIN},
+    "PreviewTemplate": {Role.SERVICE, Role.ADMIN},
     "GetHead": {Role.ADMIN, Role.INTERNAL},
 }
 READERS = {Role.READER, Role.SERVICE, Role.ADMIN}

@@ -15,6 +15,7 @@ from service_fixtures import MakeSettings
 
 from services.chassis.access.principal import Role
 from services.chassis.access.rights import roles_of
+from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.console.gateway.methods import Method, client_methods
 from services.console.gateway.requests import GatewayLimits
@@ -67,7 +68,9 @@ async def running_console(
         sessions = Sessions(SessionSealer(b"k" * 32), 3600)
         pages = ConsolePages(sessions, METHODS, upstream, limits).routes()
         app = SessionCalls(gateway_app(METHODS, upstream, limits, pages), sessions)
-        server = HttpServer(app, host="127.0.0.1", port=0)
+        # A call with a known key lasts longer than a stranger may wait.
+        limits_of_http = HttpLimits(head_s=2.0)
+        server = HttpServer(app, host="127.0.0.1", port=0, limits=limits_of_http)
         await scope.enter_async_context(server.serving())
         http = await scope.enter_async_context(aiohttp.ClientSession())
         yield Console(system, f"http://127.0.0.1:{server.port}", http)

@@ -16,7 +16,7 @@ from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from playwright.async_api import ConsoleMessage, Page, Request, async_playwright, expect
-from service_fixtures import MakeSettings
+from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.codec.rules import rule_to_proto
 from services.cli.commands.console import login_link
@@ -175,8 +175,20 @@ async def test_marketer_finds_a_person_and_reads_why_and_repairs_an_event(watche
 
     await page.get_by_role("button", name="English").click()
     await expect(page.get_by_role("heading", name="Quarantine")).to_be_visible()
+    context = page.context
+    cookies = await context.cookies()
     await page.get_by_role("button", name="Log out").click()
     await expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    # A copy of the cookie is worth nothing after the session has ended.
+    copied = "; ".join(f"{each['name']}={each['value']}" for each in cookies)
+    headers = {"cookie": copied, "sec-fetch-site": "same-origin"}
+    url = f"{watched.console.url}/api/ingest/GetCaller"
+
+    async def is_refused() -> bool:
+        async with watched.console.http.post(url, json={}, headers=headers) as response:
+            return response.status == 401
+
+    await wait_until(is_refused)
     await page.goto(link)
     await page.reload()
     await expect(page.get_by_text("This link has been used")).to_be_visible()

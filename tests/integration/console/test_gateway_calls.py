@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
+import struct
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -21,6 +23,7 @@ from services.chassis.codec.rules import rule_to_proto
 from services.chassis.runtime.tasks import cancel_and_wait
 from services.console.gateway.methods import Method
 from services.kernel.rules.forms.json_form import parse_rule
+from services.kernel.time import SECOND_US
 
 #: The services and the names of what only they themselves may call.
 INTERNAL = [("ingest", "Append"), ("profile", "ReadOutbox"), ("identity", "Rebuild")]
@@ -180,7 +183,52 @@ async def test_stream_comes_line_by_line_and_ends_upstream_when_its_reader_leave
     await wait_until(is_ended)
 
 
+async def test_body_of_a_stranger_is_not_read_and_streams_of_requests_are_bounded(
+    gateway: Console,
+) -> None:
+    bomb = gzip.compress(bytes(4_000_000))
+    envelopes = struct.pack(">BI", 1, len(bomb)) + bomb
+    url = f"{gateway.url}/connect/segment/onefold.segment.v1.SegmentService/WatchMemberships"
+    headers = {"content-type": "application/connect+proto", "connect-content-encoding": "gzip"}
+    codes = []
+    for key in ("ofk_admin_unknown", gateway.system.admin.endpoints.key):
+        sent = {**headers, "authorization": f"Bearer {key}"}
+        async with gateway.http.post(url, data=envelopes * 50, headers=sent) as response:
+            codes.append(json.loads((await response.read())[5:])["error"]["code"])
+    assert codes == ["unauthenticated", "unimplemented"]
+    url = f"{gateway.url}/api/ingest/StreamEvents"
+    statuses = []
+    for key in ("ofk_source_unknown", gateway.system.source.endpoints.key):
+        sent = {"content-type": NDJSON, "authorization": f"Bearer {key}"}
+        async with gateway.http.post(url, data=b"{}\n" * 20_000, headers=sent) as response:
+            statuses.append(response.status)
+    assert statuses == [401, 429]
+
+
+async def test_request_with_odd_headers_or_half_a_character_is_answered(gateway: Console) -> None:
+    key = gateway.system.admin.endpoints.key
+    url = f"{gateway.url}/api/profile/ListTags"
+    headers = {"authorization": f"Bearer {key}", "x-name": "é", "x-bin": "é"}
+    async with gateway.http.post(url, json={}, headers=headers) as response:
+        assert response.status == 200
+        assert response.headers["cache-control"] == "no-store"
+    for body in (
+        '{"\\ud800": 1}',
+        '{"segment": ' + '{"rule": {"not": ' * 900 + "1" + "}}" * 900 + "}",
+    ):
+        url = f"{gateway.url}/api/segment/PreviewSegment"
+        sent = {"authorization": f"Bearer {key}", "content-type": JSON}
+        async with gateway.http.post(url, data=body, headers=sent) as response:
+            assert response.status == 400, await response.text()
+
+
 async def _buy_until_cancelled(gateway: Console) -> None:
-    """Let one person after the other enter the segment: a watch begins at an unknown moment."""
+    """Let one person after the other enter the segment, some time after the watch has begun."""
+    began = await gateway.system.now_us()
+
+    async def has_waited() -> bool:
+        return await gateway.system.now_us() > began + 4 * SECOND_US
+
+    await wait_until(has_waited)
     for number in count():
         await gateway.system.send("bought", f"user_id:buyer-{number}")

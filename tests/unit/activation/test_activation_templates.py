@@ -249,3 +249,25 @@ def test_template_fits_a_channel_that_needs_no_other_parts_and_variables() -> No
 )
 def test_sms_are_counted_as_carriers_count_them(text: str, count: int) -> None:
     assert sms_count(text) == count
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{" * 16_000,
+        "{% raw %}" * 27_000,
+        "{{ a" + ".b" * 125_000 + " }}",
+        "{{ (1..60000000) | sum }}",
+        "{% for i in (1..person.n) %}{% break %}{% endfor %}",
+    ],
+    ids=["braces", "tags", "path", "range", "loop"],
+)
+def test_template_that_costs_seconds_to_parse_or_to_render_is_refused(source: str) -> None:
+    with pytest.raises(liquid_text.BadTemplate):
+        liquid_text.check(source)
+
+
+def test_text_that_a_filter_makes_too_large_is_refused_before_it_is_made() -> None:
+    source = "{{ text | replace: 'a', text | replace: 'a', text | replace: 'a', text }}"
+    with pytest.raises(liquid_text.BadTemplate, match="too large"):
+        liquid_text.render(source, {"text": "a" * 2_000}, "UTC")
