@@ -18,8 +18,6 @@ from typing import TypeVar
 import grpc
 from google.protobuf.message import Message
 from onefold.ingest.v1.admin_service_pb2 import (
-    DisableKeyRequest,
-    DisableKeyResponse,
     GetCallerRequest,
     GetCallerResponse,
     RotateKeyRequest,
@@ -49,9 +47,7 @@ from services.kernel.time import SECOND_US
 #: The built application; `npm run build` in services/console/web makes it.
 DIST = Path(__file__).resolve().parent / "dist"
 _LOGIN_BYTES = 4096
-_Answer = TypeVar(
-    "_Answer", GetCallerResponse, RotateKeyResponse, DisableKeyResponse, GetStatusResponse
-)
+_Answer = TypeVar("_Answer", GetCallerResponse, RotateKeyResponse, GetStatusResponse)
 #: How long a new session waits until every service accepts its key, seconds.
 _KNOWN_S, _POLL_S = 5.0, 0.1
 #: Where the page names the nonce of its styles, which differs with each response.
@@ -162,14 +158,15 @@ class ConsolePages:
         return response
 
     async def _end(self, request: Request) -> Response:
-        """End a session; a key that was made for it is disabled, so no copy of the cookie works."""
+        """End a session; a key that was made for it expires, so no copy of the cookie works."""
         if not is_same_origin(request):
             return refusal_of_other_site()
         key, key_id = self._sessions.own_key_of(request)
         if key_id:
             with suppress(CallFailed):
-                disable = DisableKeyRequest(key_id=key_id)
-                await self._call(request, key, disable, DisableKeyResponse)
+                # A key cannot disable itself; one that is replaced at once ends as well.
+                replaced = RotateKeyRequest(key_id=key_id, lifetime_us=SECOND_US)
+                await self._call(request, key, replaced, RotateKeyResponse)
         response = _json(HTTPStatus.OK, {})
         self._sessions.end(request, response)
         return response
