@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +27,13 @@ def log(
 
     The files have the personal data of all workspaces: store them as you store the log.
     """
+    # The files are for the account that exports them, as the data folder is.
+    os.umask(0o077)
     with output.exit_on_error():
-        export = LogExport(folder)
+        try:
+            export = LogExport(folder)
+        except OSError as error:
+            output.fail(f"{folder} cannot be written: {error.strerror}")
     facts = sum(run_with_client(data, lambda client: _export(client, export), as_service=True))
     output.out.print(f"{facts:,} facts are exported to {folder}.")
 
