@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -27,15 +29,23 @@ def log(
 
     The files have the personal data of all workspaces: store them as you store the log.
     """
-    # The files are for the account that exports them, as the data folder is.
-    os.umask(0o077)
-    with output.exit_on_error():
+    with output.exit_on_error(), _private_files():
         try:
             export = LogExport(folder)
         except OSError as error:
             output.fail(f"{folder} cannot be written: {error.strerror}")
-    facts = sum(run_with_client(data, lambda client: _export(client, export), as_service=True))
+        facts = sum(run_with_client(data, lambda client: _export(client, export), as_service=True))
     output.out.print(f"{facts:,} facts are exported to {folder}.")
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Make files for this account alone, as the data folder is."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 async def _export(client: Client, export: LogExport) -> tuple[int, ...]:
