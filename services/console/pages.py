@@ -101,13 +101,13 @@ class ConsolePages:
         self,
         sessions: Sessions,
         methods: MethodTable,
-        upstream: ServiceCalls,
+        calls: ServiceCalls,
         limits: GatewayLimits,
         folder: Path = DIST,
     ) -> None:
         """The files of `folder` are read once. Raises OSError where it has no index.html."""
         self._sessions = sessions
-        self._upstream = upstream
+        self._calls = calls
         self._limits = limits
         self._methods = methods
         self._index = (folder / "index.html").read_text("utf-8")
@@ -232,7 +232,7 @@ class ConsolePages:
         if address := address_of(request, self._limits):
             metadata.append((FORWARDED_KEY, address))
         sent, timeout_s = [message.SerializeToString()], self._limits.timeout_s
-        async with self._upstream.call(method, sent, metadata, timeout_s) as responses:
+        async with self._calls.call(method, sent, metadata, timeout_s) as responses:
             [body] = [each async for each in responses.messages()]
         return answer.FromString(body)
 

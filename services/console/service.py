@@ -54,12 +54,12 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
             timeout_s=settings.call_timeout_s,
             proxies=proxies,
         )
-        methods, upstream = client_methods(), ServiceCalls(channels)
+        methods, calls = client_methods(), ServiceCalls(channels)
         key = settings.session_key
         sealer = SessionSealer(bytes.fromhex(key.get_secret_value()) if key else os.urandom(32))
         sessions = Sessions(sealer, settings.session_s)
-        pages = ConsolePages(sessions, methods, upstream, limits).routes()
-        app = SessionCalls(gateway_app(methods, upstream, limits, pages), sessions)
+        pages = ConsolePages(sessions, methods, calls, limits).routes()
+        app = SessionCalls(gateway_app(methods, calls, limits, pages), sessions)
         public = HttpServer(
             app,
             host=settings.host,
@@ -77,18 +77,16 @@ async def serve(settings: ConsoleSettings) -> AsyncIterator[Endpoints]:
 
 
 def gateway_app(
-    methods: MethodTable, upstream: ServiceCalls, limits: GatewayLimits, pages: Sequence[Route] = ()
+    methods: MethodTable, calls: ServiceCalls, limits: GatewayLimits, pages: Sequence[Route] = ()
 ) -> Starlette:
     """Return the application that serves every method, by Connect and as plain JSON, and pages."""
-    callers = KeyCheck(methods, upstream, limits)
+    callers = KeyCheck(methods, calls, limits)
     return Starlette(
         routes=[
             *pages,
-            Route(
-                "/connect/{service}/{rpc:path}", ConnectGateway(methods, upstream, limits, callers)
-            ),
+            Route("/connect/{service}/{rpc:path}", ConnectGateway(methods, calls, limits, callers)),
             Route("/api/openapi.json", _openapi),
-            Route("/api/{service}/{name}", PlainGateway(methods, upstream, limits, callers)),
+            Route("/api/{service}/{name}", PlainGateway(methods, calls, limits, callers)),
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )

@@ -10,9 +10,8 @@ from starlette.requests import Request
 
 from services.chassis.runtime.http_protocol import trust_connection
 from services.console.gateway.errors import CallFailed
-from services.console.gateway.headers import metadata_of
 from services.console.gateway.methods import MethodTable
-from services.console.gateway.requests import GatewayLimits, address_of
+from services.console.gateway.requests import GatewayLimits, address_of, call_metadata
 from services.console.gateway.service_calls import ServiceCalls
 
 #: How long a key that was accepted is not checked again, seconds, and the most such keys.
@@ -56,7 +55,7 @@ class KeyCheck:
         address = address_of(request, self._limits)
         caller = (request.headers.get("authorization", ""), address)
         if caller not in self._known:
-            metadata = metadata_of(request.headers.raw, address)
+            metadata = call_metadata(request, self._limits)
             try:
                 async with self._calls.call(self._method, [b""], metadata, 10.0) as responses:
                     async for _ in responses.messages():

@@ -14,12 +14,12 @@ from services.console.gateway.compression import GZIP, check_encoding, compress,
 from services.console.gateway.connect_streams import STREAM_FORMS, StreamCall
 from services.console.gateway.errors import CallFailed, Headers, invalid, to_json
 from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
-from services.console.gateway.headers import headers_of, metadata_of
+from services.console.gateway.headers import headers_of
 from services.console.gateway.methods import Method, MethodTable
 from services.console.gateway.requests import (
     GatewayLimits,
     accepts_gzip,
-    address_of,
+    call_metadata,
     content_type_of,
     message_of_query,
     read_body,
@@ -37,14 +37,10 @@ class ConnectGateway:
     """An application of ASGI at `/{service}/{rpc:path}`; `rpc` is `package.Service/Method`."""
 
     def __init__(
-        self,
-        methods: MethodTable,
-        upstream: ServiceCalls,
-        limits: GatewayLimits,
-        callers: CallerCheck,
+        self, methods: MethodTable, calls: ServiceCalls, limits: GatewayLimits, callers: CallerCheck
     ) -> None:
         self._methods = methods
-        self._upstream = upstream
+        self._calls = calls
         self._limits = limits
         self._callers = callers
 
@@ -69,7 +65,7 @@ class ConnectGateway:
         form = STREAM_FORMS.get(content_type_of(request))
         if form is None:
             return _unsupported(STREAM_FORMS)
-        return StreamCall(request, method, form, self._upstream, self._limits, self._callers)
+        return StreamCall(request, method, form, self._calls, self._limits, self._callers)
 
     async def _unary(self, request: Request, method: Method) -> Response:
         is_get = request.method == "GET"
@@ -106,8 +102,8 @@ class ConnectGateway:
         self, request: Request, method: Method, message: bytes, timeout_s: float | None
     ) -> tuple[bytes, Headers, Headers]:
         """Return the response to a call, its headers and its trailers. Raises CallFailed."""
-        metadata = metadata_of(request.headers.raw, address_of(request, self._limits))
-        async with self._upstream.call(method, [message], metadata, timeout_s) as responses:
+        metadata = call_metadata(request, self._limits)
+        async with self._calls.call(method, [message], metadata, timeout_s) as responses:
             headers = await responses.headers()
             [response] = [each async for each in responses.messages()]
             return response, headers, responses.trailers

@@ -27,12 +27,12 @@ from services.console.gateway.errors import (
     too_many,
 )
 from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
-from services.console.gateway.headers import headers_of, metadata_of, trailers_by_name
+from services.console.gateway.headers import headers_of, trailers_by_name
 from services.console.gateway.methods import Method
 from services.console.gateway.requests import (
     GatewayLimits,
     accepts_gzip,
-    address_of,
+    call_metadata,
     content_type_of,
     read_body,
     timeout_of,
@@ -60,14 +60,14 @@ class StreamCall(Response):
         request: Request,
         method: Method,
         form: MessageForm,
-        upstream: ServiceCalls,
+        calls: ServiceCalls,
         limits: GatewayLimits,
         callers: CallerCheck,
     ) -> None:
         self._request = request
         self._method = method
         self._form = form
-        self._upstream = upstream
+        self._calls = calls
         self._limits = limits
         self._callers = callers
         self._compresses = accepts_gzip(request.headers.get(_ACCEPTED, ""))
@@ -92,8 +92,8 @@ class StreamCall(Response):
             await self._end(send, failure.trailers, failure)
 
     async def _copy(self, send: Send, messages: list[bytes], timeout_s: float | None) -> None:
-        metadata = metadata_of(self._request.headers.raw, address_of(self._request, self._limits))
-        async with self._upstream.call(self._method, messages, metadata, timeout_s) as responses:
+        metadata = call_metadata(self._request, self._limits)
+        async with self._calls.call(self._method, messages, metadata, timeout_s) as responses:
             await self._begin(send, await responses.headers(_HEADERS_WAIT_S))
             async for message in responses.messages():
                 await self._send(send, self._form.write(message, self._method.response))

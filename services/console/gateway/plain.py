@@ -14,11 +14,10 @@ from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import check_encoding, decompress
 from services.console.gateway.errors import CallFailed, to_json, too_many
 from services.console.gateway.forms import PLAIN
-from services.console.gateway.headers import metadata_of
 from services.console.gateway.methods import Method, MethodTable
 from services.console.gateway.requests import (
     GatewayLimits,
-    address_of,
+    call_metadata,
     content_type_of,
     message_of_query,
     read_body,
@@ -34,14 +33,10 @@ class PlainGateway:
     """An application of ASGI at `/{service}/{name}`; streams are one JSON object a line."""
 
     def __init__(
-        self,
-        methods: MethodTable,
-        upstream: ServiceCalls,
-        limits: GatewayLimits,
-        callers: CallerCheck,
+        self, methods: MethodTable, calls: ServiceCalls, limits: GatewayLimits, callers: CallerCheck
     ) -> None:
         self._methods = methods
-        self._upstream = upstream
+        self._calls = calls
         self._limits = limits
         self._callers = callers
 
@@ -49,9 +44,10 @@ class PlainGateway:
         """Serve one call."""
         place = scope["path_params"]
         method = self._methods.by_name(place["service"], place["name"])
-        call = _PlainCall(Request(scope, receive), self._upstream, self._limits, send)
+        request = Request(scope, receive)
+        call = _PlainCall(request, self._calls, self._limits, send)
         try:
-            await self._callers.check(call.request)
+            await self._callers.check(request)
             await call.respond(method)
         except CallFailed as failure:
             await call.fail(failure)
@@ -63,10 +59,10 @@ class _PlainCall:
     """One call, and how far its response is."""
 
     def __init__(
-        self, request: Request, upstream: ServiceCalls, limits: GatewayLimits, send: Send
+        self, request: Request, calls: ServiceCalls, limits: GatewayLimits, send: Send
     ) -> None:
-        self.request = self._request = request
-        self._upstream = upstream
+        self._request = request
+        self._calls = calls
         self._limits = limits
         self._send = send
         self._has_begun = False
@@ -110,8 +106,8 @@ class _PlainCall:
         return messages
 
     async def _copy(self, method: Method, messages: list[bytes], timeout_s: float | None) -> None:
-        metadata = metadata_of(self._request.headers.raw, address_of(self._request, self._limits))
-        async with self._upstream.call(method, messages, metadata, timeout_s) as responses:
+        metadata = call_metadata(self._request, self._limits)
+        async with self._calls.call(method, messages, metadata, timeout_s) as responses:
             async for message in responses.messages():
                 body = PLAIN.write(message, method.response)
                 if not method.gives_stream:

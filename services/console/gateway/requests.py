@@ -15,7 +15,8 @@ from starlette.types import Receive
 
 from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import cancel_and_wait
-from services.console.gateway.errors import invalid, too_large
+from services.console.gateway.errors import Headers, invalid, too_large
+from services.console.gateway.headers import metadata_of
 
 T = TypeVar("T")
 
@@ -56,6 +57,11 @@ def address_of(request: Request, limits: GatewayLimits) -> str:
     """Return the address of the client, also behind proxies; empty where it has none."""
     peer = request.client.host if request.client else ""
     return client_address(peer, request.headers.get("x-forwarded-for", ""), limits.proxies)
+
+
+def call_metadata(request: Request, limits: GatewayLimits) -> Headers:
+    """Return the metadata of the call that a request makes. Raises CallFailed."""
+    return metadata_of(request.headers.raw, address_of(request, limits))
 
 
 async def read_body(request: Request, limit: int) -> bytes:

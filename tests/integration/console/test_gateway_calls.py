@@ -133,7 +133,7 @@ async def test_bad_calls_are_refused_with_one_code_over_both_protocols(
     url = f"{gateway.url}/api/profile/GetSettings"
     async with gateway.http.post(url, json={}, headers=headers) as response:
         assert response.status != 200
-    request = {"identifier": {"namespace": "user_id", "value": "nobody"}}
+    request = {"identifier": {"namespace": "user_id", "value": "unknown"}}
     status, plain = await gateway.plain("profile", "GetProfile", request)
     assert (status, plain["error"]["code"], plain["error"]["reason"]) == (
         404,
