@@ -19,7 +19,9 @@ from services.activation.channels.providers import PROVIDERS
 from services.activation.channels.smtp import SmtpSender
 from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuard
 from services.activation.channels.webhook import WebhookSender
-from services.activation.commands import DestinationCommands, RetryCommands, TemplateCommands
+from services.activation.commands.destinations import DestinationCommands
+from services.activation.commands.retries import RetryCommands
+from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer

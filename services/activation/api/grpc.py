@@ -16,7 +16,9 @@ from services.activation.codec.templates import (
     template_from_proto,
     template_to_proto,
 )
-from services.activation.commands import DestinationCommands, RetryCommands, TemplateCommands
+from services.activation.commands.destinations import DestinationCommands
+from services.activation.commands.retries import RetryCommands
+from services.activation.commands.templates import TemplateCommands
 from services.activation.domain.templates import check_template
 from services.activation.domain.validation import check_destination_id
 from services.activation.store import effects as store

@@ -8,7 +8,7 @@ from integration.activation.receiver import Receiver
 from service_fixtures import wait_until
 
 from services.activation.codec.bus import delivery_to_proto
-from services.activation.commands import RetryCommands
+from services.activation.commands.retries import RetryCommands
 from services.activation.delivery import retention as retention_module
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.domain.model import DeliveryState, Effect

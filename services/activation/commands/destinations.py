@@ -1,17 +1,14 @@
-"""Defines destinations as facts of the log, and queues dead effects again."""
+"""Defines destinations as facts of the log."""
 
 from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import asyncpg
 
 from services.activation.channels.ssrf import PrivateAddressError, TargetGuard
 from services.activation.codec.definitions import destination_to_fact
-from services.activation.codec.templates import template_to_proto
 from services.activation.domain.channel_settings import SealedSecret
 from services.activation.domain.channels import (
     name_of,
@@ -29,28 +26,19 @@ from services.activation.domain.sealing import (
     SecretPlace,
 )
 from services.activation.domain.subjects import AllowedSubjects
-from services.activation.domain.templates import (
-    AT_ONCE,
-    MAX_TEMPLATES,
-    Template,
-    check_fits,
-    check_template,
-)
+from services.activation.domain.templates import AT_ONCE, Template, check_fits
 from services.activation.domain.validation import (
     check_destination,
     check_destination_id,
     check_number,
 )
-from services.activation.store import effects as store
 from services.activation.store.destinations import load_destinations
-from services.activation.store.effects import DestinationKey
 from services.activation.store.templates import load_templates
 from services.chassis.definitions import Defined, DefinitionFact, define
-from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import InvalidField
-from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
 
@@ -169,65 +157,6 @@ class DestinationCommands:
                 ) from None
 
 
-@dataclass(frozen=True)
-class TemplateCommands:
-    """Defines templates."""
-
-    database: Database
-    runner: ProjectionRunner
-    log: LogClient
-
-    async def define(
-        self, desired: Template, *, etag: str = "", dry_run: bool = False
-    ) -> Defined[Template]:
-        """Define a template, also where destinations use it: messages to come have the new texts.
-
-        Raises InvalidField, Conflict, RetryableError.
-        """
-        check_template(desired)
-
-        async def load(token: Token) -> Template | None:
-            await self.runner.reach(token)
-            async with acquire(self.database.api_pool) as conn:
-                templates = await load_templates(conn, desired.workspace_id)
-                destinations = await load_destinations(conn, desired.workspace_id)
-            existing = {each.template_id: each for each in templates}
-            if desired.template_id not in existing and len(existing) >= MAX_TEMPLATES:
-                raise InvalidField(
-                    f"the workspace has {len(existing)} templates, and at most {MAX_TEMPLATES} are"
-                    " allowed: define one under the id of a retired template",
-                    field="template.template_id",
-                )
-            for each in destinations:
-                if each.template_id == desired.template_id and not each.retired:
-                    _check_use(desired, each)
-            return existing.get(desired.template_id)
-
-        return await define(
-            lambda _: desired,
-            log=self.log,
-            load=load,
-            to_fact=_template_to_fact,
-            etag=etag,
-            dry_run=dry_run,
-        )
-
-
-@dataclass(frozen=True)
-class RetryCommands:
-    """Retries deliveries; `on_effects` is called with the destinations whose queues have grown."""
-
-    database: Database
-    on_effects: Callable[[Collection[DestinationKey]], None]
-
-    async def retry(self, workspace_id: WorkspaceId, effect_id: bytes) -> asyncpg.Record:
-        """Queue a dead effect for one more attempt; return its row. See `store.retry_dead`."""
-        async with transaction(self.database.api_pool) as conn:
-            row = await store.retry_dead(conn, workspace_id, effect_id)
-        self.on_effects([DestinationKey(row["workspace_id"], row["destination_id"])])
-        return row
-
-
 def _keep_secrets(desired: Destination, current: Destination | None) -> Destination:
     """Return the destination with the current secrets where it has none."""
     channel = desired.channel
@@ -251,29 +180,4 @@ def _to_fact(destination: Destination) -> DefinitionFact:
         workspace_id=destination.workspace_id,
         key=destination.destination_id,
         version=destination.version,
-    )
-
-
-def _check_use(template: Template, destination: Destination) -> None:
-    """Check that a destination can still send a template. Raises InvalidField."""
-    id_ = destination.destination_id
-    if template.retired:
-        raise InvalidField(
-            f"the destination {id_!r} uses the template: retire that first, or give it another",
-            field="template.retired",
-        )
-    try:
-        check_fits(template, destination.channel.contract, AT_ONCE)
-    except InvalidField as error:
-        raise InvalidField(
-            f"the destination {id_!r} uses the template: {error.message}", field="template.texts"
-        ) from None
-
-
-def _template_to_fact(template: Template) -> DefinitionFact:
-    return DefinitionFact.from_message(
-        template_to_proto(template),
-        workspace_id=template.workspace_id,
-        key=template.template_id,
-        version=template.version,
     )
