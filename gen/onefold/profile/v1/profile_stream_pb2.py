@@ -26,7 +26,7 @@ from onefold.log.v1 import log_pb2 as onefold_dot_log_dot_v1_dot_log__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onefold/profile/v1/profile_stream.proto\x12\x12onefold.profile.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1donefold/type/v1/options.proto\"\xd1\x02\n\x0fProfilesChanged\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12\x32\n\x07\x63hanges\x18\x05 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12-\n\x0f\x62roadcast_facts\x18\x06 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x1d\n\x15\x62\x61\x63kfilled_predicates\x18\x07 \x03(\x06\x12=\n\x17\x62\x61\x63kfilled_workspace_id\x18\x08 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1a\n\x12\x64ropped_predicates\x18\t \x03(\x06\x12\x17\n\x0f\x66rom_log_offset\x18\n \x01(\x04\"\xfb\x01\n\rProfileChange\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x18\n\nprofile_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x17\n\x0ftrue_predicates\x18\x04 \x03(\x06\x12\x19\n\x0bmerged_into\x18\x05 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x15\n\rchanged_at_us\x18\x06 \x01(\x03\x12\x0f\n\x07\x62y_time\x18\x07 \x01(\x08\x12/\n\x06passed\x18\x08 \x03(\x0b\x32\x1f.onefold.profile.v1.PassedState\"=\n\x0bPassedState\x12\x17\n\x0ftrue_predicates\x18\x01 \x03(\x06\x12\x15\n\rchanged_at_us\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onefold/profile/v1/profile_stream.proto\x12\x12onefold.profile.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1donefold/type/v1/options.proto\"\xbd\x03\n\x0fProfilesChanged\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12\x32\n\x07\x63hanges\x18\x05 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12-\n\x0f\x62roadcast_facts\x18\x06 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x1d\n\x15\x62\x61\x63kfilled_predicates\x18\x07 \x03(\x06\x12=\n\x17\x62\x61\x63kfilled_workspace_id\x18\x08 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x1a\n\x12\x64ropped_predicates\x18\t \x03(\x06\x12\x17\n\x0f\x66rom_log_offset\x18\n \x01(\x04\x12\x38\n\x0ematched_events\x18\x0b \x03(\x0b\x32 .onefold.profile.v1.MatchedEvent\x12\x30\n\nleaf_moves\x18\x0c \x03(\x0b\x32\x1c.onefold.profile.v1.LeafMove\"\x84\x02\n\x0cMatchedEvent\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x18\n\nprofile_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1a\n\x12\x61ssignment_version\x18\x03 \x01(\x04\x12\x15\n\x07leaf_id\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x15\n\x07\x66\x61\x63t_id\x18\x05 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x12\n\nfilter_ids\x18\x06 \x03(\x06\x12\x16\n\x0eoccurred_at_us\x18\x07 \x01(\x03\x12\x16\n\x0erecorded_at_us\x18\x08 \x01(\x03\x12\x18\n\nproperties\x18\t \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"\x80\x01\n\x08LeafMove\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x15\n\x07leaf_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x18\n\nprofile_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07version\x18\x04 \x01(\x04\"\xfb\x01\n\rProfileChange\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x18\n\nprofile_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x17\n\x0ftrue_predicates\x18\x04 \x03(\x06\x12\x19\n\x0bmerged_into\x18\x05 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x15\n\rchanged_at_us\x18\x06 \x01(\x03\x12\x0f\n\x07\x62y_time\x18\x07 \x01(\x08\x12/\n\x06passed\x18\x08 \x03(\x0b\x32\x1f.onefold.profile.v1.PassedState\"=\n\x0bPassedState\x12\x17\n\x0ftrue_predicates\x18\x01 \x03(\x06\x12\x15\n\rchanged_at_us\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROFILESCHANGED'].fields_by_name['backfilled_workspace_id']._loaded_options = None
   _globals['_PROFILESCHANGED'].fields_by_name['backfilled_workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_MATCHEDEVENT'].fields_by_name['workspace_id']._loaded_options = None
+  _globals['_MATCHEDEVENT'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_MATCHEDEVENT'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_MATCHEDEVENT'].fields_by_name['profile_id']._serialized_options = b'\250\273\030\002'
+  _globals['_MATCHEDEVENT'].fields_by_name['leaf_id']._loaded_options = None
+  _globals['_MATCHEDEVENT'].fields_by_name['leaf_id']._serialized_options = b'\250\273\030\002'
+  _globals['_MATCHEDEVENT'].fields_by_name['fact_id']._loaded_options = None
+  _globals['_MATCHEDEVENT'].fields_by_name['fact_id']._serialized_options = b'\250\273\030\002'
+  _globals['_MATCHEDEVENT'].fields_by_name['properties']._loaded_options = None
+  _globals['_MATCHEDEVENT'].fields_by_name['properties']._serialized_options = b'\250\273\030\001'
+  _globals['_LEAFMOVE'].fields_by_name['workspace_id']._loaded_options = None
+  _globals['_LEAFMOVE'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_LEAFMOVE'].fields_by_name['leaf_id']._loaded_options = None
+  _globals['_LEAFMOVE'].fields_by_name['leaf_id']._serialized_options = b'\250\273\030\002'
+  _globals['_LEAFMOVE'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_LEAFMOVE'].fields_by_name['profile_id']._serialized_options = b'\250\273\030\002'
   _globals['_PROFILECHANGE'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_PROFILECHANGE'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
   _globals['_PROFILECHANGE'].fields_by_name['profile_id']._loaded_options = None
@@ -42,9 +58,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROFILECHANGE'].fields_by_name['merged_into']._loaded_options = None
   _globals['_PROFILECHANGE'].fields_by_name['merged_into']._serialized_options = b'\250\273\030\002'
   _globals['_PROFILESCHANGED']._serialized_start=121
-  _globals['_PROFILESCHANGED']._serialized_end=458
-  _globals['_PROFILECHANGE']._serialized_start=461
-  _globals['_PROFILECHANGE']._serialized_end=712
-  _globals['_PASSEDSTATE']._serialized_start=714
-  _globals['_PASSEDSTATE']._serialized_end=775
+  _globals['_PROFILESCHANGED']._serialized_end=566
+  _globals['_MATCHEDEVENT']._serialized_start=569
+  _globals['_MATCHEDEVENT']._serialized_end=829
+  _globals['_LEAFMOVE']._serialized_start=832
+  _globals['_LEAFMOVE']._serialized_end=960
+  _globals['_PROFILECHANGE']._serialized_start=963
+  _globals['_PROFILECHANGE']._serialized_end=1214
+  _globals['_PASSEDSTATE']._serialized_start=1216
+  _globals['_PASSEDSTATE']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

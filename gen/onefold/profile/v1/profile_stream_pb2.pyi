@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProfilesChanged(_message.Message):
-    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id", "dropped_predicates", "from_log_offset")
+    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id", "dropped_predicates", "from_log_offset", "matched_events", "leaf_moves")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,8 @@ class ProfilesChanged(_message.Message):
     BACKFILLED_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     DROPPED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     FROM_LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MATCHED_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LEAF_MOVES_FIELD_NUMBER: _ClassVar[int]
     shard: int
     sequence: int
     log_offset: int
@@ -30,7 +32,43 @@ class ProfilesChanged(_message.Message):
     backfilled_workspace_id: str
     dropped_predicates: _containers.RepeatedScalarFieldContainer[int]
     from_log_offset: int
-    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ..., dropped_predicates: _Optional[_Iterable[int]] = ..., from_log_offset: _Optional[int] = ...) -> None: ...
+    matched_events: _containers.RepeatedCompositeFieldContainer[MatchedEvent]
+    leaf_moves: _containers.RepeatedCompositeFieldContainer[LeafMove]
+    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ..., dropped_predicates: _Optional[_Iterable[int]] = ..., from_log_offset: _Optional[int] = ..., matched_events: _Optional[_Iterable[_Union[MatchedEvent, _Mapping]]] = ..., leaf_moves: _Optional[_Iterable[_Union[LeafMove, _Mapping]]] = ...) -> None: ...
+
+class MatchedEvent(_message.Message):
+    __slots__ = ("workspace_id", "profile_id", "assignment_version", "leaf_id", "fact_id", "filter_ids", "occurred_at_us", "recorded_at_us", "properties")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEAF_ID_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    FILTER_IDS_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    profile_id: bytes
+    assignment_version: int
+    leaf_id: bytes
+    fact_id: bytes
+    filter_ids: _containers.RepeatedScalarFieldContainer[int]
+    occurred_at_us: int
+    recorded_at_us: int
+    properties: bytes
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., assignment_version: _Optional[int] = ..., leaf_id: _Optional[bytes] = ..., fact_id: _Optional[bytes] = ..., filter_ids: _Optional[_Iterable[int]] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ...) -> None: ...
+
+class LeafMove(_message.Message):
+    __slots__ = ("workspace_id", "leaf_id", "profile_id", "version")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEAF_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    leaf_id: bytes
+    profile_id: bytes
+    version: int
+    def __init__(self, workspace_id: _Optional[str] = ..., leaf_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
     __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed")

@@ -378,3 +378,35 @@ class PreviewedProfile(_message.Message):
     profile_id: str
     predicates: _containers.RepeatedCompositeFieldContainer[_profile_service_pb2.PredicateResult]
     def __init__(self, profile_id: _Optional[str] = ..., predicates: _Optional[_Iterable[_Union[_profile_service_pb2.PredicateResult, _Mapping]]] = ...) -> None: ...
+
+class JudgeQuestion(_message.Message):
+    __slots__ = ("workspace_id", "profile_id", "rule", "at_us")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    profile_id: bytes
+    rule: _rule_pb2.Rule
+    at_us: int
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class JudgeRequest(_message.Message):
+    __slots__ = ("questions", "at_least")
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    questions: _containers.RepeatedCompositeFieldContainer[JudgeQuestion]
+    at_least: _token_pb2.Token
+    def __init__(self, questions: _Optional[_Iterable[_Union[JudgeQuestion, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class JudgeAnswer(_message.Message):
+    __slots__ = ("is_true",)
+    IS_TRUE_FIELD_NUMBER: _ClassVar[int]
+    is_true: bool
+    def __init__(self, is_true: _Optional[bool] = ...) -> None: ...
+
+class JudgeResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[JudgeAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[JudgeAnswer, _Mapping]]] = ...) -> None: ...

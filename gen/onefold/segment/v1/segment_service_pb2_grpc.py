@@ -95,6 +95,11 @@ class SegmentServiceStub:
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.SerializeToString,
                 response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsResponse.FromString,
                 _registered_method=True)
+        self.Judge = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/Judge',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.JudgeRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.JudgeResponse.FromString,
+                _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.segment.v1.SegmentService/ReadOutbox',
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxRequest.SerializeToString,
@@ -194,6 +199,13 @@ class SegmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Judge(self, request, context):
+        """Evaluates rules of journeys for profiles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -263,6 +275,11 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     servicer.WatchMemberships,
                     request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.FromString,
                     response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsResponse.SerializeToString,
+            ),
+            'Judge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Judge,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.JudgeRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.JudgeResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -595,6 +612,33 @@ class SegmentService:
             '/onefold.segment.v1.SegmentService/WatchMemberships',
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.SerializeToString,
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Judge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/Judge',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.JudgeRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.JudgeResponse.FromString,
             options,
             channel_credentials,
             insecure,

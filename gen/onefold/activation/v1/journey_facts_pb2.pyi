@@ -1,0 +1,78 @@
+from onefold.activation.v1 import contact_policy_pb2 as _contact_policy_pb2
+from onefold.activation.v1 import journeys_pb2 as _journeys_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Flow(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FLOW_UNSPECIFIED: _ClassVar[Flow]
+    FLOW_OPEN: _ClassVar[Flow]
+    FLOW_PAUSED: _ClassVar[Flow]
+    FLOW_STOPPED: _ClassVar[Flow]
+
+class Overdue(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OVERDUE_UNSPECIFIED: _ClassVar[Overdue]
+    OVERDUE_SEND: _ClassVar[Overdue]
+    OVERDUE_SKIP: _ClassVar[Overdue]
+    OVERDUE_RESCHEDULE: _ClassVar[Overdue]
+FLOW_UNSPECIFIED: Flow
+FLOW_OPEN: Flow
+FLOW_PAUSED: Flow
+FLOW_STOPPED: Flow
+OVERDUE_UNSPECIFIED: Overdue
+OVERDUE_SEND: Overdue
+OVERDUE_SKIP: Overdue
+OVERDUE_RESCHEDULE: Overdue
+
+class JourneyDefined(_message.Message):
+    __slots__ = ("journey",)
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    journey: _journeys_pb2.Journey
+    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ...) -> None: ...
+
+class ContactPolicyDefined(_message.Message):
+    __slots__ = ("policy", "version")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    policy: _contact_policy_pb2.ContactPolicy
+    version: int
+    def __init__(self, policy: _Optional[_Union[_contact_policy_pb2.ContactPolicy, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class JourneyFlowChanged(_message.Message):
+    __slots__ = ("journey_id", "flow", "overdue", "version")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    OVERDUE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    flow: Flow
+    overdue: Overdue
+    version: int
+    def __init__(self, journey_id: _Optional[str] = ..., flow: _Optional[_Union[Flow, str]] = ..., overdue: _Optional[_Union[Overdue, str]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class DestinationFlowChanged(_message.Message):
+    __slots__ = ("destination_id", "flow", "overdue", "version")
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    OVERDUE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    destination_id: str
+    flow: Flow
+    overdue: Overdue
+    version: int
+    def __init__(self, destination_id: _Optional[str] = ..., flow: _Optional[_Union[Flow, str]] = ..., overdue: _Optional[_Union[Overdue, str]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class JourneyEntered(_message.Message):
+    __slots__ = ("journey_id", "properties")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    properties: bytes
+    def __init__(self, journey_id: _Optional[str] = ..., properties: _Optional[bytes] = ...) -> None: ...
