@@ -54,10 +54,9 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
     try:
         with _lock(data_dir) as file:
             settings, defaults = resolve_ports(settings, first_port)
-            processes = str(min(MOST_PROCESSES, usable_processors()))
             stack = Stack(
                 data_dir,
-                settings={PROCESSES: processes, **settings},
+                settings={**process_settings(), **settings},
                 default_ports=defaults,
                 progress=lambda name, done: _report({"step": name, "done": done}),
                 console=True,
@@ -73,6 +72,11 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
         _report({"error": str(error)})
         return 1
     return 0
+
+
+def process_settings() -> dict[str, str]:
+    """Return the setting of the number of processes of ingest, for this machine."""
+    return {PROCESSES: str(min(MOST_PROCESSES, usable_processors()))}
 
 
 def _lock(data_dir: Path) -> IO[str]:

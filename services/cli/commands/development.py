@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,12 @@ from typer import Argument, Option
 
 from services.chassis.runtime import logs
 from services.cli import output
-from services.cli.endpoints import settings_from
+from services.cli.commands.console import login_link
+from services.cli.commands.system import start_system
+from services.cli.context import run_with_client
+from services.cli.endpoints import default_data_dir, settings_from
 from services.devstack.folders import ROOT
+from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports
 
 FAULT_SEEDS = "ONEFOLD_FAULT_SEEDS"
 HYPOTHESIS_PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
@@ -46,15 +51,38 @@ def demo(
     pack: Annotated[DemoPack, Argument(help="The pack to run.")] = DemoPack.EDUCATION,
     data: Annotated[Path | None, Option("--data", help="Keep the data in this folder.")] = None,
     visitors: Annotated[int, Option(help="Visitors or customers.", min=50)] = 3_000,
+    keep: Annotated[
+        bool, Option("--keep", help="Leave the system running, and print a link to its console.")
+    ] = False,
 ) -> None:
     """Run one month of an online school through the whole system, and check every figure.
 
     `retail` and `saas` run customers of a shop, or users of a product, whose segments and stages
-    are known beforehand.
+    are known beforehand. With `--keep` no time passes after the month, so that its people are in
+    their segments; the data is in the folder `data-demo` unless `--data` names another one.
     """
+    if keep:
+        _keep_demo(
+            data or default_data_dir().with_name(f"{default_data_dir().name}-demo"), pack, visitors
+        )
+        return
     with _folder(data) as folder:
         failures = output.run(_demo(folder, pack, visitors))
     raise typer.Exit(1 if failures else 0)
+
+
+def _keep_demo(folder: Path, pack: DemoPack, visitors: int) -> None:
+    """Run the demo unless its data are there, leave the system running, and print a link to it."""
+    if (folder / "admin.key").exists():
+        output.out.print(f"The data of a demo are in {folder} already.", soft_wrap=True)
+    elif output.run(_demo(folder, pack, visitors, keep=True)):
+        raise typer.Exit(1)
+    with output.exit_on_error():
+        start_system(folder, {})
+        link = run_with_client(folder, login_link)
+    end = f"./onefold down --data {shlex.quote(str(folder))}"
+    output.out.print(f"Look at its people: {link}", soft_wrap=True)
+    output.out.print(f"The link works once; `{end}` ends the system.", soft_wrap=True)
 
 
 def suite(
@@ -109,25 +137,40 @@ def bench(
             raise typer.Exit(code)
 
 
-async def _demo(folder: Path, pack: DemoPack, visitors: int) -> list[str]:
+async def _demo(folder: Path, pack: DemoPack, visitors: int, *, keep: bool = False) -> list[str]:
     # Imported here, as it needs packages and time that other commands do not.
+    from services.cli.demo.planted import CHECKS_DAYS
     from services.cli.demo.planted_run import PlantedDemo, print_planted
     from services.cli.demo.receiver import WebhookReceiver
     from services.cli.demo.report import print_report
-    from services.cli.demo.scenario import Demo
+    from services.cli.demo.scenario import CHECKS_US, Demo
+    from services.cli.supervisor import process_settings
     from services.devstack.stack import Stack
 
     logs.configure("demo", "error")
-    settings = settings_from(os.environ)
-    settings |= {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
+    first_port = os.environ.get(FIRST_PORT_VARIABLE) if keep else "0"
+    settings, ports = resolve_ports(settings_from(os.environ), first_port)
+    settings = dict(settings) | {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
     async with WebhookReceiver() as receiver:
         settings |= receiver.settings
-        async with Stack(folder, settings=settings, progress=_print_step) as stack:
+        if keep:
+            # As in the system that is left running: it could not listen on the ports of one process
+            # until the connections of the demo have timed out.
+            settings |= process_settings()
+        stack = Stack(
+            folder, settings=settings, default_ports=ports, progress=_print_step, console=keep
+        )
+        async with stack:
             if pack is DemoPack.EDUCATION:
-                report = await Demo(stack, receiver, visitors=visitors).run()
+                checks_us = CHECKS_US[:1] if keep else CHECKS_US
+                demo = Demo(stack, receiver, visitors=visitors, checks_us=checks_us)
+                report = await demo.run()
                 print_report(report)
                 return report.failures
-            planted = await PlantedDemo(stack, pack.value, customers=visitors).run()
+            checks_days = CHECKS_DAYS[:1] if keep else CHECKS_DAYS
+            planted = await PlantedDemo(
+                stack, pack.value, customers=visitors, checks_days=checks_days
+            ).run()
             print_planted(planted)
             return planted.failures
 

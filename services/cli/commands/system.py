@@ -65,7 +65,7 @@ def up(
     if first_port is not None:
         settings[FIRST_PORT_VARIABLE] = str(first_port)
     with output.exit_on_error():
-        started = _start(data, settings)
+        started = start_system(data, settings)
         endpoints = find_endpoints(data)
         link = run_with_client(data, login_link) if started else "see `./onefold console`"
         problems = {} if started else asyncio.run(load_problems(endpoints.operations_urls))
@@ -111,7 +111,7 @@ def _print_problems(problems: Mapping[str, str]) -> bool:
     return bool(problems)
 
 
-def _start(data_dir: Path, settings: Mapping[str, str]) -> bool:
+def start_system(data_dir: Path, settings: Mapping[str, str]) -> bool:
     """Start the supervisor of a data folder; False where one runs already. Raises ServerError."""
     if read_stack(data_dir) is not None:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -41,6 +41,8 @@ class PlantedReport(DemoReport):
 
     pack: str = ""
     customers: int = 0
+    #: How many days the clock is ahead at each check, ascending from 0.
+    checks_days: Sequence[int] = CHECKS_DAYS
     #: By the id of a segment, a value of a tag, or a stage: the figures at each check.
     members: dict[str, list[ExpectedFigure]] = field(default_factory=dict)
 
@@ -48,10 +50,12 @@ class PlantedReport(DemoReport):
 class PlantedDemo:
     """One run of the demo of a pack over a running stack."""
 
-    def __init__(self, stack: Stack, pack: str, *, customers: int) -> None:
+    def __init__(
+        self, stack: Stack, pack: str, *, customers: int, checks_days: Sequence[int] = CHECKS_DAYS
+    ) -> None:
         self._stack, self._pack = stack, pack
         self._system = DemoSystem(stack)
-        self.report = PlantedReport(pack=pack, customers=customers)
+        self.report = PlantedReport(pack=pack, customers=customers, checks_days=checks_days)
 
     async def run(self) -> PlantedReport:
         """Run all parts in order. Raises OnefoldError where a service refuses a call."""
@@ -95,7 +99,7 @@ class PlantedDemo:
         numbers = {profiles.get(name, ""): i for i, name in enumerate(identifiers)}
         is_one_each = len(set(report.profiles)) == 1 and len(numbers) == len(identifiers)
         report.expect(is_one_each, "a customer is not one profile")
-        for before, days in pairwise((0, *CHECKS_DAYS)):
+        for before, days in pairwise((0, *report.checks_days)):
             await system.advance_clock((days - before) * DAY_US)
             now_us = await system.advance_clock(0)
             for id_ in customers.checked:
@@ -113,7 +117,7 @@ def print_planted(report: PlantedReport) -> None:
         f"of customers and accounts were found (expected: {report.profiles.expected:,})."
     )
     output.out.print()
-    checks = [f"+{days}d" if days else "now" for days in CHECKS_DAYS]
+    checks = [f"+{days}d" if days else "now" for days in report.checks_days]
     rows = [
         (id_, *(f"{figure.found:,} of {figure.expected:,}" for figure in figures))
         for id_, figures in report.members.items()

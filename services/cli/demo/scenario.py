@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
@@ -78,11 +78,20 @@ async def run_together(*works: Coroutine[Any, Any, object]) -> None:
 class Demo:
     """One run of the demo over a running stack."""
 
-    def __init__(self, stack: Stack, receiver: WebhookReceiver, *, visitors: int) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        receiver: WebhookReceiver,
+        *,
+        visitors: int,
+        checks_us: Sequence[int] = CHECKS_US,
+    ) -> None:
+        """`checks_us`: how far the clock is ahead at each check of the segment, from 0 on."""
         self._stack = stack
         self._receiver = receiver
         self._system = DemoSystem(stack)
         self._visitors = visitors
+        self._checks_us = checks_us
         self.report = DemoReport()
 
     async def run(self) -> DemoReport:
@@ -194,7 +203,7 @@ class Demo:
 
     async def _check_segment(self, expected: ExpectedResults) -> None:
         """Let time pass without events, and compare the segment at each instant."""
-        for before_us, ahead_us in pairwise((0, *CHECKS_US)):
+        for before_us, ahead_us in pairwise((0, *self._checks_us)):
             await self._system.advance_clock(ahead_us - before_us)
             now_us = await self._system.advance_clock(0)
             members = await self._system.members(SEGMENT, now_us)
