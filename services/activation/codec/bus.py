@@ -35,7 +35,7 @@ def triggering_change(message: pb.MembershipChange) -> TriggeringChange:
 
 def delivery_to_proto(row: Any) -> service_pb.Delivery:
     """Return the delivery of one row of the ledger."""
-    is_open = row["state"] in (DeliveryState.PENDING, DeliveryState.UNKNOWN)
+    is_open = row["state"] in (DeliveryState.PENDING, DeliveryState.UNKNOWN, DeliveryState.HELD)
     return service_pb.Delivery(
         effect_id=to_hex(row["effect_id"]),
         destination_id=row["destination_id"],
@@ -62,6 +62,11 @@ def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
         state=row["state"],
         attempts=row["attempts"],
         reason=row["reason"],
+        begun_at_us=row["begun_at_us"] or 0,
+        run_id=row["run_id"] or b"",
+        journey_id=row["journey_id"] or "",
+        step_id=row["step_id"] or "",
+        visit=row["visit"] or 0,
     )
     # A dead effect that is retried ends again; the number of attempts makes its facts distinct.
     key = hash_id(row["workspace_id"], DELIVERY_ENDED, row["effect_id"], str(row["attempts"]))
@@ -69,7 +74,7 @@ def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
         workspace_id=row["workspace_id"],
         fact_id=key,
         kind=DELIVERY_ENDED,
-        leaf_id=row["profile_id"],
+        leaf_id=row["leaf_id"] or row["profile_id"],
         actor=actor,
         payload=message.SerializeToString(),
     )

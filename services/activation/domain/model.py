@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from services.activation.domain.channels import Channel
-from services.kernel.ids import ProfileId, WorkspaceId, hash_id
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId, hash_id
 
 
 class Trigger(IntEnum):
@@ -27,6 +27,14 @@ class DeliveryState(IntEnum):
     SUPPRESSED = 5
     #: An attempt was made, its answer was lost, and a repeat could be a second message.
     UNCONFIRMED = 6
+    #: A run asks for it, and the log does not have the transition of the run yet.
+    PLANNED = 7
+    #: The gate has postponed it.
+    HELD = 8
+    #: The provider has accepted it, and may report what becomes of it.
+    ACCEPTED = 9
+    #: The provider had accepted it, and has reported that it did not arrive.
+    UNDELIVERED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,35 @@ class Effect:
     predecessor: int
     state: DeliveryState
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEffect:
+    """One message that a run of a journey asks for."""
+
+    effect_id: bytes
+    workspace_id: WorkspaceId
+    run_id: bytes
+    journey_id: str
+    #: The version of the journey that the run goes by.
+    journey_version: int
+    step_id: str
+    visit: int
+    #: The leaf of the entry of the run.
+    leaf_id: LeafId
+    #: The person of that leaf.
+    profile_id: ProfileId
+    #: The instant that the run has planned, Unix microseconds.
+    at_us: int
+    destination_id: str
+    purpose: str
+    #: 0 to 100.
+    priority: int
+    #: The last instant at which the first attempt may begin; 0 = without limit.
+    valid_until_us: int = 0
+    #: What templates know of the run, a JSON object: `entry`, `occasion`, `coupon`, and the values
+    #: of `with` by their names.
+    variables: bytes = b"{}"
 
 
 def effect_id(

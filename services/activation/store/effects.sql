@@ -35,14 +35,14 @@ SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c
                  < (c.changed_at_us, c.ordinal, c.segment_id)
        ) AS is_blocked
 FROM effect c
-WHERE c.workspace_id = $1 AND c.destination_id = $2 AND c.state IN (1, 2) AND c.due_at <= now()
+WHERE c.workspace_id = $1 AND c.destination_id = $2 AND c.state IN (1, 2, 8) AND c.due_at <= now()
 ORDER BY c.due_at LIMIT $3 FOR UPDATE OF c SKIP LOCKED;
 
 -- name: start_attempts
 -- Starts attempts at locked effects; until the lease expires they belong to this replica.
 UPDATE effect e
 SET state = 2, attempts = e.attempts + 1, due_at = now() + $3::float8 * interval '1 s',
-    unanswered = e.unanswered OR e.state = 2
+    unanswered = e.unanswered OR e.state = 2 AND e.payload IS NOT NULL
 FROM unnest($1::bytea[], $2::int[]) AS t (effect_id, shard)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
 
@@ -69,7 +69,7 @@ WITH ended AS (
     UPDATE effect e
     SET state = t.state, reason = t.reason, attempts = e.attempts - t.uncounted,
         due_at = now() + t.delay * interval '1 s',
-        ended_at = CASE WHEN t.state > 2 THEN now() END, unanswered = t.unanswered
+        ended_at = CASE WHEN t.state NOT IN (1, 2, 8) THEN now() END, unanswered = t.unanswered
     FROM unnest($1::bytea[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::float8[],
                 $7::int[], $8::boolean[])
         AS t (effect_id, shard, attempts, state, reason, delay, uncounted, unanswered)
@@ -79,7 +79,7 @@ WITH ended AS (
 )
 UPDATE effect s SET due_at = now()
 FROM ended
-WHERE ended.state > 2 AND s.profile_id = ended.profile_id
+WHERE ended.state NOT IN (1, 2, 8) AND s.profile_id = ended.profile_id
   AND s.destination_id = ended.destination_id
   AND s.state + 0 = 1 AND s.attempts = 0 AND s.due_at > now();
 
@@ -102,7 +102,7 @@ FROM unnest($1::text[], $2::text[]) AS d (workspace_id, destination_id)
 CROSS JOIN LATERAL (
     SELECT e.due_at FROM effect e
     WHERE e.workspace_id = d.workspace_id AND e.destination_id = d.destination_id
-      AND e.state IN (1, 2)
+      AND e.state IN (1, 2, 8)
     ORDER BY e.due_at LIMIT 1
 ) first;
 
@@ -110,20 +110,20 @@ CROSS JOIN LATERAL (
 -- Ends the open effects of a retired destination; an attempt that runs is left to its end.
 UPDATE effect SET state = CASE WHEN attempts = 0 THEN 5 ELSE 4 END, reason = $3, ended_at = now()
 WHERE workspace_id = $1 AND destination_id = $2
-  AND (state = 1 OR state = 2 AND due_at <= now());
+  AND (state IN (1, 8) OR state = 2 AND due_at <= now());
 
 -- name: load_unpublished_outcomes
 -- Effects in a final state that is not a fact of the log yet.
 SELECT effect_id, shard, workspace_id, destination_id, segment_id, profile_id, state, attempts,
-       reason
-FROM effect WHERE NOT outcome_published AND state IN (3, 4, 5, 6) LIMIT $1;
+       reason, begun_at_us, run_id, journey_id, step_id, visit, leaf_id
+FROM effect WHERE NOT outcome_published AND state IN (3, 4, 5, 6, 9, 10) LIMIT $1;
 
 -- name: mark_outcomes_published
 -- Records that these final states are facts of the log.
 UPDATE effect e SET outcome_published = true
 FROM unnest($1::bytea[], $2::int[], $3::int[]) AS t (effect_id, shard, attempts)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
-  AND e.state IN (3, 4, 5, 6);
+  AND e.state IN (3, 4, 5, 6, 9, 10);
 
 -- name: lock_dead
 -- Locks a dead or unconfirmed effect.
@@ -141,7 +141,7 @@ WHERE workspace_id = $1 AND profile_id = $2 AND destination_id = $3 AND segment_
 SELECT EXISTS (
     SELECT FROM effect
     WHERE workspace_id = $1 AND profile_id = $2 AND destination_id = $3 AND segment_id = $4
-      AND ordinal > $5 AND state + 0 IN (2, 3, 6)
+      AND ordinal > $5 AND state + 0 IN (2, 3, 6, 9)
 );
 
 -- name: retry
@@ -181,5 +181,5 @@ WHERE workspace_id = $1 GROUP BY destination_id, state ORDER BY destination_id, 
 -- name: count_rows
 -- Named counts for the status.
 SELECT (SELECT count(*) FROM effect) AS effects,
-       (SELECT count(*) FROM effect WHERE state IN (1, 2)) AS open,
+       (SELECT count(*) FROM effect WHERE state IN (1, 2, 8)) AS open,
        (SELECT count(DISTINCT (workspace_id, destination_id)) FROM destination) AS destinations;

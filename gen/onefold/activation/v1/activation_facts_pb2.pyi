@@ -24,6 +24,10 @@ class DeliveryState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DELIVERY_STATE_DEAD: _ClassVar[DeliveryState]
     DELIVERY_STATE_SUPPRESSED: _ClassVar[DeliveryState]
     DELIVERY_STATE_UNCONFIRMED: _ClassVar[DeliveryState]
+    DELIVERY_STATE_PLANNED: _ClassVar[DeliveryState]
+    DELIVERY_STATE_HELD: _ClassVar[DeliveryState]
+    DELIVERY_STATE_ACCEPTED: _ClassVar[DeliveryState]
+    DELIVERY_STATE_UNDELIVERED: _ClassVar[DeliveryState]
 TRIGGER_UNSPECIFIED: Trigger
 TRIGGER_ENTERED: Trigger
 TRIGGER_LEFT: Trigger
@@ -34,6 +38,10 @@ DELIVERY_STATE_DELIVERED: DeliveryState
 DELIVERY_STATE_DEAD: DeliveryState
 DELIVERY_STATE_SUPPRESSED: DeliveryState
 DELIVERY_STATE_UNCONFIRMED: DeliveryState
+DELIVERY_STATE_PLANNED: DeliveryState
+DELIVERY_STATE_HELD: DeliveryState
+DELIVERY_STATE_ACCEPTED: DeliveryState
+DELIVERY_STATE_UNDELIVERED: DeliveryState
 
 class SealedSecret(_message.Message):
     __slots__ = ("key_version", "nonce", "ciphertext")
@@ -66,7 +74,7 @@ class NdjsonFile(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class DestinationDefined(_message.Message):
-    __slots__ = ("destination_id", "title", "webhook", "nats", "file", "smtp", "aliyun_sms", "tencent_sms", "twilio_sms", "dingtalk_robot", "wecom_robot", "feishu_robot", "wechat_template", "wechat_subscribe", "fcm", "getui", "s3", "meta_audience", "google_audience", "salesforce", "hubspot", "segment_ids", "triggers", "content", "traits", "version", "retired", "sealed_secrets", "template_id", "address", "secret_names")
+    __slots__ = ("destination_id", "title", "webhook", "nats", "file", "smtp", "aliyun_sms", "tencent_sms", "twilio_sms", "dingtalk_robot", "wecom_robot", "feishu_robot", "wechat_template", "wechat_subscribe", "fcm", "getui", "s3", "meta_audience", "google_audience", "salesforce", "hubspot", "apns", "wecom_app", "kafka", "sftp", "postgres_table", "postgres_mirror", "tencent_audience", "fxiaoke", "segment_ids", "triggers", "content", "traits", "version", "retired", "sealed_secrets", "template_id", "address", "secret_names")
     class SealedSecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +103,14 @@ class DestinationDefined(_message.Message):
     GOOGLE_AUDIENCE_FIELD_NUMBER: _ClassVar[int]
     SALESFORCE_FIELD_NUMBER: _ClassVar[int]
     HUBSPOT_FIELD_NUMBER: _ClassVar[int]
+    APNS_FIELD_NUMBER: _ClassVar[int]
+    WECOM_APP_FIELD_NUMBER: _ClassVar[int]
+    KAFKA_FIELD_NUMBER: _ClassVar[int]
+    SFTP_FIELD_NUMBER: _ClassVar[int]
+    POSTGRES_TABLE_FIELD_NUMBER: _ClassVar[int]
+    POSTGRES_MIRROR_FIELD_NUMBER: _ClassVar[int]
+    TENCENT_AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    FXIAOKE_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     TRIGGERS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +142,14 @@ class DestinationDefined(_message.Message):
     google_audience: _channels_pb2.GoogleAudience
     salesforce: _channels_pb2.Salesforce
     hubspot: _channels_pb2.Hubspot
+    apns: _channels_pb2.Apns
+    wecom_app: _channels_pb2.WecomApp
+    kafka: _channels_pb2.Kafka
+    sftp: _channels_pb2.Sftp
+    postgres_table: _channels_pb2.PostgresTable
+    postgres_mirror: _channels_pb2.PostgresMirror
+    tencent_audience: _channels_pb2.TencentAudience
+    fxiaoke: _channels_pb2.Fxiaoke
     segment_ids: _containers.RepeatedScalarFieldContainer[str]
     triggers: _containers.RepeatedScalarFieldContainer[Trigger]
     content: bytes
@@ -136,10 +160,10 @@ class DestinationDefined(_message.Message):
     template_id: str
     address: str
     secret_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., smtp: _Optional[_Union[_channels_pb2.Smtp, _Mapping]] = ..., aliyun_sms: _Optional[_Union[_channels_pb2.AliyunSms, _Mapping]] = ..., tencent_sms: _Optional[_Union[_channels_pb2.TencentSms, _Mapping]] = ..., twilio_sms: _Optional[_Union[_channels_pb2.TwilioSms, _Mapping]] = ..., dingtalk_robot: _Optional[_Union[_channels_pb2.DingtalkRobot, _Mapping]] = ..., wecom_robot: _Optional[_Union[_channels_pb2.WecomRobot, _Mapping]] = ..., feishu_robot: _Optional[_Union[_channels_pb2.FeishuRobot, _Mapping]] = ..., wechat_template: _Optional[_Union[_channels_pb2.WechatTemplate, _Mapping]] = ..., wechat_subscribe: _Optional[_Union[_channels_pb2.WechatSubscribe, _Mapping]] = ..., fcm: _Optional[_Union[_channels_pb2.Fcm, _Mapping]] = ..., getui: _Optional[_Union[_channels_pb2.Getui, _Mapping]] = ..., s3: _Optional[_Union[_channels_pb2.S3, _Mapping]] = ..., meta_audience: _Optional[_Union[_channels_pb2.MetaAudience, _Mapping]] = ..., google_audience: _Optional[_Union[_channels_pb2.GoogleAudience, _Mapping]] = ..., salesforce: _Optional[_Union[_channels_pb2.Salesforce, _Mapping]] = ..., hubspot: _Optional[_Union[_channels_pb2.Hubspot, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., sealed_secrets: _Optional[_Mapping[str, SealedSecret]] = ..., template_id: _Optional[str] = ..., address: _Optional[str] = ..., secret_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., smtp: _Optional[_Union[_channels_pb2.Smtp, _Mapping]] = ..., aliyun_sms: _Optional[_Union[_channels_pb2.AliyunSms, _Mapping]] = ..., tencent_sms: _Optional[_Union[_channels_pb2.TencentSms, _Mapping]] = ..., twilio_sms: _Optional[_Union[_channels_pb2.TwilioSms, _Mapping]] = ..., dingtalk_robot: _Optional[_Union[_channels_pb2.DingtalkRobot, _Mapping]] = ..., wecom_robot: _Optional[_Union[_channels_pb2.WecomRobot, _Mapping]] = ..., feishu_robot: _Optional[_Union[_channels_pb2.FeishuRobot, _Mapping]] = ..., wechat_template: _Optional[_Union[_channels_pb2.WechatTemplate, _Mapping]] = ..., wechat_subscribe: _Optional[_Union[_channels_pb2.WechatSubscribe, _Mapping]] = ..., fcm: _Optional[_Union[_channels_pb2.Fcm, _Mapping]] = ..., getui: _Optional[_Union[_channels_pb2.Getui, _Mapping]] = ..., s3: _Optional[_Union[_channels_pb2.S3, _Mapping]] = ..., meta_audience: _Optional[_Union[_channels_pb2.MetaAudience, _Mapping]] = ..., google_audience: _Optional[_Union[_channels_pb2.GoogleAudience, _Mapping]] = ..., salesforce: _Optional[_Union[_channels_pb2.Salesforce, _Mapping]] = ..., hubspot: _Optional[_Union[_channels_pb2.Hubspot, _Mapping]] = ..., apns: _Optional[_Union[_channels_pb2.Apns, _Mapping]] = ..., wecom_app: _Optional[_Union[_channels_pb2.WecomApp, _Mapping]] = ..., kafka: _Optional[_Union[_channels_pb2.Kafka, _Mapping]] = ..., sftp: _Optional[_Union[_channels_pb2.Sftp, _Mapping]] = ..., postgres_table: _Optional[_Union[_channels_pb2.PostgresTable, _Mapping]] = ..., postgres_mirror: _Optional[_Union[_channels_pb2.PostgresMirror, _Mapping]] = ..., tencent_audience: _Optional[_Union[_channels_pb2.TencentAudience, _Mapping]] = ..., fxiaoke: _Optional[_Union[_channels_pb2.Fxiaoke, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., sealed_secrets: _Optional[_Mapping[str, SealedSecret]] = ..., template_id: _Optional[str] = ..., address: _Optional[str] = ..., secret_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeliveryEnded(_message.Message):
-    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "state", "attempts", "reason")
+    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "state", "attempts", "reason", "begun_at_us", "run_id", "journey_id", "step_id", "visit")
     EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +171,11 @@ class DeliveryEnded(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_AT_US_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    VISIT_FIELD_NUMBER: _ClassVar[int]
     effect_id: str
     destination_id: str
     segment_id: str
@@ -154,7 +183,12 @@ class DeliveryEnded(_message.Message):
     state: DeliveryState
     attempts: int
     reason: str
-    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    begun_at_us: int
+    run_id: bytes
+    journey_id: str
+    step_id: str
+    visit: int
+    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., begun_at_us: _Optional[int] = ..., run_id: _Optional[bytes] = ..., journey_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ...) -> None: ...
 
 class TemplateParameter(_message.Message):
     __slots__ = ("name", "value")

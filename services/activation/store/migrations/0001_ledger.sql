@@ -1,5 +1,5 @@
--- One row for each destination, segment, profile and membership change. It records what was sent to
--- the outside, so it is never rebuilt.
+-- One row for each destination, segment, profile and membership change, and for each effect that a
+-- run of a journey has planned. It records what was sent to the outside, so it is never rebuilt.
 CREATE TABLE effect (
     shard             integer  NOT NULL,
     effect_id         bytea    NOT NULL,
@@ -29,16 +29,42 @@ CREATE TABLE effect (
     out_of_order      boolean  NOT NULL DEFAULT false,
     -- Whether the final state is a fact of the log.
     outcome_published boolean  NOT NULL DEFAULT false,
+    -- When the first attempt began, Unix microseconds; NULL before it.
+    begun_at_us       bigint,
+    -- Names the address of the message by a hash; NULL before the message is rendered.
+    address_key       bytea,
+    -- What the last answer of the gate rests on: a fact or an effect.
+    evidence          bytea    NOT NULL DEFAULT '',
+    -- Only of effects of runs, from here on; NULL of those of memberships. Segment, trigger and
+    -- ordinal of such a row are empty, and changed_at_us is the instant that the run has planned.
+    run_id            bytea,
+    journey_id        text,
+    journey_version   integer,
+    step_id           text,
+    visit             integer,
+    -- The leaf of the entry of the run.
+    leaf_id           bytea,
+    purpose           text,
+    priority          smallint,
+    -- The last instant at which the first attempt may begin, Unix microseconds; 0 = without limit.
+    valid_until_us    bigint,
+    -- What templates know of the run: a JSON object.
+    variables         bytea,
+    -- Whether the run has withdrawn the effect before its attempt.
+    withdrawn         boolean  NOT NULL DEFAULT false,
     PRIMARY KEY (effect_id, shard)
 ) WITH (fillfactor = 80);
 
--- The queue of a destination: states 1 and 2 (pending, unknown) are open.
-CREATE INDEX effect_due ON effect (workspace_id, destination_id, due_at) WHERE state IN (1, 2);
+-- The queue of a destination: states 1, 2 and 8 (pending, unknown, held) are open.
+CREATE INDEX effect_due ON effect (workspace_id, destination_id, due_at) WHERE state IN (1, 2, 8);
 
 CREATE INDEX effect_of_profile ON effect (profile_id, destination_id, segment_id, ordinal);
 
 CREATE INDEX effect_unpublished ON effect (effect_id)
-WHERE NOT outcome_published AND state IN (3, 4, 5, 6);
+WHERE NOT outcome_published AND state IN (3, 4, 5, 6, 9, 10);
+
+-- The effects of the runs of a person, by the leaves of the entries.
+CREATE INDEX effect_of_leaf ON effect (leaf_id, changed_at_us) WHERE leaf_id IS NOT NULL;
 
 CREATE INDEX effect_newest ON effect (workspace_id, changed_at_us DESC, effect_id DESC);
 

@@ -20,3 +20,36 @@ CREATE TABLE template (
     payload      bytea   NOT NULL,
     PRIMARY KEY (workspace_id, template_id, shard)
 );
+
+-- Every version of each journey, as a serialised JourneyDefined. One copy serves all shards: which
+-- version counts for an instant is decided by `defined_at_us`.
+CREATE TABLE journey (
+    workspace_id  text    NOT NULL,
+    journey_id    text    NOT NULL,
+    version       integer NOT NULL,
+    -- When the log recorded it, Unix microseconds.
+    defined_at_us bigint  NOT NULL,
+    payload       bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, journey_id, version)
+);
+
+-- Every pause, resumption and stop of journeys (`kind` 1) and destinations (`kind` 2).
+CREATE TABLE flow_change (
+    workspace_id  text     NOT NULL,
+    kind          smallint NOT NULL,
+    id            text     NOT NULL,
+    version       integer  NOT NULL,
+    -- The numbers of onefold.activation.v1.Flow and Overdue.
+    flow          smallint NOT NULL,
+    overdue       smallint NOT NULL,
+    -- When the log recorded it, Unix microseconds.
+    changed_at_us bigint   NOT NULL,
+    PRIMARY KEY (workspace_id, kind, id, version)
+);
+
+-- The newest contact policy of each workspace, as a serialised ContactPolicyDefined.
+CREATE TABLE contact_policy (
+    workspace_id text    PRIMARY KEY,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL
+);

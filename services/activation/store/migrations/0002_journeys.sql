@@ -1,0 +1,82 @@
+-- What happened to persons and what journeys wait for: matched events and changes of memberships.
+CREATE TABLE journey_fact (
+    workspace_id   text   NOT NULL,
+    leaf_id        bytea  NOT NULL,
+    fact_id        bytea  NOT NULL,
+    occurred_at_us bigint NOT NULL,
+    recorded_at_us bigint NOT NULL,
+    -- What the fact is an instance of, each a JSON array of a kind and names.
+    subjects       text[] NOT NULL,
+    -- Those properties that journeys name: a JSON object.
+    properties     bytea  NOT NULL,
+    PRIMARY KEY (workspace_id, leaf_id, fact_id)
+);
+
+CREATE INDEX journey_fact_recorded ON journey_fact (recorded_at_us);
+
+-- The profiles of the leaves that have facts of journeys; a leaf without a row is its own profile.
+CREATE TABLE leaf_profile (
+    workspace_id text   NOT NULL,
+    leaf_id      bytea  NOT NULL,
+    profile_id   bytea  NOT NULL,
+    -- The highest one of a leaf is current.
+    version      bigint NOT NULL,
+    PRIMARY KEY (workspace_id, leaf_id)
+);
+
+CREATE INDEX leaf_profile_of_profile ON leaf_profile (workspace_id, profile_id);
+
+-- The fold of the transitions of each run, and the transitions themselves. It is folded from the
+-- log where the database is lost.
+CREATE TABLE run (
+    workspace_id  text    NOT NULL,
+    run_id        bytea   NOT NULL,
+    journey_id    text    NOT NULL,
+    version       integer NOT NULL,
+    -- The leaf of the entry.
+    leaf_id       bytea   NOT NULL,
+    begun_at_us   bigint  NOT NULL,
+    -- The number of the last transition, and of the last one that is in the log.
+    number        integer NOT NULL,
+    published     integer NOT NULL,
+    -- A serialised RunTransitions.
+    transitions   bytea   NOT NULL,
+    -- 1 = open, 2 = asleep beside another run, 3 = ended.
+    state         smallint NOT NULL,
+    -- The number of onefold.activation.v1.RunEnd; 0 = not ended.
+    end_reason    smallint NOT NULL,
+    -- The step before which it stands; empty = none.
+    step_id       text    NOT NULL,
+    -- When time makes it go on, Unix microseconds; NULL = it waits for something else.
+    due_us        bigint,
+    PRIMARY KEY (workspace_id, run_id)
+) WITH (fillfactor = 80);
+
+CREATE INDEX run_of_leaf ON run (workspace_id, leaf_id, journey_id);
+
+CREATE INDEX run_of_journey ON run (workspace_id, journey_id, begun_at_us DESC, run_id DESC);
+
+CREATE INDEX run_unpublished ON run (run_id) WHERE published < number;
+
+-- When the runs of a leaf in a journey are played again; a person has at least one row for each
+-- journey in which time alone or a new fact can change something.
+CREATE TABLE journey_due (
+    workspace_id text   NOT NULL,
+    journey_id   text   NOT NULL,
+    leaf_id      bytea  NOT NULL,
+    -- Unix microseconds of the log's clock; it is decided when every shard has passed it.
+    due_us       bigint NOT NULL,
+    PRIMARY KEY (workspace_id, journey_id, leaf_id)
+) WITH (fillfactor = 80);
+
+CREATE INDEX journey_due_at ON journey_due (due_us);
+
+-- Answers that refused an entry, so that they are not asked for again.
+CREATE TABLE entry_answer (
+    workspace_id text    NOT NULL,
+    journey_id   text    NOT NULL,
+    leaf_id      bytea   NOT NULL,
+    -- A serialised RunAnswered.
+    answers      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, journey_id, leaf_id)
+);

@@ -1,0 +1,45 @@
+-- name: add_planned
+-- Adds effects of runs to the ledger, in the state PLANNED. An effect that its run has withdrawn is
+-- planned again; every other one stays as it is.
+INSERT INTO effect AS e (shard, effect_id, workspace_id, destination_id, profile_id, changed_at_us,
+                         run_id, journey_id, journey_version, step_id, visit, leaf_id, purpose,
+                         priority, valid_until_us, variables, state, segment_id, trigger, ordinal)
+SELECT t.*, 7, '', 0, 0
+FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bytea[],
+            $8::text[], $9::int[], $10::text[], $11::int[], $12::bytea[], $13::text[],
+            $14::smallint[], $15::bigint[], $16::bytea[]) AS t
+ON CONFLICT (effect_id, shard) DO UPDATE
+SET state = 7, withdrawn = false, reason = '', evidence = '', ended_at = NULL,
+    destination_id = EXCLUDED.destination_id, profile_id = EXCLUDED.profile_id,
+    changed_at_us = EXCLUDED.changed_at_us, journey_version = EXCLUDED.journey_version,
+    purpose = EXCLUDED.purpose, priority = EXCLUDED.priority,
+    valid_until_us = EXCLUDED.valid_until_us, variables = EXCLUDED.variables,
+    outcome_published = false
+WHERE e.withdrawn;
+
+-- name: release
+-- Makes planned effects due, as the log has the transitions that ask for them.
+UPDATE effect e SET state = 1, due_at = now()
+FROM unnest($1::bytea[], $2::int[]) AS t (effect_id, shard)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.state + 0 = 7
+RETURNING e.workspace_id, e.destination_id;
+
+-- name: withdraw
+-- Ends effects that do not follow any more, and of which no attempt has begun. Their transition is
+-- in the log, so their end is no fact of its own.
+UPDATE effect e
+SET state = 5, withdrawn = true, reason = $3, evidence = $4, ended_at = now(),
+    outcome_published = true
+FROM unnest($1::bytea[], $2::int[]) AS t (effect_id, shard)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.state + 0 IN (1, 2, 7, 8)
+  AND e.begun_at_us IS NULL
+RETURNING e.effect_id;
+
+-- name: lock_persons
+-- Locks persons until the transaction ends, by ascending keys.
+SELECT count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS key;
+
+-- name: load_begun
+-- The effects of runs of which an attempt has begun. Called under the lock of the person.
+SELECT run_id, step_id, visit FROM effect
+WHERE leaf_id = ANY($1::bytea[]) AND begun_at_us IS NOT NULL;
