@@ -296,6 +296,26 @@ class ListProfilesResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
+class SearchProfilesRequest(_message.Message):
+    __slots__ = ("text", "page_size", "at_least")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    page_size: int
+    at_least: _token_pb2.Token
+    def __init__(self, text: _Optional[str] = ..., page_size: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class SearchProfilesResponse(_message.Message):
+    __slots__ = ("profiles", "has_more", "token")
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profiles: _containers.RepeatedCompositeFieldContainer[Profile]
+    has_more: bool
+    token: _token_pb2.Token
+    def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., has_more: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class GetAccountRequest(_message.Message):
     __slots__ = ("profile_id", "account_id", "identifier", "at_least", "page_size", "page_token", "rules", "include_children")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -461,6 +481,28 @@ class ExplainRuleRequest(_message.Message):
     as_of_us: int
     at_least: _token_pb2.Token
     def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class TranslateRuleRequest(_message.Message):
+    __slots__ = ("rule", "text", "json")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    rule: _rule_pb2.Rule
+    text: str
+    json: bytes
+    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., text: _Optional[str] = ..., json: _Optional[bytes] = ...) -> None: ...
+
+class TranslateRuleResponse(_message.Message):
+    __slots__ = ("rule", "text", "text_chinese", "json")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_CHINESE_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    rule: _rule_pb2.Rule
+    text: str
+    text_chinese: str
+    json: bytes
+    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., json: _Optional[bytes] = ...) -> None: ...
 
 class PredicateResult(_message.Message):
     __slots__ = ("predicate", "actual", "holds", "source_id", "trust")

@@ -50,6 +50,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesResponse.FromString,
                 _registered_method=True)
+        self.SearchProfiles = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/SearchProfiles',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.SearchProfilesRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.SearchProfilesResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/GetAccount',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountRequest.SerializeToString,
@@ -74,6 +79,11 @@ class ProfileServiceStub:
                 '/onefold.profile.v1.ProfileService/ExplainMembership',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.FromString,
+                _registered_method=True)
+        self.TranslateRule = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/TranslateRule',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.TranslateRuleRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.TranslateRuleResponse.FromString,
                 _registered_method=True)
         self.PreviewProfiles = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/PreviewProfiles',
@@ -170,6 +180,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchProfiles(self, request, context):
+        """Finds persons by any identifier in any form, by a profile id, or by the
+        beginning of a name or of a part of it, also in pinyin or its first letters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAccount(self, request, context):
         """Returns one account by any of its identifiers or by a profile id, also a
         former one, with its parent, its children, its members and their roll-up.
@@ -203,6 +221,14 @@ class ProfileServiceServicer:
     def ExplainMembership(self, request, context):
         """Explains why a profile is in a segment, has a tag or is in a stage, or why
         not, by the definition that is stored; as `ExplainRule`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TranslateRule(self, request, context):
+        """Translates a rule between its message, its text and its JSON form, and checks
+        it. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -326,6 +352,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesResponse.SerializeToString,
             ),
+            'SearchProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchProfiles,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.SearchProfilesRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.SearchProfilesResponse.SerializeToString,
+            ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountRequest.FromString,
@@ -350,6 +381,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.ExplainMembership,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.SerializeToString,
+            ),
+            'TranslateRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.TranslateRule,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.TranslateRuleRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.TranslateRuleResponse.SerializeToString,
             ),
             'PreviewProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewProfiles,
@@ -510,6 +546,33 @@ class ProfileService:
             _registered_method=True)
 
     @staticmethod
+    def SearchProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/SearchProfiles',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.SearchProfilesRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.SearchProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetAccount(request,
             target,
             options=(),
@@ -634,6 +697,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/ExplainMembership',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainMembershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TranslateRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/TranslateRule',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.TranslateRuleRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.TranslateRuleResponse.FromString,
             options,
             channel_credentials,
             insecure,
