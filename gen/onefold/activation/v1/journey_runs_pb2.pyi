@@ -202,3 +202,9 @@ class RunTransitioned(_message.Message):
     ended: RunEnded
     reopened: RunReopened
     def __init__(self, run_id: _Optional[bytes] = ..., journey_id: _Optional[str] = ..., number: _Optional[int] = ..., known_at_us: _Optional[int] = ..., began: _Optional[_Union[RunBegan, _Mapping]] = ..., restarted: _Optional[_Union[RunRestarted, _Mapping]] = ..., answered: _Optional[_Union[RunAnswered, _Mapping]] = ..., planned: _Optional[_Union[EffectsPlanned, _Mapping]] = ..., withdrawn: _Optional[_Union[EffectsWithdrawn, _Mapping]] = ..., moved: _Optional[_Union[RunMoved, _Mapping]] = ..., ended: _Optional[_Union[RunEnded, _Mapping]] = ..., reopened: _Optional[_Union[RunReopened, _Mapping]] = ...) -> None: ...
+
+class RunTransitions(_message.Message):
+    __slots__ = ("transitions",)
+    TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
+    transitions: _containers.RepeatedCompositeFieldContainer[RunTransitioned]
+    def __init__(self, transitions: _Optional[_Iterable[_Union[RunTransitioned, _Mapping]]] = ...) -> None: ...

@@ -117,6 +117,11 @@ def report_subject(step_id: str, what: model.ReportKind) -> Subject:
     return "report", step_id, what.value
 
 
+def call_subject(journey_id: str) -> Subject:
+    """Return the subject of the calls that begin runs of a journey."""
+    return "call", journey_id
+
+
 def coupon_subject(name: str) -> Subject:
     """Return the subject of the uses of a coupon of the run."""
     return "coupon", name

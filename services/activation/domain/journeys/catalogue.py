@@ -1,0 +1,156 @@
+"""Models what a workspace has defined of a journey over time: its versions, its pauses, its stops."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import NamedTuple
+
+from services.activation.domain.journeys.program import (
+    Program,
+    Subject,
+    TriggerSubject,
+    call_subject,
+    coupon_subject,
+    segment_subject,
+    trigger_subject,
+)
+from services.activation.domain.journeys.run import RunEntry, RunFact
+from services.activation.domain.policy.gate import Flow
+from services.kernel.journeys import model
+from services.kernel.journeys.naming import journey_triggers
+from services.kernel.journeys.tree import all_steps
+
+
+class Overdue(Enum):
+    """What becomes of messages that came due during a pause."""
+
+    SEND = "send"
+    SKIP = "skip"
+    RESCHEDULE = "reschedule"
+
+
+class FlowChange(NamedTuple):
+    """A pause, a resumption or a stop."""
+
+    #: When the log recorded it, Unix microseconds.
+    changed_at_us: int
+    flow: Flow
+    overdue: Overdue
+    version: int
+
+
+class JourneyVersion(NamedTuple):
+    """One version of a journey."""
+
+    #: When the log recorded it, Unix microseconds.
+    defined_at_us: int
+    program: Program
+
+
+@dataclass(frozen=True)
+class JourneyHistory:
+    """A journey in all its versions, at least one, with its pauses and stops, both ascending."""
+
+    versions: tuple[JourneyVersion, ...]
+    flows: tuple[FlowChange, ...] = ()
+
+    @property
+    def journey_id(self) -> str:
+        return self.versions[0].program.journey.journey_id
+
+    def at(self, instant_us: int) -> JourneyVersion | None:
+        """Return the version that is in force at an instant; None = it is not defined yet."""
+        number = bisect_right([v.defined_at_us for v in self.versions], instant_us)
+        return self.versions[number - 1] if number else None
+
+    def later(self, version: int, until_us: int) -> Iterator[JourneyVersion]:
+        """Yield the versions after one that are defined until an instant, ascending."""
+        for each in self.versions:
+            if each.program.journey.version > version and each.defined_at_us <= until_us:
+                yield each
+
+    def program(self, version: int) -> Program:
+        """Return the program of a version. Raises LookupError if it is not defined."""
+        for each in self.versions:
+            if each.program.journey.version == version:
+                return each.program
+        raise LookupError(f"version {version} of journey {self.journey_id} is not defined")
+
+    def flow_at(self, instant_us: int) -> Flow:
+        """Return whether the journey lets messages through at an instant."""
+        number = bisect_right([change.changed_at_us for change in self.flows], instant_us)
+        return self.flows[number - 1].flow if number else Flow.OPEN
+
+    def stop_after(self, since_us: int, until_us: int) -> int | None:
+        """Return the first instant of a stop with since < instant <= until, or None."""
+        for change in self.flows:
+            if change.flow is Flow.STOPPED and since_us < change.changed_at_us <= until_us:
+                return change.changed_at_us
+        return None
+
+    def accepts(self, entry: RunEntry) -> bool:
+        """Return whether the journey was live when an entry occurred and when it was learnt."""
+        known = self.at(entry.recorded_at_us)
+        if known is None or known.program.journey.retired:
+            return False
+        if self.flow_at(entry.recorded_at_us) is Flow.STOPPED:
+            return False
+        return entry.occurred_at_us >= self.versions[0].defined_at_us
+
+    @cached_property
+    def subjects(self) -> frozenset[Subject]:
+        """What the facts say that any version waits for."""
+        found: set[Subject] = set()
+        for version in self.versions:
+            found |= subjects_of(version.program.journey)
+        return frozenset(found)
+
+    @cached_property
+    def entry_subjects(self) -> frozenset[Subject]:
+        """What the facts say that begin runs in any version."""
+        return frozenset(
+            subject
+            for version in self.versions
+            for subject in entry_subject(version.program.journey).subjects
+        )
+
+
+def subjects_of(journey: model.Journey) -> frozenset[Subject]:
+    """Return what the facts say that a journey waits for."""
+    found = set(entry_subject(journey).subjects)
+    for trigger in journey_triggers(journey):
+        found.update(trigger_subject(trigger).subjects)
+    for step in all_steps(journey):
+        if isinstance(step, model.SendStep):
+            found.update(map(coupon_subject, step.issue))
+    return frozenset(found)
+
+
+def entry_subject(journey: model.Journey) -> TriggerSubject:
+    """Return what the facts say that begin runs of a journey."""
+    match journey.entry.by:
+        case model.EventTrigger() | model.SegmentTrigger() as trigger:
+            return trigger_subject(trigger)
+        case model.StageTrigger(stages_id, stage):
+            subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
+        case model.CallTrigger():
+            subject = call_subject(journey.journey_id)
+        case _:
+            # A membership that no list shows; its rule is the date, or any event ever.
+            subject = segment_subject(f"journey:{journey.journey_id}", model.Movement.ENTERED)
+    return TriggerSubject((subject,), "")
+
+
+def entries_of(
+    program: Program, facts: Iterable[RunFact], sources: Iterable[RunEntry]
+) -> list[RunEntry]:
+    """Return those of some facts that may begin a run of a version.
+
+    `sources`: the facts with their leaves, in the same order.
+    """
+    wanted = set(entry_subject(program.journey).subjects)
+    return [entry for fact, entry in zip(facts, sources, strict=True) if fact.subject in wanted]
