@@ -54,8 +54,12 @@ class LogClient:
 
     async def head(self) -> Token:
         """Return the state of the log that includes everything so far. Raises OnefoldError."""
+        return (await self.now())[0]
+
+    async def now(self) -> tuple[Token, int]:
+        """Return `head`, and the instant of the log's clock at it (Unix microseconds)."""
         response = await self._stub.GetHead(log_service_pb2.GetHeadRequest())
-        return token_from_proto(response.token)
+        return token_from_proto(response.token), response.now_us
 
     async def read(
         self, shard: int, first: int, end: int, *, kinds: Sequence[str] = (), page: int = 0

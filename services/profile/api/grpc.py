@@ -92,6 +92,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.BatchGetProfilesResponse:
         api.check_count(len(request.profile_ids), MAX_BATCH, "profile_ids")
         ids = [parse_id(text, "profile_ids") for text in request.profile_ids]
+        await self.queries.runner.reach(at_least_of(request))
         profiles, token = await self._profiles(ids)
         return pb.BatchGetProfilesResponse(
             profiles=map(api.profile_to_proto, profiles), token=token_to_proto(token)

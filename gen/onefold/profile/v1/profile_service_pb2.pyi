@@ -263,10 +263,12 @@ class GetProfileResponse(_message.Message):
     def __init__(self, profile: _Optional[_Union[Profile, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class BatchGetProfilesRequest(_message.Message):
-    __slots__ = ("profile_ids",)
+    __slots__ = ("profile_ids", "at_least")
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
     profile_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    at_least: _token_pb2.Token
+    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class BatchGetProfilesResponse(_message.Message):
     __slots__ = ("profiles", "token")
