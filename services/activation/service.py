@@ -27,9 +27,10 @@ from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
-from services.activation.domain.channels import NatsSubject, NdjsonFile, Smtp, Webhook
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.system_channels import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection

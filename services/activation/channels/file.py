@@ -14,8 +14,8 @@ from typing import Self
 
 from services.activation.channels import Message, Sender
 from services.activation.channels.written_lines import FilePosition, WrittenLines
-from services.activation.domain.channels import NdjsonFile
 from services.activation.domain.model import Destination
+from services.activation.domain.system_channels import NdjsonFile
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 #: Files that are written at the same time.

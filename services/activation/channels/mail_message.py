@@ -15,7 +15,7 @@ import idna
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from services.activation.domain.channels import Smtp
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.templates import RenderedMessage
 
 #: The headers that are signed where they are there; RFC 8058 demands the two of unsubscription.

@@ -9,9 +9,9 @@ import structlog
 from nats.js.errors import APIError, NotFoundError
 
 from services.activation.channels import Message, Sender
-from services.activation.domain.channels import NatsSubject
 from services.activation.domain.model import Destination
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.system_channels import NatsSubject
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.chassis.messaging.jetstream import JetStreamBus
 

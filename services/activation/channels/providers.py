@@ -10,23 +10,25 @@ from services.activation.channels.provider import Provider
 from services.activation.channels.push import FCM_PROVIDER, GETUI_PROVIDER
 from services.activation.channels.robots import DINGTALK_ROBOT, FEISHU_ROBOT, WECOM_ROBOT
 from services.activation.channels.wechat import WECHAT_SUBSCRIBE, WECHAT_TEMPLATE
-from services.activation.domain import channels
+from services.activation.domain import message_channels as to_people
+from services.activation.domain import mirror_channels as mirrors
+from services.activation.domain import system_channels as to_systems
 from services.activation.domain.channels import Channel
 
 PROVIDERS: dict[type[Channel], Provider] = {
-    channels.AliyunSms: aliyun_sms.PROVIDER,
-    channels.TencentSms: tencent_sms.PROVIDER,
-    channels.TwilioSms: twilio_sms.PROVIDER,
-    channels.DingtalkRobot: DINGTALK_ROBOT,
-    channels.WecomRobot: WECOM_ROBOT,
-    channels.FeishuRobot: FEISHU_ROBOT,
-    channels.WechatTemplate: WECHAT_TEMPLATE,
-    channels.WechatSubscribe: WECHAT_SUBSCRIBE,
-    channels.Fcm: FCM_PROVIDER,
-    channels.Getui: GETUI_PROVIDER,
-    channels.S3: S3_PROVIDER,
-    channels.MetaAudience: META_PROVIDER,
-    channels.GoogleAudience: GOOGLE_PROVIDER,
-    channels.Salesforce: SALESFORCE_PROVIDER,
-    channels.Hubspot: HUBSPOT_PROVIDER,
+    to_people.AliyunSms: aliyun_sms.PROVIDER,
+    to_people.TencentSms: tencent_sms.PROVIDER,
+    to_people.TwilioSms: twilio_sms.PROVIDER,
+    to_people.DingtalkRobot: DINGTALK_ROBOT,
+    to_people.WecomRobot: WECOM_ROBOT,
+    to_people.FeishuRobot: FEISHU_ROBOT,
+    to_people.WechatTemplate: WECHAT_TEMPLATE,
+    to_people.WechatSubscribe: WECHAT_SUBSCRIBE,
+    to_people.Fcm: FCM_PROVIDER,
+    to_people.Getui: GETUI_PROVIDER,
+    to_systems.S3: S3_PROVIDER,
+    mirrors.MetaAudience: META_PROVIDER,
+    mirrors.GoogleAudience: GOOGLE_PROVIDER,
+    mirrors.Salesforce: SALESFORCE_PROVIDER,
+    mirrors.Hubspot: HUBSPOT_PROVIDER,
 }

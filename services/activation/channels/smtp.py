@@ -23,7 +23,8 @@ from services.activation.channels.mail_message import (
     mail_of,
 )
 from services.activation.channels.ssrf import PrivateAddressError, TargetDialer
-from services.activation.domain.channels import Smtp, smtp_port
+from services.activation.domain.channels import port_of
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import Destination
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.domain.templates import RenderedMessage
@@ -129,7 +130,7 @@ class SmtpSender(Sender):
         client = aiosmtplib.SMTP(
             hostname=smtp.host,
             local_hostname=smtp.from_address.rpartition("@")[2],
-            sock=await self._dialer.connect(smtp.host, smtp_port(smtp)),
+            sock=await self._dialer.connect(smtp.host, port_of(smtp)),
             timeout=TIMEOUT_S,
             use_tls=smtp.security == "tls",
             start_tls=False,

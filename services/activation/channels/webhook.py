@@ -15,9 +15,9 @@ from services.activation.channels.http import (
     HttpFailure,
     OutboundRequest,
 )
-from services.activation.domain.channels import Webhook
 from services.activation.domain.model import Destination
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
+from services.activation.domain.system_channels import Webhook
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 #: Statuses after which a retry may succeed, beside every 5xx.

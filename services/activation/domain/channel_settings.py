@@ -30,6 +30,29 @@ FORMS: dict[str, tuple[re.Pattern[str], str]] = {
         ),
         "is a private key as PEM",
     ),
+    "tls_or_none": (re.compile("tls|none"), "is tls or none"),
+    "number": (re.compile(r"[0-9]{1,20}"), "has digits alone"),
+    "brokers": (
+        re.compile(
+            r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]):[0-9]{1,5}"
+            r"(?: ?, ?(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]):[0-9]{1,5}){0,9}"
+        ),
+        "is HOST:PORT, or up to ten of them separated by commas",
+    ),
+    "topic": (re.compile(r"[A-Za-z0-9._-]{1,249}"), "has letters, digits, '_', '.' and '-'"),
+    "mechanism": (
+        re.compile("SCRAM-SHA-512|SCRAM-SHA-256|PLAIN"),
+        "is SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN",
+    ),
+    "ssh_key": (
+        re.compile(r"(?:ssh|ecdsa)-[a-z0-9-]{1,40} [A-Za-z0-9+/]{16,1900}={0,2}"),
+        "is a public key of SSH, such as `ssh-ed25519 AAAA…` (see `ssh-keyscan HOST`)",
+    ),
+    "folder": (re.compile(r"[^\x00-\x1f\x7f]{1,512}"), "is a folder without line breaks"),
+    "table": (
+        re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}"),
+        "is TABLE or SCHEMA.TABLE, of letters, digits and '_'",
+    ),
     "secret": (re.compile(r"[!-~]{1,4096}"), "has letters, digits and signs without spaces"),
 }
 

@@ -1,312 +1,45 @@
-"""Defines the channels: the settings of each, and its contract."""
-
-# ruff: noqa: RUF009 - the defaults are calls of `field`, which hides behind what is declared
+"""Lists the channels, and reads their settings, secrets and targets."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
-from services.activation.domain.channel_settings import (
-    Secret,
-    endpoint_url,
-    needed,
-    optional,
-    secret,
+from services.activation.domain.channel_settings import Secret
+from services.activation.domain.message_channels import (
+    AliyunSms,
+    Apns,
+    DingtalkRobot,
+    Fcm,
+    FeishuRobot,
+    Getui,
+    Smtp,
+    TencentSms,
+    TwilioSms,
+    WechatSubscribe,
+    WechatTemplate,
+    WecomApp,
+    WecomRobot,
 )
-from services.activation.domain.contracts import (
-    HTML,
-    PROVIDER_TEMPLATE,
-    SUBJECT,
-    TEXT,
-    ChannelContract,
-    ChannelKind,
-    Deduplication,
-    Pace,
+from services.activation.domain.mirror_channels import (
+    Fxiaoke,
+    GoogleAudience,
+    Hubspot,
+    MetaAudience,
+    PostgresMirror,
+    Salesforce,
+    TencentAudience,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An HTTP endpoint, signed as Standard Webhooks."""
-
-    contract: ClassVar = ChannelContract(Deduplication.KEYED)
-
-    url: str
-    secret: Secret = field(repr=False, metadata={"secret": True})
-
-
-@dataclass(frozen=True, slots=True)
-class NatsSubject:
-    """A NATS subject."""
-
-    contract: ClassVar = ChannelContract(Deduplication.KEYED)
-
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class NdjsonFile:
-    """A file with one JSON object a line."""
-
-    contract: ClassVar = ChannelContract(Deduplication.KEYED)
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Smtp:
-    """A server that takes e-mail over SMTP."""
-
-    contract: ClassVar = ChannelContract(
-        Deduplication.NONE,
-        address="identifier email",
-        is_addressed=True,
-        parts=((SUBJECT,), (TEXT, HTML)),
-    )
-
-    host: str = needed("host", target=True)
-    port: int = field(default=0, metadata={"target": True})
-    security: str = optional("security", target=True)
-    username: str = optional("text", target=True)
-    password: Secret = secret("text", needed=False, used_with="username")
-    from_address: str = needed("email")
-    from_name: str = optional("text")
-    reply_to: str = optional("email")
-    return_path: str = optional("email")
-    unsubscribe_url: str = optional("https")
-    dkim_domain: str = optional("host")
-    dkim_selector: str = optional("host")
-    dkim_private_key: Secret = secret("pem", needed=False, used_with="dkim_domain")
-
-
-@dataclass(frozen=True, slots=True)
-class AliyunSms:
-    """SMS by Alibaba Cloud."""
-
-    contract: ClassVar = ChannelContract(
-        Deduplication.QUERYABLE,
-        known_after_s=60.0,
-        address="identifier phone",
-        is_addressed=True,
-        parts=((PROVIDER_TEMPLATE,),),
-    )
-
-    access_key_id: str = needed()
-    access_key_secret: Secret = secret()
-    sign_name: str = needed("text")
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class TencentSms:
-    """SMS by Tencent Cloud."""
-
-    contract: ClassVar = ChannelContract(
-        Deduplication.NONE,
-        address="identifier phone",
-        is_addressed=True,
-        parts=((PROVIDER_TEMPLATE,),),
-    )
-
-    secret_id: str = needed()
-    secret_key: Secret = secret()
-    sdk_app_id: str = needed()
-    sign_name: str = optional("text")
-    region: str = optional()
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class TwilioSms:
-    """SMS by Twilio."""
-
-    contract: ClassVar = ChannelContract(
-        Deduplication.NONE, address="identifier phone", is_addressed=True, parts=((TEXT,),)
-    )
-
-    account_sid: str = needed()
-    auth_token: Secret = secret()
-    sender: str = needed()
-    status_callback: str = optional("url")
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class DingtalkRobot:
-    """A robot in a group of DingTalk."""
-
-    #: Above 20 in a minute the robot is blocked for 10 minutes.
-    contract: ClassVar = ChannelContract(Deduplication.NONE, pace=Pace(18, 60.0), parts=((TEXT,),))
-
-    access_token: Secret = secret()
-    signing_secret: Secret = secret(needed=False)
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class WecomRobot:
-    """A robot in a group of WeCom."""
-
-    contract: ClassVar = ChannelContract(Deduplication.NONE, pace=Pace(18, 60.0), parts=((TEXT,),))
-
-    key: Secret = secret()
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class FeishuRobot:
-    """A robot in a group of Feishu."""
-
-    #: The provider allows 5 a second and 100 a minute; this is below both.
-    contract: ClassVar = ChannelContract(Deduplication.NONE, pace=Pace(4, 4.0), parts=((TEXT,),))
-
-    hook_id: Secret = secret()
-    signing_secret: Secret = secret(needed=False)
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class WechatTemplate:
-    """Template messages of a WeChat official account."""
-
-    #: The provider drops a repeat of `client_msg_id` for 10 minutes.
-    contract: ClassVar = ChannelContract(
-        Deduplication.KEYED_FOR_A_WHILE,
-        window_s=600.0,
-        address="identifier wechat_openid",
-        is_addressed=True,
-        parts=((PROVIDER_TEMPLATE,),),
-    )
-
-    app_id: str = needed()
-    app_secret: Secret = secret()
-    url: str = optional("url")
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class WechatSubscribe:
-    """Subscribe messages of a WeChat mini-program."""
-
-    contract: ClassVar = ChannelContract(
-        Deduplication.NONE,
-        address="identifier wechat_openid",
-        is_addressed=True,
-        parts=((PROVIDER_TEMPLATE,),),
-    )
-
-    app_id: str = needed()
-    app_secret: Secret = secret()
-    page: str = optional()
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class Fcm:
-    """Pushes by Firebase Cloud Messaging."""
-
-    contract: ClassVar = ChannelContract(
-        Deduplication.NONE,
-        address="identifier fcm_token",
-        is_addressed=True,
-        parts=((SUBJECT,), (TEXT,)),
-    )
-
-    project_id: str = needed()
-    client_email: str = needed("email")
-    private_key: Secret = secret("pem")
-    endpoint: str = endpoint_url()
-    token_endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class Getui:
-    """Pushes by Getui."""
-
-    #: The provider drops a repeat of `request_id`; it does not say for how long.
-    contract: ClassVar = ChannelContract(
-        Deduplication.KEYED_FOR_A_WHILE,
-        window_s=600.0,
-        address="identifier getui_cid",
-        is_addressed=True,
-        parts=((SUBJECT,), (TEXT,)),
-    )
-
-    app_id: str = needed()
-    app_key: str = needed()
-    master_secret: Secret = secret()
-    endpoint: str = endpoint_url()
-
-
-_MIRROR = ChannelContract(Deduplication.KEYED, kind=ChannelKind.MIRROR)
-
-
-@dataclass(frozen=True, slots=True)
-class S3:
-    """Objects of a bucket: one a message, created once under its key."""
-
-    contract: ClassVar = ChannelContract(Deduplication.KEYED)
-
-    bucket: str = needed("name")
-    region: str = needed("name")
-    access_key_id: str = needed()
-    secret_access_key: Secret = secret()
-    prefix: str = optional("path")
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class MetaAudience:
-    """A custom audience of Meta."""
-
-    contract: ClassVar = _MIRROR
-
-    audience_id: str = needed("name")
-    access_token: Secret = secret()
-    endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class GoogleAudience:
-    """An audience of Google by the Data Manager API."""
-
-    contract: ClassVar = _MIRROR
-
-    account_id: str = needed("name")
-    audience_id: str = needed("name")
-    client_email: str = needed("email")
-    private_key: Secret = secret("pem")
-    endpoint: str = endpoint_url()
-    token_endpoint: str = endpoint_url()
-
-
-@dataclass(frozen=True, slots=True)
-class Salesforce:
-    """Records of Salesforce, found by an external id."""
-
-    contract: ClassVar = _MIRROR
-
-    endpoint: str = needed("url", target=True)
-    client_id: str = needed()
-    client_secret: Secret = secret()
-    object: str = optional("name")
-    external_id: str = needed("name")
-    member_field: str = needed("name")
-
-
-@dataclass(frozen=True, slots=True)
-class Hubspot:
-    """Contacts of HubSpot, found by their e-mail address."""
-
-    contract: ClassVar = _MIRROR
-
-    access_token: Secret = secret()
-    member_property: str = needed("name")
-    endpoint: str = endpoint_url()
-
+from services.activation.domain.system_channels import (
+    S3,
+    Kafka,
+    NatsSubject,
+    NdjsonFile,
+    PostgresTable,
+    Sftp,
+    Webhook,
+)
 
 Channel: TypeAlias = (
     Webhook
@@ -328,6 +61,14 @@ Channel: TypeAlias = (
     | GoogleAudience
     | Salesforce
     | Hubspot
+    | Apns
+    | WecomApp
+    | Kafka
+    | Sftp
+    | PostgresTable
+    | PostgresMirror
+    | TencentAudience
+    | Fxiaoke
 )
 #: By the name of its field in DestinationDefined.
 CHANNELS: dict[str, type[Channel]] = {
@@ -350,6 +91,14 @@ CHANNELS: dict[str, type[Channel]] = {
     "google_audience": GoogleAudience,
     "salesforce": Salesforce,
     "hubspot": Hubspot,
+    "apns": Apns,
+    "wecom_app": WecomApp,
+    "kafka": Kafka,
+    "sftp": Sftp,
+    "postgres_table": PostgresTable,
+    "postgres_mirror": PostgresMirror,
+    "tencent_audience": TencentAudience,
+    "fxiaoke": Fxiaoke,
 }
 _NAMES = {kind: name for name, kind in CHANNELS.items()}
 _SECRETS = {
@@ -400,10 +149,13 @@ def receiver_of(channel: Channel) -> tuple[object, ...]:
 
 
 def targets_of(channel: Channel) -> Iterator[tuple[str, str]]:
-    """Yield each URL that a channel dials, with the name of its setting."""
-    if isinstance(channel, Smtp):
-        host = f"[{channel.host}]" if ":" in channel.host else channel.host
-        yield "host", f"http://{host}:{smtp_port(channel)}"
+    """Yield a URL for each host that a channel dials, with the name of its setting."""
+    if isinstance(channel, Kafka):
+        for host, port in brokers_of(channel):
+            yield "brokers", _url_of(host, port)
+        return
+    if isinstance(channel, (Smtp, Sftp, PostgresTable, PostgresMirror)):
+        yield "host", _url_of(channel.host, port_of(channel))
         return
     # The `url` of other channels is for people who click it.
     names = ("url",) if isinstance(channel, Webhook) else ("endpoint", "token_endpoint")
@@ -415,6 +167,24 @@ def targets_of(channel: Channel) -> Iterator[tuple[str, str]]:
             yield name, url
 
 
-def smtp_port(channel: Smtp) -> int:
-    """Return the port of a mail server, which by default depends on how it is secured."""
-    return channel.port or (465 if channel.security == "tls" else 587)
+def port_of(channel: Smtp | Sftp | PostgresTable | PostgresMirror) -> int:
+    """Return the port of a server, by default that of its protocol."""
+    if channel.port:
+        return channel.port
+    match channel:
+        case Smtp():
+            return 465 if channel.security == "tls" else 587
+        case Sftp():
+            return 22
+        case _:
+            return 5_432
+
+
+def brokers_of(channel: Kafka) -> list[tuple[str, int]]:
+    """Return host and port of each broker of Kafka that connections begin with."""
+    parts = (each.strip().rpartition(":") for each in channel.brokers.split(","))
+    return [(host.strip("[]"), int(port)) for host, _, port in parts]
+
+
+def _url_of(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

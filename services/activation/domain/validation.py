@@ -11,15 +11,9 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from services.activation.domain.channel_settings import FORMS
-from services.activation.domain.channels import (
-    Channel,
-    NatsSubject,
-    NdjsonFile,
-    Smtp,
-    Webhook,
-    name_of,
-)
+from services.activation.domain.channels import Channel, brokers_of, name_of
 from services.activation.domain.contracts import ChannelKind
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import Destination
 from services.activation.domain.subjects import (
     MAX_SUBJECT,
@@ -28,6 +22,7 @@ from services.activation.domain.subjects import (
     is_subject,
     own_prefix,
 )
+from services.activation.domain.system_channels import Kafka, NatsSubject, NdjsonFile, Sftp, Webhook
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
@@ -39,6 +34,7 @@ MAX_SEGMENTS = 1_000
 MAX_DESTINATIONS = 500
 MAX_TRAITS = 200
 MAX_URL = 2_048
+MAX_PORT = 65_535
 MAX_CONTENT = 64 * 1024
 #: Bytes of a signing secret that Standard Webhooks allows.
 SECRET_BYTES = range(24, 65)
@@ -92,20 +88,28 @@ def _check_settings(channel: Channel) -> None:
             _reject(name, expected)
         if field.metadata["form"] in ("url", "https") and value:
             _check_url(value.replace("{key}", "0"), name)
-    if isinstance(channel, Smtp):
-        _check_smtp(channel)
+    if getattr(channel, "port", 0) > MAX_PORT:
+        _reject(f"{name_of(channel)}.port", f"is at most {MAX_PORT}")
+    match channel:
+        case Smtp():
+            _check_login(channel, "starttls or tls")
+            signing = (channel.dkim_domain, channel.dkim_selector, channel.dkim_private_key)
+            if any(signing) and not all(signing):
+                _reject("smtp.dkim_domain", "comes with dkim_selector and dkim_private_key")
+        case Kafka():
+            _check_login(channel, "tls")
+            if not all(0 < port <= MAX_PORT for _, port in brokers_of(channel)):
+                _reject("kafka.brokers", f"has ports from 1 to {MAX_PORT}")
+        case Sftp(password="", private_key=""):
+            _reject("sftp.password", "or sftp.private_key is needed")
 
 
-def _check_smtp(smtp: Smtp) -> None:
-    if smtp.port > 65_535:
-        _reject("smtp.port", "is at most 65535")
-    if bool(smtp.username) != bool(smtp.password):
-        _reject("smtp.password", "is set exactly if there is a username")
-    if smtp.username and smtp.security == "none":
-        _reject("smtp.security", "is starttls or tls where there is a password")
-    signing = (smtp.dkim_domain, smtp.dkim_selector, smtp.dkim_private_key)
-    if any(signing) and not all(signing):
-        _reject("smtp.dkim_domain", "comes with dkim_selector and dkim_private_key")
+def _check_login(channel: Smtp | Kafka, secured: str) -> None:
+    name = name_of(channel)
+    if bool(channel.username) != bool(channel.password):
+        _reject(f"{name}.password", "is set exactly if there is a username")
+    if channel.username and channel.security == "none":
+        _reject(f"{name}.security", f"is {secured} where there is a password")
 
 
 def _check_rendering(destination: Destination) -> None:

@@ -24,7 +24,7 @@ from services.activation.channels.mail_message import (
     mail_of,
 )
 from services.activation.channels.smtp import result_of_reply
-from services.activation.domain.channels import Smtp
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptStatus
 

@@ -18,7 +18,7 @@ from toy.certificates import Authority
 
 from services.activation.channels.smtp import SmtpSender
 from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuard
-from services.activation.domain.channels import Smtp
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptStatus

@@ -16,9 +16,9 @@ from onefold.type.v1 import options_pb2
 from phonenumbers import SUPPORTED_REGIONS
 from properties import examples
 
-from services.activation.domain.channels import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.model import Destination, Trigger
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.system_channels import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.validation import check_destination
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role

@@ -22,7 +22,7 @@ from services.activation.codec.definitions import destination_to_fact
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.render import render_payload
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
-from services.activation.domain.channels import Channel, Webhook
+from services.activation.domain.channels import Channel
 from services.activation.domain.model import (
     DeliveryState,
     Destination,
@@ -31,6 +31,7 @@ from services.activation.domain.model import (
     TriggeringChange,
 )
 from services.activation.domain.sealing import SecretKeys, SecretPlace
+from services.activation.domain.system_channels import Webhook
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy, plan_effects
 from services.activation.store.destinations import save_destination

@@ -19,8 +19,8 @@ from integration.activation.ledger_fixture import Ledger, change, destination
 from services.activation.channels import Message, written_lines
 from services.activation.channels.file import FileSender
 from services.activation.channels.written_lines import FilePosition, WrittenLines
-from services.activation.domain.channels import NdjsonFile
 from services.activation.domain.model import DeliveryState, Destination, Trigger
+from services.activation.domain.system_channels import NdjsonFile
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.kernel.ids import WorkspaceId
 

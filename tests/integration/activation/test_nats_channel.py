@@ -15,9 +15,9 @@ from service_fixtures import open_bus, wait_until
 
 from services.activation.channels import Message
 from services.activation.channels.nats import NatsSender
-from services.activation.domain.channels import NatsSubject
 from services.activation.domain.model import Destination, Trigger
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.system_channels import NatsSubject
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.kernel.ids import WorkspaceId

@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 
 from services.activation.domain.channels import (
     CHANNELS,
-    DingtalkRobot,
-    Smtp,
-    Webhook,
     receiver_of,
     retained_secrets,
     secret_names,
@@ -32,7 +29,9 @@ from services.activation.domain.contracts import (
     position_at,
     repeat_of,
 )
+from services.activation.domain.message_channels import DingtalkRobot, Smtp
 from services.activation.domain.model import DeliveryState
+from services.activation.domain.system_channels import Webhook
 from services.activation.domain.transitions import (
     AttemptResult,
     AttemptStatus,

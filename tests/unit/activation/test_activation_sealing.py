@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.activation.domain.channel_settings import SealedSecret
-from services.activation.domain.channels import Webhook
 from services.activation.domain.sealing import (
     NONCE_BYTES,
     SecretKeys,
     SecretNotReadable,
     SecretPlace,
 )
+from services.activation.domain.system_channels import Webhook
 from services.kernel.ids import WorkspaceId
 
 A, B = WorkspaceId("school"), WorkspaceId("other")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.activation.domain import liquid_text
-from services.activation.domain.channels import AliyunSms, Smtp, TwilioSms
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
+from services.activation.domain.message_channels import AliyunSms, Smtp, TwilioSms
 from services.activation.domain.templates import (
     AT_ONCE,
     Template,

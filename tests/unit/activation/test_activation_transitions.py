@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.domain.channels import NatsSubject, Webhook
 from services.activation.domain.model import (
     DeliveryState,
     Destination,
@@ -16,6 +15,7 @@ from services.activation.domain.model import (
     TriggeringChange,
     effect_id,
 )
+from services.activation.domain.system_channels import NatsSubject, Webhook
 from services.activation.domain.transitions import (
     AttemptResult,
     AttemptStatus,

@@ -16,9 +16,9 @@ from services.activation.codec.definitions import (
     destination_to_response,
 )
 from services.activation.domain.channel_settings import SealedSecret
-from services.activation.domain.channels import Webhook
 from services.activation.domain.model import Destination, Trigger
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.system_channels import Webhook
 from services.activation.domain.validation import (
     MAX_CONTENT,
     MAX_DESTINATIONS,

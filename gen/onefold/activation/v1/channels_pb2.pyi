@@ -222,3 +222,131 @@ class Hubspot(_message.Message):
     member_property: str
     endpoint: str
     def __init__(self, access_token: _Optional[str] = ..., member_property: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class Apns(_message.Message):
+    __slots__ = ("team_id", "key_id", "private_key", "topic", "endpoint")
+    TEAM_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    team_id: str
+    key_id: str
+    private_key: str
+    topic: str
+    endpoint: str
+    def __init__(self, team_id: _Optional[str] = ..., key_id: _Optional[str] = ..., private_key: _Optional[str] = ..., topic: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class WecomApp(_message.Message):
+    __slots__ = ("corp_id", "corp_secret", "agent_id", "endpoint")
+    CORP_ID_FIELD_NUMBER: _ClassVar[int]
+    CORP_SECRET_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    corp_id: str
+    corp_secret: str
+    agent_id: str
+    endpoint: str
+    def __init__(self, corp_id: _Optional[str] = ..., corp_secret: _Optional[str] = ..., agent_id: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class Kafka(_message.Message):
+    __slots__ = ("brokers", "topic", "security", "username", "password", "mechanism")
+    BROKERS_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    brokers: str
+    topic: str
+    security: str
+    username: str
+    password: str
+    mechanism: str
+    def __init__(self, brokers: _Optional[str] = ..., topic: _Optional[str] = ..., security: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., mechanism: _Optional[str] = ...) -> None: ...
+
+class Sftp(_message.Message):
+    __slots__ = ("host", "port", "host_key", "username", "password", "private_key", "folder")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    HOST_KEY_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    host_key: str
+    username: str
+    password: str
+    private_key: str
+    folder: str
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., host_key: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., private_key: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class PostgresTable(_message.Message):
+    __slots__ = ("host", "port", "database", "username", "password", "table", "security")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str
+    table: str
+    security: str
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., database: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., table: _Optional[str] = ..., security: _Optional[str] = ...) -> None: ...
+
+class PostgresMirror(_message.Message):
+    __slots__ = ("host", "port", "database", "username", "password", "table", "security")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str
+    table: str
+    security: str
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., database: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., table: _Optional[str] = ..., security: _Optional[str] = ...) -> None: ...
+
+class TencentAudience(_message.Message):
+    __slots__ = ("account_id", "audience_id", "access_token", "endpoint")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    audience_id: str
+    access_token: str
+    endpoint: str
+    def __init__(self, account_id: _Optional[str] = ..., audience_id: _Optional[str] = ..., access_token: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class Fxiaoke(_message.Message):
+    __slots__ = ("app_id", "app_secret", "permanent_code", "open_user_id", "object", "external_id", "member_field", "endpoint")
+    APP_ID_FIELD_NUMBER: _ClassVar[int]
+    APP_SECRET_FIELD_NUMBER: _ClassVar[int]
+    PERMANENT_CODE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_USER_ID_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    app_id: str
+    app_secret: str
+    permanent_code: str
+    open_user_id: str
+    object: str
+    external_id: str
+    member_field: str
+    endpoint: str
+    def __init__(self, app_id: _Optional[str] = ..., app_secret: _Optional[str] = ..., permanent_code: _Optional[str] = ..., open_user_id: _Optional[str] = ..., object: _Optional[str] = ..., external_id: _Optional[str] = ..., member_field: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
