@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import RuleError
+from services.kernel.local_time import LeapDay
 from services.kernel.rules.filters import EventFilter, PropertyFilter, ordered_filters
 from services.kernel.rules.names import (
     check_name,
@@ -202,12 +203,13 @@ class DateDistance:
     The trait is an ISO 8601 date, or an instant, whose local date counts; a time without a zone is
     a local one. Anything else is null.
     The zone is that in the person's trait `timezone` if it is an IANA name, else `zone`. In years
-    without 29 February the anniversary of that day is 28 February.
+    without 29 February the anniversary of that day is 28 February in rules; journeys may choose.
     """
 
     trait: str
     measure: DateMeasure
     zone: str
+    leap_day: LeapDay = LeapDay.FEB_28
 
     def __post_init__(self) -> None:
         check_name("trait", self.trait)

@@ -46,16 +46,18 @@ class ContactPolicyDefined(_message.Message):
     def __init__(self, policy: _Optional[_Union[_contact_policy_pb2.ContactPolicy, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class JourneyFlowChanged(_message.Message):
-    __slots__ = ("journey_id", "flow", "overdue", "version")
+    __slots__ = ("journey_id", "flow", "overdue", "version", "journey_version")
     JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
     OVERDUE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_VERSION_FIELD_NUMBER: _ClassVar[int]
     journey_id: str
     flow: Flow
     overdue: Overdue
     version: int
-    def __init__(self, journey_id: _Optional[str] = ..., flow: _Optional[_Union[Flow, str]] = ..., overdue: _Optional[_Union[Overdue, str]] = ..., version: _Optional[int] = ...) -> None: ...
+    journey_version: int
+    def __init__(self, journey_id: _Optional[str] = ..., flow: _Optional[_Union[Flow, str]] = ..., overdue: _Optional[_Union[Overdue, str]] = ..., version: _Optional[int] = ..., journey_version: _Optional[int] = ...) -> None: ...
 
 class DestinationFlowChanged(_message.Message):
     __slots__ = ("destination_id", "flow", "overdue", "version")

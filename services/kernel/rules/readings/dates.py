@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from services.kernel.calendar import is_zone, local_date, start_of_date
-from services.kernel.local_time import anniversary
+from services.kernel.local_time import LeapDay, anniversary
 from services.kernel.rules.features import DateDistance, DateMeasure
 from services.kernel.rules.inputs import ZONE_TRAIT
 from services.kernel.rules.readings.aggregates import FeatureFn, Reading
@@ -18,7 +18,6 @@ from services.kernel.time import to_us
 
 def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
     """Return how a date is read. `limit`: the number that it is compared with, or None."""
-    measure = feature.measure
     level = math.floor(limit) if isinstance(limit, int | float) else 0
 
     def read(profile: ProfileFacts, as_of_us: int) -> Reading:
@@ -29,9 +28,9 @@ def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
             return Reading(lambda at_us: None, iter(()))
         known = day
         today = local_date(as_of_us, zone)
-        turns = (start_of_date(d, zone) for d in _turning_days(measure, known, today, level))
+        turns = (start_of_date(d, zone) for d in _turning_days(feature, known, today, level))
         later = sorted({at_us for at_us in turns if at_us > as_of_us})
-        return Reading(lambda at_us: _value(measure, known, local_date(at_us, zone)), iter(later))
+        return Reading(lambda at_us: _value(feature, known, local_date(at_us, zone)), iter(later))
 
     return read
 
@@ -50,39 +49,39 @@ def date_of(value: Json, zone: str) -> date | None:
     return stated.date() if stated.tzinfo is None else local_date(to_us(stated), zone)
 
 
-def _value(measure: DateMeasure, day: date, today: date) -> int | None:
-    match measure:
+def _value(feature: DateDistance, day: date, today: date) -> int | None:
+    match feature.measure:
         case DateMeasure.DAYS_UNTIL:
             return (day - today).days
         case DateMeasure.DAYS_UNTIL_ANNIVERSARY:
-            return (_next_anniversary(day, today) - today).days
+            return (_next_anniversary(day, today, feature.leap_day) - today).days
         case DateMeasure.YEARS_SINCE:
             years = today.year - day.year - (today < anniversary(day, today.year))
             return years if day <= today else None
 
 
-def _next_anniversary(day: date, today: date) -> date:
-    this_year = anniversary(day, today.year)
-    return this_year if this_year >= today else anniversary(day, today.year + 1)
+def _next_anniversary(day: date, today: date, leap_day: LeapDay) -> date:
+    this_year = anniversary(day, today.year, leap_day)
+    return this_year if this_year >= today else anniversary(day, today.year + 1, leap_day)
 
 
-def _turning_days(measure: DateMeasure, day: date, today: date, level: int) -> Iterator[date]:
+def _turning_days(feature: DateDistance, day: date, today: date, level: int) -> Iterator[date]:
     """Yield the days after today on which the value may pass `level`, in any order."""
     try:
-        yield from _candidates(measure, day, today, level)
+        yield from _candidates(feature, day, today, level)
     except (OverflowError, ValueError):
         return
 
 
-def _candidates(measure: DateMeasure, day: date, today: date, level: int) -> Iterator[date]:
-    match measure:
+def _candidates(feature: DateDistance, day: date, today: date, level: int) -> Iterator[date]:
+    match feature.measure:
         case DateMeasure.DAYS_UNTIL:
             yield from (day - timedelta(days=level + n) for n in (1, 0, -1))
         case DateMeasure.DAYS_UNTIL_ANNIVERSARY:
             if not -1 <= level <= 366:
                 return
             for year in range(today.year, today.year + 10):
-                returns = anniversary(day, year)
+                returns = anniversary(day, year, feature.leap_day)
                 yield from (returns - timedelta(days=level + n) for n in (1, 0, -1))
                 yield returns + timedelta(days=1)
         case DateMeasure.YEARS_SINCE:

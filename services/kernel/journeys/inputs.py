@@ -1,0 +1,123 @@
+"""Computes what journeys need of the facts of persons: events, properties, rules, memberships."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from services.kernel.calendar import is_zone
+from services.kernel.ids import hash_id
+from services.kernel.journeys import model
+from services.kernel.journeys.model import Journey, PeopleInside, SendStep
+from services.kernel.journeys.naming import journey_rules, journey_triggers
+from services.kernel.journeys.tree import all_steps
+from services.kernel.rules.features import Aggregate, DateDistance, DateMeasure, Function
+from services.kernel.rules.filters import ANY_EVENT, EventFilter
+from services.kernel.rules.model import Predicate, Rule
+from services.kernel.rules.values import Json, Operator
+from services.kernel.time import DAY_US
+
+#: How the ids of the memberships begin that journeys need for themselves.
+MEMBERSHIP_PREFIX: Final = "journey:"
+_ENTRY_PATH: Final = "entry."
+_EARLIEST_ZONE: Final = "Pacific/Kiritimati"
+
+
+class JourneyStop(NamedTuple):
+    """A change of whether a journey lets messages through, as far as its versions are concerned."""
+
+    journey_id: str
+    #: Counts these changes from 1.
+    version: int
+    is_stopped: bool
+    #: The version of the journey that was current.
+    journey_version: int
+
+
+def live_versions(versions: Iterable[Journey], stops: Iterable[JourneyStop]) -> list[Journey]:
+    """Return the versions that open or new runs of journeys may go by, by id and version.
+
+    A stop ends the runs of all versions up to its own. A version whose predecessor's people do not
+    stay ends those of all versions before it. The result is a function of the sets.
+    """
+    newest: dict[str, JourneyStop] = {}
+    first: dict[str, int] = defaultdict(int)
+    for stop in stops:
+        if stop.journey_id not in newest or stop.version > newest[stop.journey_id].version:
+            newest[stop.journey_id] = stop
+        if stop.is_stopped:
+            first[stop.journey_id] = max(first[stop.journey_id], stop.journey_version)
+    own = {(journey.journey_id, journey.version): journey for journey in versions}
+    for (journey_id, version), journey in own.items():
+        if journey.people_inside is not PeopleInside.STAY:
+            first[journey_id] = max(first[journey_id], version)
+    return [
+        own[journey_id, version]
+        for journey_id, version in sorted(own)
+        if version >= first[journey_id]
+        and not (journey_id in newest and newest[journey_id].is_stopped)
+    ]
+
+
+def entry_properties(journey: Journey) -> frozenset[str]:
+    """Return the names of the properties of its entry that a journey reads."""
+    names = {t.same for t in journey_triggers(journey) if isinstance(t, model.EventTrigger)}
+    names.add(journey.entry.per)
+    for step in all_steps(journey):
+        if isinstance(step, SendStep):
+            paths = [path for path in step.values.values() if path.startswith(_ENTRY_PATH)]
+            names.update(path.removeprefix(_ENTRY_PATH).partition(".")[0] for path in paths)
+    return frozenset(names - {""})
+
+
+def awaited_events(journey: Journey) -> dict[EventFilter, frozenset[str]]:
+    """Return the events that a journey waits for, with the properties that it reads of each."""
+    found: dict[EventFilter, frozenset[str]] = defaultdict(frozenset)
+    if isinstance(journey.entry.by, model.EventTrigger):
+        found[journey.entry.by.events] |= entry_properties(journey)
+    for trigger in journey_triggers(journey):
+        if isinstance(trigger, model.EventTrigger):
+            found[trigger.events] |= {trigger.same} - {""}
+    return dict(found)
+
+
+def call_filter_id(journey_id: str) -> int:
+    """Return the id that stands for the calls of a journey beside those of event filters."""
+    return int.from_bytes(hash_id("call", journey_id)[:8], "big")
+
+
+def judged_rules(journey: Journey) -> Iterator[Rule]:
+    """Yield the rules that runs of a journey are judged by."""
+    for _, rule in journey_rules(journey):
+        yield rule
+
+
+def entry_rule(journey: Journey) -> Rule | None:
+    """Return the rule whose members a journey needs for its entry; None = it needs none.
+
+    The members are published as `journey:ID`. Of a date they are those whose anniversary is as many
+    days ahead as the journey says, in the zone of `date_zone`; of `first_seen` all with an event.
+    """
+    if journey.retired:
+        return None
+    match journey.entry.by:
+        case model.DateTrigger(trait=trait, before_us=before_us) as by:
+            measure = DateMeasure.DAYS_UNTIL_ANNIVERSARY
+            distance = DateDistance(trait, measure, date_zone(by), by.leap_day)
+            return Predicate(distance, Operator.EQ, before_us // DAY_US)
+        case model.FirstSeenTrigger():
+            return Predicate(Aggregate(Function.COUNT, EventFilter.of(ANY_EVENT)), Operator.GE, 1)
+        case _:
+            return None
+
+
+def date_zone(trigger: model.DateTrigger, stated: Json = None) -> str:
+    """Return the zone at whose midnight a person becomes a member of the `entry_rule` of a date.
+
+    `stated`: the trait `timezone` of the person. Without one each day begins as early as anywhere,
+    so it has begun wherever the person is.
+    """
+    if isinstance(stated, str) and is_zone(stated):
+        return stated
+    return _EARLIEST_ZONE if trigger.zone == model.PERSON_ZONE else trigger.zone
