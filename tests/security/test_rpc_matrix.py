@@ -63,6 +63,7 @@ ROLES = {
         **dict.fromkeys(("GetProfile", "BatchGetProfiles", "PreviewRule"), "RSAI"),
         "GetSettings": "RSAI",
         **dict.fromkeys(("ListProfiles", "GetAccount", "ListAccounts", "ListTimeline"), "RSA"),
+        **dict.fromkeys(("SearchProfiles", "TranslateRule"), "RSA"),
         **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
         **dict.fromkeys(("PreviewProfiles", "ListTags", "CountTraits"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),

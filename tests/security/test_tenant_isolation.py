@@ -137,6 +137,8 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "profile/store/evaluations.sample_page": lambda b: (OWN, b"", 1, 100),
     "profile/store/profiles.account_names": lambda b: (OWN, [b.account]),
     "profile/store/profiles.accounts_with_parent": lambda b: (OWN, [b.parent]),
+    # The lexemes are those of the other tenant, so that the condition alone hides its rows.
+    "profile/store/profiles.find_names": lambda b: (OWN, f"'{OTHER}/':*", 100),
     "profile/store/profiles.leaf_states": lambda b: (OWN, [b.profile]),
     "profile/store/profiles.list_accounts": lambda b: (OWN, b"", 100),
     "profile/store/profiles.list_profiles": lambda b: (OWN, b"", 100),

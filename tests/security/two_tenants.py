@@ -130,6 +130,7 @@ async def _send(tenant: Tenant) -> None:
         return event_pb2.Event(identifiers=map(tenant.id, names), **(kind | fields))
 
     parent = json.dumps({"parent_account_id": f"{tenant.mark}-parent"}).encode()
+    name = json.dumps({"name": tenant.mark}).encode()
     group = {"type": event_pb2.EVENT_TYPE_GROUP, "name": ""}
     events = [
         event("user_id:?-user", "email:?@example.cn"),
@@ -138,6 +139,7 @@ async def _send(tenant: Tenant) -> None:
         # Its user id may not join the other one, so the edge is held.
         event("user_id:?-second", "email:?@example.cn"),
         event("anonymous_id:?-visitor"),
+        event("user_id:?-user", type=event_pb2.EVENT_TYPE_IDENTIFY, name="", traits=name),
         event(),  # without an identifier, so it is quarantined
     ]
     request = ingest_pb.IngestEventsRequest(events=events)
@@ -291,6 +293,10 @@ def _profile_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(profile.ListProfiles, profile_pb.ListProfilesRequest()),
         partial(profile.GetAccount, profile_pb.GetAccountRequest(**account)),
         partial(profile.ListAccounts, profile_pb.ListAccountsRequest()),
+        *(
+            partial(profile.SearchProfiles, profile_pb.SearchProfilesRequest(text=t))
+            for t in (foreign["profile_id"], MARK)
+        ),
         partial(profile.ListTimeline, profile_pb.ListTimelineRequest(**foreign)),
         partial(
             profile.ListTimeline,

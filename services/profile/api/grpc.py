@@ -36,6 +36,7 @@ from services.profile.codec.definitions import (
 from services.profile.codec.explanations import explanation_to_proto
 from services.profile.codec.log import parse_facts
 from services.profile.codec.records import checked_correction
+from services.profile.codec.rule_forms import translation
 from services.profile.codec.timeline import filter_from_proto
 from services.profile.codec.trait_survey import survey_to_proto
 from services.profile.commands.definitions import ProfileDefinitions
@@ -48,12 +49,15 @@ from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
 from services.profile.queries.rule_preview import RulePreview
+from services.profile.queries.search import ProfileSearch
 from services.profile.queries.trait_survey import survey_traits
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
 #: The most profile ids, and the most rules, in one request.
 MAX_BATCH, MAX_RULES = 1_000, 20
+#: The most profiles that a search returns.
+MAX_FOUND = 100
 
 
 @dataclass(eq=False, kw_only=True)
@@ -109,6 +113,20 @@ class ProfileRpc(ProfileServiceServicer):
             profiles=map(api.profile_to_proto, profiles),
             next_page_token=api.encode_page_token(last),
             token=token_to_proto(at.token),
+        )
+
+    async def SearchProfiles(
+        self, request: pb.SearchProfilesRequest, context: Any
+    ) -> pb.SearchProfilesResponse:
+        size = page_size_of(request)
+        api.check_count(size, MAX_FOUND, "profiles")
+        search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key)
+        await self.queries.runner.reach(at_least_of(request))
+        profiles, has_more, token = await search.find(self.queries, size)
+        return pb.SearchProfilesResponse(
+            profiles=map(api.profile_to_proto, profiles),
+            has_more=has_more,
+            token=token_to_proto(token),
         )
 
     async def GetAccount(
@@ -195,6 +213,11 @@ class ProfileRpc(ProfileServiceServicer):
             definition_version=explained.definition_version,
             explanation=explanation_to_proto(explained),
         )
+
+    async def TranslateRule(
+        self, request: pb.TranslateRuleRequest, context: Any
+    ) -> pb.TranslateRuleResponse:
+        return translation(request, await self.queries.settings(workspace_id()))
 
     async def PreviewProfiles(
         self, request: pb.PreviewProfilesRequest, context: Any

@@ -18,6 +18,7 @@ from services.profile.domain.evaluation import (
     related_only,
 )
 from services.profile.domain.facts import AttributedFact, ProfileAssignment
+from services.profile.domain.names import may_change_names
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ class LeafFold:
     #: The leaves of persons that objects have gained, where rules read objects, with the time at
     #: which the log recorded it.
     new_members: dict[LeafId, int] = field(default_factory=dict)
+    #: The leaves whose names the events may have changed.
+    named: set[LeafId] = field(default_factory=set)
 
 
 def fold_events(
@@ -60,6 +63,8 @@ def fold_events(
             _fold_object(result, fact, state, event, index)
             continue
         affected = fold_event(state, event, index)
+        if may_change_names(event):
+            result.named.add(leaf_id)
         if affected:
             _add_scope(result, fact, EvaluationScope(affected, recorded_at_us=recorded_at_us))
     return result

@@ -15,15 +15,18 @@ from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
 from services.profile.domain.leaves import LeafFold, fold_events, leaf_share
+from services.profile.domain.names import forms_of_leaf
 from services.profile.projection import metrics
 from services.profile.store.profiles import (
     AccountRow,
     LeafRow,
+    NameRow,
     account_row,
     add_leaves,
     load_leaves,
     save_accounts,
     save_leaves,
+    save_names,
 )
 
 #: The largest encoded state that is cached, bytes.
@@ -143,6 +146,7 @@ async def _save(
     new: dict[WorkspaceId, list[bytes]] = defaultdict(list)
     old: dict[WorkspaceId, list[bytes]] = defaultdict(list)
     accounts: list[AccountRow] = []
+    names: list[NameRow] = []
     for leaf_id, state in result.states.items():
         workspace_id, raw, existing = result.workspaces[leaf_id], encode(state), before.get(leaf_id)
         share = leaf_share(leaf_id, raw)
@@ -157,9 +161,12 @@ async def _save(
             cached[leaf_id] = CachedLeaf(state, share)
         if state.members:
             accounts.append(account_row(leaf_id, workspace_id, state, index_key))
+        elif leaf_id in result.named:
+            names.append(NameRow(leaf_id, workspace_id, forms_of_leaf(state)))
     await add_leaves(conn, shard, added)
     await save_leaves(conn, shard, changed)
     await save_accounts(conn, shard, accounts)
+    await save_names(conn, shard, names)
     return {w: _sum(shares) - _sum(old[w]) for w, shares in new.items()}
 
 

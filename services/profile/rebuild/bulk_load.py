@@ -22,16 +22,19 @@ from services.profile.domain.bulk_fold import BulkFold, FoldedLeaf, first_evalua
 from services.profile.domain.evaluation import Evaluation, PredicateIndexes, ProfileState
 from services.profile.domain.facts import LogEvent, ProfileAssignment, assignment_share
 from services.profile.domain.leaves import leaf_delta
+from services.profile.domain.names import forms_of_leaf
 from services.profile.domain.objects import object_leaves
 from services.profile.store import profiles as profile_store
 from services.profile.store.evaluations import copy_evaluations, next_version
 from services.profile.store.profiles import (
     AccountRow,
     LeafRow,
+    NameRow,
     ProfileLeaf,
     account_row,
     copy_assignments,
     save_accounts,
+    save_names,
 )
 
 #: Profiles in one transaction.
@@ -85,6 +88,7 @@ class BulkLoader:
         added: list[LeafRow] = []
         changed: list[LeafRow] = []
         accounts: list[AccountRow] = []
+        names: list[NameRow] = []
         deltas = Counter[str]()
         for leaf_id, (workspace_id, more) in page.items():
             before = stored.get(leaf_id)
@@ -92,11 +96,14 @@ class BulkLoader:
             raw = encode(state)
             if state.members:
                 accounts.append(account_row(leaf_id, workspace_id, state, self.index_key))
+            elif forms := forms_of_leaf(state):
+                names.append(NameRow(leaf_id, workspace_id, forms))
             (added if before is None else changed).append(LeafRow(leaf_id, workspace_id, raw))
             deltas[workspace_id] += leaf_delta(leaf_id, before, raw)
         await profile_store.copy_leaves(conn, shard, added)
         await profile_store.save_leaves(conn, shard, changed)
         await save_accounts(conn, shard, accounts)
+        await save_names(conn, shard, names)
         await add_digest(conn, 0, deltas)
 
     async def add_assignments(self, assignments: Sequence[ProfileAssignment]) -> None:

@@ -133,6 +133,7 @@ class ProfileRebuilder:
         for table, id_column, columns in (
             ("leaf", "leaf_id", "workspace_id, state"),
             ("account", "leaf_id", ACCOUNT_COLUMNS),
+            ("name", "leaf_id", "workspace_id, forms::text"),
             ("assignment", "identifier_id", "workspace_id, profile_id, namespace, value"),
             ("current_evaluation", "profile_id", "workspace_id, true_predicates"),
         ):

@@ -1,3 +1,3 @@
 -- name: state
 -- Callers read profiles, accounts, their tags, and how far these are backfilled.
-GRANT SELECT ON leaf, account, assignment, evaluation, broadcast_fact, predicate TO {api}
+GRANT SELECT ON leaf, account, name, assignment, evaluation, broadcast_fact, predicate TO {api}

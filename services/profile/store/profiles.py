@@ -273,6 +273,51 @@ async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]
         )
 
 
+class NameRow(NamedTuple):
+    """The forms of the names of a leaf; see services.profile.domain.names."""
+
+    leaf_id: LeafId
+    workspace_id: WorkspaceId
+    forms: Sequence[str]
+
+
+async def save_names(conn: Connection, shard: int, rows: Sequence[NameRow]) -> None:
+    """Insert or update the forms of the names of some leaves; a row without forms is removed."""
+    if rows:
+        named = [row for row in rows if row.forms]
+        await conn.execute(
+            Q.save_names,
+            shard,
+            [row.leaf_id for row in named],
+            [row.workspace_id for row in named],
+            [
+                " ".join(f"'{_lexeme(row.workspace_id, form)}'" for form in row.forms)
+                for row in named
+            ],
+        )
+        if len(named) < len(rows):
+            gone = [row.leaf_id for row in rows if not row.forms]
+            await conn.execute(Q.remove_names, shard, gone)
+
+
+async def find_names(
+    conn: Connection, workspace_id: WorkspaceId, beginning: str, limit: int
+) -> list[ProfileId]:
+    """Return profiles that have a name with a form that begins so, at most `limit`.
+
+    `beginning` consists of letters and digits, see `plain_form`.
+    """
+    # The planner cannot know how many rows match, and a read of all rows may find none.
+    await conn.execute("SET LOCAL enable_seqscan = off")
+    query = f"'{_lexeme(workspace_id, beginning)}':*"
+    return [row[0] for row in await conn.fetch(Q.find_names, workspace_id, query, limit)]
+
+
+def _lexeme(workspace_id: WorkspaceId, form: str) -> str:
+    """Return a form with its workspace, whose id has no slash; neither has quotes."""
+    return f"{workspace_id}/{form}"
+
+
 async def load_objects(
     conn: Connection,
     leaves: Collection[bytes],

@@ -110,6 +110,24 @@ SET parent_trust = excluded.parent_trust, parent_at = excluded.parent_at,
     traits = excluded.traits
 WHERE account.traits IS DISTINCT FROM excluded.traits
 
+-- name: save_names
+-- Inserts or updates the forms of the names of some leaves.
+INSERT INTO name (shard, leaf_id, workspace_id, forms)
+SELECT $1, t.leaf_id, t.workspace_id, t.forms::tsvector
+FROM unnest($2::bytea[], $3::text[], $4::text[]) AS t (leaf_id, workspace_id, forms)
+ON CONFLICT (leaf_id, shard) DO UPDATE SET forms = excluded.forms
+WHERE name.forms IS DISTINCT FROM excluded.forms
+
+-- name: remove_names
+-- Removes the forms of leaves that have no name any more.
+DELETE FROM name WHERE shard = $1 AND leaf_id = ANY ($2::bytea[])
+
+-- name: find_names
+-- Profiles with a name that has a form with a beginning.
+SELECT DISTINCT a.profile_id FROM (
+    SELECT shard, leaf_id FROM name WHERE workspace_id = $1 AND forms @@ $2::text::tsquery LIMIT $3
+) AS n JOIN assignment a ON a.identifier_id = n.leaf_id AND a.shard = n.shard
+
 -- name: object_leaves
 -- All leaves of the objects that have one of some leaves.
 SELECT b.profile_id, c.leaf_id, c.object_type, c.traits

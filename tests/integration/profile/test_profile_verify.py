@@ -28,6 +28,7 @@ CHANGES = [
     ("UPDATE {g}.assignment SET value = 'another'", "assignment"),
     ("UPDATE {g}.account SET parent_at = 1", "account"),
     ("DELETE FROM {g}.account", "account"),
+    ("UPDATE {g}.name SET forms = ''", "name"),
     ("UPDATE {g}.evaluation SET true_predicates = ''", "current_evaluation"),
 ]
 
@@ -43,7 +44,8 @@ async def test_wrong_rows_and_timers_are_named_and_replaced_by_a_rebuild(
         views = [SourceEvent((user,), at_us + n, n, "viewed") for n, user in enumerate(users)]
         traits = {"parent_account_id": "holding"}
         group = SourceEvent((users[0],), at_us, 9, "", "group", traits=traits, group_id="acme")
-        await stack.ingest([*views, group])
+        named = SourceEvent((users[1],), at_us, 8, "", "identify", traits={"name": "李雷"})
+        await stack.ingest([*views, group, named])
         assert (await stack.rebuild()).equal
         conn = await asyncpg.connect(database)
         for generation, (change, row) in enumerate(CHANGES, 1):

@@ -40,6 +40,19 @@ CREATE TABLE account (
 CREATE INDEX account_by_workspace ON account (workspace_id, leaf_id);
 CREATE INDEX account_by_parent ON account (parent_leaf) WHERE parent_leaf IS NOT NULL;
 
+-- The forms of the names that each leaf of a person states, by which a search finds the person. All
+-- of it is derived from the state of the leaf.
+CREATE TABLE name (
+    shard        integer  NOT NULL,
+    leaf_id      bytea    NOT NULL,
+    workspace_id text     NOT NULL,
+    -- Each form after the workspace and a slash, so that a search reads those of one workspace only.
+    forms        tsvector NOT NULL,
+    PRIMARY KEY (leaf_id, shard)
+);
+
+CREATE INDEX name_by_form ON name USING gin (forms);
+
 -- The profile of every identifier, as identity resolved it; the highest version wins. Apart from
 -- `leaf`, because workers of all shards write it and an identifier may never become a leaf.
 CREATE TABLE assignment (

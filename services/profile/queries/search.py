@@ -1,0 +1,73 @@
+"""Finds persons by any identifier in any form, and by the beginning of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers.model import Identifier, validation_error
+from services.kernel.identifiers.normalize import normalize
+from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
+from services.kernel.ids import ProfileId, WorkspaceId, parse_id
+from services.kernel.index_key import IndexKey
+from services.kernel.tokens import Token
+from services.profile.domain.names import plain_form
+from services.profile.domain.profile import Profile
+from services.profile.queries.profiles import ProfileQueries
+from services.profile.store.profiles import find_names, profiles_of
+
+#: Characters of a text that is searched for.
+MAX_TEXT = 200
+#: Leaves that are read for each profile of a page, as a person may have several with one name.
+_LEAVES_A_PROFILE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSearch:
+    """What a text may mean: some ids, and the beginning of a name."""
+
+    workspace_id: WorkspaceId
+    #: Of identifiers and profiles.
+    ids: Sequence[bytes]
+    #: Empty where the text is the beginning of no name.
+    beginning: str
+
+    @classmethod
+    def of(
+        cls, text: str, workspace_id: WorkspaceId, region: str, index_key: IndexKey
+    ) -> ProfileSearch:
+        """Return the search for a text. Raises InvalidField."""
+        entered = text.strip()
+        if not entered or len(entered) > MAX_TEXT:
+            raise InvalidField(f"write 1 to {MAX_TEXT} characters to search for", field="text")
+        ids: list[bytes] = []
+        with suppress(InvalidField):
+            ids.append(parse_id(entered, "text"))
+        ids += [i.id_in(workspace_id, index_key) for i in _identifiers(entered, region)]
+        return cls(workspace_id, ids, plain_form(entered))
+
+    async def find(self, queries: ProfileQueries, size: int) -> tuple[list[Profile], bool, Token]:
+        """Return at most `size` persons, whether there are more, and the state that was read."""
+        async with queries.snapshot() as at:
+            known = await profiles_of(at.conn, self.workspace_id, self.ids)
+            found = [known[id_] for id_ in self.ids if id_ in known]
+            if self.beginning:
+                limit = size * _LEAVES_A_PROFILE
+                found += await find_names(at.conn, self.workspace_id, self.beginning, limit)
+            unique: list[ProfileId] = list(dict.fromkeys(found))
+            profiles = await queries.profiles(at, self.workspace_id, unique[:size])
+            return profiles, len(unique) > size, at.token
+
+
+def _identifiers(text: str, region: str) -> Iterator[Identifier]:
+    """Yield the identifiers that a text may be: `namespace:value`, or a value of a known kind."""
+    namespace, colon, value = text.partition(":")
+    pairs = [(namespace.strip(), value.strip())] if colon else []
+    pairs += [(known, text) for known in (*PRIORITY, *DEVICE_NAMESPACES)]
+    for name, candidate in pairs:
+        if not validation_error(name, candidate):
+            identifier = normalize(name, candidate, region)
+            if identifier is not None:
+                yield identifier
