@@ -38,7 +38,7 @@ ROLES = {
         **dict.fromkeys(("DefineTemplate", "RetryDelivery"), "SA"),
     },
     "identity.v1.IdentityService": {
-        **dict.fromkeys(("ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
+        **dict.fromkeys(("GetGraph", "ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
         **dict.fromkeys(("GetPolicy", "PreviewPolicy", "WatchMerges"), "RSA"),
         **dict.fromkeys(("LookupProfiles", "ListIdentifiers"), "RSAI"),
         "DefinePolicy": "A",

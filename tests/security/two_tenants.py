@@ -273,6 +273,7 @@ def _identity_calls(own: Tenant, other: OtherIds) -> list[Call]:
         ),
         partial(identity.ListIdentifiers, identity_pb.ListIdentifiersRequest(profile_id=profile)),
         partial(identity.ExplainMatch, identity_pb.ExplainMatchRequest(**pair)),
+        partial(identity.GetGraph, identity_pb.GetGraphRequest(profile_id=profile)),
         partial(identity.ListHeld, identity_pb.ListHeldRequest()),
         partial(identity.GetPolicy, identity_pb.GetPolicyRequest()),
         partial(identity.PreviewPolicy, identity_pb.PreviewPolicyRequest()),

@@ -13,7 +13,7 @@ from services.chassis.codec.fields import as_of_of, at_least_of, token_from_prot
 from services.identity.api.calls import caller
 from services.identity.codec.bus import assignment_to_proto
 from services.identity.codec.requests import decode_identifier_ids, decode_profile_ids
-from services.identity.codec.responses import merges_to_proto, profile_identifier
+from services.identity.codec.responses import graph_to_proto, merges_to_proto, profile_identifier
 from services.identity.projection.reader import StateReader
 from services.identity.queries.merge_feed import MergeFeed
 from services.identity.queries.past import PastProfiles
@@ -81,6 +81,14 @@ class ProfilesRpc:
             identifiers=list(map(profile_identifier, profile.identifiers)),
             token=token_to_proto(token),
         )
+
+    async def GetGraph(self, request: pb.GetGraphRequest, context: Any) -> pb.GetGraphResponse:
+        workspace, id_ = workspace_id(), ProfileId(parse_id(request.profile_id, "profile_id"))
+        token = await self._reader.runner.reach(at_least_of(request))
+        graph = await self._queries.graph(workspace, id_)
+        if graph is None:
+            raise NotFound("no profile has this id; check profile_id")
+        return graph_to_proto(graph, token)
 
     async def WatchMerges(
         self, request: pb.WatchMergesRequest, context: Any

@@ -10,7 +10,13 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.codec.fields import PageToken, token_to_proto
 from services.identity.codec.bus import identifier_to_proto
 from services.identity.domain.evidence import SEEN_PERIOD_DAYS, Edge, Pair
-from services.identity.domain.explain import ExplainedEdge, Explanation, HeldCount, HeldEdgeView
+from services.identity.domain.explain import (
+    ExplainedEdge,
+    Explanation,
+    HeldCount,
+    HeldEdgeView,
+    IdentityGraph,
+)
 from services.identity.domain.merges import Merges
 from services.identity.domain.preview import PreviewTotals, ProfileGroup, Regrouping
 from services.identity.domain.rows import SeenIdentifier
@@ -51,6 +57,36 @@ def held_to_proto(held: HeldEdgeView) -> pb.HeldEdge:
         profile_id_a=to_hex(held.profile_a),
         profile_id_b=to_hex(held.profile_b),
         clash=filter(None, map(identifier_to_proto, held.clash)),
+    )
+
+
+def graph_to_proto(graph: IdentityGraph, token: Token) -> pb.GetGraphResponse:
+    """Return the message of a graph, with the state that was read."""
+    return pb.GetGraphResponse(
+        profile_id=to_hex(graph.profile.profile_id),
+        identifiers=map(profile_identifier, graph.shown),
+        edges=[
+            pb.GraphEdge(
+                edge=_edge_to_proto(each.edge),
+                profile_id_a=to_hex(each.profile_a),
+                profile_id_b=to_hex(each.profile_b),
+            )
+            for each in graph.edges
+        ],
+        decisions=[
+            pb.RecordedDecision(
+                a=identifier_to_proto(each.a),
+                b=identifier_to_proto(each.b),
+                decision=each.decision.kind,  # type: ignore[arg-type]  # the numbers are the enum's
+                actor=each.decision.actor,
+                reason=each.decision.reason,
+                occurred_at_us=each.decision.at.occurred_at_us,
+                fact_id=to_hex(each.decision.at.fact_id),
+            )
+            for each in graph.decisions
+        ],
+        identifier_count=len(graph.profile.identifiers),
+        token=token_to_proto(token),
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.identity.domain.evidence import Edge, SeenSpan
+from services.identity.domain.evidence import Decision, Edge, SeenSpan
 from services.identity.domain.held import HeldEdge
+from services.identity.domain.rows import ResolvedProfile, SeenIdentifier
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 
@@ -38,6 +39,15 @@ class HeldEdgeView(NamedTuple):
     clash: tuple[Identifier, ...] = ()
 
 
+class DecisionView(NamedTuple):
+    """A decision with its identifiers."""
+
+    #: None where only the id is known.
+    a: Identifier | None
+    b: Identifier | None
+    decision: Decision
+
+
 class HeldCount(NamedTuple):
     """How many edges of a kind are held for a reason."""
 
@@ -46,6 +56,16 @@ class HeldCount(NamedTuple):
     #: As EvidenceKind.
     kind: int
     number: int
+
+
+class IdentityGraph(NamedTuple):
+    """A profile, the evidence about its identifiers, and the decisions about them."""
+
+    profile: ResolvedProfile
+    #: The identifiers that edges and decisions are of.
+    shown: tuple[SeenIdentifier, ...]
+    edges: list[HeldEdgeView]
+    decisions: list[DecisionView]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 
 from services.chassis.messaging.stream import StreamMessage
+from services.identity.domain.explain import IdentityGraph
 from services.identity.domain.rows import IdentifierAssignment, ResolvedProfile
 from services.identity.projection.reader import StateReader
 from services.identity.queries.probable import join_probable
 from services.identity.store import assignments, profiles
+from services.identity.store.decisions import list_decisions
 from services.kernel.errors import InvalidField
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 
+#: The identifiers and the decisions of a graph, and the edges of each identifier in it.
+MOST_SHOWN, MOST_EDGES = 200, 100
 #: Assignments in one message.
 ASSIGNMENTS_PAGE = 2_000
 
@@ -44,6 +48,18 @@ class IdentityQueries:
         """Return a profile by its id or a former one; None where the workspace has none."""
         async with self._reader.snapshot() as conn:
             return await profiles.load_profile(conn, workspace_id, profile_id)
+
+    async def graph(self, workspace_id: WorkspaceId, profile_id: ProfileId) -> IdentityGraph | None:
+        """Return a profile with the evidence about it; None where the workspace has none."""
+        async with self._reader.snapshot() as conn:
+            profile = await profiles.load_profile(conn, workspace_id, profile_id)
+            if profile is None:
+                return None
+            shown = profile.identifiers[:MOST_SHOWN]
+            ids = [one.identifier_id for one in shown]
+            edges = await profiles.list_edges(conn, workspace_id, ids, MOST_EDGES)
+            decided = await list_decisions(conn, workspace_id, ids, MOST_SHOWN)
+            return IdentityGraph(profile, shown, edges, decided)
 
     async def read_outbox(
         self, shard: int, first: int, end: int, life: int = 0

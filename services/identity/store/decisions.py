@@ -9,6 +9,8 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.domain.evidence import Decision, DecisionKind, FirstSeen, Pair
+from services.identity.domain.explain import DecisionView
+from services.identity.store.rows import identifier_of
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "decisions.sql")
@@ -39,6 +41,23 @@ async def load_separation(
 ) -> Decision | None:
     """Return the earliest decision that separates two profiles."""
     return _decision_of(await conn.fetchrow(Q.load_separation, one, other))
+
+
+async def list_decisions(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes], most: int
+) -> list[DecisionView]:
+    """Return the decisions about some identifiers that apply, the latest first."""
+    return [
+        DecisionView(
+            identifier_of(workspace_id, row["a_namespace"], row["a_value"]).identifier,
+            identifier_of(workspace_id, row["b_namespace"], row["b_value"]).identifier,
+            Decision(
+                FirstSeen(row["occurred_at_us"], row["fact_id"]),
+                *(row["kind"], row["actor"], row["reason"]),
+            ),
+        )
+        for row in await conn.fetch(Q.list_decisions, workspace_id, list(ids), most)
+    ]
 
 
 async def load_decided_with(

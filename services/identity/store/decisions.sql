@@ -17,6 +17,18 @@ WHERE one.profile_id = $1 AND one.flags & 1 = 1
 ORDER BY decision.occurred_at_us, decision.fact_id
 LIMIT 1
 
+-- name: list_decisions
+-- The decisions about some identifiers, the latest first, with the identifiers.
+SELECT decision.occurred_at_us, decision.fact_id, decision.kind, decision.actor, decision.reason,
+    one.namespace AS a_namespace, one.value AS a_value,
+    other.namespace AS b_namespace, other.value AS b_value
+FROM decision
+JOIN identifier AS one ON one.identifier_id = decision.a
+JOIN identifier AS other ON other.identifier_id = decision.b
+WHERE decision.workspace_id = $1 AND decision.kind <> 3
+    AND (decision.a = ANY ($2::bytea[]) OR decision.b = ANY ($2::bytea[]))
+ORDER BY decision.occurred_at_us DESC, decision.fact_id LIMIT $3
+
 -- name: load_decided_pairs
 -- The pairs with one of these identifiers that have a decision.
 SELECT a, b FROM decision WHERE a = ANY ($1::bytea[]) OR b = ANY ($1::bytea[])

@@ -75,19 +75,29 @@ async def list_held(
     limit: int,
 ) -> list[HeldEdgeView]:
     """Return the edges held for some reasons, no weaker than a kind, after an edge, in order."""
-    found = []
     arguments = (workspace_id, list(reasons), *after, limit, weakest)
-    for row in await conn.fetch(Q.list_held, *arguments):
-        stored = edge_row_of(row)
-        edge = ExplainedEdge(
-            a=identifier_of(workspace_id, row["a_namespace"], row["a_value"]).identifier,
-            b=identifier_of(workspace_id, row["b_namespace"], row["b_value"]).identifier,
-            edge=Edge(row["a"], row["b"], row["kind"]),
-            span=stored.span,
-            held=stored.held,
-        )
-        found.append(HeldEdgeView(edge, row["a_profile_id"], row["b_profile_id"]))
-    return found
+    rows = await conn.fetch(Q.list_held, *arguments)
+    return [_edge_view(workspace_id, row) for row in rows]
+
+
+async def list_edges(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes], most: int
+) -> list[HeldEdgeView]:
+    """Return the edges of some identifiers, at most so many of each."""
+    rows = await conn.fetch(Q.list_edges, workspace_id, list(ids), most)
+    return [_edge_view(workspace_id, row) for row in rows]
+
+
+def _edge_view(workspace_id: WorkspaceId, row: asyncpg.Record) -> HeldEdgeView:
+    stored = edge_row_of(row)
+    edge = ExplainedEdge(
+        a=identifier_of(workspace_id, row["a_namespace"], row["a_value"]).identifier,
+        b=identifier_of(workspace_id, row["b_namespace"], row["b_value"]).identifier,
+        edge=Edge(row["a"], row["b"], row["kind"]),
+        span=stored.span,
+        held=stored.held,
+    )
+    return HeldEdgeView(edge, row["a_profile_id"], row["b_profile_id"])
 
 
 async def count_held(

@@ -33,6 +33,25 @@ ORDER BY edge.kind, edge.a, edge.b LIMIT $6
 ) AS found
 ORDER BY kind, a, b LIMIT $6
 
+-- name: list_edges
+-- The edges of some identifiers, so many of each, with the identifiers and profiles of their ends.
+SELECT DISTINCT edge.a, edge.b, edge.kind, edge.first_seen_us, edge.first_fact, edge.last_seen_day,
+    edge.held_reason, edge.held_namespace,
+    one.namespace AS a_namespace, one.value AS a_value, one.profile_id AS a_profile_id,
+    other.namespace AS b_namespace, other.value AS b_value, other.profile_id AS b_profile_id
+FROM unnest($2::bytea[]) AS requested (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        (SELECT * FROM edge WHERE edge.a = requested.id ORDER BY b, kind LIMIT $3)
+        UNION ALL
+        (SELECT * FROM edge WHERE edge.b = requested.id LIMIT $3)
+    ) AS near LIMIT $3
+) AS edge
+JOIN identifier AS one ON one.identifier_id = edge.a
+JOIN identifier AS other ON other.identifier_id = edge.b
+WHERE edge.workspace_id = $1
+ORDER BY edge.kind, edge.a, edge.b
+
 -- name: count_held
 -- How many edges of each kind are held for some reasons, each counted up to a number; and whose
 -- they are.

@@ -89,6 +89,58 @@ class ListIdentifiersResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[ProfileIdentifier, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
+class GetGraphRequest(_message.Message):
+    __slots__ = ("profile_id", "at_least")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    at_least: _token_pb2.Token
+    def __init__(self, profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class GraphEdge(_message.Message):
+    __slots__ = ("edge", "profile_id_a", "profile_id_b")
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_A_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_B_FIELD_NUMBER: _ClassVar[int]
+    edge: Edge
+    profile_id_a: str
+    profile_id_b: str
+    def __init__(self, edge: _Optional[_Union[Edge, _Mapping]] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ...) -> None: ...
+
+class RecordedDecision(_message.Message):
+    __slots__ = ("a", "b", "decision", "actor", "reason", "occurred_at_us", "fact_id")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    a: _identifier_pb2.Identifier
+    b: _identifier_pb2.Identifier
+    decision: _identity_facts_pb2.Decision
+    actor: str
+    reason: str
+    occurred_at_us: int
+    fact_id: str
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., decision: _Optional[_Union[_identity_facts_pb2.Decision, str]] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
+
+class GetGraphResponse(_message.Message):
+    __slots__ = ("profile_id", "identifiers", "edges", "decisions", "identifier_count", "token")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifiers: _containers.RepeatedCompositeFieldContainer[ProfileIdentifier]
+    edges: _containers.RepeatedCompositeFieldContainer[GraphEdge]
+    decisions: _containers.RepeatedCompositeFieldContainer[RecordedDecision]
+    identifier_count: int
+    token: _token_pb2.Token
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[ProfileIdentifier, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[GraphEdge, _Mapping]]] = ..., decisions: _Optional[_Iterable[_Union[RecordedDecision, _Mapping]]] = ..., identifier_count: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class ExplainMatchRequest(_message.Message):
     __slots__ = ("a", "b", "at_least", "as_of")
     A_FIELD_NUMBER: _ClassVar[int]

@@ -46,6 +46,11 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersResponse.FromString,
                 _registered_method=True)
+        self.GetGraph = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/GetGraph',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetGraphRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetGraphResponse.FromString,
+                _registered_method=True)
         self.ExplainMatch = channel.unary_unary(
                 '/onefold.identity.v1.IdentityService/ExplainMatch',
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchRequest.SerializeToString,
@@ -123,6 +128,14 @@ class IdentityServiceServicer:
 
     def ListIdentifiers(self, request, context):
         """Lists the identifiers of a profile, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGraph(self, request, context):
+        """Returns the identifiers of a profile, the evidence that links or would link
+        them and others, and the manual decisions about them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,6 +244,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ListIdentifiers,
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersResponse.SerializeToString,
+            ),
+            'GetGraph': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGraph,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetGraphRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetGraphResponse.SerializeToString,
             ),
             'ExplainMatch': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainMatch,
@@ -349,6 +367,33 @@ class IdentityService:
             '/onefold.identity.v1.IdentityService/ListIdentifiers',
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersRequest.SerializeToString,
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGraph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/GetGraph',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetGraphRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetGraphResponse.FromString,
             options,
             channel_credentials,
             insecure,
