@@ -84,6 +84,12 @@ async def test_link_separate_and_link_again_merges_splits_and_merges(
         assert response.same
         assert (edge.kind, edge.reason) == (facts_pb.EVIDENCE_KIND_DECIDED, "she called")
         assert edge.actor.startswith("key_")
+        graph = await system.service.identity.GetGraph(pb.GetGraphRequest(profile_id=one))
+        assert [each.identifier.value for each in graph.identifiers] == ["li", "wang"]
+        assert [each.edge.kind for each in graph.edges] == [facts_pb.EVIDENCE_KIND_DECIDED]
+        (decision,) = graph.decisions
+        assert (decision.decision, decision.reason) == (LINK, "she called")
+        assert (decision.a.value, decision.b.value) in (("li", "wang"), ("wang", "li"))
 
         await decide(system, SEPARATE, WANG, LI, "it was her brother")
         assert await system.profiles(LI, WANG) == apart
