@@ -18,7 +18,6 @@ from typing import Any
 import asyncpg
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.codec.named_rules import NAMED_KINDS
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
@@ -253,7 +252,7 @@ class _StateBuild:
         dropped = dropped_predicates(message)
         changes = [one for one in changes if one.profile_id not in left_out.profiles]
         facts = [fact for fact in message.broadcast_facts if fact.fact_id not in left_out.facts]
-        defined = [fact for fact in facts if fact.kind in NAMED_KINDS]
+        defined = [fact for fact in facts if fact.kind in definitions.DEFINITION_KINDS]
         async with transaction(self.pool) as conn:
             for fact in defined:
                 # The live state skips malformed definitions too.

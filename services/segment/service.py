@@ -19,6 +19,7 @@ from services.segment.commands.segments import SegmentCommands
 from services.segment.commands.snapshots import SnapshotCommands
 from services.segment.projection.fold import SegmentProjection
 from services.segment.projection.upstream import ProfileUpstream
+from services.segment.queries.judge import RuleJudge
 from services.segment.queries.sets import MemberSets
 from services.segment.rebuild import SegmentRebuilder
 from services.segment.settings import SegmentSettings
@@ -68,6 +69,7 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
             runner=runner,
             identity_client=identity_client,
             evaluator=upstream,
+            judge=RuleJudge(base.database, settings.shards),
             sets=MemberSets(base.database, settings.shards),
             snapshots=SnapshotCommands(base.database, runner, log),
         )

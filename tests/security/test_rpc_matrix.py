@@ -81,7 +81,7 @@ ROLES = {
         **dict.fromkeys(("ComputeSet", "OverlapSegments", "ListSnapshots"), "RSA"),
         "PreviewSegment": "RSA",
         **dict.fromkeys(("DefineSegment", "CreateSnapshot", "RemoveSnapshot"), "SA"),
-        "ReadOutbox": "I",
+        **dict.fromkeys(("Judge", "ReadOutbox"), "I"),
     },
 }
 #: The services that clients of other systems call.

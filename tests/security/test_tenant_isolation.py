@@ -66,6 +66,8 @@ OF_FOLDS = frozenset(
         "profile/store/profiles.count_leaves",
         "profile/store/profiles.leaf_page",
         "segment/store/definitions.delete_ready_predicates",
+        "segment/store/definitions.has_definition",
+        "segment/store/definitions.update_definition",
         "segment/store/evaluations.count_profiles",
         "segment/store/evaluations.load_profile_page",
         "segment/store/memberships.load_entries",

@@ -5,24 +5,39 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from onefold.identity.v1 import identity_stream_pb2
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.profile.v1 import profile_stream_pb2 as stream_pb
 
+from services.chassis.codec.journey_facts import JOURNEY_ENTERED, decode_entered
 from services.chassis.messaging.stream import Batch, FoldUnit, OutboxMessage, StreamMessage, UnitId
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import NO_ID, FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.profile.codec.log import broadcast_fact, event_view, parse_facts
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
-from services.profile.domain.facts import AttributedFact, BroadcastFact, ProfileAssignment
+from services.profile.domain.facts import (
+    AttributedFact,
+    BroadcastFact,
+    ProfileAssignment,
+    Reassignment,
+)
+from services.profile.domain.journeys import JourneyCall, MatchedEvent
 
 #: The target size of a message: the bus takes at most a mebibyte.
 MAX_MESSAGE_BYTES = 900_000
 
+#: The field of a message that has the parts of a type.
+_FIELDS = {
+    Fact: "broadcast_facts",
+    stream_pb.ProfileChange: "changes",
+    stream_pb.MatchedEvent: "matched_events",
+    stream_pb.LeafMove: "leaf_moves",
+}
 _NO_LEAF, _NO_PROFILE = LeafId(NO_ID), ProfileId(NO_ID)
 
 
@@ -32,12 +47,15 @@ class DecodedBatch:
 
     facts: list[AttributedFact]
     assignments: list[ProfileAssignment]
+    #: The calls of journeys, which are among the facts as facts without an event.
+    calls: list[JourneyCall]
 
 
 def decode_batch(batch: Batch, index_key: IndexKey) -> DecodedBatch:
     """Decode a batch. Raises ValueError where a message does not cover the range it claims."""
     facts: list[AttributedFact] = []
     assignments: list[ProfileAssignment] = []
+    calls: list[JourneyCall] = []
     for message in batch.messages:
         attributed = identity_stream_pb2.FactsAttributed.FromString(message.payload)
         messages = FactBatch.FromString(attributed.fact_batch).facts
@@ -47,17 +65,23 @@ def decode_batch(batch: Batch, index_key: IndexKey) -> DecodedBatch:
         profile_ids = attributed.profile_ids[16 * skip :]
         first = message.first + skip
         if batch.left_out:
-            decoded = _decode_some(messages[skip:], profile_ids, first, index_key, batch.left_out)
+            left_out = batch.left_out
+            decoded = _decode_some(messages[skip:], profile_ids, first, index_key, calls, left_out)
         else:
-            decoded = _decode_facts(messages[skip:], profile_ids, first, index_key)
+            decoded = _decode_facts(messages[skip:], profile_ids, first, index_key, calls)
         facts = facts + decoded if facts else decoded
         assignments += map(assignment_from_proto, attributed.assignments)
-    return DecodedBatch(facts, assignments)
+    return DecodedBatch(facts, assignments, calls)
 
 
 def _decode_facts(
-    facts: Iterable[Fact], profile_ids: bytes, first: int, index_key: IndexKey
+    facts: Iterable[Fact],
+    profile_ids: bytes,
+    first: int,
+    index_key: IndexKey,
+    calls: list[JourneyCall],
 ) -> list[AttributedFact]:
+    """Decode facts; add the calls of journeys among them to `calls`."""
     decoded: list[AttributedFact] = []
     add, new, at = decoded.append, tuple.__new__, 0
     for offset, fact in enumerate(facts, first):
@@ -65,6 +89,8 @@ def _decode_facts(
         ids = (leaf_id, profile_ids[at : at + 16]) if leaf_id else (_NO_LEAF, _NO_PROFILE)
         event = event_view(fact, index_key) if leaf_id else None
         broadcast = None if leaf_id else broadcast_fact(fact)
+        if event is None and broadcast is None and fact.kind == JOURNEY_ENTERED:
+            calls.append(_journey_call(fact, offset, ProfileId(ids[1])))
         # Half the cost of AttributedFact(...), ten thousand times a second.
         row = (offset, fact.recorded_at_us, fact.workspace_id, *ids, event, broadcast)
         add(new(AttributedFact, row))
@@ -77,6 +103,7 @@ def _decode_some(
     profile_ids: bytes,
     first: int,
     index_key: IndexKey,
+    calls: list[JourneyCall],
     left_out: Collection[UnitId],
 ) -> list[AttributedFact]:
     """Decode facts as `_decode_facts` does; those that are left out have no content."""
@@ -84,13 +111,28 @@ def _decode_some(
     for index, fact in enumerate(facts):
         offset, profile_id = first + index, profile_ids[16 * index : 16 * index + 16]
         if UnitId(offset) not in left_out:
-            decoded += _decode_facts((fact,), profile_id, offset, index_key)
+            decoded += _decode_facts((fact,), profile_id, offset, index_key, calls)
             continue
         leaf_id = LeafId(fact.leaf_id) if fact.leaf_id else _NO_LEAF
         workspace_id = WorkspaceId(fact.workspace_id)
         row = (offset, fact.recorded_at_us, workspace_id, leaf_id, ProfileId(profile_id))
         decoded.append(AttributedFact(*row, event=None, broadcast=None))
     return decoded
+
+
+def _journey_call(fact: Fact, offset: int, profile_id: ProfileId) -> JourneyCall:
+    entered = decode_entered(fact.payload)
+    return JourneyCall(
+        offset,
+        fact.recorded_at_us,
+        WorkspaceId(fact.workspace_id),
+        LeafId(fact.leaf_id),
+        profile_id,
+        FactId(fact.fact_id),
+        fact.occurred_at_us,
+        entered.journey_id,
+        entered.properties,
+    )
 
 
 def units_of(message: StreamMessage, first: int) -> list[FoldUnit]:
@@ -143,9 +185,12 @@ class Publication:
     backfilled: Collection[ScopedId] = ()
     #: Predicates that are not evaluated any more.
     dropped: Collection[ScopedId] = ()
+    matched: Sequence[MatchedEvent] = ()
+    moves: Sequence[Reassignment] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.evaluations or self.broadcast_facts or self.backfilled or self.dropped)
+        parts = (self.evaluations, self.broadcast_facts, self.backfilled, self.dropped)
+        return any((*parts, self.matched, self.moves))
 
 
 def encode_outputs(
@@ -189,10 +234,7 @@ def _messages(publication: Publication) -> Iterator[stream_pb.ProfilesChanged]:
         if size and size + part_size > MAX_MESSAGE_BYTES:
             yield message
             message, size = stream_pb.ProfilesChanged(), 0
-        if isinstance(part, Fact):
-            message.broadcast_facts.append(part)
-        else:
-            message.changes.append(part)
+        getattr(message, _FIELDS[type(part)]).append(part)
         size += part_size
     yield message
 
@@ -202,9 +244,25 @@ def _by_workspace(keys: Iterable[ScopedId]) -> dict[str, list[int]]:
     return {workspace_id: [key.id for key in own] for workspace_id, own in grouped}
 
 
-def _parts(publication: Publication) -> Iterator[Fact | stream_pb.ProfileChange]:
+def _parts(publication: Publication) -> Iterator[Any]:
     yield from parse_facts(fact.fact for fact in publication.broadcast_facts)
     yield from map(change_to_proto, publication.evaluations)
+    yield from map(_matched_to_proto, publication.matched)
+    yield from map(_move_to_proto, publication.moves)
+
+
+def _matched_to_proto(event: MatchedEvent) -> stream_pb.MatchedEvent:
+    return stream_pb.MatchedEvent(**event._asdict())
+
+
+def _move_to_proto(move: Reassignment) -> stream_pb.LeafMove:
+    after = move.after
+    return stream_pb.LeafMove(
+        workspace_id=after.workspace_id,
+        leaf_id=after.identifier_id,
+        profile_id=after.profile_id,
+        version=after.version,
+    )
 
 
 def change_to_proto(evaluation: Evaluation) -> stream_pb.ProfileChange:

@@ -12,6 +12,12 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.codec.comparisons import below
 from services.chassis.codec.features import order_definition_from_proto, order_definition_to_proto
+from services.chassis.codec.journey_facts import (
+    JOURNEY_DEFINED,
+    JOURNEY_FLOW_CHANGED,
+    decode_journey,
+    decode_stop,
+)
 from services.chassis.codec.named_rules import (
     NAMED_KINDS,
     TAG_DEFINED,
@@ -23,6 +29,7 @@ from services.chassis.definitions import DefinitionFact
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.inputs import entry_rule, judged_rules
 from services.kernel.rules.model import Any_, Predicate, ReferenceKind
 from services.kernel.rules.references import Classification, Name
 from services.profile.codec.models import model_from_proto, model_to_proto
@@ -31,12 +38,14 @@ from services.profile.domain.settings import ComputedTrait, WorkspaceSettings
 from services.profile.domain.tags import Tag, TagKind
 
 SETTINGS_DEFINED: str = pb.ProfileSettingsDefined.DESCRIPTOR.full_name
-#: The kinds of facts that need predicates.
-RULE_KINDS = (*NAMED_KINDS, SETTINGS_DEFINED)
+#: The kinds of facts that define journeys and stop them.
+JOURNEY_KINDS = (JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED)
+#: The kinds of facts that need predicates or events of persons.
+RULE_KINDS = (*NAMED_KINDS, SETTINGS_DEFINED, *JOURNEY_KINDS)
 
 
 def rule_definition(fact: Fact) -> RuleDefinition | None:
-    """Return the definition of a fact; None where it needs no predicates by its kind.
+    """Return the definition of a fact; None where it needs nothing of persons by its kind.
 
     A rule that cannot be decoded has no predicates: an older version let it into the log, and it
     must not stop the fold.
@@ -47,7 +56,25 @@ def rule_definition(fact: Fact) -> RuleDefinition | None:
     if fact.kind == SETTINGS_DEFINED:
         settings = pb.ProfileSettingsDefined.FromString(fact.payload)
         return _settings_definition(workspace_id, settings)
+    if fact.kind in JOURNEY_KINDS:
+        return _journey_definition(workspace_id, fact)
     return None
+
+
+def _journey_definition(workspace_id: WorkspaceId, fact: Fact) -> RuleDefinition:
+    with suppress(InvalidField):
+        if fact.kind == JOURNEY_FLOW_CHANGED:
+            stop = decode_stop(fact.payload)
+            key, version = stop.journey_id, stop.version
+            return RuleDefinition(workspace_id, fact.kind, key, version, None, stop=stop)
+        journey = decode_journey(fact.payload)
+        entry = entry_rule(journey)
+        rules = (*judged_rules(journey), *(() if entry is None else (entry,)))
+        key, version = journey.journey_id, journey.version
+        return RuleDefinition(
+            workspace_id, fact.kind, key, version, None, rules=rules, journey=journey
+        )
+    return RuleDefinition(workspace_id, fact.kind, "", 0, None)
 
 
 def _named_definition(workspace_id: WorkspaceId, fact: Fact) -> RuleDefinition:

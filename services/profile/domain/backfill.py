@@ -28,6 +28,7 @@ from services.profile.domain.evaluation import (
     related_only,
 )
 from services.profile.domain.facts import LogEvent, RuleDefinition
+from services.profile.domain.journeys import journeys_in_force
 
 
 class BackfillStage(IntEnum):
@@ -98,7 +99,8 @@ def index_of(
     """Return the predicates of the newest version of each definition, by workspace.
 
     It is a function of the set of definitions: an older version, and whatever it needed, has no
-    part in it. An index among `known` that has these predicates is used again.
+    part in it, unless it is one of a journey that runs may go by. An index among `known` that has
+    these predicates is used again.
     """
     by_workspace: dict[WorkspaceId, list[RuleDefinition]] = defaultdict(list)
     for definition in newest_definitions(definitions):
@@ -108,13 +110,20 @@ def index_of(
 
 
 def newest_definitions(definitions: Iterable[RuleDefinition]) -> list[RuleDefinition]:
-    """Return the newest version of each definition, ascending by workspace, kind and key."""
+    """Return the newest version of each definition, ascending by workspace, kind and key.
+
+    Of journeys these are the versions that runs may go by.
+    """
     newest: dict[tuple[WorkspaceId, str, str], RuleDefinition] = {}
+    journeys: list[RuleDefinition] = []
     for definition in definitions:
+        if definition.journey is not None or definition.stop is not None:
+            journeys.append(definition)
+            continue
         key = (definition.workspace_id, definition.kind, definition.key)
         if key not in newest or definition.version > newest[key].version:
             newest[key] = definition
-    return [definition for _, definition in sorted(newest.items())]
+    return [*(newest[key] for key in sorted(newest)), *journeys_in_force(journeys)]
 
 
 def names_of(definitions: Iterable[RuleDefinition]) -> Definitions:
@@ -127,7 +136,7 @@ def _predicates(definitions: Sequence[RuleDefinition]) -> dict[Predicate, None]:
     names, needed = names_of(definitions), dict[Predicate, None]()
     for definition in definitions:
         rules = definition.named[1].values if definition.named is not None else ()
-        for _, rule in rules:
+        for rule in (*(rule for _, rule in rules), *definition.rules):
             needed |= dict.fromkeys(predicates(expand_known(rule, names)))
         needed |= dict.fromkeys(definition.predicates)
     return needed

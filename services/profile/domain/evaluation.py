@@ -124,13 +124,18 @@ class EvaluationChanges:
     rescheduled: Sequence[Evaluation] = ()
     #: The change of each workspace's digest.
     deltas: Mapping[str, int] = field(default_factory=dict)
+    #: The identifiers that were assigned.
+    reassigned: Sequence[Reassignment] = ()
 
     def then(self, later: EvaluationChanges) -> EvaluationChanges:
         """Return these changes and later ones, in order."""
         deltas = Counter(self.deltas)
         deltas.update(later.deltas)
         return EvaluationChanges(
-            [*self.changed, *later.changed], [*self.rescheduled, *later.rescheduled], deltas
+            [*self.changed, *later.changed],
+            [*self.rescheduled, *later.rescheduled],
+            deltas,
+            [*self.reassigned, *later.reassigned],
         )
 
 

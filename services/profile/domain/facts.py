@@ -10,17 +10,22 @@ from services.kernel.digest import row_digest
 from services.kernel.fold.events import EventView
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
-from services.kernel.rules.model import Predicate
+from services.kernel.journeys.inputs import JourneyStop
+from services.kernel.journeys.model import Journey
+from services.kernel.rules.model import Predicate, Rule
 from services.kernel.rules.references import Classification, Name
 
 
 class RuleDefinition(NamedTuple):
-    """One version of a definition that needs predicates: a tag, a segment, or the settings."""
+    """One version of a definition that needs predicates or events of persons.
+
+    It is that of a tag, a segment, the settings, a journey, or a stop of a journey.
+    """
 
     workspace_id: WorkspaceId
     #: Full name of the payload's message.
     kind: str
-    #: The id of the tag or the segment; empty for the settings.
+    #: The id of the tag, the segment or the journey; empty for the settings.
     key: str
     version: int
     #: The name that references to it have, and its rules; None where the version is retired, and
@@ -28,6 +33,12 @@ class RuleDefinition(NamedTuple):
     named: tuple[Name, Classification] | None
     #: Predicates that are needed beside those of the rules.
     predicates: tuple[Predicate, ...] = ()
+    #: Rules without a name.
+    rules: tuple[Rule, ...] = ()
+    #: Set where it defines a journey.
+    journey: Journey | None = None
+    #: Set where it pauses, resumes or stops a journey.
+    stop: JourneyStop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,12 @@ class AttributedFact(NamedTuple):
     def rule_definition(self) -> RuleDefinition | None:
         """The rule that the fact defines; None where it defines none."""
         return None if self.broadcast is None else self.broadcast.rule_definition
+
+    @property
+    def concerns_journeys(self) -> bool:
+        """Whether the fact may change what journeys wait for."""
+        rules = self.rule_definition
+        return rules is not None and (rules.journey is not None or rules.stop is not None)
 
 
 class LogEvent(NamedTuple):

@@ -107,6 +107,9 @@ class Backfiller:
         after = await store.load_indexes(conn, shard, before)
         change = plan.index_change(before, after)
         if not change.workspaces:
+            if any(fact.concerns_journeys for fact in facts):
+                version = await store.change_predicates_version(conn, shard)
+                self.predicates.put(shard, version, after)
             return Registration(version)
         if change.dropped:
             await store.lock_registration(conn)

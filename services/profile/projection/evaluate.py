@@ -105,7 +105,7 @@ class ProfileEvaluator:
         deltas = Counter[str]()
         for moved in reassigned:
             deltas[moved.after.workspace_id] += moved.delta
-        changes = changes.then(EvaluationChanges(deltas=deltas))
+        changes = changes.then(EvaluationChanges(deltas=deltas, reassigned=reassigned))
         return await self._evaluate_members(conn, shard, objects, at_us, changes)
 
     async def _evaluate(

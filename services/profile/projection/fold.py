@@ -31,6 +31,7 @@ from services.profile.codec.bus import (
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
 from services.profile.domain.facts import BroadcastFact, newest_assignments
+from services.profile.domain.journeys import leaf_moves
 from services.profile.domain.objects import object_of
 from services.profile.domain.scheduling import (
     DueProfile,
@@ -42,6 +43,7 @@ from services.profile.domain.scheduling import (
 from services.profile.projection import due as due_profiles
 from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
+from services.profile.projection.journeys import load_matched
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
 from services.profile.projection.objects import evaluate_member_page
 from services.profile.projection.predicates import PredicateIndexCache
@@ -168,8 +170,14 @@ class ProfileProjection:
         is_behind = is_blocked or batch.is_withheld or batch.is_late
         if not batch.is_late:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
+        awaited = await self.predicates.awaited(conn, shard, registered.predicates_version)
         publication = Publication(
-            changes.changed, broadcast, backfilled=registered.backfilled, dropped=registered.dropped
+            changes.changed,
+            broadcast,
+            registered.backfilled,
+            registered.dropped,
+            await load_matched(conn, facts, decoded.calls, awaited),
+            leaf_moves(changes.reassigned, awaited),
         )
         log_offset = batch.log_offset if is_behind else end
         outputs: tuple[OutboxMessage, ...] = ()

@@ -1,4 +1,4 @@
-"""Caches the predicates of all definitions until a shard registers others."""
+"""Caches the predicates and awaited events of all definitions until a shard registers others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Protocol
 from asyncpg import Connection
 
 from services.profile.domain.evaluation import PredicateIndexes
+from services.profile.domain.journeys import Awaited
 from services.profile.store import definitions as definition_store
-from services.profile.store.definitions import load_indexes
+from services.profile.store.definitions import load_awaited, load_indexes
 
 
 class PredicateSource(Protocol):
@@ -23,11 +24,13 @@ class PredicateIndexCache:
 
     def __init__(self) -> None:
         self._shards: dict[int, tuple[int, PredicateIndexes]] = {}
+        self._awaited: dict[int, tuple[int, Awaited]] = {}
         self._all_shards: tuple[tuple[tuple[int, int], ...], PredicateIndexes] = ((), {})
 
     def forget(self, shard: int) -> None:
         """Drop what was read for a shard: a database that went back repeats its versions."""
         self._shards.pop(shard, None)
+        self._awaited.pop(shard, None)
         self._all_shards = ((), {})
 
     async def for_shard(self, conn: Connection, shard: int, version: int) -> PredicateIndexes:
@@ -36,6 +39,13 @@ class PredicateIndexCache:
         if cached is None or cached[0] != version:
             cached = (version, await load_indexes(conn, shard, cached and cached[1]))
             self._shards[shard] = cached
+        return cached[1]
+
+    async def awaited(self, conn: Connection, shard: int, version: int) -> Awaited:
+        """Return what journeys wait for by the definitions that a shard has folded."""
+        cached = self._awaited.get(shard)
+        if cached is None or cached[0] != version:
+            cached = self._awaited[shard] = (version, await load_awaited(conn, shard))
         return cached[1]
 
     def put(self, shard: int, version: int, indexes: PredicateIndexes) -> None:

@@ -14,6 +14,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
 from services.kernel.tokens import Token
 from services.profile.codec.definitions import (
+    JOURNEY_KINDS,
     RULE_KINDS,
     SETTINGS_DEFINED,
     decode_definition,
@@ -30,6 +31,7 @@ from services.profile.domain.backfill import (
 )
 from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
 from services.profile.domain.facts import AttributedFact, RuleDefinition
+from services.profile.domain.journeys import Awaited, awaited_of
 from services.profile.domain.tags import WorkspaceDefinitions, newest_tags
 
 Q = Queries.load(__package__, "definitions.sql")
@@ -72,6 +74,13 @@ def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> Pred
         known = index_of(definitions, known)
         indexes.append(known)
     return union_of(indexes)
+
+
+async def load_awaited(conn: Connection, shard: int) -> Awaited:
+    """Return what the journeys that a shard has folded wait for, by workspace."""
+    rows = await conn.fetch(Q.load_definitions, shard, JOURNEY_KINDS)
+    decoded = (decode_definition(row["fact"]) for row in rows)
+    return awaited_of(one for one in decoded if one is not None)
 
 
 async def load_workspace(

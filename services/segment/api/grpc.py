@@ -27,8 +27,14 @@ from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX
 from services.segment.api.sets import SetRpc
-from services.segment.codec.api import preview_to_proto, previewed_rules, stay_to_proto
+from services.segment.codec.api import (
+    preview_to_proto,
+    previewed_rules,
+    questions_from_proto,
+    stay_to_proto,
+)
 from services.segment.codec.bus import change_to_proto, hypothetical_evaluations
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
 from services.segment.commands.segments import SegmentCommands
@@ -37,6 +43,7 @@ from services.segment.domain.sets import SNAPSHOT_PREFIX
 from services.segment.domain.stays import stays_of
 from services.segment.queries import memberships as queries
 from services.segment.queries.history import read_published, watch_memberships
+from services.segment.queries.judge import RuleJudge
 from services.segment.queries.preview import RuleEvaluator, preview_segment
 
 #: The roles that may call each method.
@@ -53,6 +60,7 @@ class SegmentRpc(SetRpc):
     database: Database
     identity_client: IdentityClient
     evaluator: RuleEvaluator
+    judge: RuleJudge
 
     async def DefineSegment(
         self, request: pb.DefineSegmentRequest, context: Any
@@ -130,11 +138,13 @@ class SegmentRpc(SetRpc):
         token = await self.runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
         found = await queries.memberships_of(self.database, workspace_id(), profile_id)
+        changes = [c for c in found.changes if not c.segment_id.startswith(MEMBERSHIP_PREFIX)]
+        hidden = (*TAG_PREFIXES, MEMBERSHIP_PREFIX)
         return pb.ListMembershipsResponse(
             profile_id=to_hex(profile_id),
-            segment_ids=sorted(i for i in found.segment_ids if not i.startswith(TAG_PREFIXES)),
-            history=map(change_to_proto, found.changes),
-            stays=[stay_to_proto(stay, found.now_us) for stay in stays_of(found.changes)],
+            segment_ids=sorted(i for i in found.segment_ids if not i.startswith(hidden)),
+            history=map(change_to_proto, changes),
+            stays=[stay_to_proto(stay, found.now_us) for stay in stays_of(changes)],
             token=token_to_proto(token),
         )
 
@@ -176,10 +186,17 @@ class SegmentRpc(SetRpc):
             changes = [
                 change_to_proto(change)
                 for change in page.changes
-                if not segment_ids or change.segment_id in segment_ids
+                if change.segment_id in segment_ids
+                or not (segment_ids or change.segment_id.startswith(MEMBERSHIP_PREFIX))
             ]
             position = StreamPosition(sequences=page.next_sequences)
             yield pb.WatchMembershipsResponse(changes=changes, position=position)
+
+    async def Judge(self, request: pb.JudgeRequest, context: Any) -> pb.JudgeResponse:
+        questions = questions_from_proto(request)
+        await self.runner.reach(at_least_of(request))
+        answers = await self.judge.judge(questions)
+        return pb.JudgeResponse(answers=[pb.JudgeAnswer(is_true=answer) for answer in answers])
 
     async def ReadOutbox(
         self, request: pb.ReadOutboxRequest, context: Any

@@ -6,12 +6,17 @@ from onefold.segment.v1 import segment_service_pb2 as pb
 
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.codec.named_rules import segment_rules, tag_rules
-from services.kernel.errors import InvalidField
-from services.kernel.ids import to_hex
+from services.chassis.codec.rules import rule_from_proto
+from services.kernel.errors import InvalidField, TooLarge
+from services.kernel.ids import ProfileId, WorkspaceId, to_hex
 from services.kernel.rules.references import NamedRules
 from services.kernel.tokens import Token
+from services.segment.domain.model import JudgeQuestion
 from services.segment.domain.preview import Estimate, MembersTally, SegmentPreview
 from services.segment.domain.stays import Stay
+
+#: Questions in one call of `Judge`.
+MAX_QUESTIONS = 1_000
 
 
 def stay_to_proto(stay: Stay, now_us: int) -> pb.Stay:
@@ -38,6 +43,22 @@ def previewed_rules(request: pb.PreviewSegmentRequest) -> NamedRules:
             return tag_rules(request.tag)
         case _:
             raise InvalidField("write a segment or a tag", field="segment")
+
+
+def questions_from_proto(request: pb.JudgeRequest) -> list[JudgeQuestion]:
+    """Return the questions of a request. Raises InvalidField, TooLarge."""
+    if len(request.questions) > MAX_QUESTIONS:
+        limit = str(MAX_QUESTIONS)
+        raise TooLarge(f"at most {limit} questions a call; split the request", limit=limit)
+    return [
+        JudgeQuestion(
+            WorkspaceId(question.workspace_id),
+            ProfileId(question.profile_id),
+            rule_from_proto(question.rule, f"questions[{index}].rule"),
+            question.at_us,
+        )
+        for index, question in enumerate(request.questions)
+    ]
 
 
 def preview_to_proto(preview: SegmentPreview, token: Token) -> pb.PreviewSegmentResponse:

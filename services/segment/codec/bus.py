@@ -16,6 +16,8 @@ from services.segment.domain.model import EarlierState, MembershipChange, Profil
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 _ProfilesChanged = profile_pb.ProfilesChanged
+#: The bus takes at most a mebibyte.
+MAX_PASSED_BYTES = 500_000
 #: Evaluations in one preview.
 MAX_PREVIEWED = 20_000
 
@@ -81,31 +83,54 @@ def change_to_proto(change: MembershipChange) -> pb.MembershipChange:
     )
 
 
+def passed_on(messages: Iterable[profile_pb.ProfilesChanged]) -> list[bytes]:
+    """Return what is passed on for journeys: as few serialised messages as the bus can take."""
+    parts: list[pb.MembershipsChanged] = []
+    size = MAX_PASSED_BYTES
+    for message in messages:
+        for name in ("matched_events", "leaf_moves"):
+            for part in getattr(message, name):
+                part_size = part.ByteSize() + 8
+                if size + part_size > MAX_PASSED_BYTES:
+                    parts.append(pb.MembershipsChanged())
+                    size = 0
+                getattr(parts[-1], name).append(part)
+                size += part_size
+    return [part.SerializeToString() for part in parts]
+
+
 def encode_memberships_changed(
     shard: int,
     sequence: int,
     changes: Iterable[MembershipChange],
     broadcast_facts: Iterable[Any],
+    passed: bytes = b"",
     *,
     log_offset: int,
     log_time_us: int,
 ) -> bytes:
-    """Return the payload of one published message."""
-    return pb.MembershipsChanged(
+    """Return the payload of one published message; `passed` as `passed_on` returns it."""
+    message = pb.MembershipsChanged(
         shard=shard,
         sequence=sequence,
         log_offset=log_offset,
         log_time_us=log_time_us,
         changes=map(change_to_proto, changes),
         broadcast_facts=broadcast_facts,
-    ).SerializeToString()
+    )
+    # Parts of a serialised message may follow each other.
+    return message.SerializeToString() + passed
 
 
 def encode_from_history(
-    shard: int, sequence: int, changes: Iterable[MembershipChange], facts: Iterable[bytes]
+    shard: int,
+    sequence: int,
+    changes: Iterable[MembershipChange],
+    facts: Iterable[bytes],
+    passed: Iterable[bytes] = (),
 ) -> bytes:
     """Return the payload of a message that the history replays; it has no log offset."""
     broadcast_facts = map(Fact.FromString, facts)
     return encode_memberships_changed(
-        shard, sequence, changes, broadcast_facts, log_offset=0, log_time_us=0
+        shard, sequence, changes, broadcast_facts, b"".join(passed), log_offset=0, log_time_us=0
     )

@@ -7,12 +7,18 @@ from functools import lru_cache
 from google.protobuf.message import DecodeError
 from onefold.segment.v1 import segment_facts_pb2 as pb
 
+from services.chassis.codec.journey_facts import decode_journey
 from services.chassis.codec.named_rules import decode_named_rules
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX, entry_rule
+from services.kernel.rules.model import Any_
 from services.kernel.rules.references import NamedRules
 from services.segment.domain.model import SegmentDefinition
+
+#: A rule that is true of nobody.
+NEVER = Any_(())
 
 
 @lru_cache(maxsize=4_096)
@@ -22,6 +28,24 @@ def decode_rules(kind: str, payload: bytes) -> NamedRules:
     Cached, as the same definitions are loaded again with each new one.
     """
     return decode_named_rules(kind, payload)
+
+
+@lru_cache(maxsize=4_096)
+def journey_members(workspace_id: str, payload: bytes) -> SegmentDefinition:
+    """Return the membership that a journey needs for its entry; a retired one if it needs none.
+
+    Raises InvalidField where the payload is no JourneyDefined.
+    """
+    journey = decode_journey(payload)
+    rule = entry_rule(journey)
+    return SegmentDefinition(
+        WorkspaceId(workspace_id),
+        MEMBERSHIP_PREFIX + journey.journey_id,
+        journey.version,
+        journey.title,
+        NEVER if rule is None else rule,
+        rule is None,
+    )
 
 
 @lru_cache(maxsize=4_096)

@@ -1,4 +1,4 @@
-"""Says of which units the messages of profile consist: a profile, a fact, ready predicates."""
+"""Says of which units the messages of profile consist, such as the changes of one profile."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from services.chassis.messaging.stream import FoldUnit
 from services.chassis.projection.units import UnitCodec
 from services.kernel.ids import ProfileId
 
-#: The first byte of a unit's key: the changes of a profile, a broadcast fact, ready predicates.
-_PROFILE, _FACT, _BACKFILLED = b"p", b"f", b"b"
+#: The first byte of a unit's key: the changes of a profile, a broadcast fact, ready predicates, an
+#: event that journeys wait for, a leaf that has moved.
+_PROFILE, _FACT, _BACKFILLED, _EVENT, _MOVE = b"p", b"f", b"b", b"e", b"m"
 
 
 def _parts(message: ProfilesChanged) -> Iterator[tuple[bytes, str, ProfilesChanged]]:
@@ -30,6 +31,10 @@ def _parts(message: ProfilesChanged) -> Iterator[tuple[bytes, str, ProfilesChang
     for change in message.changes:
         key = _PROFILE + change.profile_id
         yield key, change.workspace_id, ProfilesChanged(changes=[change])
+    for event in message.matched_events:
+        yield _EVENT + event.fact_id, event.workspace_id, ProfilesChanged(matched_events=[event])
+    for move in message.leaf_moves:
+        yield _MOVE + move.leaf_id, move.workspace_id, ProfilesChanged(leaf_moves=[move])
 
 
 UNITS = UnitCodec(ProfilesChanged, _parts)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX
 from services.kernel.rules.model import ReferenceKind, Rule
 from services.kernel.rules.references import Name, NamedRules, expand_known, names_of
 
@@ -19,7 +20,7 @@ MAX_TITLE = 200
 #: How the ids of the members of tags and stages begin.
 TAG_PREFIXES = ("tag:", "stage:")
 #: How no id of a segment begins.
-RESERVED_PREFIXES = (*TAG_PREFIXES, "snapshot:")
+RESERVED_PREFIXES = (*TAG_PREFIXES, "snapshot:", MEMBERSHIP_PREFIX)
 
 
 class MembershipCause(IntEnum):
@@ -118,6 +119,16 @@ class ProfileEvaluation:
         yield self
 
 
+class JudgeQuestion(NamedTuple):
+    """Whether a rule is true of a profile."""
+
+    workspace_id: WorkspaceId
+    profile_id: ProfileId
+    rule: Rule
+    #: The state is at least as new, Unix microseconds of the log's clock.
+    at_us: int
+
+
 class MembershipChange(NamedTuple):
     """One profile enters or leaves one segment."""
 
@@ -145,7 +156,7 @@ def check_new_segment_id(segment_id: str, field: str) -> None:
     if segment_id.startswith(RESERVED_PREFIXES):
         raise InvalidField(
             f"segment_id does not begin with {', '.join(RESERVED_PREFIXES)}: these are the members"
-            " of tags, stages and snapshots",
+            " of tags, stages, snapshots and journeys",
             field=field,
         )
 

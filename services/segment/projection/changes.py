@@ -63,19 +63,29 @@ async def publish(
     changes: Sequence[MembershipChange],
     broadcast_facts: Sequence[Any] = (),
     *,
+    passed: bytes = b"",
     log_offset: int,
     log_time_us: int,
     reached_offset: int,
 ) -> OutboxMessage:
     """Add changes (with ordinals) and facts to the history; return the message for the outbox.
 
-    `reached_offset`: the offset in the log that the state had reached before.
+    `passed`: what is passed on for journeys. `reached_offset`: the offset in the log that the state
+    had reached before.
     """
     await store.add_broadcast_facts(conn, shard, sequence, broadcast_facts)
     if changes:
         await store.add_changes(conn, shard, sequence, changes, reached_offset)
+    if passed:
+        await conn.execute(store.Q.add_passed, shard, sequence, passed)
     payload = encode_memberships_changed(
-        shard, sequence, changes, broadcast_facts, log_offset=log_offset, log_time_us=log_time_us
+        shard,
+        sequence,
+        changes,
+        broadcast_facts,
+        passed,
+        log_offset=log_offset,
+        log_time_us=log_time_us,
     )
     return OutboxMessage(sequence, sequence + 1, payload)
 

@@ -30,6 +30,7 @@ from services.segment.codec.bus import (
     decode_profiles_changed,
     encode_memberships_changed,
     evaluation_from_proto,
+    passed_on,
 )
 from services.segment.codec.units import UNITS
 from services.segment.domain import membership
@@ -96,21 +97,35 @@ class SegmentProjection:
         log_time_us = max(batch.log_time_us, messages[-1].log_time_us)
         blocking = await self._blocking(conn, sweeps)
         is_blocked = batch.is_withheld or any(shard == batch.shard for shard, _ in blocking)
-        outputs: tuple[OutboxMessage, ...] = ()
-        if changes or facts:
+        outputs: list[OutboxMessage] = []
+        *earlier, last = passed_on(messages) or [b""]
+        for part in earlier:
+            output = await decisions.publish(
+                conn,
+                batch.shard,
+                batch.next_output + len(outputs),
+                (),
+                passed=part,
+                log_offset=batch.log_offset,
+                log_time_us=batch.log_time_us,
+                reached_offset=batch.log_offset,
+            )
+            outputs.append(output)
+        if changes or facts or last:
             # Profile may have come further without a message before the first that has changes.
             begins = min((m.from_log_offset for m in decoded if m.changes), default=0)
             output = await decisions.publish(
                 conn,
                 batch.shard,
-                batch.next_output,
+                batch.next_output + len(outputs),
                 changes,
                 facts,
+                passed=last,
                 log_offset=batch.log_offset if is_blocked else log_offset,
                 log_time_us=log_time_us,
                 reached_offset=max(batch.log_offset, begins),
             )
-            outputs = (output,)
+            outputs.append(output)
         self._uncommitted[batch.shard] = _event_instants(changes)
         for workspace_id, shards in sorted(sweeps.items()):
             # A sweep uses the newest definitions, so every request has the same version.
@@ -124,7 +139,7 @@ class SegmentProjection:
                     blocking=(shard, workspace_id) in blocking,
                 )
         return FoldResult(
-            batch.next, log_offset, log_time_us, outputs, decisions.digest_deltas(changes)
+            batch.next, log_offset, log_time_us, tuple(outputs), decisions.digest_deltas(changes)
         )
 
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
@@ -175,7 +190,7 @@ class SegmentProjection:
     ) -> dict[WorkspaceId, set[int]]:
         """Save definitions and ready predicates; return the shards to sweep, by workspace."""
         sweeps: dict[WorkspaceId, set[int]] = defaultdict(set)
-        defined = [fact for fact in facts if fact.kind in NAMED_KINDS]
+        defined = [fact for fact in facts if fact.kind in definitions.DEFINITION_KINDS]
         changed = [m for m in messages if m.backfilled_predicates or m.dropped_predicates]
         if not defined and not changed:
             return sweeps
@@ -185,12 +200,14 @@ class SegmentProjection:
         is_changed = False
         for fact in defined:
             try:
-                is_changed |= await definitions.save_definition(conn, fact)
+                is_saved = await definitions.save_definition(conn, fact)
             except InvalidField:
                 log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
                 continue
-            # Every shard sweeps at its own copy of the definition.
-            sweeps[WorkspaceId(fact.workspace_id)].add(shard)
+            is_changed |= is_saved
+            # Every shard sweeps at its own copy of the definition; most journeys need no members.
+            if fact.kind in NAMED_KINDS or is_saved or await definitions.needs_members(conn, fact):
+                sweeps[WorkspaceId(fact.workspace_id)].add(shard)
         for message in changed:
             workspace_id = WorkspaceId(message.backfilled_workspace_id)
             dropped = frozenset(message.dropped_predicates)

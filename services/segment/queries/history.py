@@ -1,14 +1,15 @@
 """Reads published messages, also those that the outbox has deleted, and watches the changes.
 
-Membership changes and broadcast facts are stored for ever, so no consumer ever has to be rebuilt.
-Consecutive messages that only survive in the history are replayed as a single message.
+Membership changes, broadcast facts and what is passed on are stored for ever, so no consumer ever
+has to be rebuilt. Consecutive messages that only survive in the history are replayed as a single
+message.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -67,18 +68,21 @@ async def _replay_from_history(
         page_end = sequences[-1] + 1 if len(sequences) == PAGE else end
         change_rows = await conn.fetch(store.Q.load_changes, shard, first, page_end)
         fact_rows = await conn.fetch(store.Q.load_broadcast_facts, shard, first, page_end)
+        passed_rows = await conn.fetch(store.Q.load_passed, shard, first, page_end)
     changes, facts = defaultdict(list), defaultdict(list)
+    passed = {row["sequence"]: row["payload"] for row in passed_rows}
     for row in change_rows:
         changes[row["sequence"]].append(store.change_from_row(row))
     for row in fact_rows:
         facts[row["sequence"]].append(row["fact"])
-    starts = _merged_starts(first, sequences, changes, facts)
+    starts = _merged_starts(first, sequences, changes, {*facts, *passed})
     messages: list[StreamMessage] = []
     for start, next_ in pairwise([*starts, page_end]):
         merged = [sequence for sequence in sequences if start <= sequence < next_]
         merged_changes = [change for sequence in merged for change in changes[sequence]]
         merged_facts = [fact for sequence in merged for fact in facts[sequence]]
-        payload = encode_from_history(shard, start, merged_changes, merged_facts)
+        merged_passed = [passed[sequence] for sequence in merged if sequence in passed]
+        payload = encode_from_history(shard, start, merged_changes, merged_facts, merged_passed)
         messages.append(StreamMessage(start, next_, payload, life))
     return messages
 
@@ -87,9 +91,13 @@ def _merged_starts(
     first: int,
     sequences: Sequence[int],
     changes: Mapping[int, list[MembershipChange]],
-    facts: Mapping[int, list[bytes]],
+    facts: Collection[int],
 ) -> list[int]:
-    """Return where merged messages begin; one begins at facts, as they apply to later rows only."""
+    """Return where merged messages begin.
+
+    One begins at each sequence of `facts`: broadcast facts apply to later rows only, and what is
+    passed on is as large as a message may be.
+    """
     starts, count = [first], 0
     for sequence in sequences:
         added = len(changes.get(sequence, ()))

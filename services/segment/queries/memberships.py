@@ -11,6 +11,7 @@ from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import load_checkpoints
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX
 from services.kernel.tokens import Token
 from services.segment.domain.membership import membership_changes
 from services.segment.domain.model import MembershipChange, ProfileEvaluation, SegmentDefinition
@@ -52,7 +53,8 @@ async def list_segments(
     }
     # A segment is listed as it is defined, with references.
     segments = [status.pop(d.segment_id)._replace(definition=d) for d in defined]
-    return segments, [status[id_] for id_ in sorted(status) if not status[id_].definition.retired]
+    tags = [status[id_] for id_ in sorted(status) if not id_.startswith(MEMBERSHIP_PREFIX)]
+    return segments, [tag for tag in tags if not tag.definition.retired]
 
 
 async def list_members(
@@ -120,4 +122,5 @@ async def preview_memberships(
         stored = await load_evaluations(conn, profiles)
         own = [p for p, evaluation in stored.items() if evaluation.workspace_id == workspace_id]
         current = await memberships.load_memberships(conn, own)
-    return membership_changes(evaluations, current, segments)
+    changes = membership_changes(evaluations, current, segments)
+    return [c for c in changes if not c.segment_id.startswith(MEMBERSHIP_PREFIX)]

@@ -8,16 +8,20 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.codec.named_rules import SEGMENT_DEFINED
+from services.chassis.codec.journey_facts import JOURNEY_DEFINED, decode_journey
+from services.chassis.codec.named_rules import NAMED_KINDS, SEGMENT_DEFINED
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.inputs import entry_rule
 from services.kernel.rules.ids import predicate_id, predicates, to_bigint
-from services.kernel.rules.references import NamedRules
-from services.segment.codec.definitions import decode_definition, decode_rules
+from services.kernel.rules.references import Definitions, NamedRules, names_of
+from services.segment.codec.definitions import decode_definition, decode_rules, journey_members
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import SegmentDefinition, followed
 
 Q = Queries.load(__package__, "definitions.sql")
+#: The kinds of facts that memberships follow from.
+DEFINITION_KINDS = (*NAMED_KINDS, JOURNEY_DEFINED)
 #: By workspace and predicate id (signed): the number of shards that have backfilled it.
 ReadyShards = dict[tuple[str, int], int]
 
@@ -45,16 +49,28 @@ async def load_followed(
 ) -> list[SegmentDefinition]:
     """Return what memberships of one workspace, or of all, are followed: rules without references.
 
-    These are segments, the values of tags, and stages.
+    These are segments, the values of tags, stages, and what journeys need for their entries.
     """
     if workspace_id is None:
         rows = await conn.fetch(Q.load_definitions)
     else:
         rows = await conn.fetch(Q.load_definitions_of_workspace, workspace_id)
     by_workspace: dict[WorkspaceId, list[NamedRules]] = defaultdict(list)
+    of_journeys: list[SegmentDefinition] = []
     for row in rows:
-        by_workspace[row["workspace_id"]].append(decode_rules(row["kind"], row["payload"]))
-    return [d for workspace, own in by_workspace.items() for d in followed(workspace, own)]
+        if row["kind"] == JOURNEY_DEFINED:
+            of_journeys.append(journey_members(row["workspace_id"], row["payload"]))
+        else:
+            by_workspace[row["workspace_id"]].append(decode_rules(row["kind"], row["payload"]))
+    named = [d for workspace, own in by_workspace.items() for d in followed(workspace, own)]
+    return [*named, *of_journeys]
+
+
+async def load_names(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> Definitions:
+    """Return what rules of a workspace may refer to."""
+    rows = await conn.fetch(Q.load_definitions_of_workspace, workspace_id)
+    named = (decode_rules(r["kind"], r["payload"]) for r in rows if r["kind"] != JOURNEY_DEFINED)
+    return names_of(named)
 
 
 async def load_definitions(
@@ -72,12 +88,25 @@ async def load_definitions(
 async def save_definition(conn: asyncpg.Connection, fact: Any) -> bool:
     """Save the definition of a fact unless a newer version is stored; return whether it was saved.
 
+    A journey without a membership for its entry is saved only over one with a membership.
     Raises InvalidField where the fact cannot be decoded.
     """
+    if fact.kind == JOURNEY_DEFINED:
+        journey = decode_journey(fact.payload)
+        statement = Q.update_definition if entry_rule(journey) is None else Q.save_definition
+        row = (fact.workspace_id, fact.kind, journey.journey_id, journey.version, fact.payload)
+        saved: str = await conn.execute(statement, *row)
+        return saved.endswith(" 1")
     rules = decode_rules(fact.kind, fact.payload)
     row = (fact.workspace_id, fact.kind, rules.name.id, rules.version, fact.payload)
     status: str = await conn.execute(Q.save_definition, *row)
     return status.endswith(" 1")
+
+
+async def needs_members(conn: asyncpg.Connection, fact: Any) -> bool:
+    """Return whether a version of the journey of a fact has a membership for its entry."""
+    journey_id = decode_journey(fact.payload).journey_id
+    return bool(await conn.fetchval(Q.has_definition, fact.workspace_id, fact.kind, journey_id))
 
 
 async def count_ready_shards(conn: asyncpg.Connection) -> ReadyShards:

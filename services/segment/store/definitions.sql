@@ -15,6 +15,17 @@ ON CONFLICT (workspace_id, kind, definition_id) DO UPDATE
 SET version = excluded.version, payload = excluded.payload
 WHERE definition.version < excluded.version;
 
+-- name: update_definition
+-- Replaces a definition by a newer version, if there is one.
+UPDATE definition SET version = $4, payload = $5
+WHERE workspace_id = $1 AND kind = $2 AND definition_id = $3 AND version < $4;
+
+-- name: has_definition
+-- Whether a definition is saved.
+SELECT EXISTS (
+    SELECT FROM definition WHERE workspace_id = $1 AND kind = $2 AND definition_id = $3
+);
+
 -- name: load_definitions
 -- The definitions of every workspace.
 SELECT workspace_id, kind, payload FROM definition ORDER BY workspace_id, kind, definition_id;

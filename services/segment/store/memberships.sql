@@ -70,16 +70,28 @@ CROSS JOIN LATERAL (
 INSERT INTO broadcast_fact (shard, sequence, position, fact)
 SELECT $1, $2, t.* FROM unnest($3::int[], $4::bytea[]) AS t;
 
+-- name: add_passed
+-- Adds what one message passes on.
+INSERT INTO passed_on (shard, sequence, payload) VALUES ($1, $2, $3);
+
+-- name: load_passed
+-- What the messages of a range of sequences pass on.
+SELECT sequence, payload FROM passed_on
+WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence;
+
 -- name: load_outbox_begin
 -- The oldest sequence of a shard that the outbox still has.
 SELECT first FROM outbox WHERE shard = $1 ORDER BY first LIMIT 1;
 
 -- name: load_sequences
--- The first sequences of a range that have changes or broadcast facts.
+-- The first sequences of a range that have changes, broadcast facts, or something passed on.
 (SELECT DISTINCT sequence FROM history
  WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4)
 UNION
 (SELECT DISTINCT sequence FROM broadcast_fact
+ WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4)
+UNION
+(SELECT sequence FROM passed_on
  WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4)
 ORDER BY sequence LIMIT $4;
 

@@ -1,0 +1,194 @@
+"""Matches events with what journeys wait for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from services.kernel.fold.events import EventView, read_object, rule_event_name
+from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
+from services.kernel.journeys.inputs import (
+    awaited_events,
+    call_filter_id,
+    entry_properties,
+    live_versions,
+)
+from services.kernel.journeys.model import CallTrigger, Journey
+from services.kernel.rules.filters import ANY_EVENT, EventFilter, matcher, property_getter
+from services.kernel.rules.ids import structure_id
+from services.kernel.rules.values import Members
+from services.profile.domain.facts import AttributedFact, Reassignment, RuleDefinition
+
+_Properties: TypeAlias = dict[str, Any]
+
+
+class JourneyCall(NamedTuple):
+    """A call of the API that begins a run of a journey."""
+
+    offset: int
+    recorded_at_us: int
+    workspace_id: WorkspaceId
+    leaf_id: LeafId
+    #: The profile of the leaf when identity folded the fact.
+    profile_id: ProfileId
+    fact_id: FactId
+    occurred_at_us: int
+    journey_id: str
+    #: A JSON object (UTF-8), or empty.
+    properties: bytes
+
+
+class MatchedEvent(NamedTuple):
+    """An event that a journey waits for, or a call."""
+
+    workspace_id: WorkspaceId
+    profile_id: ProfileId
+    #: The version of the assignment of the leaf to the profile.
+    assignment_version: int
+    leaf_id: LeafId
+    fact_id: FactId
+    #: Ascending; see `services.kernel.rules.ids.structure_id`.
+    filter_ids: tuple[int, ...]
+    occurred_at_us: int
+    recorded_at_us: int
+    #: Those that journeys name for these filters: a JSON object (UTF-8).
+    properties: bytes
+
+
+class _AwaitedEvent(NamedTuple):
+    filter_id: int
+    #: None = any properties.
+    is_match: Callable[[_Properties], bool] | None
+    #: The names of the properties to pass on.
+    properties: frozenset[str]
+
+
+class AwaitedEvents:
+    """The events and calls that the live journeys of a workspace wait for."""
+
+    def __init__(self, journeys: Iterable[Journey]) -> None:
+        filters: dict[EventFilter, frozenset[str]] = defaultdict(frozenset)
+        self._calls: dict[str, frozenset[str]] = defaultdict(frozenset)
+        for journey in journeys:
+            for events, names in awaited_events(journey).items():
+                filters[events] |= names
+            if isinstance(journey.entry.by, CallTrigger):
+                self._calls[journey.journey_id] |= entry_properties(journey)
+        self._by_name: dict[str, list[_AwaitedEvent]] = defaultdict(list)
+        for events, names in filters.items():
+            is_match = matcher(events.where) if events.where else None
+            for name in events.names:
+                awaited = _AwaitedEvent(structure_id(events), is_match, names)
+                self._by_name[name].append(awaited)
+        self._of_any = self._by_name.pop(ANY_EVENT, [])
+
+    def match(self, fact: AttributedFact) -> MatchedEvent | None:
+        """Return an event that a journey waits for; None for any other fact."""
+        event = fact.event
+        if event is None or not (name := rule_event_name(event)):
+            return None
+        awaited = [*self._by_name.get(name, ()), *self._of_any]
+        if not awaited:
+            return None
+        properties = read_object(event.properties)
+        matching = [a for a in awaited if a.is_match is None or a.is_match(properties)]
+        return _matched(fact, event, matching, properties) if matching else None
+
+    def match_call(self, call: JourneyCall) -> MatchedEvent | None:
+        """Return the call of a live journey that calls begin; None for any other call."""
+        names = self._calls.get(call.journey_id)
+        if names is None:
+            return None
+        return MatchedEvent(
+            call.workspace_id,
+            call.profile_id,
+            0,
+            call.leaf_id,
+            call.fact_id,
+            (call_filter_id(call.journey_id),),
+            call.occurred_at_us,
+            call.recorded_at_us,
+            _selected(read_object(call.properties), names),
+        )
+
+
+#: Of each workspace that has live journeys.
+Awaited: TypeAlias = Mapping[WorkspaceId, AwaitedEvents]
+
+
+def awaited_of(definitions: Iterable[RuleDefinition]) -> Awaited:
+    """Return what the journeys among some definitions wait for; a function of their set."""
+    journeys: dict[WorkspaceId, list[Journey]] = defaultdict(list)
+    for definition in journeys_in_force(definitions):
+        if definition.journey is not None:
+            journeys[definition.workspace_id].append(definition.journey)
+    return {workspace_id: AwaitedEvents(own) for workspace_id, own in journeys.items()}
+
+
+def journeys_in_force(definitions: Iterable[RuleDefinition]) -> Iterator[RuleDefinition]:
+    """Yield the definitions of journeys that runs may go by."""
+    journeys: dict[WorkspaceId, dict[tuple[str, int], RuleDefinition]] = defaultdict(dict)
+    stops = defaultdict(list)
+    for definition in definitions:
+        if definition.journey is not None:
+            key = definition.key, definition.version
+            journeys[definition.workspace_id][key] = definition
+        elif definition.stop is not None:
+            stops[definition.workspace_id].append(definition.stop)
+    for workspace_id, own in journeys.items():
+        versions = [d.journey for d in own.values() if d.journey is not None]
+        for journey in live_versions(versions, stops[workspace_id]):
+            yield own[journey.journey_id, journey.version]
+
+
+def match_events(
+    facts: Iterable[AttributedFact], calls: Iterable[JourneyCall], awaited: Awaited
+) -> list[MatchedEvent]:
+    """Return the events and calls that journeys wait for, with the profiles that the facts name."""
+    matched: list[MatchedEvent | None] = []
+    for fact in facts:
+        if fact.event is not None and fact.workspace_id in awaited:
+            matched.append(awaited[fact.workspace_id].match(fact))
+    for call in calls:
+        if call.workspace_id in awaited:
+            matched.append(awaited[call.workspace_id].match_call(call))
+    return [one for one in matched if one is not None]
+
+
+def leaf_moves(reassigned: Iterable[Reassignment], awaited: Awaited) -> list[Reassignment]:
+    """Return the identifiers that have moved from one profile to another, where it matters."""
+    return [
+        one
+        for one in reassigned
+        if one.before not in (None, one.after.profile_id) and one.after.workspace_id in awaited
+    ]
+
+
+def _matched(
+    fact: AttributedFact, event: EventView, matching: list[_AwaitedEvent], properties: _Properties
+) -> MatchedEvent:
+    names = frozenset[str]().union(*(awaited.properties for awaited in matching))
+    return MatchedEvent(
+        fact.workspace_id,
+        fact.profile_id,
+        0,
+        fact.leaf_id,
+        FactId(event.fact_id),
+        tuple(sorted(awaited.filter_id for awaited in matching)),
+        event.occurred_at_us,
+        fact.recorded_at_us,
+        _selected(properties, names),
+    )
+
+
+def _selected(properties: _Properties, names: Iterable[str]) -> bytes:
+    """Return the named properties that there are, as JSON."""
+    selected: _Properties = {}
+    for name in sorted(names):
+        value = property_getter(name)(properties)
+        if value is not None:
+            selected[name] = list(value) if isinstance(value, Members) else value
+    return msgspec.json.encode(selected)
