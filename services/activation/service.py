@@ -22,6 +22,7 @@ from services.activation.channels.webhook import WebhookSender
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
+from services.activation.delivery.admission import Admission
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
@@ -69,6 +70,9 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
             DeliveryMetrics(base.metrics),
             settings.max_in_flight,
+            admission=Admission(
+                base.database, log, profile, TemplateReader(base.database), settings.shards
+            ),
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s)
         projection = ActivationProjection(

@@ -10,6 +10,7 @@ import structlog
 
 from services.activation.delivery.worker import DeliveryContext, DestinationWorker
 from services.activation.store import effects as store
+from services.activation.store import gate as gate_store
 from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import acquire
@@ -77,6 +78,7 @@ class Dispatcher:
                 else:
                     worker = DestinationWorker(destination, self._context)
                     self._workers[key] = worker, group.create_task(worker.run())
+            await conn.execute(gate_store.Q.end_holds)
             due = await store.next_due(conn, self._workers.keys())
         for key, seconds in due.items():
             if seconds < POLL_INTERVAL_S:

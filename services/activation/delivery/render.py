@@ -12,6 +12,7 @@ from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, Trigger
+from services.activation.domain.policy.contact import address_of
 from services.activation.domain.templates import Template, missing_part, render_texts
 from services.activation.store.effects import Attempt
 from services.chassis.access.principal import WORKSPACE_KEY
@@ -147,7 +148,7 @@ def render_payload(destination: Destination, attempt: Attempt, profile: pb.Profi
     return msgspec.json.encode(
         {
             "id": to_hex(attempt.effect_id),
-            "type": _MESSAGE_TYPES[attempt.trigger],
+            "type": _type_of(attempt),
             "timestamp": to_rfc3339(attempt.changed_at_us),
             "data": {
                 "workspace": destination.workspace_id,
@@ -170,7 +171,8 @@ def render_message(
     to = ""
     if contract.is_addressed:
         source = destination.address or contract.address
-        if not (to := _address_of(profile, traits, source)):
+        identifiers = [(i.namespace, i.value) for i in profile.identifiers]
+        if not (to := address_of(identifiers, traits, source)):
             return Unsendable(f"the profile has no {source}")
     texts = template.texts_for(str(traits.get("locale", "")))
     if missing := missing_part(texts, contract):
@@ -178,7 +180,7 @@ def render_message(
     variables = {
         "person": traits,
         "segment": attempt.segment_id,
-        "trigger": _MESSAGE_TYPES[attempt.trigger],
+        "trigger": _type_of(attempt),
         "changed_at": to_rfc3339(attempt.changed_at_us),
         "content": msgspec.json.decode(destination.content),
     }
@@ -189,10 +191,7 @@ def render_message(
     return msgspec.json.encode(msgspec.structs.replace(message, to=to))
 
 
-def _address_of(profile: pb.Profile, traits: dict[str, Any], source: str) -> str:
-    """Return the address that `identifier NAMESPACE` or `trait NAME` stands for; "" = none."""
-    kind, _, name = source.partition(" ")
-    if kind == "trait":
-        value = traits.get(name)
-        return value.strip() if isinstance(value, str) else ""
-    return next((i.value for i in profile.identifiers if i.namespace == name), "")
+def _type_of(attempt: Attempt) -> str:
+    if attempt.trigger is None:
+        raise ValueError("the message of a run has no trigger")
+    return _MESSAGE_TYPES[attempt.trigger]

@@ -22,6 +22,7 @@ from typing import TypeVar
 import structlog
 
 from services.activation.channels import Message, Sender
+from services.activation.delivery.admission import Admission, Admitted
 from services.activation.delivery.render import Renderer, is_profile_away, render_each
 from services.activation.domain.channels import name_of
 from services.activation.domain.circuit_breaker import CircuitBreaker
@@ -36,6 +37,7 @@ from services.activation.domain.transitions import (
     requeue,
 )
 from services.activation.store import effects as store
+from services.activation.store import gate as gate_store
 from services.activation.store.effects import Attempt, Claim, DestinationKey
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.runtime.backoff import Backoff
@@ -97,6 +99,8 @@ class DeliveryContext:
     #: Attempts of one destination that have begun and whose result is not recorded, at most.
     max_in_flight: int
     lease_s: float = LEASE_S
+    #: Decides whether messages of runs are sent; None = there are no journeys.
+    admission: Admission | None = None
 
 
 class DestinationWorker:
@@ -210,6 +214,8 @@ class DestinationWorker:
         async with transaction(self._context.database.pool) as conn:
             if ended:
                 was_unblocked = await store.end_attempts(conn, ended)
+                if dead := [attempt.effect_id for attempt, t in ended if t.address_dead]:
+                    await gate_store.save_dead_addresses(conn, dead)
             if limit and self.destination.retired:
                 await conn.execute(store.Q.cancel_open, *self._key, RETIRED_REASON)
             elif limit:
@@ -232,12 +238,16 @@ class DestinationWorker:
         exhausted = [a for a in started if a.interrupted and a.number > max_attempts]
         self._end(exhausted, Transition(_lost_state(destination), EXHAUSTED_REASON))
         remaining = [a for a in started if a not in exhausted] if exhausted else started
+        at_once = [attempt for attempt in remaining if attempt.run is None]
         async with asyncio.TaskGroup() as group:
-            for attempt in remaining:
+            for attempt in at_once:
                 if (payload := attempt.payload) is not None:
                     group.create_task(self._attempt(destination, attempt, payload, started_at))
-            unrendered = [attempt for attempt in remaining if attempt.payload is None]
+            unrendered = [attempt for attempt in at_once if attempt.payload is None]
             for attempt, payload in await self._render(destination, unrendered):
+                group.create_task(self._attempt(destination, attempt, payload, started_at))
+            of_runs = [attempt for attempt in remaining if attempt.run is not None]
+            for attempt, payload in await self._admit(destination, of_runs):
                 group.create_task(self._attempt(destination, attempt, payload, started_at))
 
     async def _render(
@@ -280,6 +290,48 @@ class DestinationWorker:
             for attempt, payload in rendered
             if attempt.effect_id in saved
         ]
+
+    async def _admit(
+        self, destination: Destination, attempts: Sequence[Attempt]
+    ) -> list[tuple[Attempt, bytes]]:
+        """Return the attempts at messages of runs that the gate lets begin, with their messages.
+
+        Where it fails for all together each is tried alone, so that one holds back no other.
+        """
+        if not attempts:
+            return []
+        try:
+            position = await self._sender(destination).position(destination)
+            admitted = await self._ask_gate(destination, attempts, position)
+        except Exception as error:
+            self._log_failure(error)
+            if isinstance(error, RetryableError):
+                self._end(attempts, requeue(f"not begun: {_reason(error)}", RENDER_RETRY_S))
+                return []
+            if len(attempts) > 1:
+                return [each for a in attempts for each in await self._admit(destination, [a])]
+            failed = AttemptResult(AttemptStatus.FAILED, f"not begun: {_reason(error)}")
+            self._end(attempts, self._after(destination, failed, attempts[0]))
+            return []
+        for attempt, transition in admitted.ended:
+            self._end([attempt], transition)
+        return [
+            (
+                replace(each.attempt, channel_position=position)
+                if each.attempt.payload is None
+                else each.attempt,
+                each.payload,
+            )
+            for each in admitted.begun
+        ]
+
+    async def _ask_gate(
+        self, destination: Destination, attempts: Sequence[Attempt], position: bytes
+    ) -> Admitted:
+        admission = self._context.admission
+        if admission is None:
+            raise LookupError("runs have effects where there are no journeys")
+        return await admission.admit(destination, attempts, position)
 
     async def _attempt(
         self, destination: Destination, attempt: Attempt, payload: bytes, started_at: float

@@ -19,6 +19,8 @@ from services.kernel.ids import WorkspaceId
 MOVED_BY_MERGE = "the membership moved with a merge; its message was sent before"
 #: Bounds the exponent of the backoff; after this many doublings every delay is the longest one.
 _MAX_DOUBLINGS = 40
+#: Seconds after which a held effect is due in any case; what ends the hold makes it due before.
+HELD_S = 86_400.0
 #: The contract of a receiver that drops repeats by their key.
 KEYED = ChannelContract(Deduplication.KEYED)
 
@@ -69,7 +71,7 @@ def _effect(change: TriggeringChange, destination: Destination) -> Effect:
 class AttemptStatus(Enum):
     """How an attempt ended."""
 
-    #: The receiver has the message.
+    #: The receiver has the message, or the provider has accepted it.
     DELIVERED = "delivered"
     #: A retry may succeed.
     FAILED = "failed"
@@ -117,6 +119,10 @@ class Transition:
     counts: bool = True
     #: Whether the receiver may have the message, as the answer was lost.
     unanswered: bool = False
+    #: Where the state is HELD: until when, on the log's clock; None = until an event ends it.
+    held_until_us: int | None = None
+    #: Whether no message to the address can arrive.
+    address_dead: bool = False
 
 
 def after_attempt(
@@ -139,7 +145,8 @@ def after_attempt(
     deduplication = contract.deduplication
     unanswered = (unanswered or lost) and deduplication is not Deduplication.KEYED
     if status is AttemptStatus.DELIVERED:
-        return Transition(DeliveryState.DELIVERED, result.reason)
+        state = DeliveryState.ACCEPTED if contract.reports else DeliveryState.DELIVERED
+        return Transition(state, result.reason)
     if status is AttemptStatus.CREDENTIALS:
         # The breaker pauses the destination; the effect waits behind it.
         return Transition(DeliveryState.PENDING, result.reason, counts=False, unanswered=unanswered)
@@ -149,7 +156,8 @@ def after_attempt(
     is_exhausted = attempt >= policy.max_attempts and contract.kind is ChannelKind.MESSAGE
     if is_final or leaves or is_exhausted:
         state = DeliveryState.UNCONFIRMED if unanswered else DeliveryState.DEAD
-        return Transition(state, result.reason, unanswered=unanswered)
+        address_dead = status is AttemptStatus.ADDRESS_DEAD
+        return Transition(state, result.reason, unanswered=unanswered, address_dead=address_dead)
     doublings = min(attempt - 1, _MAX_DOUBLINGS)
     backoff = min(policy.initial_backoff * 2.0**doublings, policy.max_backoff)
     delay = max(backoff * (0.75 + jitter / 2), result.retry_after)
@@ -161,3 +169,20 @@ def after_attempt(
 def requeue(reason: str, delay: float) -> Transition:
     """Return the transition of an attempt that sent nothing; it is made later."""
     return Transition(DeliveryState.PENDING, reason, delay, counts=False)
+
+
+def hold(reason: str, until_us: int | None) -> Transition:
+    """Return the transition of an attempt that the gate has postponed.
+
+    `until_us`: on the log's clock; None = until an event ends it.
+    """
+    return Transition(DeliveryState.HELD, reason, HELD_S, counts=False, held_until_us=until_us)
+
+
+def suppress(reason: str, *, unanswered: bool) -> Transition:
+    """Return the transition of an attempt that is not made.
+
+    `unanswered`: an earlier one may have sent the message.
+    """
+    state = DeliveryState.UNCONFIRMED if unanswered else DeliveryState.SUPPRESSED
+    return Transition(state, reason, counts=False, unanswered=unanswered)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from services.activation.domain.contracts import Pace
-from services.activation.domain.model import DeliveryState, Effect, Trigger
+from services.activation.domain.model import DeliveryState, Effect, RunEffect, Trigger
 from services.activation.domain.transitions import Transition
 from services.chassis.postgres.database import Queries
 from services.kernel.errors import InvalidField, NotFound, ServiceUnavailable
-from services.kernel.ids import ProfileId, WorkspaceId, shard_of
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId, shard_of
 
 Q = Queries.load(__package__, "effects.sql")
 #: Seconds after which an effect that arrived out of order is checked again.
@@ -38,7 +38,8 @@ class Attempt:
     shard: int
     segment_id: str
     profile_id: ProfileId
-    trigger: Trigger
+    #: None where a run of a journey asks for the message.
+    trigger: Trigger | None
     ordinal: int
     changed_at_us: int
     #: Which attempt it is, from 1.
@@ -51,6 +52,8 @@ class Attempt:
     interrupted: bool = False
     #: Whether an earlier attempt may have sent the message, as its answer was lost.
     unanswered: bool = False
+    #: What a run asks for; None = the change of a membership triggers the message.
+    run: RunEffect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,7 @@ async def end_attempts(
         [transition.delay for _, transition in ended],
         [0 if transition.counts else 1 for _, transition in ended],
         [transition.unanswered for _, transition in ended],
+        [transition.held_until_us for _, transition in ended],
     )
     return status != "UPDATE 0"
 
@@ -263,12 +267,33 @@ def _attempt(row: Any) -> Attempt:
         row["shard"],
         row["segment_id"],
         ProfileId(row["profile_id"]),
-        Trigger(row["trigger"]),
+        Trigger(row["trigger"]) if row["run_id"] is None else None,
         row["ordinal"],
         row["changed_at_us"],
         row["attempts"] + 1,
         row["payload"],
         row["channel_position"],
         row["state"] == DeliveryState.UNKNOWN,
-        row["unanswered"] or row["state"] == DeliveryState.UNKNOWN,
+        row["unanswered"] or (row["state"] == DeliveryState.UNKNOWN and row["payload"] is not None),
+        None if row["run_id"] is None else _run_effect(row),
+    )
+
+
+def _run_effect(row: Any) -> RunEffect:
+    return RunEffect(
+        row["effect_id"],
+        WorkspaceId(row["workspace_id"]),
+        row["run_id"],
+        row["journey_id"],
+        row["journey_version"],
+        row["step_id"],
+        row["visit"],
+        LeafId(row["leaf_id"]),
+        ProfileId(row["profile_id"]),
+        row["changed_at_us"],
+        row["destination_id"],
+        row["purpose"],
+        row["priority"],
+        row["valid_until_us"],
+        row["variables"],
     )

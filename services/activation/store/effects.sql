@@ -25,7 +25,9 @@ ON CONFLICT (effect_id, shard) DO NOTHING;
 -- effect of the profile is open. `is_early`: effects before it may still arrive from another shard.
 -- A profile is of one workspace, so its id alone finds its effects.
 SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c.changed_at_us,
-       c.state, c.attempts, c.payload, c.channel_position, c.unanswered,
+       c.state, c.attempts, c.payload, c.channel_position, c.unanswered, c.workspace_id,
+       c.destination_id, c.run_id, c.journey_id, c.journey_version, c.step_id, c.visit, c.leaf_id,
+       c.purpose, c.priority, c.valid_until_us, c.variables,
        c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM checkpoint) AS is_early,
        EXISTS (
            SELECT FROM effect b
@@ -68,11 +70,12 @@ RETURNING e.effect_id;
 WITH ended AS (
     UPDATE effect e
     SET state = t.state, reason = t.reason, attempts = e.attempts - t.uncounted,
-        due_at = now() + t.delay * interval '1 s',
+        due_at = now() + t.delay * interval '1 s', held_until_us = t.held_until_us,
         ended_at = CASE WHEN t.state NOT IN (1, 2, 8) THEN now() END, unanswered = t.unanswered
     FROM unnest($1::bytea[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::float8[],
-                $7::int[], $8::boolean[])
-        AS t (effect_id, shard, attempts, state, reason, delay, uncounted, unanswered)
+                $7::int[], $8::boolean[], $9::bigint[])
+        AS t (effect_id, shard, attempts, state, reason, delay, uncounted, unanswered,
+              held_until_us)
     WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
       AND e.state + 0 = 2
     RETURNING e.destination_id, e.profile_id, e.state

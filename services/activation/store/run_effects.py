@@ -55,25 +55,19 @@ async def release_effects(
 
 
 async def withdraw_effects(
-    conn: asyncpg.Connection,
-    effects: Collection[tuple[bytes, LeafId]],
-    shards: int,
-    reason: str,
-    evidence: bytes = b"",
+    conn: asyncpg.Connection, effects: Collection[tuple[bytes, LeafId]], shards: int, reason: str
 ) -> set[bytes]:
     """Suppress effects of which no attempt has begun; return the ids of those.
 
-    The person is locked, so no attempt begins before the transaction ends.
+    After `load_begun` in the same transaction these are all that it did not return. `reason`: such
+    as `overtaken:` with the id of the goal.
     """
-    rows = await conn.fetch(Q.withdraw, *_keys(effects, shards), reason, evidence)
+    rows = await conn.fetch(Q.withdraw, *_keys(effects, shards), reason)
     return {row["effect_id"] for row in rows}
 
 
 async def lock_persons(conn: asyncpg.Connection, profile_ids: Iterable[ProfileId]) -> None:
-    """Lock persons until the transaction ends, in one order for all that do so.
-
-    The lock of a person guards the runs, the caps and the beginning of attempts.
-    """
+    """Lock the runs of persons until the transaction ends, in one order for all that do so."""
     await conn.execute(Q.lock_persons, lock_keys("activation person", profile_ids))
 
 
@@ -82,8 +76,9 @@ async def load_begun(
 ) -> dict[bytes, set[tuple[str, int]]]:
     """Return the steps and visits whose attempts have begun, by run, of runs of these leaves.
 
-    The persons of the leaves are locked.
+    No other attempt begins before the transaction ends.
     """
+    await conn.execute(Q.lock_open, leaf_ids)
     begun: dict[bytes, set[tuple[str, int]]] = {}
     for row in await conn.fetch(Q.load_begun, leaf_ids):
         begun.setdefault(row["run_id"], set()).add((row["step_id"], row["visit"]))

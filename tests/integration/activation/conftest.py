@@ -38,7 +38,8 @@ async def session_ledger(postgres_server: PostgresServer) -> AsyncIterator[Ledge
 async def ledger(session_ledger: Ledger) -> Ledger:
     """The ledger, empty."""
     await session_ledger.database.pool.execute(
-        "TRUNCATE effect, destination, template, pace, access_key, access_source;"
+        "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
+        " journey, flow_change, contact_policy;"
         " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     return session_ledger

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,21 +33,35 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
     profiles: dict[str, Any] = field(default_factory=dict)
     merged_into: dict[str, str] = field(default_factory=dict)
     away: bool = False
+    #: Awaited before the persons of a call are read.
+    before: Callable[[], Awaitable[object]] | None = None
     #: The workspace and the profile ids of each BatchGetProfiles.
     requests: list[tuple[str, list[str]]] = field(default_factory=list)
 
-    def add(self, profile_id: bytes, **traits: bytes) -> None:
+    def add(self, profile_id: bytes, *leaf_ids: bytes, **traits: bytes) -> None:
         self.profiles[to_hex(profile_id)] = profile_service_pb2.Profile(
             profile_id=to_hex(profile_id),
             identifiers=[Identifier(namespace="email", value=f"{to_hex(profile_id)[:4]}@b.cn")],
             traits=[profile_service_pb2.Trait(name=n, value=v) for n, v in traits.items()],
+            leaf_ids=map(to_hex, leaf_ids or [profile_id]),
         )
+
+    def consent(self, profile_id: bytes, purpose: str, granted: bool, fact_id: bytes) -> None:
+        """Make this the last answer of a person to a purpose."""
+        own = self.profiles[to_hex(profile_id)].consents
+        others = [each for each in own if each.purpose != purpose]
+        del own[:]
+        own.extend(others)
+        own.add(purpose=purpose, granted=granted, since_us=1, fact_id=to_hex(fact_id))
 
     async def BatchGetProfiles(self, request: Any, context: Any) -> Any:
         await self._check_available(context)
         workspace = dict(context.invocation_metadata()).get("onefold-workspace", "")
         self.requests.append((workspace, list(request.profile_ids)))
-        found = [self.profiles[p] for p in request.profile_ids if p in self.profiles]
+        if self.before is not None:
+            await self.before()
+        wanted = set(request.profile_ids)
+        found = [p for p in self.profiles.values() if wanted & {p.profile_id, *p.leaf_ids}]
         return profile_service_pb2.BatchGetProfilesResponse(profiles=found)
 
     async def GetProfile(self, request: Any, context: Any) -> Any:
@@ -67,6 +81,7 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
     """A log that recognises facts by their ids. `head` returns the offsets of its end."""
 
     head: Callable[[], list[int]] = list
+    now_us: int = 0
 
     facts: dict[bytes, Any] = field(default_factory=dict)
     #: The facts that define keys, for readers.
@@ -94,7 +109,8 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
         )
 
     async def GetHead(self, request: Any, context: Any) -> Any:
-        return log_service_pb2.GetHeadResponse(token=Token(offsets=self.head()))
+        token = Token(offsets=self.head())
+        return log_service_pb2.GetHeadResponse(token=token, now_us=self.now_us)
 
     async def Read(self, request: Any, context: Any) -> Any:
         yield log_service_pb2.ReadResponse(batch=log_pb2.FactBatch(facts=self.definitions))

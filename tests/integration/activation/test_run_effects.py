@@ -56,7 +56,7 @@ async def release(ledger: Ledger, *effects: RunEffect) -> set[DestinationKey]:
 async def withdraw(ledger: Ledger, *effects: RunEffect) -> set[bytes]:
     async with transaction(ledger.database.pool) as conn:
         keys = list(map(key_of, effects))
-        return await store.withdraw_effects(conn, keys, SHARDS, "overtaken", b"goal")
+        return await store.withdraw_effects(conn, keys, SHARDS, "overtaken:00")
 
 
 async def test_planned_effect_is_due_only_after_its_release(
@@ -83,7 +83,7 @@ async def test_withdrawn_effect_is_not_sent_until_it_is_planned_again(ledger: Le
     gone = await withdraw(ledger, planned, released, begun)
     assert gone == {planned.effect_id, released.effect_id}
     row = await ledger.row(planned)  # type: ignore[arg-type]
-    assert (row["state"], row["reason"], row["evidence"]) == (5, "overtaken", b"goal")
+    assert (row["state"], row["reason"]) == (5, "overtaken:00")
     assert await release(ledger, planned) == set()
     await plan(ledger, replace(planned, at_us=2_000), begun)
     row = await ledger.row(planned)  # type: ignore[arg-type]

@@ -33,8 +33,8 @@ CREATE TABLE effect (
     begun_at_us       bigint,
     -- Names the address of the message by a hash; NULL before the message is rendered.
     address_key       bytea,
-    -- What the last answer of the gate rests on: a fact or an effect.
-    evidence          bytea    NOT NULL DEFAULT '',
+    -- Until when the gate holds the effect, on the log's clock; NULL = until an event ends it.
+    held_until_us     bigint,
     -- Only of effects of runs, from here on; NULL of those of memberships. Segment, trigger and
     -- ordinal of such a row are empty, and changed_at_us is the instant that the run has planned.
     run_id            bytea,
@@ -62,6 +62,9 @@ CREATE INDEX effect_of_profile ON effect (profile_id, destination_id, segment_id
 
 CREATE INDEX effect_unpublished ON effect (effect_id)
 WHERE NOT outcome_published AND state IN (3, 4, 5, 6, 9, 10);
+
+-- The effects that the gate holds.
+CREATE INDEX effect_held ON effect (held_until_us) WHERE state = 8;
 
 -- The effects of the runs of a person, by the leaves of the entries.
 CREATE INDEX effect_of_leaf ON effect (leaf_id, changed_at_us) WHERE leaf_id IS NOT NULL;

@@ -1,0 +1,422 @@
+"""Decides whether attempts at messages of runs begin: asks the gate, under the lock of the person.
+
+What the gate reads of a person is at least as new as the instant at which the attempts begin, so a
+consent that was withdrawn before it counts. The read comes before the lock, as it may wait; what is
+counted, such as caps, is read under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import asyncpg
+from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
+
+from services.activation.delivery.render import LoadTemplate, Unsendable
+from services.activation.delivery.run_messages import (
+    Recipient,
+    is_personalised,
+    recipient_of,
+    render_run_message,
+)
+from services.activation.domain.journeys.catalogue import FlowChange
+from services.activation.domain.journeys.program import Program
+from services.activation.domain.journeys.transitions import run_effect_id
+from services.activation.domain.model import Destination, RunEffect
+from services.activation.domain.policy import gate
+from services.activation.domain.policy.contact import (
+    address_key,
+    consents_of,
+    contact_channel,
+    flow_of,
+    valid_until,
+)
+from services.activation.domain.policy.gate import (
+    AddressState,
+    GateAnswer,
+    GateMessage,
+    GatePerson,
+    GateReason,
+    SentMessage,
+    Verdict,
+)
+from services.activation.domain.templates import Template
+from services.activation.domain.transitions import Transition, hold, requeue, suppress
+from services.activation.store import gate as store
+from services.activation.store.destinations import load_destinations
+from services.activation.store.effects import Attempt
+from services.activation.store.gate import Beginning, Contact
+from services.activation.store.journeys import FlowKind, load_contact_policies, load_flows
+from services.activation.store.run_effects import add_planned_effects, release_effects
+from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.codec.fields import token_to_proto
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.rpc.channel import ServiceChannel
+from services.chassis.rpc.clients import LogClient
+from services.kernel.ids import LeafId, WorkspaceId, to_hex
+from services.kernel.journeys.contact_policy import ChannelPolicy, ContactPolicy, zone_of
+from services.kernel.journeys.model import DEFAULT_PURPOSE, SendStep
+from services.kernel.local_time import ZoneHistory
+from services.kernel.tokens import Token
+
+#: The template that is sent to persons who refuse profiling is named by the other one and this.
+PLAIN_SUFFIX: Final = ".plain"
+#: Seconds until a message is checked again that waits for one of greater priority to begin.
+PRIORITY_RECHECK_S: Final = 1.0
+NOT_DEFINED: Final = "the step is not defined"
+_NO_ADDRESS: Final = frozenset(
+    {
+        *(GateReason.NO_ADDRESS, GateReason.ADDRESS_BOUNCED),
+        *(GateReason.ADDRESS_COMPLAINED, GateReason.ADDRESS_BLOCKED),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What the gate has decided: which attempts begin, and how the others end."""
+
+    begun: Sequence[Beginning] = ()
+    ended: Sequence[tuple[Attempt, Transition]] = ()
+
+
+@dataclass(frozen=True)
+class _Definitions:
+    """What a workspace has defined that the gate reads."""
+
+    policy: ContactPolicy
+    journey_flows: Mapping[str, tuple[FlowChange, ...]]
+    destination_flows: Mapping[str, tuple[FlowChange, ...]]
+    #: By id.
+    destinations: Mapping[str, Destination]
+    #: By id and version.
+    programs: Mapping[tuple[str, int], Program]
+    #: Templates, plain variants included, by the name in a step.
+    templates: Mapping[str, Template] = field(default_factory=dict)
+
+    def step(self, journey_id: str, version: int, step_id: str) -> SendStep | None:
+        """Return a step that sends; None = it is not defined."""
+        program = self.programs.get((journey_id, version))
+        if program is None or step_id not in program.numbers:
+            return None
+        step = program.nodes[program.numbers[step_id]].step
+        return step if isinstance(step, SendStep) else None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Asks the gate about attempts of one workspace."""
+
+    database: Database
+    log: LogClient
+    profiles: ServiceChannel
+    load_template: LoadTemplate
+    shards: int
+
+    async def admit(
+        self, destination: Destination, attempts: Sequence[Attempt], position: bytes
+    ) -> Admitted:
+        """Begin those attempts at messages of runs that pass the gate.
+
+        `position`: where the channel will write their messages at the earliest. Raises OnefoldError
+        where the log or profile is not available; then no attempt has begun.
+        """
+        token, now_us = await self.log.now()
+        effects = [(a, a.run) for a in attempts if a.run is not None]
+        leaves = {run.leaf_id for _, run in effects}
+        persons = await self._persons(destination.workspace_id, leaves, token)
+        async with acquire(self.database.pool) as conn:
+            keys = {(run.journey_id, run.journey_version) for _, run in effects}
+            definitions = await _load_definitions(conn, destination.workspace_id, keys)
+        definitions = await self._with_templates(definitions, destination, effects)
+        decision = _Decision(destination, persons, definitions, now_us)
+        for attempt, run in effects:
+            decision.render(attempt, run)
+        async with transaction(self.database.pool) as conn:
+            return await self._decide(conn, decision, effects, position)
+
+    async def _decide(
+        self,
+        conn: asyncpg.Connection,
+        decision: _Decision,
+        effects: Sequence[tuple[Attempt, RunEffect]],
+        position: bytes,
+    ) -> Admitted:
+        """Decide under the locks of the persons."""
+        leaves = decision.all_leaves()
+        await store.lock_persons_of(conn, leaves)
+        held = await store.lock_attempts(conn, [attempt for attempt, _ in effects])
+        contacts = await store.load_contacts(conn, leaves, decision.oldest_us(), decision.now_us)
+        workspace_id = decision.destination.workspace_id
+        known = decision.definitions.programs
+        others = {(c.journey_id, c.journey_version) for c in contacts} - set(known)
+        programs = await store.load_programs(conn, workspace_id, others) if others else {}
+        decision.add_programs(programs)
+        keys = decision.address_keys()
+        addresses = await store.load_addresses(conn, workspace_id, keys, decision.now_us)
+        own = [(attempt, run) for attempt, run in effects if attempt.effect_id in held]
+        admitted, instead = decision.decide(own, contacts, addresses)
+        if admitted.begun:
+            await store.begin_attempts(conn, admitted.begun, position, decision.now_us)
+        if instead:
+            await add_planned_effects(conn, instead, self.shards)
+            planned = [(effect.effect_id, effect.leaf_id) for effect in instead]
+            await release_effects(conn, planned, self.shards)
+        lost = [attempt for attempt, _ in effects if attempt.effect_id not in held]
+        over = requeue("another replica took it over", 0.0)
+        return replace(admitted, ended=[*admitted.ended, *((a, over) for a in lost)])
+
+    async def _persons(
+        self, workspace_id: WorkspaceId, leaf_ids: Collection[LeafId], token: Token
+    ) -> dict[LeafId, Recipient]:
+        """Return the persons of leaves, as of a state of the log; a leaf without one is alone."""
+        request = pb.BatchGetProfilesRequest(
+            profile_ids=sorted(map(to_hex, leaf_ids)), at_least=token_to_proto(token)
+        )
+        stub: Any = pb_grpc.ProfileServiceStub(self.profiles)
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        response = await stub.BatchGetProfiles(request, metadata=metadata)
+        found: dict[LeafId, Recipient] = {}
+        for profile in response.profiles:
+            recipient = recipient_of(profile)
+            found |= {leaf_id: recipient for leaf_id in recipient.leaf_ids if leaf_id in leaf_ids}
+        return found | {id_: Recipient(leaf_ids=(id_,)) for id_ in leaf_ids if id_ not in found}
+
+    async def _with_templates(
+        self,
+        definitions: _Definitions,
+        destination: Destination,
+        effects: Sequence[tuple[Attempt, RunEffect]],
+    ) -> _Definitions:
+        names: set[str] = set()
+        for _, run in effects:
+            step = definitions.step(run.journey_id, run.journey_version, run.step_id)
+            if step is not None:
+                plain = step.template.partition("@")[0] + PLAIN_SUFFIX
+                names |= {step.template, plain}
+        templates = {
+            name: template
+            for name in names
+            if (template := await self.load_template(destination.workspace_id, name)) is not None
+        }
+        return replace(definitions, templates=templates)
+
+
+async def _load_definitions(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, keys: Collection[tuple[str, int]]
+) -> _Definitions:
+    policies = await load_contact_policies(conn, [workspace_id])
+    return _Definitions(
+        policies.get(workspace_id, ContactPolicy()),
+        await load_flows(conn, workspace_id, FlowKind.JOURNEY),
+        await load_flows(conn, workspace_id, FlowKind.DESTINATION),
+        {d.destination_id: d for d in await load_destinations(conn, workspace_id)},
+        await store.load_programs(conn, workspace_id, keys),
+    )
+
+
+class _Decision:
+    """The answers of the gate to attempts of one destination at an instant."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        persons: Mapping[LeafId, Recipient],
+        definitions: _Definitions,
+        now_us: int,
+    ) -> None:
+        self.destination = destination
+        self.definitions = definitions
+        self.now_us = now_us
+        self._persons = persons
+        self._channel = contact_channel(destination.channel)
+        #: By effect.
+        self._messages: dict[bytes, bytes | Unsendable] = {}
+
+    def add_programs(self, programs: Mapping[tuple[str, int], Program]) -> None:
+        """Add the journeys of the effects beside those that are decided about."""
+        own = self.definitions
+        self.definitions = replace(own, programs={**own.programs, **programs})
+
+    def all_leaves(self) -> list[LeafId]:
+        """Return all leaves of the persons."""
+        return sorted({leaf for person in self._persons.values() for leaf in person.leaf_ids})
+
+    def oldest_us(self) -> int:
+        """Return after when the contacts of a person began that count for a cap."""
+        caps = [
+            cap for purpose in self.definitions.policy.purposes.values() for cap in purpose.caps
+        ]
+        for program in self.definitions.programs.values():
+            caps += program.journey.caps
+        return self.now_us - max((cap.in_us for cap in caps), default=0)
+
+    def render(self, attempt: Attempt, run: RunEffect) -> None:
+        """Render the message of an attempt, unless an earlier one has fixed it."""
+        self._messages[attempt.effect_id] = attempt.payload or self._rendered(run, "")
+
+    def _rendered(self, run: RunEffect, suffix: str) -> bytes | Unsendable:
+        step = self._step(run)
+        if step is None:
+            return Unsendable(NOT_DEFINED)
+        name = step.template.partition("@")[0] + suffix if suffix else step.template
+        template = self.definitions.templates.get(name)
+        channels = self.definitions.policy.channels.get(self._channel, {})
+        ends_with = channels.get(run.purpose, ChannelPolicy()).ends_with
+        person = self._persons[run.leaf_id]
+        return render_run_message(self.destination, template, step, run, person, ends_with)
+
+    def _step(self, effect: RunEffect | Contact) -> SendStep | None:
+        id_, version = effect.journey_id, effect.journey_version
+        return self.definitions.step(id_, version, effect.step_id)
+
+    def address_keys(self) -> set[bytes]:
+        """Return what names the addresses of the persons in all channels."""
+        destinations = self.definitions.destinations.values()
+        persons = {id(person): person for person in self._persons.values()}.values()
+        keys = {self._address_key(person, to) for person in persons for to in destinations}
+        return keys - {b""}
+
+    def _address_key(self, person: Recipient, destination: Destination) -> bytes:
+        """Return what names the address of a person; empty where there is none."""
+        if not destination.channel.contract.is_addressed:
+            return b""
+        address = person.address_for(destination)
+        channel = contact_channel(destination.channel)
+        return address_key(destination.workspace_id, channel, address) if address else b""
+
+    def decide(
+        self,
+        own: Sequence[tuple[Attempt, RunEffect]],
+        contacts: Sequence[Contact],
+        addresses: Mapping[bytes, AddressState],
+    ) -> tuple[Admitted, list[RunEffect]]:
+        """Return what becomes of attempts, and the effects that are planned instead of some."""
+        attempts = {attempt.effect_id: (attempt, run) for attempt, run in own}
+        begun: list[Beginning] = []
+        ended: list[tuple[Attempt, Transition]] = []
+        instead: list[RunEffect] = []
+        answers: dict[bytes, GateAnswer] = {}
+        for person in {id(p): p for p in self._persons.values()}.values():
+            answers |= self._answers(person, attempts, contacts, addresses)
+        began_before = {c.effect_id for c in contacts if c.begun_at_us is not None}
+        for effect_id, (attempt, run) in attempts.items():
+            message = self._messages[effect_id]
+            answer = answers.get(effect_id)
+            if answer is not None and answer.is_plain and attempt.payload is None:
+                message = self._rendered(run, PLAIN_SUFFIX)
+            if answer is None or isinstance(message, Unsendable):
+                reason = message.reason if isinstance(message, Unsendable) else NOT_DEFINED
+                ended.append((attempt, suppress(reason, unanswered=attempt.unanswered)))
+                instead += self._instead(run)
+            elif answer.verdict is Verdict.PASS:
+                key = self._address_key(self._persons[run.leaf_id], self.destination)
+                begun.append(Beginning(attempt, message, key))
+                began_before.add(effect_id)
+            elif answer.verdict is Verdict.POSTPONE:
+                ended.append((attempt, hold(_reason(answer), answer.until_us)))
+        for effect_id, (attempt, run) in attempts.items():
+            answer = answers.get(effect_id)
+            if answer is None or answer.verdict is not Verdict.SUPPRESS:
+                continue
+            waits = answer.reason is GateReason.CAPPED and answer.evidence not in began_before
+            if waits:
+                # The more important message has not begun, and may never do so.
+                ended.append((attempt, requeue("priority", PRIORITY_RECHECK_S)))
+                continue
+            ended.append((attempt, suppress(_reason(answer), unanswered=attempt.unanswered)))
+            if answer.reason in _NO_ADDRESS:
+                instead += self._instead(run)
+        return Admitted(begun, ended), instead
+
+    def _answers(
+        self,
+        person: Recipient,
+        attempts: Mapping[bytes, tuple[Attempt, RunEffect]],
+        contacts: Sequence[Contact],
+        addresses: Mapping[bytes, AddressState],
+    ) -> dict[bytes, GateAnswer]:
+        """Return the answers to the messages of a person, others that could begin included."""
+        leaves, messages, sent = set(person.leaf_ids), [], []
+        for _, run in attempts.values():
+            is_sendable = not isinstance(self._messages[run.effect_id], Unsendable)
+            if run.leaf_id in leaves and is_sendable:
+                messages.append(self._message(run, person, self.destination, addresses))
+        for contact in contacts:
+            if contact.leaf_id not in leaves or contact.effect_id in attempts:
+                continue
+            if contact.begun_at_us is not None:
+                begun = contact.begun_at_us, contact.purpose, contact.journey_id
+                sent.append(SentMessage(contact.effect_id, *begun))
+                continue
+            to = self.definitions.destinations.get(contact.destination_id)
+            if to is not None and not to.retired and self._step(contact) is not None:
+                messages.append(self._message(contact, person, to, addresses))
+        zone = zone_of(self.definitions.policy.zone, person.traits, ())
+        known = GatePerson(ZoneHistory(zone), consents_of(person.consents), sent)
+        return gate.pass_gate(messages, known, self.definitions.policy, self.now_us)
+
+    def _message(
+        self,
+        effect: RunEffect | Contact,
+        person: Recipient,
+        destination: Destination,
+        addresses: Mapping[bytes, AddressState],
+    ) -> GateMessage:
+        definitions, step = self.definitions, self._step(effect)
+        journey_flows = definitions.journey_flows.get(effect.journey_id, ())
+        own_flows = definitions.destination_flows.get(destination.destination_id, ())
+        until_us = valid_until(effect.at_us, effect.valid_until_us, journey_flows)
+        until_us = valid_until(effect.at_us, until_us, own_flows)
+        program = definitions.programs.get((effect.journey_id, effect.journey_version))
+        address = AddressState.USABLE
+        if destination.channel.contract.is_addressed:
+            key = self._address_key(person, destination)
+            address = addresses.get(key, AddressState.USABLE) if key else AddressState.MISSING
+        name = "" if step is None else step.template
+        template = definitions.templates.get(name)
+        personal = effect.purpose == DEFAULT_PURPOSE and step is not None
+        return GateMessage(
+            effect.effect_id,
+            effect.journey_id,
+            effect.purpose,
+            contact_channel(destination.channel),
+            effect.at_us,
+            effect.leaf_id,
+            effect.priority,
+            max(1, until_us - effect.at_us) if until_us else 0,
+            program.journey.caps if program else (),
+            flow_of(journey_flows),
+            flow_of(own_flows),
+            address=address,
+            is_personalised=personal and step is not None and is_personalised(template, step),
+            has_plain_variant=name.partition("@")[0] + PLAIN_SUFFIX in definitions.templates,
+        )
+
+    def _instead(self, run: RunEffect) -> list[RunEffect]:
+        """Return the effect that is sent instead of one that cannot be, if its step names one."""
+        step = self._step(run)
+        if step is None or not step.else_to:
+            return []
+        other = self.definitions.step(run.journey_id, run.journey_version, step.else_to)
+        if other is None:
+            return []
+        return [
+            replace(
+                run,
+                effect_id=run_effect_id(run.run_id, (other.id, run.visit)),
+                step_id=other.id,
+                destination_id=other.destination_id,
+                purpose=other.purpose or run.purpose,
+                valid_until_us=run.at_us + other.valid_us if other.valid_us else 0,
+            )
+        ]
+
+
+def _reason(answer: GateAnswer) -> str:
+    """Return the reason of an answer, such as `capped:` with the id of the other effect."""
+    reason = answer.reason.value if answer.reason else ""
+    return f"{reason}:{to_hex(answer.evidence)}" if answer.evidence else reason

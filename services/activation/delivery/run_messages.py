@@ -1,0 +1,169 @@
+"""Renders the messages that runs of journeys send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from onefold.profile.v1 import profile_service_pb2 as pb
+
+from services.activation.delivery.render import Unsendable
+from services.activation.domain import liquid_text
+from services.activation.domain.liquid_text import BadTemplate, MissingValue
+from services.activation.domain.model import Destination, RunEffect
+from services.activation.domain.policy.contact import StatedConsent, address_of
+from services.activation.domain.templates import (
+    RenderedMessage,
+    Template,
+    Texts,
+    missing_part,
+    render_texts,
+)
+from services.kernel.ids import LeafId, from_hex, to_hex
+from services.kernel.journeys.model import SendStep
+from services.kernel.time import to_rfc3339
+
+#: What a message of a run is called where a channel sends descriptions.
+MESSAGE_TYPE: Final = "journey.message"
+#: What templates know of a person's doings; without them a message is the same for all persons.
+_PERSONAL: Final = frozenset({"person", "entry", "occasion"})
+#: What of a template that a run sends is rendered.
+RUN_VARIABLES: Final = frozenset({"person", "entry", "coupon", "occasion", "journey"})
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A person as a message needs it."""
+
+    identifiers: Sequence[tuple[str, str]] = ()
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    #: All leaves of the person.
+    leaf_ids: tuple[LeafId, ...] = ()
+    profile_id: str = ""
+    consents: Sequence[StatedConsent] = ()
+
+    def address_for(self, destination: Destination) -> str:
+        """Return the address in the channel of a destination; "" = none."""
+        source = destination.address or destination.channel.contract.address
+        return address_of(self.identifiers, self.traits, source)
+
+
+def recipient_of(profile: pb.Profile) -> Recipient:
+    """Return the person of a profile."""
+    return Recipient(
+        [(i.namespace, i.value) for i in profile.identifiers],
+        {trait.name: msgspec.json.decode(trait.value) for trait in profile.traits},
+        tuple(LeafId(from_hex(leaf_id)) for leaf_id in profile.leaf_ids),
+        profile.profile_id,
+        [
+            StatedConsent(c.purpose, c.granted, c.since_us, from_hex(c.fact_id), c.source_id)
+            for c in profile.consents
+        ],
+    )
+
+
+def is_personalised(template: Template | None, step: SendStep) -> bool:
+    """Return whether the content of a step depends on the person or on what the person did."""
+    if step.values:
+        return True
+    if template is None:
+        return False
+    sources = [source for texts in template.texts for _, source in texts.sources()]
+    return any(_PERSONAL & liquid_text.variables_of(source) for source in sources)
+
+
+def render_run_message(
+    destination: Destination,
+    template: Template | None,
+    step: SendStep,
+    effect: RunEffect,
+    recipient: Recipient,
+    ends_with: str = "",
+) -> bytes | Unsendable:
+    """Return the message of a run as JSON (UTF-8), or why it is not sent.
+
+    `ends_with`: how its text must end, as a law demands it.
+    """
+    contract = destination.channel.contract
+    to = ""
+    if contract.is_addressed and not (to := recipient.address_for(destination)):
+        return Unsendable(f"the profile has no {destination.address or contract.address}")
+    if template is None or template.retired:
+        return Unsendable("the template is not defined, or is retired")
+    texts = template.texts_for(str(recipient.traits.get("locale", "")))
+    if missing := missing_part(texts, contract):
+        return Unsendable(f"the template has no {missing}")
+    try:
+        variables = variables_of(step, effect, recipient)
+        message = _rendered(template, texts, variables, recipient)
+    except (MissingValue, BadTemplate) as error:
+        return Unsendable(f"template: {error}")
+    if ends_with and message.text and not message.text.rstrip().endswith(ends_with):
+        message = msgspec.structs.replace(message, text=f"{message.text.rstrip()} {ends_with}")
+    if contract.parts:
+        return msgspec.json.encode(msgspec.structs.replace(message, to=to))
+    return _description(destination, step, effect, recipient, message)
+
+
+def variables_of(step: SendStep, effect: RunEffect, recipient: Recipient) -> dict[str, Any]:
+    """Return what the template of a step is rendered with.
+
+    Raises MissingValue for a path of `with` that leads nowhere.
+    """
+    known: dict[str, Any] = {
+        "person": recipient.traits,
+        "journey": {"id": effect.journey_id, "step": effect.step_id},
+        **msgspec.json.decode(effect.variables, type=dict[str, Any]),
+    }
+    return known | {name: _at(known, path) for name, path in step.values.items()}
+
+
+def _rendered(
+    template: Template, texts: Texts, variables: Mapping[str, Any], recipient: Recipient
+) -> RenderedMessage:
+    zone = recipient.traits.get("timezone", "")
+    return render_texts(template, texts, variables, str(zone))
+
+
+def _at(variables: Any, path: str) -> Any:
+    for part in path.split("."):
+        if not isinstance(variables, Mapping) or part not in variables:
+            raise MissingValue(path)
+        variables = variables[part]
+    return variables
+
+
+def _description(
+    destination: Destination,
+    step: SendStep,
+    effect: RunEffect,
+    recipient: Recipient,
+    message: RenderedMessage,
+) -> bytes:
+    """Return the message for a system: whom it concerns, and the rendered texts."""
+    traits = {
+        name: recipient.traits[name] for name in destination.traits if name in recipient.traits
+    }
+    identifiers = [
+        {"namespace": namespace, "value": value} for namespace, value in recipient.identifiers
+    ]
+    own_id = recipient.profile_id or to_hex(effect.profile_id)
+    return msgspec.json.encode(
+        {
+            "id": to_hex(effect.effect_id),
+            "type": MESSAGE_TYPE,
+            "timestamp": to_rfc3339(effect.at_us),
+            "data": {
+                "workspace": effect.workspace_id,
+                "journey": effect.journey_id,
+                "version": effect.journey_version,
+                "step": effect.step_id,
+                "purpose": effect.purpose,
+                "profile": {"id": own_id, "identifiers": identifiers, "traits": traits},
+                "message": message,
+                "content": msgspec.Raw(destination.content),
+            },
+        }
+    )

@@ -1,0 +1,245 @@
+"""Tests the gate in front of attempts: consents, caps, hours, pauses, validity, missing values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from integration.activation.gated_ledger import NOON_US, GatedLedger, gated, leaf
+from integration.activation.ledger_fixture import Ledger, hook
+from integration.activation.receiver import Receiver
+from service_fixtures import wait_until
+
+from services.activation.domain.journeys.catalogue import Overdue
+from services.activation.domain.model import DeliveryState
+from services.activation.domain.policy.gate import Flow
+from services.activation.store.journeys import FlowKind
+from services.kernel.ids import to_hex
+from services.kernel.time import HOUR_US
+
+SUPPRESSED, HELD, DELIVERED = (
+    DeliveryState.SUPPRESSED,
+    DeliveryState.HELD,
+    DeliveryState.DELIVERED,
+)
+REMINDER = {"steps": [{"send": {"id": "reminder", "to": "coupon", "template": "cart"}}]}
+GRANTED = {"purposes": {"marketing": {"consent": "granted"}}}
+IMPLIED = {"purposes": {"marketing": {"consent": "implied"}}}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gate(ledger: Ledger, receiver: Receiver) -> AsyncIterator[GatedLedger]:
+    """A gate with one destination, and the template of the reminder."""
+    async with gated(ledger) as opened:
+        await ledger.define(hook(receiver.url()))
+        await opened.templates(cart="{{ person.name }}: {{ entry.total }}")
+        yield opened
+
+
+def person(gate: GatedLedger, n: int) -> None:
+    gate.peers.profile.add(leaf(n), name=b'"Li"')
+
+
+async def test_message_of_a_run_has_the_person_the_entry_and_the_step(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.define(REMINDER)
+    await gate.policy(IMPLIED)
+    person(gate, 0)
+    effect = await gate.plan(0)
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED)
+    (received,) = receiver.received
+    assert received.key == to_hex(effect.effect_id)
+    message = json.loads(received.body)
+    assert message["type"] == "journey.message"
+    assert message["data"]["message"]["text"] == "Li: 12"
+    assert (message["data"]["journey"], message["data"]["step"]) == ("recovery", "reminder")
+    row = await gate.ledger.row(effect)  # type: ignore[arg-type]
+    assert row["begun_at_us"] == NOON_US
+
+
+async def test_message_without_consent_is_suppressed_with_the_withdrawal(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.define(REMINDER)
+    await gate.policy(GRANTED)
+    for n in range(4):
+        person(gate, n)
+    gate.peers.profile.consent(leaf(1), "marketing", True, bytes(16))
+    gate.peers.profile.consent(leaf(2), "marketing", False, b"w" * 16)
+    # A refusal in another channel says nothing about this one.
+    gate.peers.profile.consent(leaf(3), "marketing", True, bytes(16))
+    gate.peers.profile.consent(leaf(3), "marketing.email", False, bytes(16))
+    effects = [await gate.plan(n) for n in range(4)]
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    rows = [await gate.ledger.row(effect) for effect in effects]  # type: ignore[arg-type]
+    assert [row["state"] for row in rows] == [SUPPRESSED, DELIVERED, SUPPRESSED, DELIVERED]
+    assert rows[0]["reason"] == "no_consent"
+    assert rows[2]["reason"] == "consent_withdrawn:" + to_hex(b"w" * 16)
+    assert rows[0]["begun_at_us"] is None
+
+
+async def test_withdrawal_that_is_acknowledged_stops_every_attempt_that_begins_after_it(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    """T14: 200 messages are queued; the withdrawal comes while the receiver is slow."""
+    await gate.define(REMINDER)
+    await gate.policy(GRANTED)
+    receiver.script = [receiver.hang]
+    for n in range(200):
+        person(gate, n)
+        gate.peers.profile.consent(leaf(n), "marketing", True, bytes(16))
+        await gate.plan(n)
+    async with gate.dispatching(max_in_flight=8):
+        await wait_until(lambda: _has(receiver, 8))
+        withdrawn_us = NOON_US + 1
+        await gate.move_to(withdrawn_us)
+        for n in range(200):
+            gate.peers.profile.consent(leaf(n), "marketing", False, b"w" * 16)
+        receiver.released.set()
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    rows = await gate.ledger.rows()
+    begun = [row for row in rows if row["begun_at_us"] is not None]
+    assert len(begun) == len(receiver.received) == 8
+    assert all(row["begun_at_us"] < withdrawn_us for row in begun)
+    assert {row["reason"] for row in rows if row["begun_at_us"] is None} == {
+        "consent_withdrawn:" + to_hex(b"w" * 16)
+    }
+
+
+async def _has(receiver: Receiver, count: int) -> bool:
+    return len(receiver.received) >= count
+
+
+async def test_caps_under_fire_let_the_message_of_the_greatest_priority_pass(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    """T9: 60 journeys of one person in four destinations are due at one instant; four replicas."""
+    await gate.policy({"purposes": {"marketing": {"consent": "implied", "caps": [
+        {"at_most": 1, "in": "24h"}
+    ]}}})  # fmt: skip
+    await gate.ledger.define(*(hook(receiver.url(), f"to{n}") for n in range(4)))
+    for n in range(60):
+        send = {"id": "reminder", "to": f"to{n % 4}", "template": "cart"}
+        await gate.define({"id": f"j{n}", "priority": n, "steps": [{"send": send}]})
+    leaves = [leaf(n) for n in range(60)]
+    gate.peers.profile.add(leaf(0), *leaves, name=b'"Li"')
+    for n in range(60):
+        await gate.plan(n, journey_id=f"j{n}")
+    async with (
+        gate.dispatching(), gate.dispatching(), gate.dispatching(), gate.dispatching()
+    ):  # fmt: skip
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    reasons = await gate.reasons()
+    won = [name for name, (state, _) in reasons.items() if state == DELIVERED]
+    assert won == ["j59.reminder"]
+    winner = next(row for row in await gate.ledger.rows(journey_id="j59"))
+    lost = {reason for state, reason in reasons.values() if state == SUPPRESSED}
+    assert lost == {"capped:" + to_hex(winner["effect_id"])}
+
+
+async def test_quiet_hours_hold_a_message_until_they_end_on_the_clock_of_the_log(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.define(REMINDER)
+    quiet = {"from": "11:00", "to": "13:00"}
+    purposes = {"marketing": {"consent": "implied", "quiet": quiet}}
+    await gate.policy({"zone": {"else": "Asia/Shanghai"}, "purposes": purposes})
+    person(gate, 0)
+    effect = await gate.plan(0)
+    async with gate.dispatching():
+        await gate.ledger.all_are(HELD)
+        row = await gate.ledger.row(effect)  # type: ignore[arg-type]
+        assert (row["reason"], row["held_until_us"]) == ("closed_hours", NOON_US + HOUR_US)
+        assert row["attempts"] == 0
+        await gate.move_to(NOON_US + HOUR_US)
+        await gate.ledger.all_are(DELIVERED)
+
+
+async def test_pause_holds_and_its_end_decides_about_what_was_due_meanwhile(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    """T8: nothing is sent in a pause of three days; afterwards the resumption decides."""
+    send = {"id": "reminder", "to": "coupon", "template": "cart", "valid": "12h"}
+    await gate.define(*(
+        {"id": name, "steps": [{"send": send}]} for name in ("send", "skip", "reschedule", "stop")
+    ))  # fmt: skip
+    await gate.policy(IMPLIED)
+    for n in range(4):
+        person(gate, n)
+    for name in ("send", "skip", "reschedule", "stop"):
+        await gate.flow(FlowKind.JOURNEY, name, Flow.PAUSED)
+    await gate.move_to(NOON_US + HOUR_US)
+    for n, name in enumerate(("send", "skip", "reschedule", "stop")):
+        await gate.plan(n, journey_id=name)
+    async with gate.dispatching():
+        await gate.ledger.all_are(HELD)
+        await gate.move_to(NOON_US + 72 * HOUR_US)
+        assert not receiver.received
+        for overdue in Overdue:
+            await gate.flow(FlowKind.JOURNEY, overdue.value, Flow.OPEN, overdue)
+        await gate.flow(FlowKind.JOURNEY, "stop", Flow.STOPPED)
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    assert await gate.reasons() == {
+        "send.reminder": (DELIVERED, "HTTP 200"),
+        "skip.reminder": (SUPPRESSED, "expired"),
+        "reschedule.reminder": (DELIVERED, "HTTP 200"),
+        "stop.reminder": (SUPPRESSED, "stopped"),
+    }
+
+
+async def test_missing_value_suppresses_the_message_and_sends_the_step_instead_of_it(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.templates(nick="Hi {{ person.nick }}")
+    first = {"id": "reminder", "to": "coupon", "template": "nick", "else_to": "other"}
+    other = {"id": "other", "to": "coupon", "template": "cart", "together": True}
+    await gate.define({"steps": [{"send": first}, {"wait": "1h"}, {"send": other}]})
+    await gate.policy(IMPLIED)
+    person(gate, 0)
+    await gate.plan(0)
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+        await wait_until(lambda: _delivered(gate, "recovery.other"))
+    assert (await gate.reasons())["recovery.reminder"] == (SUPPRESSED, "template: person.nick")
+    (received,) = receiver.received
+    assert json.loads(received.body)["data"]["message"]["text"] == "Li: 12"
+
+
+async def _delivered(gate: GatedLedger, name: str) -> bool:
+    return (await gate.reasons()).get(name, (0, ""))[0] == DELIVERED
+
+
+async def test_person_who_refuses_profiling_gets_the_plain_variant(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.define(REMINDER)
+    await gate.policy(IMPLIED)
+    for n in range(2):
+        person(gate, n)
+    gate.peers.profile.consent(leaf(1), "profiling", False, b"p" * 16)
+    await gate.plan(1)
+    async with gate.dispatching():
+        await gate.ledger.all_are(SUPPRESSED)
+        await gate.templates(**{"cart.plain": "Our new coats"})
+        await gate.plan(1, at_us=NOON_US + 1)
+        await gate.plan(0)
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    texts = {json.loads(r.body)["data"]["message"]["text"] for r in receiver.received}
+    assert texts == {"Our new coats", "Li: 12"}
+
+
+async def test_effect_that_cannot_be_read_holds_back_no_other(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.define(REMINDER)
+    await gate.policy(IMPLIED)
+    for n in range(3):
+        person(gate, n)
+        await gate.plan(n, **({"variables": [1]} if n == 1 else {}))
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED, DeliveryState.DEAD)
+    assert await gate.ledger.states() == {"DELIVERED": 2, "DEAD": 1}
