@@ -101,6 +101,17 @@ async def save_dead_addresses(conn: asyncpg.Connection, effect_ids: Collection[b
     await conn.execute(Q.save_dead_addresses, effect_ids, AddressState.BOUNCED.value)
 
 
+async def end_pause(
+    conn: asyncpg.Connection,
+    workspace_id: WorkspaceId,
+    *,
+    journey_id: str | None = None,
+    destination_id: str | None = None,
+) -> None:
+    """Let the gate look again at what a pause of a journey or of a destination holds."""
+    await conn.execute(Q.end_pause, workspace_id, journey_id, destination_id)
+
+
 async def begin_attempts(
     conn: asyncpg.Connection, begun: Sequence[Beginning], position: bytes, now_us: int
 ) -> None:

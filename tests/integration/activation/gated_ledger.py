@@ -98,8 +98,10 @@ class GatedLedger:
         change = FlowChange(self.peers.log.now_us, flow, overdue, self._flows)
         async with transaction(self.ledger.database.pool) as conn:
             await save_flow(conn, W, kind, id_, change)
-            ids = (id_, None) if kind is FlowKind.JOURNEY else (None, id_)
-            await conn.execute(gate_store.Q.end_pause, W, *ids)
+            if kind is FlowKind.JOURNEY:
+                await gate_store.end_pause(conn, W, journey_id=id_)
+            else:
+                await gate_store.end_pause(conn, W, destination_id=id_)
 
     async def plan(self, n: int, step_id: str = "reminder", **fields: Any) -> RunEffect:
         """Let a run of the person n ask for the message of a step now, and release it."""
