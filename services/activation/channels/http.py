@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,12 +66,46 @@ class HttpFailure(Exception):
         self.malformed = malformed
 
 
-class HttpClient:
+class HttpCaller(ABC):
     """Calls public addresses, and the private ones that the operator allows.
 
-    `timeout_s`: from the start of a request to the status of the response, seconds. Leaving the
-    scope closes the connections.
+    Leaving the scope closes the connections.
     """
+
+    def __init__(self, guard: TargetGuard) -> None:
+        self._guard = guard
+
+    async def call(self, request: OutboundRequest) -> HttpAnswer:
+        """Make a request and return the response. Redirects are not followed.
+
+        Raises HttpFailure where there is no response, or none that the caller may see.
+        """
+        try:
+            host, port = ssrf.host_and_port(request.url)
+        except ValueError:
+            raise HttpFailure(MALFORMED, malformed=True) from None
+        try:
+            answer = await self._call(request, trusted=self._guard.is_trusted(host, port))
+        except HttpFailure as failure:
+            if not failure.malformed and self._guard.hides_reasons(host, port):
+                raise HttpFailure(NOT_REACHED, sent=failure.sent) from None
+            raise
+        if not 200 <= answer.status < 300 and self._guard.hides_reasons(host, port):
+            raise HttpFailure(NOT_REACHED)
+        return answer
+
+    @abstractmethod
+    async def _call(self, request: OutboundRequest, *, trusted: bool) -> HttpAnswer: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class HttpClient(HttpCaller):
+    """Calls over HTTP/1.1; `timeout_s`: from the start to the status of the response, seconds."""
 
     def __init__(
         self,
@@ -79,7 +114,7 @@ class HttpClient:
         timeout_s: float = TIMEOUT_S,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._guard = guard
+        super().__init__(guard)
         self._timeout_s = timeout_s
         names = resolver or ssrf.Resolver()
         self._guarded = self._session(GuardedResolver(names, guard), guard.open_socket)
@@ -101,25 +136,6 @@ class HttpClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-
-    async def call(self, request: OutboundRequest) -> HttpAnswer:
-        """Make a request and return the response. Redirects are not followed.
-
-        Raises HttpFailure where there is no response, or none that the caller may see.
-        """
-        try:
-            host, port = ssrf.host_and_port(request.url)
-        except ValueError:
-            raise HttpFailure(MALFORMED, malformed=True) from None
-        try:
-            answer = await self._call(request, trusted=self._guard.is_trusted(host, port))
-        except HttpFailure as failure:
-            if not failure.malformed and self._guard.hides_reasons(host, port):
-                raise HttpFailure(NOT_REACHED, sent=failure.sent) from None
-            raise
-        if not 200 <= answer.status < 300 and self._guard.hides_reasons(host, port):
-            raise HttpFailure(NOT_REACHED)
-        return answer
 
     async def _call(self, request: OutboundRequest, *, trusted: bool) -> HttpAnswer:
         try:
@@ -162,9 +178,6 @@ class HttpClient:
                 return HttpFailure(MALFORMED, malformed=True)
             case _:
                 return HttpFailure(type(error).__name__, sent=True)
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._guarded.close()

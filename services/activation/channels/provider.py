@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from services.activation.channels import Message, Sender
-from services.activation.channels.http import HttpAnswer, HttpClient, HttpFailure, OutboundRequest
+from services.activation.channels.http import HttpAnswer, HttpCaller, HttpFailure, OutboundRequest
 from services.activation.domain.contracts import age_of
 from services.activation.domain.model import Destination
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
@@ -86,6 +86,16 @@ class TokenSource:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnToken:
+    """How a token is made that the provider only checks."""
+
+    #: Returns the token, and for how many seconds it is used. Raises ValueError.
+    make: Callable[[ProviderCall], tuple[str, float]]
+    #: Whether an answer says that the token is not valid any more.
+    is_expired: Callable[[HttpAnswer], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """How a provider is queried for a message."""
 
@@ -101,24 +111,35 @@ class Provider:
 
     request: Callable[[ProviderCall], OutboundRequest]
     judge: Callable[[HttpAnswer], AttemptResult]
-    token: TokenSource | None = None
+    token: TokenSource | OwnToken | None = None
     lookup: Lookup | None = None
+    #: Whether the provider is called over HTTP/2 alone.
+    http2: bool = False
 
 
-class ProviderSender(Sender):
-    """Sends the messages of one kind of channel through its provider."""
+class ProviderSession:
+    """Calls one kind of provider with the secrets and the token of a destination."""
 
-    def __init__(self, provider: Provider, http: HttpClient, keys: SecretKeys) -> None:
-        self._provider = provider
+    def __init__(
+        self, token: TokenSource | OwnToken | None, http: HttpCaller, keys: SecretKeys
+    ) -> None:
+        self._source = token
         self._http = http
         self._keys = keys
         self._tokens: dict[tuple[str, str, int], tuple[str, float]] = {}
         self._locks: dict[tuple[str, str, int], asyncio.Lock] = {}
 
-    async def send(self, destination: Destination, message: Message) -> AttemptResult:
+    async def exchange(
+        self,
+        destination: Destination,
+        payload: bytes,
+        key: str,
+        request: Callable[[ProviderCall], OutboundRequest],
+    ) -> HttpAnswer | AttemptResult:
+        """Make one request; return its answer, or the result where there is none to judge."""
         try:
-            call = await self._call(destination, message)
-            request = self._provider.request(call)
+            call = await self.call(destination, payload, key)
+            made = request(call)
         except TokenRefused as refused:
             return refused.result
         except NothingToSend as error:
@@ -129,20 +150,81 @@ class ProviderSender(Sender):
             # Such as a private key that is none: the text of the error may quote it.
             return AttemptResult(AttemptStatus.CREDENTIALS, "a secret has the wrong form")
         try:
-            answer = await self._http.call(replace(request, body_s=BODY_S))
+            answer = await self._http.call(replace(made, body_s=BODY_S))
         except HttpFailure as failure:
             return _result_of(failure)
-        source = self._provider.token
-        if source is not None and source.is_expired(answer):
+        if self._source is not None and self._source.is_expired(answer):
             self._tokens.pop(_key_of(destination), None)
             return AttemptResult(AttemptStatus.FAILED, "the token has expired")
-        return self._provider.judge(answer)
+        return answer
+
+    async def call(self, destination: Destination, payload: bytes, key: str) -> ProviderCall:
+        """Return what a request is made of. Raises TokenRefused, SecretNotReadable, ValueError."""
+        call = ProviderCall(
+            destination.channel,
+            self._keys.open_all(
+                destination.workspace_id, destination.destination_id, destination.channel
+            ),
+            payload,
+            key,
+            time.time(),
+            secrets.token_hex(16),
+        )
+        if self._source is None:
+            return call
+        return replace(call, token=await self._token(self._source, destination, call))
+
+    async def _token(
+        self, source: TokenSource | OwnToken, destination: Destination, call: ProviderCall
+    ) -> str:
+        """Return the token of a destination, renewed once for all that wait for it."""
+        key = _key_of(destination)
+        if (found := self._cached_token(key)) is not None:
+            return found
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if (found := self._cached_token(key)) is not None:
+                return found
+            if isinstance(source, OwnToken):
+                token, valid_s = source.make(call)
+            else:
+                token, valid_s = await self._fetched(source, call)
+            if len(self._tokens) >= MAX_TOKENS:
+                self._tokens.clear()
+            self._tokens[key] = token, time.monotonic() + valid_s - RENEWED_BEFORE_S
+            return token
+
+    async def _fetched(self, source: TokenSource, call: ProviderCall) -> tuple[str, float]:
+        try:
+            answer = await self._http.call(replace(source.request(call), body_s=BODY_S))
+        except HttpFailure as failure:
+            raise TokenRefused(AttemptResult(AttemptStatus.FAILED, str(failure))) from None
+        return source.read(answer, call.now_s)
+
+    def _cached_token(self, key: tuple[str, str, int]) -> str | None:
+        token, until = self._tokens.get(key, ("", 0.0))
+        return token if time.monotonic() < until else None
+
+
+class ProviderSender(Sender):
+    """Sends the messages of one kind of channel through its provider."""
+
+    def __init__(self, provider: Provider, http: HttpCaller, keys: SecretKeys) -> None:
+        self._provider = provider
+        self._http = http
+        self._session = ProviderSession(provider.token, http, keys)
+
+    async def send(self, destination: Destination, message: Message) -> AttemptResult:
+        provider = self._provider
+        answer = await self._session.exchange(
+            destination, message.payload, message.key, provider.request
+        )
+        return answer if isinstance(answer, AttemptResult) else provider.judge(answer)
 
     async def find(self, destination: Destination, message: Message) -> AttemptResult | None:
         lookup = self._provider.lookup
         if lookup is None:
             return MALFORMED_ANSWER
-        call = await self._call(destination, message)
+        call = await self._session.call(destination, message.payload, message.key)
         since_s = call.now_s - min(age_of(message.position, call.now_s), call.now_s)
         for request in lookup.requests(call, since_s):
             try:
@@ -154,45 +236,6 @@ class ProviderSender(Sender):
             if found is not None:
                 return found
         return None
-
-    async def _call(self, destination: Destination, message: Message) -> ProviderCall:
-        call = ProviderCall(
-            destination.channel,
-            self._keys.open_all(
-                destination.workspace_id, destination.destination_id, destination.channel
-            ),
-            message.payload,
-            message.key,
-            time.time(),
-            secrets.token_hex(16),
-        )
-        if self._provider.token is None:
-            return call
-        return replace(call, token=await self._token(self._provider.token, destination, call))
-
-    async def _token(
-        self, source: TokenSource, destination: Destination, call: ProviderCall
-    ) -> str:
-        """Return the token of a destination, renewed once for all that wait for it."""
-        key = _key_of(destination)
-        if (found := self._cached_token(key)) is not None:
-            return found
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            if (found := self._cached_token(key)) is not None:
-                return found
-            try:
-                answer = await self._http.call(replace(source.request(call), body_s=BODY_S))
-            except HttpFailure as failure:
-                raise TokenRefused(AttemptResult(AttemptStatus.FAILED, str(failure))) from None
-            token, valid_s = source.read(answer, call.now_s)
-            if len(self._tokens) >= MAX_TOKENS:
-                self._tokens.clear()
-            self._tokens[key] = token, time.monotonic() + valid_s - RENEWED_BEFORE_S
-            return token
-
-    def _cached_token(self, key: tuple[str, str, int]) -> str | None:
-        token, until = self._tokens.get(key, ("", 0.0))
-        return token if time.monotonic() < until else None
 
 
 def _key_of(destination: Destination) -> tuple[str, str, int]:

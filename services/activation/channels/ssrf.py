@@ -85,6 +85,13 @@ class TargetGuard:
         """Return whether the operator named this host, so that its addresses need no check."""
         return self._allowed.has_name(host, port)
 
+    def is_allowed(self, host: str, port: int) -> bool:
+        """Return whether the operator allows a host, public or not, by its name or its address."""
+        address = address_of(host)
+        if address is None:
+            return self._allowed.has_name(host, port)
+        return self._allowed.has_address(address, port)
+
     def hides_reasons(self, host: str, port: int) -> bool:
         """Return whether all failed deliveries to a host get one reason.
 
@@ -146,26 +153,28 @@ class GuardedResolver(AbstractResolver):
 
 
 class TargetDialer:
-    """Opens connections to hosts that tenants name, for protocols other than HTTP."""
+    """Opens connections to hosts that tenants name, for protocols other than HTTP/1."""
 
     def __init__(self, guard: TargetGuard, names: AbstractResolver) -> None:
-        self._guard = guard
+        self.guard = guard
         self._names = names
+
+    async def addresses(self, host: str, port: int) -> list[ResolveResult]:
+        """Return the addresses of a host that may be dialled.
+
+        Raises PrivateAddressError where one of them may not be, OSError.
+        """
+        names = self._names
+        if not self.guard.is_trusted(host, port):
+            self.guard.check_url(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            names = GuardedResolver(names, self.guard)
+        return await names.resolve(host, port)
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """Return a connected socket. Raises PrivateAddressError, OSError."""
-        names = self._names
-        if not self._guard.is_trusted(host, port):
-            self._guard.check_url(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-            names = GuardedResolver(names, self._guard)
         loop, error = asyncio.get_running_loop(), OSError("the host has no address")
-        for found in await names.resolve(host, port):
-            info = (found["family"], socket.SOCK_STREAM, found["proto"], "", (found["host"], port))
-            connection = (
-                socket.socket(*info[:3])
-                if self._guard.is_trusted(host, port)
-                else self._guard.open_socket(info)
-            )
+        for found in await self.addresses(host, port):
+            connection = socket.socket(found["family"], socket.SOCK_STREAM, found["proto"])
             connection.setblocking(False)
             try:
                 await loop.sock_connect(connection, (found["host"], port))

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import ProviderCall, TokenRefused, by_status, json_of
@@ -39,14 +40,22 @@ def jwt_request(call: ProviderCall, scope: str) -> OutboundRequest:
     return OutboundRequest(url, form, {"content-type": "application/x-www-form-urlencoded"})
 
 
-def signed_jwt(claims: dict[str, Any], pem: str) -> str:
-    """Return a JWT that is signed as RS256. Raises ValueError where the key is no RSA key."""
+def signed_jwt(claims: dict[str, Any], pem: str, **head: str) -> str:
+    """Return a JWT that is signed as RS256, or as ES256 with a key of P-256.
+
+    `head`: more of its header. Raises ValueError where the key is neither.
+    """
     key = serialization.load_pem_private_key(pem.encode(), password=None)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("the key is no RSA key")
-    head = _encoded(msgspec.json.encode({"alg": "RS256", "typ": "JWT"}))
-    signed = f"{head}.{_encoded(msgspec.json.encode(claims))}"
-    signature = key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    is_rsa = isinstance(key, rsa.RSAPrivateKey)
+    header = {"alg": "RS256" if is_rsa else "ES256", "typ": "JWT", **head}
+    signed = f"{_encoded(msgspec.json.encode(header))}.{_encoded(msgspec.json.encode(claims))}"
+    if isinstance(key, rsa.RSAPrivateKey):
+        signature = key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    elif isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        pair = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
+        signature = b"".join(number.to_bytes(32, "big") for number in pair)
+    else:
+        raise ValueError("the key is neither an RSA key nor one of P-256")
     return f"{signed}.{_encoded(signature)}"
 
 

@@ -88,7 +88,11 @@ class Fake:
             request.transport.abort()
         if outcome == "malformed":
             return web.Response(status=200, body=b"<html>\xff it works")
-        return _response(self.ANSWERS.get(outcome, self.ANSWERS["accepted"]))
+        return _response(self.ANSWERS.get(outcome) or self.accepted(body))
+
+    def accepted(self, body: bytes) -> Answer:
+        """Return the answer to a message that is accepted."""
+        return self.ANSWERS["accepted"]
 
     @property
     def drops_repeats(self) -> bool:
@@ -323,6 +327,42 @@ class FakeWechat(Fake):
         sent = json.loads(body)
         assert all(set(value) == {"value"} for value in sent["data"].values())
         return sent.get("client_msg_id", ""), sent["touser"]
+
+
+class FakeWecomApp(Fake):
+    """Drops the same text to the same person for a while."""
+
+    ANSWERS: ClassVar[dict[str, Answer]] = {
+        "accepted": (200, {"errcode": 0, "errmsg": "ok", "msgid": "1"}),
+        "later": (200, {"errcode": 45009, "errmsg": "api freq out of limit"}),
+        "refused": (200, {"errcode": 44004, "errmsg": "empty content"}),
+        "address_dead": (200, {"errcode": 0, "errmsg": "ok", "invaliduser": "li.lei"}),
+        "credentials": (200, {"errcode": 301002, "errmsg": "not allow operate another agent"}),
+        "expired": (200, {"errcode": 42001, "errmsg": "access_token expired"}),
+    }
+
+    @property
+    def drops_repeats(self) -> bool:
+        return True
+
+    def token(self, request: web.Request, body: bytes) -> Answer | None:
+        if request.path != "/cgi-bin/gettoken":
+            return None
+        if (request.query["corpid"], request.query["corpsecret"]) != (
+            "ww1",
+            self.secrets["corp_secret"],
+        ):
+            return 200, {"errcode": 40001, "errmsg": "invalid credential"}
+        return 200, {"errcode": 0, "access_token": "T/1", "expires_in": 7_200}
+
+    def problem(self, request: web.Request, body: bytes) -> str:
+        return "" if request.query["access_token"] == "T/1" else "the token is wrong"
+
+    def message(self, request: web.Request, body: bytes) -> tuple[str, str]:
+        sent = json.loads(body)
+        assert (sent["enable_duplicate_check"], sent["duplicate_check_interval"]) == (1, 1_800)
+        assert sent["agentid"] == 1_000_002
+        return "", sent["touser"]
 
 
 class FakeFcm(Fake):

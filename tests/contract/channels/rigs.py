@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 from contract.channels import fakes, fakes_copies
+from contract.channels.fake_apns import FakeApns, serving_http2
 from contract.channels.fakes import Fake
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from services.activation.channels import Message
 from services.activation.channels.change import (
@@ -24,10 +25,12 @@ from services.activation.channels.change import (
     MembershipMessage,
 )
 from services.activation.channels.http import HttpClient
+from services.activation.channels.http2 import Http2Client
 from services.activation.channels.provider import ProviderSender
 from services.activation.channels.providers import PROVIDERS
-from services.activation.channels.ssrf import TargetGuard
-from services.activation.domain import channels
+from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuard
+from services.activation.domain import message_channels as channels
+from services.activation.domain import system_channels
 from services.activation.domain.channels import Channel, name_of, secrets_of, with_secrets
 from services.activation.domain.contracts import position_at
 from services.activation.domain.model import Destination, Trigger
@@ -41,9 +44,13 @@ KEYS = SecretKeys({1: bytes(32)})
 #: Lets channels reach every port of this machine.
 LOOPBACK = AllowedTargets(networks=((ip_network("127.0.0.1"), frozenset(range(65_536))),))
 _KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-PEM = _KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-).decode()
+_EC_KEY = ec.generate_private_key(ec.SECP256R1())
+PEM, EC_PEM = (
+    key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    for key in (_KEY, _EC_KEY)
+)
 SMS = RenderedMessage(
     to="+8613800138000",
     text="您好，李雷",
@@ -126,31 +133,21 @@ RIGS: dict[str, Rig] = {
     ),
     "s3": Rig(
         fakes_copies.FakeS3,
-        lambda url: channels.S3("bucket", "eu-central-1", "AKIA", "s3-secret", "onefold/", url),
-        change("li.lei@x.example"),
-    ),
-    "meta_audience": Rig(
-        fakes_copies.FakeMeta,
-        lambda url: channels.MetaAudience("23", "meta-token", url),
-        change("li.lei@x.example"),
-    ),
-    "google_audience": Rig(
-        fakes_copies.FakeGoogle,
-        lambda url: channels.GoogleAudience("1", "2", "push@p.example", PEM, url, f"{url}/token"),
-        change("li.lei@x.example"),
-        {"public_key": _KEY.public_key()},
-    ),
-    "salesforce": Rig(
-        fakes_copies.FakeSalesforce,
-        lambda url: channels.Salesforce(
-            url, "client", "sf-secret", "", "Onefold_Id__c", "In_Trial__c"
+        lambda url: system_channels.S3(
+            "bucket", "eu-central-1", "AKIA", "s3-secret", "onefold/", url
         ),
         change("li.lei@x.example"),
     ),
-    "hubspot": Rig(
-        fakes_copies.FakeHubspot,
-        lambda url: channels.Hubspot("hs-token", "in_trial", url),
-        change("li.lei@x.example"),
+    "apns": Rig(
+        FakeApns,
+        lambda url: channels.Apns("TEAM1", "KEY1", EC_PEM, "example.x.app", url),
+        RenderedMessage(to="device-1", subject="你好", text="文本", parameters=(("a", "1"),)),
+        {"public_key": _EC_KEY.public_key()},
+    ),
+    "wecom_app": Rig(
+        fakes.FakeWecomApp,
+        lambda url: channels.WecomApp("ww1", "wc-secret", "1000002", url),
+        RenderedMessage(to="li.lei", text="有新线索"),
     ),
 }
 
@@ -201,8 +198,15 @@ async def opened(name: str, *, timeout_s: float = 20.0) -> AsyncIterator[OpenRig
     """Run the fake of a channel, and a sender that may reach it."""
     rig = RIGS[name]
     fake = rig.fake({})
-    async with fakes.serving(fake), HttpClient(TargetGuard(LOOPBACK), timeout_s=timeout_s) as http:
+    guard = TargetGuard(LOOPBACK)
+    serving: Any = serving_http2(fake) if isinstance(fake, FakeApns) else fakes.serving(fake)
+    async with (
+        serving,
+        HttpClient(guard, timeout_s=timeout_s) as http,
+        Http2Client(TargetDialer(guard, Resolver()), timeout_s=timeout_s) as http2,
+    ):
         channel = rig.channel(fake.url)
         fake.secrets |= {**secrets_of(channel), **rig.known}
-        sender = ProviderSender(PROVIDERS[type(channel)], http, KEYS)
+        provider = PROVIDERS[type(channel)]
+        sender = ProviderSender(provider, http2 if provider.http2 else http, KEYS)
         yield OpenRig(sender, fake, channel, rig.message)

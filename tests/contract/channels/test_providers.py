@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import replace
 
 import pytest
+from contract.channels.fake_apns import FakeApns
 from contract.channels.fakes import TAKEN
-from contract.channels.rigs import RIGS, change, destination_of, message_of, opened
+from contract.channels.rigs import RIGS, destination_of, message_of, opened
 from structlog.testing import capture_logs
 
-from services.activation.channels.change import (
-    ChangeData,
-    ChangedProfile,
-    MembershipMessage,
-    hashed,
-)
 from services.activation.channels.providers import PROVIDERS
 from services.activation.domain.channels import CHANNELS, secrets_of, with_secrets
 from services.activation.domain.contracts import Deduplication, Repeat, repeat_of
-from services.activation.domain.model import DeliveryState
 from services.activation.domain.transitions import AttemptStatus, RetryPolicy, after_attempt
 
 #: What each outcome of a script is for the ledger.
@@ -35,9 +28,8 @@ STATUSES = {
     "lost": AttemptStatus.LOST,
     "slow": AttemptStatus.LOST,
 }
-SIGNED_TOKENS = ["fcm", "google_audience"]
-TOKENS = [*SIGNED_TOKENS, "wechat_template", "wechat_subscribe", "getui", "salesforce"]
-MIRRORS = ["meta_audience", "google_audience", "salesforce", "hubspot"]
+SIGNED_TOKENS = ["fcm", "apns"]
+TOKENS = ["fcm", "wechat_template", "wechat_subscribe", "getui", "wecom_app"]
 PAIRS = [
     (name, outcome)
     for name, rig in RIGS.items()
@@ -171,44 +163,19 @@ async def test_robot_gets_as_many_posts_in_a_minute_as_it_takes() -> None:
         assert rig.fake.problems == ["too many posts"], "the fake blocks above its own limit"
 
 
-@pytest.mark.parametrize("name", MIRRORS)
-async def test_copy_is_equal_to_the_members_whatever_answers_are_lost(name: str) -> None:
-    """Changes of each person go in order; each is repeated until it has an answer."""
-    chance = random.Random(name)
-    people = [f"p{n}@x.example" for n in range(6)]
-    members: set[str] = set()
-    async with opened(name) as rig:
-        contract, policy = rig.channel.contract, RetryPolicy(max_attempts=2)
-        for _ in range(40):
-            person = chance.choice(people)
-            entered = person not in members
-            (members.add if entered else members.discard)(person)
-            rig.fake.script = chance.choices(
-                ["lost", "unanswered", "later"], k=chance.randint(0, 3)
-            )
-            message = message_of(change(person, entered=entered))
-            for attempt in range(1, 6):
-                result = await rig.sender.send(rig.destination, message)
-                state = after_attempt(result, attempt, policy, 0.5, contract).state
-                if state is not DeliveryState.PENDING:
-                    break
-            assert state is DeliveryState.DELIVERED
-        shown = {
-            "meta_audience": lambda p: hashed(p),
-            "google_audience": lambda p: hashed(p),
-            "salesforce": lambda p: change(p).profile.id,
-            "hubspot": lambda p: p,
-        }[name]
-        assert rig.fake.members == {shown(person) for person in members}  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("name", [name for name in MIRRORS if name != "salesforce"])
-async def test_person_that_a_network_cannot_know_is_not_sent(name: str) -> None:
-    async with opened(name) as rig:
-        unknown = MembershipMessage("segment.entered", ChangeData(ChangedProfile("0" * 32)))
-        result = await rig.sender.send(rig.destination, message_of(unknown))
-        assert result.status is AttemptStatus.REJECTED
-        assert not rig.fake.bodies
+async def test_pushes_share_one_connection_and_one_token() -> None:
+    """Apple refuses new tokens more often than every 20 minutes, and connections for each push."""
+    async with opened("apns") as rig:
+        assert isinstance(rig.fake, FakeApns)
+        sending = (rig.sender.send(rig.destination, message_of(rig.message)) for _ in range(20))
+        results = await asyncio.gather(*sending)
+        assert {result.status for result in results} == {AttemptStatus.DELIVERED}
+        assert (rig.fake.connections, len(rig.fake.seen)) == (1, 1)
+        rig.fake.script = ["expired"]
+        expired = await rig.sender.send(rig.destination, message_of(rig.message))
+        assert expired.status is AttemptStatus.FAILED
+        renewed = await rig.sender.send(rig.destination, message_of(rig.message))
+        assert (renewed.status, len(rig.fake.seen)) == (AttemptStatus.DELIVERED, 2)
 
 
 async def test_object_is_written_once_whoever_repeats_it() -> None:
