@@ -35,6 +35,8 @@ from services.activation.domain.system_channels import NatsSubject, NdjsonFile, 
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
+from services.activation.projection.journeys.engine import JourneyEngine
+from services.activation.projection.journeys.knowledge import SegmentJudge
 from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
@@ -100,6 +102,9 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             base.database,
             runner,
         )
+        journeys = JourneyEngine(
+            base.database, runner, log, SegmentJudge(segment), settings.shards, dispatcher.wake
+        )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
         outcomes = OutcomePublisher(base.database, log, settings.service)
@@ -109,6 +114,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         async with (
             serving as endpoints,
             dispatcher.running(),
+            journeys.running(),
             background(outcomes.run(), retention.run()),
         ):
             yield endpoints

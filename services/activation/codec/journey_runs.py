@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,10 +24,12 @@ from services.activation.domain.journeys.transitions import (
     RunChange,
     RunEnded,
     RunMoved,
+    RunRecord,
     RunReopened,
     RunRestarted,
     RunTransition,
     WithdrawalReason,
+    fold_transitions,
 )
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
@@ -34,7 +37,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, LeafId
 
 RUN_TRANSITIONED: str = pb.RunTransitioned.DESCRIPTOR.full_name
-_ENDS = EnumNumbers(RunEnd, pb.RunEnd, "end of a run")
+RUN_ENDS = EnumNumbers(RunEnd, pb.RunEnd, "end of a run")
 _WITHDRAWALS = EnumNumbers(WithdrawalReason, pb.WithdrawalReason, "reason")
 
 
@@ -69,7 +72,7 @@ def transition_to_proto(
             moved = None if position is None else _position_to_proto(position)
             message.moved.CopyFrom(pb.RunMoved(version=version, position=moved))
         case RunEnded(ending):
-            message.ended.reason = _ENDS.to_proto(ending.reason)
+            message.ended.reason = RUN_ENDS.to_proto(ending.reason)
             message.ended.at_us = ending.at_us
             message.ended.fact_id = ending.fact_id or b""
         case RunReopened():
@@ -80,6 +83,38 @@ def transition_to_proto(
 def transition_from_proto(message: pb.RunTransitioned) -> RunTransition:
     """Return the transition of a fact. Raises InvalidField if the fact has none."""
     return RunTransition(message.run_id, message.number, _change(message))
+
+
+def transitions_to_bytes(
+    transitions: Iterable[RunTransition], journey_id: str, known_at_us: int
+) -> bytes:
+    """Return transitions as a run stores them; those that follow are appended to the bytes."""
+    messages = [transition_to_proto(each, journey_id, known_at_us) for each in transitions]
+    return pb.RunTransitions(transitions=messages).SerializeToString(deterministic=True)
+
+
+def record_from_bytes(stored: bytes) -> RunRecord:
+    """Return the record of a run by its transitions, at least one."""
+    messages = pb.RunTransitions.FromString(stored).transitions
+    record = fold_transitions(None, map(transition_from_proto, messages))
+    if record is None:
+        raise ValueError("a run has no transitions")
+    return record
+
+
+def answers_to_bytes(answers: Mapping[Question, bool]) -> bytes:
+    """Return answers as they are stored beside runs."""
+    message = pb.RunAnswered()
+    for question, answer in answers.items():
+        rule = rule_to_proto(question.rule)
+        message.answers.add(rule=rule, at_us=question.at_us, answer=answer)
+    return message.SerializeToString()
+
+
+def answers_from_bytes(stored: bytes) -> dict[Question, bool]:
+    """Return answers that `answers_to_bytes` has written."""
+    answers = pb.RunAnswered.FromString(stored).answers
+    return {Question(rule_from_proto(a.rule), a.at_us): a.answer for a in answers}
 
 
 def _change(message: pb.RunTransitioned) -> RunChange:
@@ -104,7 +139,7 @@ def _change(message: pb.RunTransitioned) -> RunChange:
             position = _position(part.position) if part.HasField("position") else None
             return RunMoved(part.version, position)
         case "ended":
-            reason_ = _ENDS.from_proto(part.reason, "reason")
+            reason_ = RUN_ENDS.from_proto(part.reason, "reason")
             return RunEnded(RunEnding(reason_, part.at_us, _fact_id(part.fact_id)))
         case "reopened":
             return RunReopened()

@@ -15,6 +15,7 @@ from services.activation.codec.templates import TEMPLATE_DEFINED, decode_templat
 from services.activation.codec.units import UNITS
 from services.activation.domain.model import TriggeringChange
 from services.activation.domain.transitions import plan_effects
+from services.activation.projection.journeys.intake import JourneyIntake
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
 from services.activation.store.templates import save_template
@@ -42,6 +43,7 @@ class ActivationProjection:
     _uncommitted: dict[int, set[DestinationKey]] = field(default_factory=dict, init=False)
     #: The shards whose open transaction has definitions.
     _defined: set[int] = field(default_factory=set, init=False)
+    _journeys: JourneyIntake = field(default_factory=JourneyIntake, init=False)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`.
@@ -65,6 +67,7 @@ class ActivationProjection:
                     await _define_template(conn, batch.shard, fact)
             changes += map(triggering_change, message.changes)
         await self._add_effects(conn, batch.shard, changes)
+        await self._journeys.take_in(conn, batch.shard, messages)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         await fold_parked_facts(conn, "activation", batch.shard, facts)
         if await fold_access_facts(conn, facts):
@@ -77,6 +80,10 @@ class ActivationProjection:
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         """Return the units of a message; see `Isolating`."""
         return UNITS.units_of(message)
+
+    def forget(self, shard: int) -> None:
+        """Forget what is remembered of a shard; see `Remembering`."""
+        self._journeys.forget(shard)
 
     def committed(self, shard: int) -> None:
         """Call the callbacks for the batch that a shard folded last."""

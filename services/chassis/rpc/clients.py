@@ -61,6 +61,10 @@ class LogClient:
         response = await self._stub.GetHead(log_service_pb2.GetHeadRequest())
         return token_from_proto(response.token), response.now_us
 
+    async def tick(self) -> None:
+        """Have the log state its time on every shard now. Raises OnefoldError."""
+        await self._stub.TickClock(log_service_pb2.TickClockRequest())
+
     async def read(
         self, shard: int, first: int, end: int, *, kinds: Sequence[str] = (), page: int = 0
     ) -> AsyncIterator[Sequence[log_pb2.Fact]]:

@@ -11,6 +11,7 @@ from onefold.activation.v1.activation_facts_pb2 import (
     DestinationDefined,
     TemplateDefined,
 )
+from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
 from onefold.profile.v1.profile_facts_pb2 import (
     ProfileSettingsDefined,
@@ -24,6 +25,6 @@ _MESSAGES = (
     *(IdentityPolicyDefined, LinkDecided, MatchAssessed),  # identity
     *(TagDefined, ProfileSettingsDefined, TraitCorrected, ScoreRecorded),  # profile
     *(SegmentDefined, SnapshotTaken),  # segment
-    *(DestinationDefined, DeliveryEnded, TemplateDefined),  # activation
+    *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest_asyncio
+from integration.activation.journey_fixture import JourneyBench
 from integration.activation.ledger_fixture import Ledger, open_ledger
 from integration.activation.receiver import Receiver, receiving
 from integration.activation.running_activation import RunningActivation, activation
@@ -39,7 +40,8 @@ async def ledger(session_ledger: Ledger) -> Ledger:
     """The ledger, empty."""
     await session_ledger.database.pool.execute(
         "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
-        " journey, flow_change, contact_policy;"
+        " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
+        " entry_answer;"
         " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     return session_ledger
@@ -51,3 +53,9 @@ async def whole(
 ) -> AsyncIterator[RunningActivation]:
     async with activation(make_settings, nats_url, private_targets=receiver.target) as running:
         yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bench(ledger: Ledger) -> JourneyBench:
+    """Journeys over an empty store."""
+    return JourneyBench(ledger)

@@ -1,9 +1,9 @@
-"""Models what a workspace has defined of a journey over time: its versions, its pauses, its stops."""
+"""Models what a workspace has defined of a journey over time: versions, pauses and stops."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -13,14 +13,15 @@ from services.activation.domain.journeys.program import (
     Program,
     Subject,
     TriggerSubject,
-    call_subject,
     coupon_subject,
+    event_subject,
     segment_subject,
     trigger_subject,
 )
-from services.activation.domain.journeys.run import RunEntry, RunFact
+from services.activation.domain.journeys.run import RunEntry
 from services.activation.domain.policy.gate import Flow
 from services.kernel.journeys import model
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX, call_filter_id
 from services.kernel.journeys.naming import journey_triggers
 from services.kernel.journeys.tree import all_steps
 
@@ -109,15 +110,6 @@ class JourneyHistory:
             found |= subjects_of(version.program.journey)
         return frozenset(found)
 
-    @cached_property
-    def entry_subjects(self) -> frozenset[Subject]:
-        """What the facts say that begin runs in any version."""
-        return frozenset(
-            subject
-            for version in self.versions
-            for subject in entry_subject(version.program.journey).subjects
-        )
-
 
 def subjects_of(journey: model.Journey) -> frozenset[Subject]:
     """Return what the facts say that a journey waits for."""
@@ -138,19 +130,10 @@ def entry_subject(journey: model.Journey) -> TriggerSubject:
         case model.StageTrigger(stages_id, stage):
             subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
         case model.CallTrigger():
-            subject = call_subject(journey.journey_id)
+            subject = event_subject(call_filter_id(journey.journey_id))
         case _:
             # A membership that no list shows; its rule is the date, or any event ever.
-            subject = segment_subject(f"journey:{journey.journey_id}", model.Movement.ENTERED)
+            subject = segment_subject(
+                MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.ENTERED
+            )
     return TriggerSubject((subject,), "")
-
-
-def entries_of(
-    program: Program, facts: Iterable[RunFact], sources: Iterable[RunEntry]
-) -> list[RunEntry]:
-    """Return those of some facts that may begin a run of a version.
-
-    `sources`: the facts with their leaves, in the same order.
-    """
-    wanted = set(entry_subject(program.journey).subjects)
-    return [entry for fact, entry in zip(facts, sources, strict=True) if fact.subject in wanted]

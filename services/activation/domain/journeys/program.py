@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from services.kernel.journeys import model
 from services.kernel.journeys.model import Journey, JourneyStep
-from services.kernel.journeys.tree import arms_of, walk_steps
+from services.kernel.journeys.tree import all_steps, arms_of, walk_steps
 from services.kernel.rules.ids import structure_id
 
 #: The number of the node behind the last one.
@@ -67,6 +67,8 @@ class Program:
     numbers: Mapping[str, int]
     goals: tuple[TriggerSubject, ...]
     leaves: tuple[TriggerSubject, ...]
+    #: The steps that change something outside of the run, by id.
+    effects: Mapping[str, model.EffectStep]
     _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -117,11 +119,6 @@ def report_subject(step_id: str, what: model.ReportKind) -> Subject:
     return "report", step_id, what.value
 
 
-def call_subject(journey_id: str) -> Subject:
-    """Return the subject of the calls that begin runs of a journey."""
-    return "call", journey_id
-
-
 def coupon_subject(name: str) -> Subject:
     """Return the subject of the uses of a coupon of the run."""
     return "coupon", name
@@ -138,6 +135,7 @@ def compile_journey(journey: Journey) -> Program:
         {node.step.id: number for number, node in enumerate(nodes)},
         tuple(map(trigger_subject, journey.goals)),
         tuple(map(trigger_subject, journey.leaves)),
+        {s.id: s for s in all_steps(journey) if isinstance(s, model.EffectStep)},
     )
 
 

@@ -49,6 +49,8 @@ CREATE TABLE run (
     step_id       text    NOT NULL,
     -- When time makes it go on, Unix microseconds; NULL = it waits for something else.
     due_us        bigint,
+    -- Whether nothing changes it any more: it had ended before the database was lost.
+    closed        boolean NOT NULL DEFAULT false,
     PRIMARY KEY (workspace_id, run_id)
 ) WITH (fillfactor = 80);
 
@@ -66,6 +68,8 @@ CREATE TABLE journey_due (
     leaf_id      bytea  NOT NULL,
     -- Unix microseconds of the log's clock; it is decided when every shard has passed it.
     due_us       bigint NOT NULL,
+    -- Not before this, as an answer is missing; NULL = at once.
+    retry_at     timestamptz,
     PRIMARY KEY (workspace_id, journey_id, leaf_id)
 ) WITH (fillfactor = 80);
 

@@ -1,0 +1,300 @@
+"""Decides what follows for a person in a journey from what was known at an instant of the log.
+
+A look plays all runs of the person, and returns the transitions that lead from their records to
+what was played. It depends on the facts that the log recorded until the instant, on the records and
+on the effects that have begun, and on nothing else: so it can be repeated from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
+from services.activation.domain.journeys.edits import edit_run, stop_run
+from services.activation.domain.journeys.persons import (
+    EntryRefusal,
+    FixedRun,
+    PersonPlay,
+    PersonRun,
+    play_person,
+)
+from services.activation.domain.journeys.program import Program, Subject
+from services.activation.domain.journeys.run import (
+    ContactHours,
+    PersonFacts,
+    Question,
+    RunEntry,
+    RunFact,
+    RunPlay,
+    RunPosition,
+)
+from services.activation.domain.journeys.transitions import (
+    EffectKey,
+    RunChange,
+    RunRecord,
+    RunTransition,
+    decide,
+    fold_transitions,
+    run_id,
+)
+from services.kernel.ids import FactId, LeafId, WorkspaceId
+from services.kernel.rules.values import Json
+from services.kernel.time import DAY_US
+
+#: How long after its end a run can still be changed by what is learnt late.
+CLOSED_AFTER_US: Final = 30 * DAY_US
+
+
+class RunState(IntEnum):
+    """Whether a run goes on; the numbers of the store."""
+
+    OPEN = 1
+    #: Another run of the person goes before it, so that it sends nothing.
+    ASLEEP = 2
+    ENDED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyFact:
+    """Something that happened to a person and that journeys wait for."""
+
+    leaf_id: LeafId
+    fact_id: FactId
+    occurred_at_us: int
+    recorded_at_us: int
+    subjects: tuple[Subject, ...]
+    #: Those properties that journeys name.
+    properties: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> RunEntry:
+        """What the fact is where it begins a run."""
+        return RunEntry(
+            self.occurred_at_us, self.fact_id, self.leaf_id, self.recorded_at_us, self.properties
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPerson:
+    """What is known of a person for one journey."""
+
+    workspace_id: WorkspaceId
+    facts: Sequence[JourneyFact]
+    #: By run.
+    records: Mapping[bytes, RunRecord]
+    #: The effects whose attempts have begun, by run.
+    begun: Mapping[bytes, Collection[EffectKey]]
+    hours: ContactHours
+    #: Answers that no record has.
+    answers: Mapping[Question, bool] = field(default_factory=dict)
+    #: Runs that nothing changes any more, as their facts are not known.
+    closed: Collection[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunLook:
+    """What a look has found of one run."""
+
+    record: RunRecord
+    #: Those that are new.
+    transitions: tuple[RunTransition, ...]
+    state: RunState
+    #: Where it stands.
+    position: RunPosition
+    #: When time makes it go on; None = never.
+    due_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look has found. Where there are questions, nothing is decided before their answers."""
+
+    runs: tuple[RunLook, ...] = ()
+    refusals: tuple[tuple[RunEntry, EntryRefusal], ...] = ()
+    #: When the person is to be looked at again; None = when something is learnt.
+    due_us: int | None = None
+    questions: tuple[Question, ...] = ()
+    #: The answers that have refused entries, which no record has.
+    answers: Mapping[Question, bool] = field(default_factory=dict)
+
+
+def look_at(person: KnownPerson, history: JourneyHistory, known_us: int) -> Look:
+    """Return what follows for a person from what the log had recorded until an instant."""
+    version = history.at(known_us)
+    if version is None:
+        return Look(due_us=_next_change(person, history, known_us))
+    return _Looking(person, history, version.program, known_us).look()
+
+
+class _Looking:
+    def __init__(
+        self, person: KnownPerson, history: JourneyHistory, newest: Program, known_us: int
+    ) -> None:
+        self._person, self._history, self._newest = person, history, newest
+        self._known_us = known_us
+        facts = [fact for fact in person.facts if fact.recorded_at_us <= known_us]
+        self._facts = PersonFacts(
+            RunFact(fact.occurred_at_us, fact.fact_id, subject, fact.properties)
+            for fact in facts
+            for subject in fact.subjects
+        )
+        self._records = dict(person.records)
+        self._changes: dict[bytes, list[RunTransition]] = {}
+        self._entries = list(self._live_entries(facts))
+        self._answers = dict(person.answers)
+        for record in self._records.values():
+            self._answers |= record.answers
+
+    def look(self) -> Look:
+        while True:
+            played = self._play()
+            if played.questions:
+                return Look(questions=played.questions)
+            if not self._edit(played):
+                break
+        runs = [self._decide(run) for run in played.runs]
+        found = {look.record.run_id for look in runs}
+        runs += [
+            self._displaced(record)
+            for id_, record in list(self._records.items())
+            if id_ not in found and not self._is_closed(record)
+        ]
+        dues = [run.due_us for run in runs if run.state is RunState.OPEN]
+        dues.append(_next_change(self._person, self._history, self._known_us))
+        due_us = min((due for due in dues if due is not None), default=None)
+        own = {q for run in runs for q in run.record.answers}
+        unused = {
+            question: answer
+            for question, answer in self._answers.items()
+            if question not in own and question.at_us >= self._known_us - CLOSED_AFTER_US
+        }
+        changed = tuple(run for run in runs if run.record.run_id not in self._person.closed)
+        return Look(changed, played.refusals, due_us, answers=unused)
+
+    def _live_entries(self, facts: Iterable[JourneyFact]) -> Iterable[RunEntry]:
+        wanted = set(entry_subject(self._newest.journey).subjects)
+        for fact in facts:
+            if wanted.isdisjoint(fact.subjects):
+                continue
+            entry, recorded_us = fact.entry, fact.recorded_at_us
+            if not self._history.accepts(entry):
+                continue
+            if self._history.stop_after(recorded_us, self._known_us) is None:
+                yield entry
+
+    def _play(self) -> PersonPlay:
+        fixed = [own for record in self._records.values() if (own := self._fixed(record))]
+        entries = {entry.fact_id: entry for entry in self._entries}
+        for record in self._records.values():
+            entries |= {entry.fact_id: entry for entry in (record.first, record.start)}
+        return play_person(
+            self._newest,
+            entries.values(),
+            self._facts,
+            self._answers,
+            self._person.hours,
+            self._known_us,
+            fixed,
+        )
+
+    def _fixed(self, record: RunRecord) -> FixedRun | None:
+        """Return what of a run is not played again; None = it is played from its entry."""
+        program = self._history.program(record.version)
+        if self._is_closed(record):
+            effects = record.planned
+            return FixedRun(
+                record.first, record.start, effects, program=program, ending=record.ending
+            )
+        newest = self._newest.journey.version
+        return record.fixed(self._begun(record.run_id), program, newest)
+
+    def _is_closed(self, record: RunRecord) -> bool:
+        if record.run_id in self._person.closed:
+            return True
+        ending = record.ending
+        return ending is not None and ending.at_us < self._known_us - CLOSED_AFTER_US
+
+    def _begun(self, id_: bytes) -> Collection[EffectKey]:
+        return self._person.begun.get(id_, ())
+
+    def _edit(self, played: PersonPlay) -> bool:
+        """Apply new versions and stops to open runs; return whether one has changed."""
+        is_changed = False
+        for run in played.runs:
+            record = self._record_of(run)
+            if record is None or record.ending is not None or self._is_closed(record):
+                continue
+            change = self._edit_of(run, record)
+            if change is not None:
+                self._add(record, [RunTransition(record.run_id, record.number + 1, change)])
+                is_changed = True
+        return is_changed
+
+    def _edit_of(self, run: PersonRun, record: RunRecord) -> RunChange | None:
+        since_us = record.first.recorded_at_us
+        stop_us = self._history.stop_after(since_us, self._known_us)
+        if stop_us is not None:
+            return stop_run(run, stop_us)
+        for version in self._history.later(record.version, self._known_us):
+            change = edit_run(run, version.program, version.defined_at_us)
+            if change is not None:
+                return change
+        return None
+
+    def _decide(self, run: PersonRun) -> RunLook:
+        record = self._record_of(run)
+        if record is not None and self._is_closed(record):
+            return RunLook(record, (), RunState.ENDED, run.play.position, None)
+        own = run.program or self._newest
+        id_ = run_id(self._person.workspace_id, own, run.first) if record is None else record.run_id
+        version = self._newest.journey.version
+        new = decide(record, id_, run, self._begun(id_), self._answers, version)
+        after = self._add(record, new)
+        if run.asleep_beside is not None:
+            state = RunState.ENDED if after.ending else RunState.ASLEEP
+        else:
+            state = RunState.OPEN if after.ending is None else RunState.ENDED
+        due_us = run.play.due_us if state is RunState.OPEN else None
+        changes = tuple(self._changes.get(after.run_id, ()))
+        return RunLook(after, changes, state, run.play.position, due_us)
+
+    def _displaced(self, record: RunRecord) -> RunLook:
+        """Return what becomes of a run that could not have begun beside another one."""
+        position = RunPosition("", record.first.occurred_at_us)
+        asleep = PersonRun(
+            record.first, record.start, RunPlay((), (), position), asleep_beside=record.first
+        )
+        begun = self._begun(record.run_id)
+        new = decide(record, record.run_id, asleep, begun, self._answers, record.version)
+        after = self._add(record, new)
+        state = RunState.ASLEEP if after.ending is None else RunState.ENDED
+        return RunLook(after, tuple(self._changes.get(after.run_id, ())), state, position, None)
+
+    def _record_of(self, run: PersonRun) -> RunRecord | None:
+        """Return the record of a run: by its entry, or by the id that its entry gives."""
+        for record in self._records.values():
+            if record.first.fact_id == run.first.fact_id:
+                return record
+        own = run.program or self._newest
+        return self._records.get(run_id(self._person.workspace_id, own, run.first))
+
+    def _add(self, record: RunRecord | None, new: Sequence[RunTransition]) -> RunRecord:
+        after = fold_transitions(record, new)
+        if after is None:
+            raise AssertionError("a run without a record begins")
+        self._records[after.run_id] = after
+        self._changes.setdefault(after.run_id, []).extend(new)
+        return after
+
+
+def _next_change(person: KnownPerson, history: JourneyHistory, known_us: int) -> int | None:
+    """Return the next instant at which something counts that is not known yet."""
+    instants = [
+        *(max(fact.occurred_at_us, fact.recorded_at_us) for fact in person.facts),
+        *(version.defined_at_us for version in history.versions),
+        *(change.changed_at_us for change in history.flows),
+    ]
+    return min((instant for instant in instants if instant > known_us), default=None)

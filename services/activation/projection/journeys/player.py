@@ -1,0 +1,265 @@
+"""Plays the runs of persons when something is learnt or due, and saves what follows.
+
+A look reads and saves in one transaction under the locks of the persons. It calls no other service:
+a person with a question stays due, the question is answered without a transaction, and the next
+look has the answer. So no lock waits for segment, and a crash in between repeats the question.
+
+Locks are taken in the order dues (those that are free), persons ascending, runs and effects. Of the
+dues only those that were claimed are changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import structlog
+
+from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.journeys.looks import KnownPerson, Look, look_at
+from services.activation.domain.journeys.planned import LedgerChanges, ledger_changes
+from services.activation.domain.journeys.run import ContactHours
+from services.activation.projection.journeys.knowledge import Asked, Judge, Knowledge
+from services.activation.store import runs as store
+from services.activation.store.journeys import load_contact_policies, load_journeys
+from services.activation.store.run_effects import (
+    add_planned_effects,
+    load_begun,
+    lock_persons,
+    withdraw_effects,
+)
+from services.activation.store.runs import DueKey, PersonKey, StoredPerson
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.backoff import Backoff
+from services.kernel.errors import OnefoldError, RetryableError
+from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.local_time import ZoneHistory
+
+log = structlog.get_logger(__name__)
+
+#: Leaves that are looked at in one transaction.
+PAGE = 500
+#: Seconds between two checks of what is due, where nothing wakes the player.
+POLL_INTERVAL_S = 0.25
+#: Seconds after a due for which the log may move on by itself; then it is asked for a tick.
+TICK_AFTER_S = 0.25
+MAX_BACKOFF_S = 10.0
+NOTHING: Final = Knowledge()
+
+
+@dataclass
+class LookResult:
+    """What one transaction has done."""
+
+    #: Leaves that were looked at.
+    looked_at: int = 0
+    #: Those that stay due, with what is to be answered before.
+    asked: dict[Asked, list[DueKey]] = field(default_factory=dict)
+    #: Whether runs have new transitions.
+    has_transitions: bool = False
+
+
+@dataclass
+class JourneyPlayer:
+    """Looks at persons; any number of replicas do so beside each other."""
+
+    database: Database
+    runner: ProjectionRunner
+    log_client: LogClient
+    judge: Judge
+    shards: int
+    #: Set when runs have transitions to publish.
+    transitions: asyncio.Event = field(default_factory=asyncio.Event)
+    _work: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _ticked_for: int = field(default=0, init=False)
+
+    def wake(self) -> None:
+        """Look soon at what is due."""
+        self._work.set()
+
+    async def run(self) -> None:
+        """Look until cancelled. Errors are logged and retried."""
+        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
+        while True:
+            try:
+                self._work.clear()
+                if not await self.look():
+                    await self._wait()
+                backoff.reset()
+            except RetryableError as error:
+                log.warning("journeys_delayed", reason=error.reason)
+                await asyncio.sleep(backoff.next_s())
+            except Exception as error:
+                log.error("journeys_failed", exc_info=error)
+                await asyncio.sleep(backoff.next_s())
+
+    async def look(self) -> int:
+        """Look at one page of what is due, and answer its questions; return how many leaves."""
+        await self._spread_change()
+        result = await self.look_once()
+        looked_at = result.looked_at
+        answers: dict[Asked, bool] = {}
+        while result.asked:
+            token = await self.runner.token()
+            try:
+                answers |= await self.judge(result.asked, token)
+            except OnefoldError as error:
+                # The looks stay due and are repeated after a while.
+                log.warning("journeys_unanswered", reason=error.reason)
+                break
+            keys = {key for keys in result.asked.values() for key in keys}
+            result = await self.look_once(keys, Knowledge(answers))
+            looked_at += result.looked_at
+        return looked_at
+
+    async def look_once(
+        self, keys: Collection[DueKey] = (), knowledge: Knowledge = NOTHING
+    ) -> LookResult:
+        """Look at what is due in one transaction; `keys`: at these leaves alone."""
+        result = LookResult()
+        async with transaction(self.database.pool) as conn:
+            known_us: int = await conn.fetchval(store.Q.known_us)
+            due = await store.claim_due(conn, known_us, PAGE, keys)
+            if due:
+                await self._look_at(conn, due, known_us, knowledge, result)
+        if result.has_transitions:
+            self.transitions.set()
+        return result
+
+    async def _look_at(
+        self,
+        conn: asyncpg.Connection,
+        due: Collection[DueKey],
+        known_us: int,
+        knowledge: Knowledge,
+        result: LookResult,
+    ) -> None:
+        leaves = [(key.workspace_id, key.leaf_id) for key in due]
+        profiles = await store.profiles_of(conn, leaves)
+        persons: defaultdict[PersonKey, list[DueKey]] = defaultdict(list)
+        for key in due:
+            profile_id = profiles.get((key.workspace_id, key.leaf_id), key.leaf_id)
+            persons[PersonKey(key.workspace_id, key.journey_id, profile_id)].append(key)  # type: ignore[arg-type]
+        await lock_persons(conn, {person.profile_id for person in persons})
+        stored = await store.load_persons(conn, persons)
+        workspaces = {person.workspace_id for person in persons}
+        histories = await load_journeys(conn, workspaces)
+        policies = await load_contact_policies(conn, workspaces)
+        run_leaves = {
+            run.record.first.leaf_id for each in stored.values() for run in each.runs.values()
+        }
+        begun = await load_begun(conn, run_leaves) if run_leaves else {}
+        looks: dict[PersonKey, Look] = {}
+        for person, own in stored.items():
+            history = histories.get((person.workspace_id, person.journey_id))
+            if history is None:
+                looks[person] = Look()
+                continue
+            hours = contact_hours(policies.get(person.workspace_id), "")
+            known = _known(person, own, begun, hours, knowledge)
+            looks[person] = look_at(known, history, known_us)
+        await self._save(conn, persons, stored, looks, histories, known_us)
+        for person, look in looks.items():
+            for question in look.questions:
+                result.asked[person, question] = persons[person]
+            result.looked_at += len(persons[person])
+            result.has_transitions |= any(run.transitions for run in look.runs)
+
+    async def _save(
+        self,
+        conn: asyncpg.Connection,
+        persons: Mapping[PersonKey, list[DueKey]],
+        stored: Mapping[PersonKey, StoredPerson],
+        looks: Mapping[PersonKey, Look],
+        histories: Mapping[tuple[WorkspaceId, str], JourneyHistory],
+        known_us: int,
+    ) -> None:
+        runs = [
+            (person, run, stored[person].runs.get(run.record.run_id))
+            for person, look in looks.items()
+            for run in look.runs
+        ]
+        await store.save_runs(conn, runs, known_us)
+        changes = LedgerChanges([], [])
+        dues: dict[DueKey, int | None] = {}
+        asked: list[DueKey] = []
+        answered = []
+        for person, look in looks.items():
+            keys = persons[person]
+            if look.questions:
+                asked += keys
+                continue
+            dues |= dict.fromkeys(keys) | {keys[0]: look.due_us}
+            answered.append((keys[0], look, stored[person]))
+            if look.runs:
+                history = histories[person.workspace_id, person.journey_id]
+                new = ledger_changes(person.workspace_id, person.profile_id, history, look.runs)
+                changes.withdrawn.extend(new.withdrawn)
+                changes.planned.extend(new.planned)
+        for reason in sorted({each.reason for each in changes.withdrawn}):
+            own = [(w.effect_id, w.leaf_id) for w in changes.withdrawn if w.reason == reason]
+            await withdraw_effects(conn, own, self.shards, reason)
+        if changes.planned:
+            await add_planned_effects(conn, changes.planned, self.shards)
+        await store.save_answers(conn, answered)
+        await store.save_dues(conn, dues, asked)
+
+    async def _spread_change(self) -> None:
+        """Make all open runs of a journey due that has another version or was stopped."""
+        async with transaction(self.database.pool) as conn:
+            known_us: int = await conn.fetchval(store.Q.known_us)
+            row = await conn.fetchrow(store.Q.claim_journey, known_us)
+            if row is not None:
+                key = row["workspace_id"], row["journey_id"]
+                await conn.execute(store.Q.add_dues_of_journey, *key, row["due_us"])
+                await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None}, ())
+
+    async def _wait(self) -> None:
+        """Wait until something may be due; ask the log for a tick where it stands before a due."""
+        async with acquire(self.database.pool) as conn:
+            due_us = await conn.fetchval(store.Q.next_due)
+            known_us = await conn.fetchval(store.Q.known_us)
+        now_us = time.time_ns() // 1_000
+        is_passed = due_us is not None and due_us + TICK_AFTER_S * 1e6 <= now_us
+        if is_passed and known_us < due_us and due_us != self._ticked_for:
+            self._ticked_for = due_us
+            await self.log_client.tick()
+        try:
+            async with asyncio.timeout(POLL_INTERVAL_S):
+                await self._work.wait()
+        except TimeoutError:
+            pass
+
+
+def contact_hours(policy: ContactPolicy | None, zone: str) -> ContactHours:
+    """Return when a person may be sent messages; `zone`: empty = that of the policy."""
+    own = policy or ContactPolicy()
+    quiet = {purpose: own.quiet_hours(purpose) for purpose in own.purposes}
+    return ContactHours(ZoneHistory(zone or own.zone.default), quiet)
+
+
+def _known(
+    person: PersonKey,
+    stored: StoredPerson,
+    begun: Mapping[bytes, Collection[tuple[str, int]]],
+    hours: ContactHours,
+    knowledge: Knowledge,
+) -> KnownPerson:
+    answers = {q: a for (owner, q), a in knowledge.answers.items() if owner == person}
+    return KnownPerson(
+        person.workspace_id,
+        stored.facts,
+        {id_: run.record for id_, run in stored.runs.items()},
+        begun,
+        hours,
+        {**stored.answers, **answers},
+        [id_ for id_, run in stored.runs.items() if run.closed],
+    )

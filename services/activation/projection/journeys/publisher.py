@@ -1,0 +1,188 @@
+"""Appends the transitions of runs to the log, and only then lets their effects be sent.
+
+The fact of a transition is named by its run and its number, so the log accepts one content for
+each. Where it refuses one, another worker was first: the run is then the fold of what the log has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import structlog
+from onefold.activation.v1 import journey_runs_pb2 as pb
+from onefold.log.v1 import log_pb2
+
+from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_from_proto
+from services.activation.domain.journeys.transitions import (
+    EffectsPlanned,
+    WithdrawalReason,
+    run_effect_id,
+    transition_fact_id,
+)
+from services.activation.projection.journeys.restore import logged_runs, restore_runs
+from services.activation.store import runs as store
+from services.activation.store.effects import DestinationKey
+from services.activation.store.journeys import load_journeys
+from services.activation.store.run_effects import (
+    load_begun,
+    lock_persons,
+    release_effects,
+    withdraw_effects,
+)
+from services.activation.store.runs import DueKey
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.backoff import Backoff
+from services.kernel.errors import Conflict, RetryableError
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+
+log = structlog.get_logger(__name__)
+
+#: Runs in one call.
+PAGE: Final = 500
+#: Seconds between two polls, where nothing wakes the publisher.
+POLL_INTERVAL_S: Final = 0.5
+MAX_BACKOFF_S: Final = 10.0
+_REVISED: Final = WithdrawalReason.REVISED.value
+
+
+class _Unpublished(NamedTuple):
+    """The transitions of a run that are not in the log."""
+
+    workspace_id: WorkspaceId
+    run_id: bytes
+    leaf_id: LeafId
+    #: The number of the last one.
+    number: int
+    transitions: list[pb.RunTransitioned]
+
+    def facts(self, actor: str) -> list[log_pb2.Fact]:
+        return [
+            log_pb2.Fact(
+                workspace_id=self.workspace_id,
+                fact_id=transition_fact_id(self.workspace_id, self.run_id, each.number),
+                kind=RUN_TRANSITIONED,
+                leaf_id=self.leaf_id,
+                actor=actor,
+                payload=each.SerializeToString(deterministic=True),
+            )
+            for each in self.transitions
+        ]
+
+    def planned(self) -> list[tuple[bytes, LeafId]]:
+        changes = [transition_from_proto(each).change for each in self.transitions]
+        return [
+            (run_effect_id(self.run_id, effect.key), self.leaf_id)
+            for change in changes
+            if isinstance(change, EffectsPlanned)
+            for effect in change.effects
+        ]
+
+
+@dataclass
+class TransitionPublisher:
+    """Appends transitions; a repeat after a crash is the same fact."""
+
+    database: Database
+    log_client: LogClient
+    actor: str
+    shards: int
+    #: Called with the destinations that got effects to send.
+    on_effects: Callable[[Collection[DestinationKey]], None]
+    #: Set when runs have new transitions.
+    transitions: asyncio.Event
+
+    async def run(self) -> None:
+        """Publish until cancelled. Errors are logged and retried."""
+        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
+        while True:
+            try:
+                self.transitions.clear()
+                if not await self.publish_once():
+                    await self._wait()
+                backoff.reset()
+            except RetryableError as error:
+                log.warning("transitions_delayed", reason=error.reason)
+                await asyncio.sleep(backoff.next_s())
+            except Exception as error:
+                log.error("transitions_failed", exc_info=error)
+                await asyncio.sleep(backoff.next_s())
+
+    async def publish_once(self) -> int:
+        """Publish the transitions of one page of runs; return how many runs there were."""
+        async with acquire(self.database.pool) as conn:
+            rows = await conn.fetch(store.Q.load_unpublished, PAGE)
+        runs = list(map(_unpublished, rows))
+        if not runs:
+            return 0
+        try:
+            await self._append(runs)
+        except Conflict:
+            # The log refuses the call as a whole: each run is appended alone.
+            for run in runs:
+                try:
+                    await self._append([run])
+                except Conflict:
+                    await self._read_again(run)
+        return len(runs)
+
+    async def _append(self, runs: Collection[_Unpublished]) -> None:
+        await self.log_client.append([fact for run in runs for fact in run.facts(self.actor)])
+        async with transaction(self.database.pool) as conn:
+            queues = await self._release(conn, runs)
+        self.on_effects(queues)
+
+    async def _release(
+        self, conn: asyncpg.Connection, runs: Iterable[_Unpublished]
+    ) -> set[DestinationKey]:
+        own = list(runs)
+        await conn.execute(
+            store.Q.mark_published,
+            [run.workspace_id for run in own],
+            [run.run_id for run in own],
+            [run.number for run in own],
+        )
+        planned = [effect for run in own for effect in run.planned()]
+        return await release_effects(conn, planned, self.shards) if planned else set()
+
+    async def _read_again(self, run: _Unpublished) -> None:
+        """Replace a run by what the log has of it, and look at it again."""
+        log.warning("transition_refused", number=run.transitions[0].number)
+        facts = await self.log_client.read_leaves(run.workspace_id, [run.leaf_id])
+        found = [
+            pb.RunTransitioned.FromString(fact.payload)
+            for fact in facts
+            if fact.kind == RUN_TRANSITIONED
+        ]
+        own = [(run.workspace_id, each) for each in found if each.run_id == run.run_id]
+        key = DueKey(run.workspace_id, run.transitions[0].journey_id, run.leaf_id)
+        async with transaction(self.database.pool) as conn:
+            await store.add_dues(conn, [(key, 0)])
+            profiles = await store.profiles_of(conn, [(run.workspace_id, run.leaf_id)])
+            await lock_persons(conn, {*profiles.values(), ProfileId(run.leaf_id)})
+            await load_begun(conn, [run.leaf_id])
+            await withdraw_effects(conn, run.planned(), self.shards, _REVISED)
+            histories = await load_journeys(conn, [run.workspace_id])
+            await restore_runs(conn, logged_runs(own), histories, self.shards, closes=False)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_INTERVAL_S):
+                await self.transitions.wait()
+        except TimeoutError:
+            pass
+
+
+def _unpublished(row: Any) -> _Unpublished:
+    every = pb.RunTransitions.FromString(row["transitions"]).transitions
+    return _Unpublished(
+        WorkspaceId(row["workspace_id"]),
+        row["run_id"],
+        LeafId(row["leaf_id"]),
+        row["number"],
+        [each for each in every if each.number > row["published"]],
+    )

@@ -1,0 +1,258 @@
+"""Stores the runs of journeys, the facts that they wait for, and when they go on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+
+from services.activation.codec.journey_runs import (
+    RUN_ENDS,
+    answers_from_bytes,
+    answers_to_bytes,
+    record_from_bytes,
+    transitions_to_bytes,
+)
+from services.activation.domain.journeys.looks import JourneyFact, Look, RunLook
+from services.activation.domain.journeys.run import Question
+from services.activation.domain.journeys.transitions import RunRecord
+from services.chassis.postgres.database import Queries
+from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
+
+Q = Queries.load(__package__, "runs.sql")
+#: Seconds after which a look is repeated for which an answer was missing.
+RETRY_S = 5.0
+#: Stands for all leaves that have runs of a journey, where the journey has changed.
+EVERY_LEAF: Final = LeafId(b"")
+
+
+class DueKey(NamedTuple):
+    """Names the looks at one leaf in one journey."""
+
+    workspace_id: WorkspaceId
+    journey_id: str
+    leaf_id: LeafId
+
+
+class PersonKey(NamedTuple):
+    """Names a person in one journey."""
+
+    workspace_id: WorkspaceId
+    journey_id: str
+    profile_id: ProfileId
+
+
+class LeafMoved(NamedTuple):
+    """A leaf belongs to a profile; the highest version counts."""
+
+    workspace_id: WorkspaceId
+    leaf_id: LeafId
+    profile_id: ProfileId
+    version: int
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as it is stored."""
+
+    record: RunRecord
+    #: The serialised RunTransitions.
+    transitions: bytes
+    #: What else a look may change: its state, its step and its due.
+    shown: tuple[int, str, int | None]
+    closed: bool
+
+
+@dataclass(frozen=True)
+class StoredPerson:
+    """What is stored of a person for one journey."""
+
+    facts: Sequence[JourneyFact]
+    runs: Mapping[bytes, StoredRun]
+    answers: Mapping[Question, bool]
+
+
+async def add_facts(
+    conn: asyncpg.Connection, facts: Mapping[tuple[WorkspaceId, FactId], JourneyFact]
+) -> None:
+    """Add facts of persons; one that is there already gets its new subjects besides."""
+    if facts:
+        own = list(facts.values())
+        await conn.execute(
+            Q.add_facts,
+            [workspace_id for workspace_id, _ in facts],
+            [fact.leaf_id for fact in own],
+            [fact.fact_id for fact in own],
+            [fact.occurred_at_us for fact in own],
+            [fact.recorded_at_us for fact in own],
+            ["\n".join(msgspec.json.encode(s).decode() for s in fact.subjects) for fact in own],
+            [msgspec.json.encode(fact.properties, order="sorted") for fact in own],
+        )
+
+
+async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) -> list[DueKey]:
+    """Record the profiles of leaves; return where the persons have runs whose leaves changed."""
+    moves = sorted(set(moves))
+    if not moves:
+        return []
+    leaves = [(move.workspace_id, move.leaf_id) for move in moves]
+    before = await profiles_of(conn, leaves)
+    await conn.execute(Q.move_leaves, *_columns(moves))
+    after = {(m.workspace_id, m.leaf_id): m.profile_id for m in moves}
+    changed = {
+        (workspace_id, profile_id)
+        for (workspace_id, leaf_id), new in after.items()
+        for profile_id in (new, before.get((workspace_id, leaf_id), ProfileId(leaf_id)))
+        if before.get((workspace_id, leaf_id), ProfileId(leaf_id)) != new
+    }
+    if not changed:
+        return []
+    rows = await conn.fetch(Q.runs_of_profiles, *_columns(sorted(changed)))
+    return [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
+
+
+async def add_dues(conn: asyncpg.Connection, dues: Iterable[tuple[DueKey, int]]) -> None:
+    """Ask for looks at the latest at some instants."""
+    rows = [(*key, due_us) for key, due_us in dues]
+    if rows:
+        await conn.execute(Q.add_dues, *_columns(rows))
+
+
+async def claim_due(
+    conn: asyncpg.Connection, known_us: int, limit: int, keys: Collection[DueKey] = ()
+) -> list[DueKey]:
+    """Lock what is due until an instant, the earliest first; `keys`: no others than these."""
+    if keys:
+        rows = await conn.fetch(Q.claim_keys, *_columns(sorted(keys)))
+    else:
+        rows = await conn.fetch(Q.claim_due, known_us, limit)
+    return [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
+
+
+async def profiles_of(
+    conn: asyncpg.Connection, leaves: Iterable[tuple[WorkspaceId, LeafId]]
+) -> dict[tuple[WorkspaceId, LeafId], ProfileId]:
+    """Return the profiles of those leaves that have moved to one."""
+    rows = await conn.fetch(Q.profiles_of, *_columns(sorted(set(leaves))))
+    return {(row["workspace_id"], row["leaf_id"]): ProfileId(row["profile_id"]) for row in rows}
+
+
+async def load_persons(
+    conn: asyncpg.Connection, keys: Collection[PersonKey]
+) -> dict[PersonKey, StoredPerson]:
+    """Return what is stored of persons, who are locked, for their journeys."""
+    profiles = sorted({(key.workspace_id, key.profile_id) for key in keys})
+    rows = await conn.fetch(Q.leaves_of, *_columns(profiles))
+    owner = {(row["workspace_id"], row["leaf_id"]): row["profile_id"] for row in rows}
+    # A leaf that has never moved is its own profile.
+    moved = await profiles_of(conn, [(w, LeafId(profile_id)) for w, profile_id in profiles])
+    owner |= {(w, id_): id_ for w, id_ in profiles if (w, LeafId(id_)) not in moved}
+    leaves = _columns(sorted(owner))
+    facts: defaultdict[tuple[str, bytes], list[JourneyFact]] = defaultdict(list)
+    for row in await conn.fetch(Q.load_facts, *leaves):
+        facts[row["workspace_id"], owner[row["workspace_id"], row["leaf_id"]]].append(_fact(row))
+    runs: defaultdict[PersonKey, dict[bytes, StoredRun]] = defaultdict(dict)
+    for row in await conn.fetch(Q.load_runs, *leaves):
+        profile_id = owner[row["workspace_id"], row["leaf_id"]]
+        person = PersonKey(row["workspace_id"], row["journey_id"], ProfileId(profile_id))
+        if person in keys:
+            runs[person][row["run_id"]] = _run(row)
+    answers: defaultdict[PersonKey, dict[Question, bool]] = defaultdict(dict)
+    for row in await conn.fetch(Q.load_answers, *leaves):
+        profile_id = owner[row["workspace_id"], row["leaf_id"]]
+        person = PersonKey(row["workspace_id"], row["journey_id"], ProfileId(profile_id))
+        answers[person] |= answers_from_bytes(row["answers"])
+    return {
+        key: StoredPerson(
+            facts[key.workspace_id, key.profile_id], runs.get(key, {}), answers.get(key, {})
+        )
+        for key in keys
+    }
+
+
+async def save_runs(
+    conn: asyncpg.Connection,
+    found: Iterable[tuple[PersonKey, RunLook, StoredRun | None]],
+    known_us: int,
+) -> None:
+    """Save the runs that a look has changed; their persons are locked."""
+    rows = []
+    for person, look, stored in found:
+        shown = look.state.value, look.position.step_id, look.due_us
+        if not look.transitions and stored is not None and stored.shown == shown:
+            continue
+        record, before = look.record, stored.transitions if stored else b""
+        new = transitions_to_bytes(look.transitions, person.journey_id, known_us)
+        ending = record.ending
+        rows.append(
+            (
+                *(person.workspace_id, record.run_id, person.journey_id, record.version),
+                *(record.first.leaf_id, record.first.occurred_at_us, record.number, 0),
+                *(before + new, look.state.value),
+                *(0 if ending is None else RUN_ENDS.to_proto(ending.reason),),
+                *(look.position.step_id, look.due_us, False),
+            )
+        )
+    if rows:
+        await conn.execute(Q.save_runs, *_columns(rows))
+
+
+async def save_restored(conn: asyncpg.Connection, rows: Collection[Sequence[Any]]) -> None:
+    """Save runs as the log has them: the columns of `save_runs`."""
+    await conn.execute(Q.restore_runs, *_columns(rows))
+
+
+async def save_dues(
+    conn: asyncpg.Connection, dues: Mapping[DueKey, int | None], asked: Collection[DueKey]
+) -> None:
+    """Say when leaves are looked at next: None = when something is learnt.
+
+    `asked`: leaves for which an answer is missing; they are looked at again after a while.
+    """
+    later = [(*key, due_us) for key, due_us in dues.items() if due_us is not None]
+    done = [key for key, due_us in dues.items() if due_us is None]
+    if later:
+        await conn.execute(Q.save_dues, *_columns(later))
+    if done:
+        await conn.execute(Q.delete_dues, *_columns(done))
+    if asked:
+        await conn.execute(Q.postpone_dues, *_columns(asked), RETRY_S)
+
+
+async def save_answers(
+    conn: asyncpg.Connection, looks: Iterable[tuple[DueKey, Look, StoredPerson]]
+) -> None:
+    """Save the answers that have refused entries, where there are new ones."""
+    rows = [
+        (*key, answers_to_bytes(look.answers))
+        for key, look, stored in looks
+        if not look.answers.items() <= stored.answers.items()
+    ]
+    if rows:
+        await conn.execute(Q.save_answers, *_columns(rows))
+
+
+def _columns(rows: Collection[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Return the columns of rows of one width; they are not empty."""
+    return list(zip(*rows, strict=True))
+
+
+def _fact(row: Any) -> JourneyFact:
+    return JourneyFact(
+        LeafId(row["leaf_id"]),
+        FactId(row["fact_id"]),
+        row["occurred_at_us"],
+        row["recorded_at_us"],
+        tuple(tuple(msgspec.json.decode(subject)) for subject in row["subjects"]),
+        msgspec.json.decode(row["properties"]),
+    )
+
+
+def _run(row: Any) -> StoredRun:
+    shown = row["state"], row["step_id"], row["due_us"]
+    transitions = row["transitions"]
+    return StoredRun(record_from_bytes(transitions), transitions, shown, row["closed"])

@@ -1,0 +1,170 @@
+-- name: claim_due
+-- Locks what is due at an instant that every shard has passed, the earliest first.
+SELECT workspace_id, journey_id, leaf_id, due_us FROM journey_due
+WHERE due_us <= $1 AND leaf_id <> '' AND (retry_at IS NULL OR retry_at <= now())
+ORDER BY due_us LIMIT $2 FOR UPDATE SKIP LOCKED;
+
+-- name: claim_journey
+-- Locks a journey that has changed at an instant that every shard has passed.
+SELECT workspace_id, journey_id, due_us FROM journey_due
+WHERE due_us <= $1 AND leaf_id = '' ORDER BY due_us LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: claim_keys
+-- Locks what is due of some leaves in some journeys.
+SELECT d.workspace_id, d.journey_id, d.leaf_id, d.due_us
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS t (workspace_id, journey_id, leaf_id)
+JOIN journey_due d USING (workspace_id, journey_id, leaf_id)
+ORDER BY d.due_us FOR UPDATE OF d SKIP LOCKED;
+
+-- name: known_us
+-- The instant up to which every shard has taken in the log.
+SELECT min(log_time_us) - 1 FROM checkpoint;
+
+-- name: next_due
+-- The next instant at which a person is looked at.
+SELECT due_us FROM journey_due ORDER BY due_us LIMIT 1;
+
+-- name: profiles_of
+-- The profiles of leaves that have moved to one.
+SELECT l.workspace_id, l.leaf_id, l.profile_id
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+JOIN leaf_profile l USING (workspace_id, leaf_id);
+
+-- name: leaves_of
+-- The leaves of profiles.
+SELECT l.workspace_id, l.leaf_id, l.profile_id
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
+JOIN leaf_profile l USING (workspace_id, profile_id);
+
+-- name: load_facts
+-- The facts of leaves.
+SELECT f.workspace_id, f.leaf_id, f.fact_id, f.occurred_at_us, f.recorded_at_us, f.subjects,
+       f.properties
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+JOIN journey_fact f USING (workspace_id, leaf_id);
+
+-- name: load_runs
+-- The runs of leaves.
+SELECT r.workspace_id, r.run_id, r.journey_id, r.leaf_id, r.transitions, r.state, r.step_id,
+       r.due_us, r.closed
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+JOIN run r USING (workspace_id, leaf_id);
+
+-- name: load_answers
+-- The answers that have refused entries of leaves.
+SELECT a.workspace_id, a.journey_id, a.leaf_id, a.answers
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+JOIN entry_answer a USING (workspace_id, leaf_id);
+
+-- name: save_answers
+-- Saves the answers that have refused entries of leaves.
+INSERT INTO entry_answer (workspace_id, journey_id, leaf_id, answers)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
+ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE SET answers = excluded.answers;
+
+-- name: save_runs
+-- Saves runs whose persons are locked; an older state than the stored one changes nothing.
+INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
+                 published, transitions, state, end_reason, step_id, due_us, closed)
+SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
+                     $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
+                     $12::text[], $13::bigint[], $14::boolean[])
+ON CONFLICT (workspace_id, run_id) DO UPDATE
+SET version = excluded.version, number = excluded.number, transitions = excluded.transitions,
+    state = excluded.state, end_reason = excluded.end_reason, step_id = excluded.step_id,
+    due_us = excluded.due_us, leaf_id = excluded.leaf_id, begun_at_us = excluded.begun_at_us
+WHERE run.number <= excluded.number;
+
+-- name: restore_runs
+-- Saves runs as the log has them, whatever is stored.
+INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
+                 published, transitions, state, end_reason, step_id, due_us, closed)
+SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
+                     $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
+                     $12::text[], $13::bigint[], $14::boolean[])
+ON CONFLICT (workspace_id, run_id) DO UPDATE
+SET version = excluded.version, number = excluded.number, published = excluded.published,
+    transitions = excluded.transitions, state = excluded.state,
+    end_reason = excluded.end_reason;
+
+-- name: save_dues
+-- Says when leaves are looked at next, after a look at them.
+UPDATE journey_due d SET due_us = t.due_us, retry_at = NULL
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[])
+    AS t (workspace_id, journey_id, leaf_id, due_us)
+WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id;
+
+-- name: delete_dues
+-- Ends the looks at leaves, until something is learnt.
+DELETE FROM journey_due d
+USING unnest($1::text[], $2::text[], $3::bytea[]) AS t (workspace_id, journey_id, leaf_id)
+WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id;
+
+-- name: postpone_dues
+-- Postpones looks for which an answer is missing, by some seconds.
+UPDATE journey_due d SET retry_at = now() + $4::float8 * interval '1 s'
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS t (workspace_id, journey_id, leaf_id)
+WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id;
+
+-- name: add_dues
+-- Asks for looks at leaves, at the latest at some instants.
+INSERT INTO journey_due AS d (workspace_id, journey_id, leaf_id, due_us)
+SELECT workspace_id, journey_id, leaf_id, min(due_us)
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[])
+    AS t (workspace_id, journey_id, leaf_id, due_us)
+GROUP BY workspace_id, journey_id, leaf_id ORDER BY workspace_id, journey_id, leaf_id
+ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE
+SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL;
+
+-- name: runs_of_profiles
+-- Where the leaves of profiles have runs that can still change.
+SELECT DISTINCT r.workspace_id, r.journey_id, r.leaf_id
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
+JOIN leaf_profile l USING (workspace_id, profile_id)
+JOIN run r USING (workspace_id, leaf_id)
+WHERE NOT r.closed;
+
+-- name: add_dues_of_journey
+-- Asks for looks at all runs of a journey that have not ended.
+INSERT INTO journey_due AS d (workspace_id, journey_id, leaf_id, due_us)
+SELECT DISTINCT workspace_id, journey_id, leaf_id, $3::bigint FROM run
+WHERE workspace_id = $1 AND journey_id = $2 AND state < 3
+ORDER BY 1, 2, 3
+ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE
+SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL;
+
+-- name: add_facts
+-- Adds facts; one that is there gets what it is an instance of besides.
+INSERT INTO journey_fact AS f (workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us,
+                               subjects, properties)
+SELECT workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us,
+       string_to_array(subjects, E'\n'), properties
+FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[],
+            $7::bytea[]) AS t (workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us,
+                               subjects, properties)
+ORDER BY workspace_id, leaf_id, fact_id
+ON CONFLICT (workspace_id, leaf_id, fact_id) DO UPDATE
+SET subjects = (SELECT array_agg(DISTINCT s) FROM unnest(f.subjects || excluded.subjects) AS s),
+    properties = excluded.properties;
+
+-- name: move_leaves
+-- Records the profiles of leaves; the highest version counts.
+INSERT INTO leaf_profile AS l (workspace_id, leaf_id, profile_id, version)
+SELECT DISTINCT ON (workspace_id, leaf_id) workspace_id, leaf_id, profile_id, version
+FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[])
+    AS t (workspace_id, leaf_id, profile_id, version)
+ORDER BY workspace_id, leaf_id, version DESC
+ON CONFLICT (workspace_id, leaf_id) DO UPDATE
+SET profile_id = excluded.profile_id, version = excluded.version
+WHERE l.version < excluded.version;
+
+-- name: load_unpublished
+-- Runs whose last transitions are not in the log.
+SELECT workspace_id, run_id, journey_id, leaf_id, number, published, transitions FROM run
+WHERE published < number ORDER BY run_id LIMIT $1;
+
+-- name: mark_published
+-- Records how many transitions of runs are in the log.
+UPDATE run r SET published = greatest(r.published, t.published)
+FROM unnest($1::text[], $2::bytea[], $3::int[]) AS t (workspace_id, run_id, published)
+WHERE r.workspace_id = t.workspace_id AND r.run_id = t.run_id;

@@ -1,0 +1,280 @@
+"""Runs journeys over the real store and fold of activation, with a log and a clock of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from integration.activation.ledger_fixture import SHARDS, Ledger, W
+from onefold.activation.v1 import contact_policy_pb2 as policy_pb
+from onefold.activation.v1 import journey_facts_pb2 as facts_pb
+from onefold.activation.v1 import journey_runs_pb2 as runs_pb
+from onefold.log.v1.log_pb2 import Fact
+from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
+
+from services.activation.codec.journey_facts import (
+    CONTACT_POLICY_DEFINED,
+    JOURNEY_DEFINED,
+    JOURNEY_FLOW_CHANGED,
+)
+from services.activation.codec.journey_runs import RUN_TRANSITIONED
+from services.activation.domain.journeys.run import Question
+from services.activation.projection.fold import ActivationProjection
+from services.activation.projection.journeys.engine import JourneyEngine
+from services.activation.projection.journeys.knowledge import Asked
+from services.activation.store.effects import DestinationKey
+from services.chassis.codec.journeys import journey_to_proto
+from services.chassis.messaging.stream import Batch, StreamMessage
+from services.chassis.postgres.database import transaction
+from services.kernel.errors import Conflict
+from services.kernel.ids import shard_of
+from services.kernel.journeys.inputs import awaited_events
+from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.rules.filters import matcher
+from services.kernel.rules.ids import structure_id
+from services.kernel.time import HOUR_US
+from services.kernel.tokens import Token
+
+#: 2026-03-02, a Monday.
+BEGIN = 1_772_409_600_000_000
+CART: dict[str, Any] = {
+    "id": "cart",
+    "enter": {"event": "cart_updated", "again": "always"},
+    "goal": [{"event": "order_paid"}],
+    "steps": [{"wait": "2h"}, {"send": {"id": "reminder", "to": "mail", "template": "t"}}],
+}
+
+
+def leaf(number: int) -> bytes:
+    """Return a leaf; the shard of its facts is that of the number."""
+    digest = hashlib.blake2b(f"leaf {number}".encode(), digest_size=16).digest()
+    while shard_of(digest, SHARDS) != number % SHARDS:
+        digest = hashlib.blake2b(digest, digest_size=16).digest()
+    return digest
+
+
+@dataclass
+class FakeLog:
+    """A log that accepts one content for each fact id."""
+
+    facts: dict[bytes, Fact] = field(default_factory=dict)
+    ticks: int = 0
+    #: Called before facts are appended.
+    before: Callable[[list[Fact]], None] | None = None
+
+    async def append(self, facts: list[Fact]) -> None:
+        if self.before is not None:
+            self.before(facts)
+        for fact in facts:
+            known = self.facts.get(fact.fact_id)
+            if known is not None and known.payload != fact.payload:
+                raise Conflict("another content")
+        for fact in facts:
+            self.facts[fact.fact_id] = fact
+
+    async def tick(self) -> None:
+        self.ticks += 1
+
+    async def read_leaves(self, workspace_id: str, leaf_ids: Collection[bytes]) -> list[Fact]:
+        own = [f for f in self.facts.values() if f.leaf_id in leaf_ids]
+        return [f for f in own if f.workspace_id == workspace_id]
+
+    def transitions(self) -> list[runs_pb.RunTransitioned]:
+        """Return the transitions in the log, in the order in which they were appended."""
+        return [
+            runs_pb.RunTransitioned.FromString(fact.payload)
+            for fact in self.facts.values()
+            if fact.kind == RUN_TRANSITIONED
+        ]
+
+    def kinds(self) -> list[str]:
+        return [str(each.WhichOneof("change")) for each in self.transitions()]
+
+
+@dataclass
+class FakeJudge:
+    """Answers questions by a function."""
+
+    truth: Callable[[Question], bool] = lambda _: True
+    asked: list[Question] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def __call__(self, asked: Collection[Asked], at_least: Token) -> dict[Asked, bool]:
+        if self.error is not None:
+            raise self.error
+        self.asked += [question for _, question in asked]
+        return {each: self.truth(each[1]) for each in asked}
+
+
+class FakeRunner:
+    """The part of a runner that the engine needs."""
+
+    service = "activation"
+
+    async def token(self) -> Token:
+        return Token({})
+
+
+class JourneyBench:
+    """Folds messages of segment, and plays what is due, one step at a time."""
+
+    def __init__(self, ledger: Ledger, log: FakeLog | None = None) -> None:
+        self.ledger = ledger
+        self.log, self.judge = log or FakeLog(), FakeJudge()
+        self.queues: list[DestinationKey] = []
+        self.projection = ActivationProjection(
+            SHARDS, self.queues.extend, on_defined=lambda: None, on_access=lambda: None
+        )
+        self.engine = JourneyEngine(
+            ledger.database,
+            FakeRunner(),  # type: ignore[arg-type]
+            self.log,  # type: ignore[arg-type]
+            self.judge,
+            SHARDS,
+            self.queues.extend,
+        )
+        self.now_us = BEGIN
+        self._journeys: dict[str, list[Any]] = {}
+        self._events = 0
+
+    async def fold(self, shard: int, message: MembershipsChanged) -> None:
+        """Fold one message on a shard, whose clock is then at the present instant."""
+        message.log_time_us = max(message.log_time_us, self.now_us)
+        wrapped = StreamMessage(0, 1, message.SerializeToString())
+        async with transaction(self.ledger.database.pool) as conn:
+            result = await self.projection.fold(conn, Batch(shard, 0, 1, (wrapped,), 0, 0, 0))
+            await conn.execute(
+                "UPDATE checkpoint SET log_time_us = greatest(log_time_us, $2) WHERE shard = $1",
+                shard,
+                result.log_time_us,
+            )
+
+    async def broadcast(self, kind: str, message: Any) -> None:
+        fact = Fact(
+            workspace_id=W,
+            kind=kind,
+            payload=message.SerializeToString(),
+            recorded_at_us=self.now_us,
+        )
+        for shard in range(SHARDS):
+            await self.fold(shard, MembershipsChanged(broadcast_facts=[fact]))
+
+    async def define(self, **form: Any) -> None:
+        """Define the next version of a journey."""
+        versions = self._journeys.setdefault(form["id"], [])
+        proto = journey_to_proto(parse_journey(form))
+        proto.version = len(versions) + 1
+        versions.append(parse_journey(form))
+        await self.broadcast(JOURNEY_DEFINED, facts_pb.JourneyDefined(journey=proto))
+
+    async def flow(self, journey_id: str, flow: int, version: int = 1, overdue: int = 0) -> None:
+        message = facts_pb.JourneyFlowChanged(
+            journey_id=journey_id, flow=flow, version=version, overdue=overdue
+        )
+        await self.broadcast(JOURNEY_FLOW_CHANGED, message)
+
+    async def policy(self, message: policy_pb.ContactPolicy) -> None:
+        await self.broadcast(
+            CONTACT_POLICY_DEFINED, facts_pb.ContactPolicyDefined(policy=message, version=1)
+        )
+
+    def event(
+        self,
+        name: str,
+        of: int = 1,
+        *,
+        occurred_at_us: int = 0,
+        profile: int = 0,
+        version: int = 0,
+        fact: bytes = b"",
+        **properties: Any,
+    ) -> MatchedEvent:
+        """Return an event of a leaf as profile passes it on; it is recorded now."""
+        self._events += 1
+        fact_id = fact or hashlib.blake2b(f"event {self._events}".encode(), digest_size=16).digest()
+        filters = {
+            structure_id(events)
+            for versions in self._journeys.values()
+            for journey in versions
+            for events in awaited_events(journey)
+            if name in events.names and (not events.where or matcher(events.where)(properties))
+        }
+        return MatchedEvent(
+            workspace_id=W,
+            profile_id=leaf(profile or of),
+            assignment_version=version,
+            leaf_id=leaf(of),
+            fact_id=fact_id,
+            filter_ids=sorted(filters),
+            occurred_at_us=occurred_at_us or self.now_us,
+            recorded_at_us=self.now_us,
+            properties=json.dumps(properties).encode(),
+        )
+
+    async def happen(self, name: str, of: int = 1, **fields: Any) -> MatchedEvent:
+        """Fold an event in the shard of its leaf."""
+        event = self.event(name, of, **fields)
+        await self.fold(of % SHARDS, MembershipsChanged(matched_events=[event]))
+        return event
+
+    async def enter(
+        self, segment_id: str, of: int = 1, *, ordinal: int = 1, cause: int = 1
+    ) -> None:
+        change = MembershipChange(
+            workspace_id=W,
+            segment_id=segment_id,
+            profile_id=leaf(of),
+            entered=ordinal % 2 == 1,
+            ordinal=ordinal,
+            changed_at_us=self.now_us,
+            cause=cause,
+        )
+        await self.fold(of % SHARDS, MembershipsChanged(changes=[change]))
+
+    async def move(self, of: int, to: int, version: int) -> None:
+        """Move a leaf to the profile of another one."""
+        move = LeafMove(workspace_id=W, leaf_id=leaf(of), profile_id=leaf(to), version=version)
+        await self.fold(of % SHARDS, MembershipsChanged(leaf_moves=[move]))
+
+    async def pass_time(self, hours: float = 0, *, us: int = 0, shards: Iterable[int] = ()) -> None:
+        """Let time pass on the shards (none = all)."""
+        self.now_us += int(hours * HOUR_US) + us
+        for shard in shards or range(SHARDS):
+            await self.fold(shard, MembershipsChanged())
+
+    async def look(self) -> None:
+        """Play until nothing is due, without publishing anything."""
+        async with asyncio.timeout(60):
+            while await self.engine.player.look():
+                pass
+
+    async def settle(self, hours: float = 0) -> None:
+        """Let time pass by a microsecond more, play what is due, and publish it."""
+        await self.pass_time(hours, us=1)
+        await self.look()
+        while await self.engine.publisher.publish_once():
+            pass
+
+    async def send(self) -> list[str]:
+        """Begin and end the attempts at all effects that may be sent; return their steps."""
+        rows = await self.ledger.database.pool.fetch(
+            "UPDATE effect SET state = 3, attempts = 1, begun_at_us = $1, ended_at = now()"
+            " WHERE state = 1 AND run_id IS NOT NULL RETURNING step_id",
+            self.now_us,
+        )
+        return sorted(row["step_id"] for row in rows)
+
+    async def runs(self) -> list[asyncpg.Record]:
+        return await self.ledger.database.pool.fetch("SELECT * FROM run ORDER BY begun_at_us")
+
+    async def effects(self) -> dict[str, str]:
+        """Return the states of effects of runs by step."""
+        rows = await self.ledger.rows()
+        names = {1: "pending", 2: "unknown", 3: "delivered", 5: "suppressed", 7: "planned"}
+        return {r["step_id"]: names.get(r["state"], str(r["state"])) for r in rows}
