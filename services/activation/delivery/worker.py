@@ -13,7 +13,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -93,7 +93,7 @@ class DeliveryContext:
     database: Database
     renderer: Renderer
     #: By the type of the destination's channel.
-    senders: dict[type, Sender]
+    senders: Mapping[type, Sender]
     retry_policy: RetryPolicy
     metrics: DeliveryMetrics
     #: Attempts of one destination that have begun and whose result is not recorded, at most.
