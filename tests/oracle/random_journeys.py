@@ -299,7 +299,8 @@ def run_facts(program: Program, happenings: Iterable[Happening]) -> list[RunFact
             case "segment":
                 subjects = [segment_subject(h.name, model.Movement(h.detail))]
             case "report":
-                subjects = [report_subject(h.name, model.ReportKind(h.detail))]
+                what = model.ReportKind(h.detail)
+                subjects = [report_subject(program.journey.journey_id, h.name, what)]
             case _:
                 subjects = [coupon_subject(h.name)]
         found += [RunFact(h.at, FactId(h.id), subject, h.properties) for subject in subjects]

@@ -7,15 +7,20 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 from onefold.activation.v1 import journey_facts_pb2 as pb
+from onefold.activation.v1 import journeys_pb2
 
+from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.journeys import journey_from_proto
 from services.kernel.errors import InvalidField
-from services.kernel.journeys.inputs import JourneyStop
-from services.kernel.journeys.model import Journey
+from services.kernel.journeys.inputs import JourneyStop, report_filter_id
+from services.kernel.journeys.model import Journey, ReportKind
 
 JOURNEY_DEFINED: Final[str] = pb.JourneyDefined.DESCRIPTOR.full_name
 JOURNEY_FLOW_CHANGED: Final[str] = pb.JourneyFlowChanged.DESCRIPTOR.full_name
 JOURNEY_ENTERED: Final[str] = pb.JourneyEntered.DESCRIPTOR.full_name
+DELIVERY_REPORTED: Final[str] = pb.DeliveryReported.DESCRIPTOR.full_name
+#: The kinds of reports and their numbers.
+REPORT_KINDS: Final = EnumNumbers(ReportKind, journeys_pb2.ReportKind, "kind of report")
 
 
 @lru_cache(maxsize=4_096)
@@ -47,3 +52,18 @@ def decode_entered(payload: bytes) -> pb.JourneyEntered:
         return pb.JourneyEntered.FromString(payload)
     except DecodeError:
         return pb.JourneyEntered()
+
+
+def report_filter(payload: bytes) -> int:
+    """Return what stands for the reports like a serialised DeliveryReported; 0 = for none.
+
+    Nothing waits for what a machine does.
+    """
+    try:
+        message = pb.DeliveryReported.FromString(payload)
+        what = REPORT_KINDS.from_proto(message.what, "what")
+    except (DecodeError, InvalidField):
+        return 0
+    if message.is_machine:
+        return 0
+    return report_filter_id(message.journey_id, message.step_id, what)

@@ -87,6 +87,21 @@ def call_filter_id(journey_id: str) -> int:
     return int.from_bytes(hash_id("call", journey_id)[:8], "big")
 
 
+def report_filter_id(journey_id: str, step_id: str, what: model.ReportKind) -> int:
+    """Return the id that stands for the reports of one kind about the messages of a step."""
+    return int.from_bytes(hash_id("report", journey_id, step_id, what.value)[:8], "big")
+
+
+def awaited_reports(journey: Journey) -> set[int]:
+    """Return the ids of the reports that a journey waits for."""
+    return {
+        report_filter_id(journey.journey_id, step_id, trigger.what)
+        for trigger in journey_triggers(journey)
+        if isinstance(trigger, model.ReportTrigger)
+        for step_id in trigger.of
+    }
+
+
 def judged_rules(journey: Journey) -> Iterator[Rule]:
     """Yield the rules that runs of a journey are judged by."""
     for _, rule in journey_rules(journey):

@@ -11,12 +11,18 @@ from onefold.identity.v1 import identity_stream_pb2
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.profile.v1 import profile_stream_pb2 as stream_pb
 
-from services.chassis.codec.journey_facts import JOURNEY_ENTERED, decode_entered
+from services.chassis.codec.journey_facts import (
+    DELIVERY_REPORTED,
+    JOURNEY_ENTERED,
+    decode_entered,
+    report_filter,
+)
 from services.chassis.messaging.stream import Batch, FoldUnit, OutboxMessage, StreamMessage, UnitId
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
+from services.kernel.journeys.inputs import call_filter_id
 from services.profile.codec.log import broadcast_fact, event_view, parse_facts
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
@@ -89,7 +95,11 @@ def _decode_facts(
         ids = (leaf_id, profile_ids[at : at + 16]) if leaf_id else (_NO_LEAF, _NO_PROFILE)
         event = event_view(fact, index_key) if leaf_id else None
         broadcast = None if leaf_id else broadcast_fact(fact)
-        if event is None and broadcast is None and fact.kind == JOURNEY_ENTERED:
+        if (
+            event is None
+            and broadcast is None
+            and fact.kind in (JOURNEY_ENTERED, DELIVERY_REPORTED)
+        ):
             calls.append(_journey_call(fact, offset, ProfileId(ids[1])))
         # Half the cost of AttributedFact(...), ten thousand times a second.
         row = (offset, fact.recorded_at_us, fact.workspace_id, *ids, event, broadcast)
@@ -121,7 +131,11 @@ def _decode_some(
 
 
 def _journey_call(fact: Fact, offset: int, profile_id: ProfileId) -> JourneyCall:
-    entered = decode_entered(fact.payload)
+    if fact.kind == JOURNEY_ENTERED:
+        entered = decode_entered(fact.payload)
+        filter_id, properties = call_filter_id(entered.journey_id), entered.properties
+    else:
+        filter_id, properties = report_filter(fact.payload), b""
     return JourneyCall(
         offset,
         fact.recorded_at_us,
@@ -130,8 +144,8 @@ def _journey_call(fact: Fact, offset: int, profile_id: ProfileId) -> JourneyCall
         profile_id,
         FactId(fact.fact_id),
         fact.occurred_at_us,
-        entered.journey_id,
-        entered.properties,
+        filter_id,
+        properties,
     )
 
 

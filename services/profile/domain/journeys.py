@@ -12,6 +12,7 @@ from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.inputs import (
     awaited_events,
+    awaited_reports,
     call_filter_id,
     entry_properties,
     live_versions,
@@ -26,7 +27,7 @@ _Properties: TypeAlias = dict[str, Any]
 
 
 class JourneyCall(NamedTuple):
-    """A call of the API that begins a run of a journey."""
+    """A fact of journeys themselves: a call that begins a run, or a report about a message."""
 
     offset: int
     recorded_at_us: int
@@ -36,7 +37,8 @@ class JourneyCall(NamedTuple):
     profile_id: ProfileId
     fact_id: FactId
     occurred_at_us: int
-    journey_id: str
+    #: See `call_filter_id` and `report_filter_id`.
+    filter_id: int
     #: A JSON object (UTF-8), or empty.
     properties: bytes
 
@@ -71,12 +73,14 @@ class AwaitedEvents:
 
     def __init__(self, journeys: Iterable[Journey]) -> None:
         filters: dict[EventFilter, frozenset[str]] = defaultdict(frozenset)
-        self._calls: dict[str, frozenset[str]] = defaultdict(frozenset)
+        self._calls: dict[int, frozenset[str]] = defaultdict(frozenset)
         for journey in journeys:
             for events, names in awaited_events(journey).items():
                 filters[events] |= names
             if isinstance(journey.entry.by, CallTrigger):
-                self._calls[journey.journey_id] |= entry_properties(journey)
+                self._calls[call_filter_id(journey.journey_id)] |= entry_properties(journey)
+            for filter_id in awaited_reports(journey):
+                self._calls[filter_id] |= frozenset()
         self._by_name: dict[str, list[_AwaitedEvent]] = defaultdict(list)
         for events, names in filters.items():
             is_match = matcher(events.where) if events.where else None
@@ -98,8 +102,8 @@ class AwaitedEvents:
         return _matched(fact, event, matching, properties) if matching else None
 
     def match_call(self, call: JourneyCall) -> MatchedEvent | None:
-        """Return the call of a live journey that calls begin; None for any other call."""
-        names = self._calls.get(call.journey_id)
+        """Return a call or a report that a live journey waits for; None for any other."""
+        names = self._calls.get(call.filter_id)
         if names is None:
             return None
         return MatchedEvent(
@@ -108,7 +112,7 @@ class AwaitedEvents:
             0,
             call.leaf_id,
             call.fact_id,
-            (call_filter_id(call.journey_id),),
+            (call.filter_id,),
             call.occurred_at_us,
             call.recorded_at_us,
             _selected(read_object(call.properties), names),

@@ -78,3 +78,25 @@ class JourneyEntered(_message.Message):
     journey_id: str
     properties: bytes
     def __init__(self, journey_id: _Optional[str] = ..., properties: _Optional[bytes] = ...) -> None: ...
+
+class DeliveryReported(_message.Message):
+    __slots__ = ("effect_id", "destination_id", "what", "at_us", "is_machine", "reason", "run_id", "journey_id", "step_id")
+    EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    IS_MACHINE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    effect_id: str
+    destination_id: str
+    what: _journeys_pb2.ReportKind
+    at_us: int
+    is_machine: bool
+    reason: str
+    run_id: bytes
+    journey_id: str
+    step_id: str
+    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., what: _Optional[_Union[_journeys_pb2.ReportKind, str]] = ..., at_us: _Optional[int] = ..., is_machine: _Optional[bool] = ..., reason: _Optional[str] = ..., run_id: _Optional[bytes] = ..., journey_id: _Optional[str] = ..., step_id: _Optional[str] = ...) -> None: ...

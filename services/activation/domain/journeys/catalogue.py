@@ -115,7 +115,7 @@ def subjects_of(journey: model.Journey) -> frozenset[Subject]:
     """Return what the facts say that a journey waits for."""
     found = set(entry_subject(journey).subjects)
     for trigger in journey_triggers(journey):
-        found.update(trigger_subject(trigger).subjects)
+        found.update(trigger_subject(trigger, journey.journey_id).subjects)
     for step in all_steps(journey):
         if isinstance(step, model.SendStep):
             found.update(map(coupon_subject, step.issue))
@@ -126,7 +126,7 @@ def entry_subject(journey: model.Journey) -> TriggerSubject:
     """Return what the facts say that begin runs of a journey."""
     match journey.entry.by:
         case model.EventTrigger() | model.SegmentTrigger() as trigger:
-            return trigger_subject(trigger)
+            return trigger_subject(trigger, journey.journey_id)
         case model.StageTrigger(stages_id, stage):
             subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
         case model.CallTrigger():

@@ -202,7 +202,8 @@ class _Walk:
     def _listen(self, node: ProgramNode, step: model.ListenStep) -> RunPlay | None:
         limit_us = self._at_us + step.at_most_us
         until_us = min(limit_us, self._now_us)
-        fact = self._facts.first(trigger_subject(step.to), self._at_us, until_us, self._entry)
+        to = trigger_subject(step.to, self._program.journey.journey_id)
+        fact = self._facts.first(to, self._at_us, until_us, self._entry)
         visit = node.visit(self._counts)
         stopped = self._pass_time(limit_us if fact is None else fact.occurred_at_us)
         if stopped is None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from services.kernel.journeys import model
+from services.kernel.journeys.inputs import report_filter_id
 from services.kernel.journeys.model import Journey, JourneyStep
 from services.kernel.journeys.tree import all_steps, arms_of, walk_steps
 from services.kernel.rules.ids import structure_id
@@ -93,15 +94,16 @@ class TriggerSubject(NamedTuple):
 
 
 @lru_cache(maxsize=4_096)
-def trigger_subject(trigger: model.ListenTrigger) -> TriggerSubject:
-    """Return what facts a trigger waits for."""
+def trigger_subject(trigger: model.ListenTrigger, journey_id: str) -> TriggerSubject:
+    """Return what facts a trigger of a journey waits for."""
     match trigger:
         case model.EventTrigger(events, same):
             return TriggerSubject((event_subject(structure_id(events)),), same)
         case model.SegmentTrigger(segment_id, on):
             return TriggerSubject((segment_subject(segment_id, on),), "")
         case model.ReportTrigger(of, what):
-            return TriggerSubject(tuple(report_subject(step_id, what) for step_id in of), "")
+            reports = tuple(report_subject(journey_id, step_id, what) for step_id in of)
+            return TriggerSubject(reports, "")
 
 
 def event_subject(filter_id: int) -> Subject:
@@ -114,9 +116,9 @@ def segment_subject(segment_id: str, on: model.Movement) -> Subject:
     return "segment", segment_id, on.value
 
 
-def report_subject(step_id: str, what: model.ReportKind) -> Subject:
+def report_subject(journey_id: str, step_id: str, what: model.ReportKind) -> Subject:
     """Return the subject of the reports of one kind about the messages of a step."""
-    return "report", step_id, what.value
+    return event_subject(report_filter_id(journey_id, step_id, what))
 
 
 def coupon_subject(name: str) -> Subject:
@@ -133,8 +135,8 @@ def compile_journey(journey: Journey) -> Program:
         tuple(nodes),
         start,
         {node.step.id: number for number, node in enumerate(nodes)},
-        tuple(map(trigger_subject, journey.goals)),
-        tuple(map(trigger_subject, journey.leaves)),
+        tuple(trigger_subject(goal, journey.journey_id) for goal in journey.goals),
+        tuple(trigger_subject(leave, journey.journey_id) for leave in journey.leaves),
         {s.id: s for s in all_steps(journey) if isinstance(s, model.EffectStep)},
     )
 

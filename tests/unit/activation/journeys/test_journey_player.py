@@ -192,9 +192,9 @@ def test_player_listen_to_reports_takes_those_of_the_named_messages() -> None:
             }
         },
     )
-    of_b = _at(2, report_subject("b", ReportKind.CLICKED), 1)
-    of_a = _at(2.5, report_subject("a", ReportKind.CLICKED), 2)
-    opened = _at(2, report_subject("a", ReportKind.OPENED), 3)
+    of_b = _at(2, report_subject("j", "b", ReportKind.CLICKED), 1)
+    of_a = _at(2.5, report_subject("j", "a", ReportKind.CLICKED), 2)
+    opened = _at(2, report_subject("j", "a", ReportKind.OPENED), 3)
     assert sent(played(of, of_b, opened, of_a))[2:] == [("then", 2.5)]
     assert sent(played(of, of_b, opened))[2:] == []
 
