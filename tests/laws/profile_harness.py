@@ -107,7 +107,7 @@ class ProfileHarness:
         log: MemoryLog,
         *,
         events_per_step: int = 7,
-        leaves_per_step: int = 3,
+        rows_per_step: int = 3,
         max_due: int = 3,
         blocking_leaves: int = 5,
         rollback_rate: float = 0.0,
@@ -131,12 +131,12 @@ class ProfileHarness:
                 evaluator,
                 self.reader,
                 events_per_step=events_per_step,
-                leaves_per_step=leaves_per_step,
                 blocking_leaves=blocking_leaves,
             ),
             cache=LeafCache(seed % 3 * 20),
             max_due=max_due,
         )
+        self._rows_per_step = rows_per_step
         self._rollback_rate = rollback_rate
         self._rng = random.Random(seed)
 
@@ -175,7 +175,9 @@ class ProfileHarness:
     async def _step(self, shard: int) -> None:
         try:
             async with self.pool.acquire() as conn, conn.transaction():
-                done = await run_step(conn, self.projection, self.checkpoints[shard])
+                done = await run_step(
+                    conn, self.projection, self.checkpoints[shard], most=self._rows_per_step
+                )
                 self._roll_back_sometimes()
         except _RETRIED:
             return

@@ -35,6 +35,8 @@ class Labels(Words):
         self._page = page
         #: (shard, version, cursor) of every step that was begun.
         self.steps: list[tuple[int, int, str]] = []
+        #: The most rows that each step was to work on.
+        self.rows: list[int] = []
         #: "fold" and "step", in the order in which they began.
         self.journal: list[str] = []
         #: Steps wait for it before they begin.
@@ -70,6 +72,7 @@ class Labels(Words):
     ) -> BackfillStep:
         self.journal.append("step")
         self.steps.append((job.shard, job.version, job.cursor.decode()))
+        self.rows.append(job.most)
         if job.cursor.decode() == self.hang_at:
             await asyncio.Event().wait()
         await self.may_step.wait()

@@ -16,6 +16,7 @@ import structlog
 
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Queries, acquire, transaction
+from services.chassis.projection.backfill_share import MOST_ROWS
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
@@ -48,6 +49,8 @@ class BackfillJob(NamedTuple):
     #: The `log_offset` to publish with the outputs of the step that ends the job. Steps before it
     #: publish that of the checkpoint, which a blocking job withholds.
     log_offset_at_end: int = 0
+    #: The rows that the step should work on at most, so that it takes the time that steps may take.
+    most: int = MOST_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Backfilling(Protocol):
 
         `at` is the checkpoint of the shard. The worker holds the fence and saves what the step
         returns in the same transaction. After an exception the step is retried between batches.
-        Batches wait for a step, so it takes some 0.1 seconds.
+        Batches wait for a step, so it works on `job.most` rows at most.
         """
 
 
@@ -120,15 +123,22 @@ async def load_backlog(conn: asyncpg.Connection, shard: int) -> Backlog:
 
 
 async def run_step(
-    conn: asyncpg.Connection, projection: Backfilling, at: Checkpoint, *, publish: bool = True
+    conn: asyncpg.Connection,
+    projection: Backfilling,
+    at: Checkpoint,
+    *,
+    publish: bool = True,
+    most: int = MOST_ROWS,
 ) -> tuple[BackfillStep, Checkpoint, Backlog] | None:
     """Run one step of the shard's next job in an open transaction; None where there is no job.
+
+    `most`: the rows that the step should work on at most.
 
     The fence must be held. Return the step's result, and the checkpoint and the backlog after it.
     Without `publish` the outputs are dropped. Raises InvalidFoldResult, and ServiceUnavailable
     where a blocking job was requested again during its last step.
     """
-    job = await _load_next_job(conn, at)
+    job = await _load_next_job(conn, at, most)
     if job is None:
         return None
     step = await projection.backfill_step(conn, job, at)
@@ -161,7 +171,7 @@ async def run_to_end(pool: asyncpg.Pool, projection: Backfilling) -> None:
                 is_done = not at or not await run_step(conn, projection, at, publish=False)
 
 
-async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint) -> BackfillJob | None:
+async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint, most: int) -> BackfillJob | None:
     row = await conn.fetchrow(Q.load_next_backfill, at.shard)
     if row is None:
         return None
@@ -175,4 +185,5 @@ async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint) -> BackfillJo
         blocking=row["blocking"],
         run=row["run"],
         log_offset_at_end=at.log_offset if others else at.folded_offset,
+        most=most,
     )

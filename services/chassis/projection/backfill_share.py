@@ -8,6 +8,19 @@ from collections.abc import Callable
 
 #: Shards of a process that do a step at a time: one computes while the store works for another.
 CONCURRENT_STEPS = 2
+#: Seconds of CPU that a step should take: a message of its shard waits for it, and so does one in
+#: the service downstream, which folds what the step has published.
+STEP_CPU_S = 0.008
+#: Seconds that a step should take at most, the waits included.
+STEP_TOOK_S = 0.2
+#: The rows that the first step of a worker works on, and the fewest and the most of any.
+FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 100, 10, 500
+
+
+def rows_after(rows: int, cpu_s: float, took_s: float) -> int:
+    """Return the rows of the next step, after one of so many took so many seconds."""
+    took = max(cpu_s / STEP_CPU_S, took_s / STEP_TOOK_S, 0.01)
+    return min(max(int(rows * min(max(1 / took, 0.5), 2.0)), FEWEST_ROWS), MOST_ROWS)
 
 
 class StepTurns:
@@ -58,7 +71,8 @@ class BackfillShare:
 
     A step is followed by batches that take at least as long as it took, or by the moment at which
     no message waits or another job begins. So a backfill delays a message by one step, however long
-    the whole job is, and without messages it runs as fast as it can.
+    the whole job is, and without messages it runs as fast as it can. The rows of a step follow from
+    the time that those before it took.
     """
 
     def __init__(
@@ -68,6 +82,8 @@ class BackfillShare:
         self._turns = turns
         self._shard = shard
         self._wake = wake
+        #: The rows that the next step should work on at most.
+        self.rows = FIRST_ROWS
         #: Seconds that batches may take before the next step.
         self._owed_s = 0.0
         #: Until when no step is tried, because one failed (monotonic clock).
@@ -95,10 +111,12 @@ class BackfillShare:
     def postpone(self, seconds: float) -> None:
         """Try no step for a while, as one has failed; the shard goes on folding."""
         self._postponed_until = time.monotonic() + seconds
+        self.rows = max(self.rows // 2, FEWEST_ROWS)
 
-    def note_step(self, took_s: float) -> None:
-        """Record a step."""
+    def note_step(self, took_s: float, cpu_s: float = 0.0) -> None:
+        """Record the seconds that a step took, and those of CPU."""
         self._owed_s = took_s
+        self.rows = rows_after(self.rows, cpu_s, took_s)
 
     def note_batch(self, took_s: float) -> None:
         """Record a batch."""

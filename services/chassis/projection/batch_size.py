@@ -21,6 +21,26 @@ MAX_TOOK_S = 10.0
 MIN_LOST_S = 10.0
 #: Sessions that one message may cost before it is left out.
 MAX_LOSSES = 2
+#: Seconds for which messages may gather before the next fold.
+MAX_GATHERING_S = 0.2
+#: Sizes of batches that are costly per message: there is load, and too few messages gather.
+SMALL_BATCHES = range(100, 1_000)
+#: Bytes per sequence number of messages that have many changes each, such as those of backfills.
+LARGE_MESSAGE = 2_048
+
+
+def gathering_s(folded: int, payload: int, took_s: float) -> float:
+    """Return the seconds to let messages gather, after a batch of so many sequence numbers.
+
+    They are as many as the batch took, or twice as many. A transaction has a high fixed cost. So
+    batches grow with the load, and a single message is still folded at once. Messages of many
+    changes do not gather: that saves nothing, and single changes behind them would wait.
+
+    `payload`: the bytes of the batch.
+    """
+    if payload >= LARGE_MESSAGE * folded:
+        return 0.0
+    return min((2 if folded in SMALL_BATCHES else 1) * took_s, MAX_GATHERING_S)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -15,7 +15,7 @@ from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, 
 from services.chassis.postgres.errors import is_session_lost, translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.backfill_share import BackfillShare, StepTurns
-from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace
+from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace, gathering_s
 from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import (
     Backlog,
@@ -44,10 +44,6 @@ MAX_RETRY_S = 10.0
 #: Transient errors that the shard does not cause: a peer is unavailable, or two workers lock
 #: the same rows.
 _TRANSIENT = (RetryableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-#: Seconds for which messages may gather before the next fold.
-MAX_COALESCE_S = 0.2
-#: Sizes of batches that are costly per message: there is load, and too few messages gather.
-SMALL_BATCHES = range(100, 1_000)
 
 
 class ShardWorker:
@@ -129,21 +125,13 @@ class ShardWorker:
                 first, self._worked_s = checkpoint.next, 0.0
                 checkpoint = await self._fold_all(checkpoint, messages)
                 await self._consumer.ack()
-                if not self._backlog:
-                    await self._coalesce(checkpoint, checkpoint.next - first)
+                if not self._backlog and not self._consumer.is_full(checkpoint.next):
+                    payload = sum(len(message.payload) for message in messages)
+                    folded = checkpoint.next - first
+                    await asyncio.sleep(gathering_s(folded, payload, self._worked_s))
         finally:
             self._share.end_step()
             self._metrics.lag_seconds.remove(self._shard)
-
-    async def _coalesce(self, at: Checkpoint, size: int) -> None:
-        """Let messages gather for as long as the last batch took, or twice as long.
-
-        A transaction has a high fixed cost. So batches grow with the load, and a single message is
-        still folded at once.
-        """
-        if not self._consumer.is_full(at.next):
-            times = 2 if size in SMALL_BATCHES else 1
-            await asyncio.sleep(min(times * self._worked_s, MAX_COALESCE_S))
 
     async def _consume(self, checkpoint: Checkpoint) -> tuple[StreamMessage, ...]:
         """Return the next messages; () where none arrived, or where a backfill step is due."""
@@ -422,8 +410,9 @@ class ShardWorker:
     async def _step_once(self, projection: Backfilling, checkpoint: Checkpoint) -> Checkpoint:
         began = time.perf_counter()
         async with self._fenced(checkpoint):
-            done = await run_step(self._conn, projection, checkpoint)
-        self._share.note_step(time.perf_counter() - began)
+            step_run = CpuTimed(run_step(self._conn, projection, checkpoint, most=self._share.rows))
+            done = await step_run
+        self._share.note_step(time.perf_counter() - began, step_run.cpu_s)
         if done is None:
             self._backlog = Backlog()
             return checkpoint

@@ -91,9 +91,8 @@ class Backfiller:
     evaluator: ProfileEvaluator
     events: EventReader
     _: KW_ONLY
-    #: Events to read in one step, and leaves to evaluate: some 0.1 seconds.
+    #: The most events to read in one step, unless one leaf has more.
     events_per_step: int = 2_000
-    leaves_per_step: int = 200
     #: A workspace with at most so many leaves in the shard is backfilled before its tokens include
     #: the definition. The tokens of all workspaces wait for that, so it takes a second at most.
     blocking_leaves: int = 2_000
@@ -214,7 +213,7 @@ class Backfiller:
         index: PredicateIndex,
         stages: Mapping[int, BackfillStage],
     ) -> BackfillStep:
-        shard, workspace_id, limit = job.shard, job.workspace_id, self.leaves_per_step
+        shard, workspace_id, limit = job.shard, job.workspace_id, job.most
         rows = await profile_store.leaf_page(conn, shard, workspace_id, cursor.swept_to, limit)
         states = {row.leaf_id: decode(row.state) for row in rows}
         incomplete = plan.incomplete_accumulators(index, stages, sweep)
@@ -235,6 +234,7 @@ class Backfiller:
         request = EvaluationRequest(
             {leaf: scope for leaf, scope in scopes.items() if IdentifierId(leaf) in assignments},
             assignments,
+            is_stored=True,
         )
         changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us, states)
         deltas.update(changes.deltas)

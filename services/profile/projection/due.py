@@ -22,17 +22,17 @@ async def schedule_due(conn: Connection, shard: int) -> None:
 
 
 async def evaluate_due_page(
-    conn: Connection, evaluator: ProfileEvaluator, job: BackfillJob, at: Checkpoint, most: int
+    conn: Connection, evaluator: ProfileEvaluator, job: BackfillJob, at: Checkpoint
 ) -> BackfillStep:
-    """Evaluate the first `most` profiles that are due at the shard's clock. Raises ProfilesLocked.
+    """Evaluate the first profiles that are due at the shard's clock. Raises ProfilesLocked.
 
     The job ends when no more are due.
     """
-    due = await load_due(conn, at.shard, at.log_time_us, most + 1)
-    scopes = {each.profile_id: DUE_ONLY for each in due[:most]}
+    due = await load_due(conn, at.shard, at.log_time_us, job.most + 1)
+    scopes = {each.profile_id: DUE_ONLY for each in due[: job.most]}
     request = EvaluationRequest(profile_scopes=scopes)
     changes = await evaluator.evaluate(conn, at.shard, request, at.log_time_us)
-    is_last = len(due) <= most
+    is_last = len(due) <= job.most
     log_offset = job.log_offset_at_end if is_last else at.log_offset
     outputs = encode_outputs(Publication(changes.changed), at, log_offset, at.log_time_us)
     cursor = (int.from_bytes(job.cursor, "big") + 1).to_bytes(8, "big")

@@ -58,6 +58,8 @@ class EvaluationRequest:
     profile_scopes: Mapping[ProfileId, EvaluationScope] = field(default_factory=dict)
     #: When the related objects of some leaves of persons have changed; see `scopes_by_profile`.
     members: Mapping[LeafId, int] = field(default_factory=dict)
+    #: Whether all of `assignments` were just read from the store.
+    is_stored: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.assignments or self.profile_scopes or self.members)
@@ -182,7 +184,8 @@ class ProfileEvaluator:
         expected = request.assignments
         # Assignments that were read from facts are mostly stored already.
         wanted = expected.keys() | request.members.keys()
-        if request.members or any(assignment.version for assignment in expected.values()):
+        is_newer = not request.is_stored and any(a.version for a in expected.values())
+        if request.members or is_newer:
             expected = await load_assignments(conn, wanted)
         locked = lock_set(request.assignments, expected, request.members)
         locked |= request.profile_scopes.keys()

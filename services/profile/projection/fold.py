@@ -72,8 +72,8 @@ class ProfileProjection:
     cache: LeafCache
     #: Called after keys were folded.
     on_access: Callable[[], None] = lambda: None
-    #: The most profiles that one transaction evaluates because time has passed.
-    max_due: int = 500
+    #: The most profiles that a fold evaluates because time has passed; a job evaluates more.
+    max_due: int = 100
 
     def forget(self, shard: int) -> None:
         """Forget the leaves and predicates of a shard; see `Remembering` in the chassis."""
@@ -111,7 +111,7 @@ class ProfileProjection:
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
         if job.name == due_profiles.JOB:
-            return await due_profiles.evaluate_due_page(conn, self.evaluator, job, at, self.max_due)
+            return await due_profiles.evaluate_due_page(conn, self.evaluator, job, at)
         object_id = object_of(job.name)
         if object_id is None:
             return await self.backfiller.step(conn, job, at)

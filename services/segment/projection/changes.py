@@ -23,8 +23,6 @@ from services.segment.store.evaluations import load_evaluations, load_profile_pa
 
 #: The name of the backfill job.
 REEVALUATION = "reevaluation"
-#: Profiles in one step: some 0.1 seconds, for which the messages of other workspaces wait.
-PAGE = 250
 
 
 async def decide(
@@ -98,7 +96,7 @@ async def reevaluate_page(
     shards: int,
 ) -> tuple[BackfillStep, list[MembershipChange]]:
     """Re-evaluate the profiles after the job's cursor; return the step and its changes."""
-    page = await load_profile_page(conn, job.shard, job.workspace_id, job.cursor, PAGE)
+    page = await load_profile_page(conn, job.shard, job.workspace_id, job.cursor, job.most)
     await lock_profiles(conn, page)
     evaluations = list((await load_evaluations(conn, page)).values())
     segments = await load_segments(conn)
@@ -107,7 +105,7 @@ async def reevaluate_page(
     now_us = at.log_time_us
     changes = [c._replace(changed_at_us=max(c.changed_at_us, now_us)) for c in changes]
     changes = await save_numbered(conn, changes, shards)
-    is_last = len(page) < PAGE
+    is_last = len(page) < job.most
     outputs = []
     if changes or is_last:
         # Until the last page is published, no consumer may take the definition for carried out.

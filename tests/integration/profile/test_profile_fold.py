@@ -185,7 +185,7 @@ async def test_late_definition_is_backfilled_beside_the_folding(pool: asyncpg.Po
             log.append(fact, end_us)
     streams = publish(log, identity, rng)
     harness = ProfileHarness(
-        pool, log, blocking_leaves=0, events_per_step=3, leaves_per_step=2, seed=6
+        pool, log, blocking_leaves=0, events_per_step=3, rows_per_step=2, seed=6
     )
     await harness.start()
     await harness.fold_all(streams, 2)

@@ -104,6 +104,8 @@ class SegmentWorkers:
 
     pool: asyncpg.Pool
     shards: int = SHARDS
+    #: The most profiles that one step of a sweep evaluates.
+    rows_per_step: int = 500
     projections: list[SegmentProjection] = field(default_factory=list)
     #: Profile's messages by shard.
     published: dict[int, list[ProfilesChanged]] = field(default_factory=dict)
@@ -167,7 +169,8 @@ class SegmentWorkers:
             with suppress(ServiceUnavailable):
                 async with conn.transaction():
                     assert await acquire_fence(conn, at)
-                    ran = await run_step(conn, self.projections[at.shard], at)
+                    step = run_step(conn, self.projections[at.shard], at, most=self.rows_per_step)
+                    ran = await step
                 return None if ran is None else ran[1]
 
     def messages(self, shard: int, first: int, size: int) -> tuple[StreamMessage, ...]:

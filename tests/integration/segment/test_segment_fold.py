@@ -40,7 +40,6 @@ from services.segment.codec.bus import evaluation_from_proto
 from services.segment.codec.definitions import decode_definition
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import ProfileEvaluation
-from services.segment.projection import changes as membership_changes
 
 
 def summary(changes: list[MembershipChange]) -> list[tuple[str, int, bool, str]]:
@@ -120,11 +119,9 @@ async def test_definition_after_evaluations_gives_the_same_members(workers: Segm
     await workers.check()
 
 
-async def test_token_is_reached_when_its_definition_is_carried_out(
-    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_token_is_reached_when_its_definition_is_carried_out(workers: SegmentWorkers) -> None:
     """Neither the checkpoint nor an output reaches the definition before the sweep has ended."""
-    monkeypatch.setattr(membership_changes, "PAGE", 3)
+    workers.rows_per_step = 3
     workers.backfilled()
     workers.publish(0, *[evaluated(n, 1, BOUGHT_ID) for n in range(20)])
     await workers.fold_all()
@@ -148,10 +145,8 @@ async def test_token_is_reached_when_its_definition_is_carried_out(
     await workers.check()
 
 
-async def test_new_version_of_a_rule_sweeps_every_profile(
-    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(membership_changes, "PAGE", 7)
+async def test_new_version_of_a_rule_sweeps_every_profile(workers: SegmentWorkers) -> None:
+    workers.rows_per_step = 7
     workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     workers.backfilled()
     await workers.fold_all()
@@ -329,11 +324,9 @@ async def test_definitions_of_a_batch_share_one_sweep(workers: SegmentWorkers) -
     await workers.check()
 
 
-async def test_sweep_publishes_only_pages_with_changes(
-    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_sweep_publishes_only_pages_with_changes(workers: SegmentWorkers) -> None:
     """Its last page is always published: consumers learn from it how far the log is folded."""
-    monkeypatch.setattr(membership_changes, "PAGE", 1)
+    workers.rows_per_step = 1
     workers.backfilled()
     await workers.fold_all()
     workers.publish(0, *[evaluated(n, 1) for n in range(40)])
@@ -399,10 +392,10 @@ def _random_evaluations(rng: random.Random, latest: dict[int, int]) -> list[Prof
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_concurrent_workers_end_in_the_state_of_the_oracle(
-    workers: SegmentWorkers, seed: int, monkeypatch: pytest.MonkeyPatch
+    workers: SegmentWorkers, seed: int
 ) -> None:
     """Two shards with the same profiles interleave at random, with sweeps in between."""
-    monkeypatch.setattr(membership_changes, "PAGE", 3)
+    workers.rows_per_step = 3
     newest = publish_story(random.Random(seed), workers, profiles=9, length=70)
 
     async def work(shard: int) -> None:
@@ -486,11 +479,9 @@ async def open_fold(workers: SegmentWorkers, shard: int) -> AsyncIterator[None]:
         yield
 
 
-async def test_sweep_that_is_requested_again_begins_again(
-    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_sweep_that_is_requested_again_begins_again(workers: SegmentWorkers) -> None:
     """Shard 1 completes another segment while shard 0 is in the middle of a sweep."""
-    monkeypatch.setattr(membership_changes, "PAGE", 1)
+    workers.rows_per_step = 1
     workers.publish_everywhere(broadcast_facts=[defined("later", CITY)])
     workers.publish(0, *[evaluated(n, 1, BOUGHT_ID, CITY_ID) for n in range(20)])
     workers.publish_everywhere(backfilled_predicates=[BOUGHT_ID])

@@ -8,7 +8,15 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.projection.backfill_share import BackfillShare, StepTurns
+from services.chassis.projection.backfill_share import (
+    FEWEST_ROWS,
+    MOST_ROWS,
+    STEP_CPU_S,
+    STEP_TOOK_S,
+    BackfillShare,
+    StepTurns,
+    rows_after,
+)
 
 seconds = st.floats(0.001, 1.0)
 
@@ -41,6 +49,31 @@ def test_step_that_failed_is_postponed() -> None:
     share.postpone(1_000.0)
     assert not share.begin_step()
     assert 900.0 < share.due_in_s <= 1_000.0
+
+
+@given(cost_s=st.floats(1e-6, 1e-3), rows=st.integers(FEWEST_ROWS, MOST_ROWS))
+def test_rows_of_steps_end_at_those_that_take_the_time_of_a_step(cost_s: float, rows: int) -> None:
+    for _ in range(10):
+        rows = rows_after(rows, rows * cost_s, 0.0)
+    wanted = min(max(STEP_CPU_S / cost_s, FEWEST_ROWS), MOST_ROWS)
+    assert abs(rows - wanted) <= 0.25 * wanted + 1
+
+
+def test_rows_of_steps_follow_from_their_processor_time_and_hardly_from_their_waits() -> None:
+    assert rows_after(200, STEP_CPU_S, 0.5 * STEP_TOOK_S) == 200
+    assert rows_after(200, STEP_CPU_S, 2 * STEP_TOOK_S) == 100
+
+
+def test_rows_of_steps_change_by_a_factor_of_two_at_most() -> None:
+    assert rows_after(200, 100.0, 0.0) == 100
+    assert rows_after(200, 0.0, 0.0) == 400
+
+
+def test_step_after_one_that_failed_works_on_half_of_the_rows() -> None:
+    share = BackfillShare(StepTurns())
+    before = share.rows
+    share.postpone(1.0)
+    assert share.rows == before // 2
 
 
 class Shards:

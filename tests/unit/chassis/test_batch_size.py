@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.messaging.stream import StreamMessage
-from services.chassis.projection.batch_size import FIRST_LIMIT, MAX_CPU_S, UNLIMITED, BatchSize
+from services.chassis.projection.batch_size import (
+    FIRST_LIMIT,
+    LARGE_MESSAGE,
+    MAX_CPU_S,
+    MAX_GATHERING_S,
+    UNLIMITED,
+    BatchSize,
+    gathering_s,
+)
 
 
 def message(first: int, end: int) -> StreamMessage:
@@ -55,3 +63,15 @@ def test_messages_that_fit_are_taken() -> None:
     # The first one began before: a part of it was folded already.
     assert BatchSize(2).take(messages, 8) == tuple(messages[:1])
     assert FIRST_LIMIT < UNLIMITED
+
+
+def test_messages_gather_for_the_time_of_the_last_batch_and_longer_under_load() -> None:
+    assert gathering_s(1, 300, 0.01) == 0.01
+    assert gathering_s(200, 200 * 300, 0.01) == 0.02
+    assert gathering_s(2_000, 2_000 * 300, 5.0) == MAX_GATHERING_S
+
+
+def test_messages_of_many_changes_each_do_not_gather() -> None:
+    """A single change behind those of a backfill would wait."""
+    assert gathering_s(2, 2 * LARGE_MESSAGE - 1, 0.1) == 0.1
+    assert gathering_s(2, 2 * LARGE_MESSAGE, 0.1) == 0.0
