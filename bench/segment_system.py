@@ -29,7 +29,7 @@ from services.kernel.rules.forms.json_dump import Form
 from services.kernel.time import DAY_US, HOUR_US, MINUTE_US
 from tests.index_key import INDEX_KEY_TEXT
 
-PEOPLE, EVENTS_A_PERSON = 100_000, 2
+PEOPLE, EVENTS_A_PERSON = 100_000, 10
 LEAVES, LONG_EVENTS, READS, EXPLANATIONS = 200, 100_000, 200, 3
 BATCH, PROBES, PROBE_INTERVAL_S, BASELINE_S = 500, 4, 0.05, 10.0
 GOAL_RATE, GOAL_LIVE, GOAL_OUT_S, GOAL_READ_MS, GOAL_EXPLAIN_S = 0.1, 2.0, 10.0, 50.0, 5.0
@@ -103,9 +103,9 @@ class LoadBench(Bench):
 def people(number: int, at_us: int) -> Iterator[IngestEventsRequest]:
     """Yield the events of people, the first of each at one instant."""
     return _requests(
-        _event(f"person-{n // 2}", "viewed", n, at_us + n)
+        _event(f"person-{n // EVENTS_A_PERSON}", "viewed", n, at_us + n)
         if n % EVENTS_A_PERSON
-        else _event(f"person-{n // 2}", "seen", n, at_us)
+        else _event(f"person-{n // EVENTS_A_PERSON}", "seen", n, at_us)
         for n in range(number * EVENTS_A_PERSON)
     )
 
