@@ -34,10 +34,12 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def issue(self, name: str) -> TlsFiles:
-        """Write a certificate for 127.0.0.1 and its key; an earlier one of the name is replaced."""
+        """Write a certificate for 127.0.0.1 and a name, and its key, in place of earlier ones."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        address = x509.SubjectAlternativeName(
+            [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(name)]
+        )
         certificate = (
             _builder(subject, self._name, key.public_key())
             .add_extension(address, critical=False)

@@ -79,14 +79,15 @@ class SftpSender(Sender):
     async def _connect(self, channel: Sftp, secrets: dict[str, str]) -> _Session:
         asyncssh = load_extra("asyncssh", "sftp")
         host_key = asyncssh.import_public_key(channel.host_key)
-        own = [asyncssh.import_private_key(secrets["private_key"])]
+        pem = secrets["private_key"]
+        own = [asyncssh.import_private_key(pem)] if pem else None
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             connection = await asyncssh.connect(
                 channel.host,
                 sock=await self._dialer.connect(channel.host, port_of(channel)),
                 username=channel.username,
                 password=secrets["password"] or None,
-                client_keys=own if secrets["private_key"] else None,
+                client_keys=own,
                 known_hosts=([host_key], [], []),
                 # Nothing of the account that the service runs as.
                 config=None,

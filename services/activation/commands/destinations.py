@@ -11,6 +11,7 @@ from services.activation.channels.ssrf import PrivateAddressError, TargetGuard
 from services.activation.codec.definitions import destination_to_fact
 from services.activation.domain.channel_settings import SealedSecret
 from services.activation.domain.channels import (
+    brokers_of,
     name_of,
     receiver_of,
     retained_secrets,
@@ -26,6 +27,7 @@ from services.activation.domain.sealing import (
     SecretPlace,
 )
 from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.system_channels import Kafka
 from services.activation.domain.templates import AT_ONCE, Template, check_fits
 from services.activation.domain.validation import (
     check_destination,
@@ -141,6 +143,8 @@ class DestinationCommands:
 
         The addresses of a host name are known only when it is dialled, and are checked then.
         """
+        if isinstance(destination.channel, Kafka):
+            self._check_brokers(destination.channel)
         for setting, url in targets_of(destination.channel):
             name = f"{name_of(destination.channel)}.{setting}"
             try:
@@ -155,6 +159,20 @@ class DestinationCommands:
                 raise InvalidField(
                     f"{name} is an http or https URL with a host", field=f"destination.{name}"
                 ) from None
+
+    def _check_brokers(self, channel: Kafka) -> None:
+        """Reject brokers that the operator does not allow. Raises InvalidField.
+
+        The library of Kafka connects to whatever brokers a cluster names, past the guard.
+        """
+        for host, port in brokers_of(channel):
+            if not self.targets.is_allowed(host, port):
+                raise InvalidField(
+                    f"kafka.brokers has {host}:{port}, which the operator does not allow: all"
+                    " brokers of a cluster, public ones too, stand in"
+                    " ONEFOLD_ACTIVATION_PRIVATE_TARGETS",
+                    field="destination.kafka.brokers",
+                )
 
 
 def _keep_secrets(desired: Destination, current: Destination | None) -> Destination:
