@@ -36,7 +36,7 @@ from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
-from services.activation.projection.journeys.knowledge import SegmentJudge
+from services.activation.projection.journeys.knowledge import JourneyUpstream
 from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
@@ -102,8 +102,9 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             base.database,
             runner,
         )
+        upstream = JourneyUpstream(segment, profile)
         journeys = JourneyEngine(
-            base.database, runner, log, SegmentJudge(segment), settings.shards, dispatcher.wake
+            base.database, runner, log, upstream, settings.shards, dispatcher.wake
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)

@@ -206,21 +206,20 @@ async def save_restored(conn: asyncpg.Connection, rows: Collection[Sequence[Any]
     await conn.execute(Q.restore_runs, *_columns(rows))
 
 
-async def save_dues(
-    conn: asyncpg.Connection, dues: Mapping[DueKey, int | None], asked: Collection[DueKey]
-) -> None:
-    """Say when leaves are looked at next: None = when something is learnt.
-
-    `asked`: leaves for which an answer is missing; they are looked at again after a while.
-    """
+async def save_dues(conn: asyncpg.Connection, dues: Mapping[DueKey, int | None]) -> None:
+    """Say when leaves are looked at next: None = when something is learnt."""
     later = [(*key, due_us) for key, due_us in dues.items() if due_us is not None]
     done = [key for key, due_us in dues.items() if due_us is None]
     if later:
         await conn.execute(Q.save_dues, *_columns(later))
     if done:
         await conn.execute(Q.delete_dues, *_columns(done))
-    if asked:
-        await conn.execute(Q.postpone_dues, *_columns(asked), RETRY_S)
+
+
+async def postpone_dues(conn: asyncpg.Connection, keys: Collection[DueKey]) -> None:
+    """Look at leaves after a while, unless what they wait for is there before."""
+    if keys:
+        await conn.execute(Q.postpone_dues, *_columns(keys), RETRY_S)
 
 
 async def save_answers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,14 @@ from services.activation.codec.journey_runs import RUN_TRANSITIONED
 from services.activation.domain.journeys.run import Question
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
-from services.activation.projection.journeys.knowledge import Asked
+from services.activation.projection.journeys.knowledge import Asked, Person
 from services.activation.store.effects import DestinationKey
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import transaction
 from services.kernel.errors import Conflict
 from services.kernel.ids import shard_of
+from services.kernel.journeys.contact_policy import ZonePolicy
 from services.kernel.journeys.inputs import awaited_events
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.rules.filters import matcher
@@ -98,14 +99,20 @@ class FakeLog:
 
 
 @dataclass
-class FakeJudge:
-    """Answers questions by a function."""
+class FakeUpstream:
+    """Answers questions by a function, and says zones."""
 
     truth: Callable[[Question], bool] = lambda _: True
     asked: list[Question] = field(default_factory=list)
     error: Exception | None = None
 
-    async def __call__(self, asked: Collection[Asked], at_least: Token) -> dict[Asked, bool]:
+    #: By leaf.
+    zone: dict[bytes, str] = field(default_factory=dict)
+
+    async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
+        return {p: self.zone.get(p[1], policy.default) for p, policy in persons.items()}
+
+    async def judge(self, asked: Collection[Asked], at_least: Token) -> dict[Asked, bool]:
         if self.error is not None:
             raise self.error
         self.asked += [question for _, question in asked]
@@ -126,7 +133,7 @@ class JourneyBench:
 
     def __init__(self, ledger: Ledger, log: FakeLog | None = None) -> None:
         self.ledger = ledger
-        self.log, self.judge = log or FakeLog(), FakeJudge()
+        self.log, self.upstream = log or FakeLog(), FakeUpstream()
         self.queues: list[DestinationKey] = []
         self.projection = ActivationProjection(
             SHARDS, self.queues.extend, on_defined=lambda: None, on_access=lambda: None
@@ -135,7 +142,7 @@ class JourneyBench:
             ledger.database,
             FakeRunner(),  # type: ignore[arg-type]
             self.log,  # type: ignore[arg-type]
-            self.judge,
+            self.upstream,
             SHARDS,
             self.queues.extend,
         )

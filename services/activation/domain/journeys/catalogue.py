@@ -103,6 +103,16 @@ class JourneyHistory:
         return entry.occurred_at_us >= self.versions[0].defined_at_us
 
     @cached_property
+    def reads_clock(self) -> bool:
+        """Whether the local time of a person decides when a run of any version goes on."""
+        journeys = [version.program.journey for version in self.versions]
+        return any(
+            isinstance(each, (model.UntilStep, model.DateTrigger, model.ScheduleTrigger))
+            for journey in journeys
+            for each in (journey.entry.by, *all_steps(journey))
+        )
+
+    @cached_property
     def subjects(self) -> frozenset[Subject]:
         """What the facts say that any version waits for."""
         found: set[Subject] = set()

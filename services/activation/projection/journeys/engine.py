@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-from services.activation.projection.journeys.knowledge import Judge
+from services.activation.projection.journeys.knowledge import Upstream
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.publisher import TransitionPublisher
 from services.activation.store.effects import DestinationKey
@@ -23,11 +23,11 @@ class JourneyEngine:
         database: Database,
         runner: ProjectionRunner,
         log: LogClient,
-        judge: Judge,
+        upstream: Upstream,
         shards: int,
         on_effects: Callable[[Collection[DestinationKey]], None],
     ) -> None:
-        self.player = JourneyPlayer(database, runner, log, judge, shards)
+        self.player = JourneyPlayer(database, runner, log, upstream, shards)
         self.publisher = TransitionPublisher(
             database, log, runner.service, shards, on_effects, self.player.transitions
         )

@@ -24,7 +24,7 @@ from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.looks import KnownPerson, Look, look_at
 from services.activation.domain.journeys.planned import LedgerChanges, ledger_changes
 from services.activation.domain.journeys.run import ContactHours
-from services.activation.projection.journeys.knowledge import Asked, Judge, Knowledge
+from services.activation.projection.journeys.knowledge import Asked, Knowledge, Person, Upstream
 from services.activation.store import runs as store
 from services.activation.store.journeys import load_contact_policies, load_journeys
 from services.activation.store.run_effects import (
@@ -40,7 +40,7 @@ from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import WorkspaceId
-from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.journeys.contact_policy import ContactPolicy, ZonePolicy
 from services.kernel.local_time import ZoneHistory
 
 log = structlog.get_logger(__name__)
@@ -61,8 +61,11 @@ class LookResult:
 
     #: Leaves that were looked at.
     looked_at: int = 0
-    #: Those that stay due, with what is to be answered before.
+    #: What is to be answered before these stay due no more.
     asked: dict[Asked, list[DueKey]] = field(default_factory=dict)
+    #: The persons whose zone is to be read first, with the policies that say how.
+    zones: dict[Person, ZonePolicy] = field(default_factory=dict)
+    waiting: list[DueKey] = field(default_factory=list)
     #: Whether runs have new transitions.
     has_transitions: bool = False
 
@@ -74,7 +77,7 @@ class JourneyPlayer:
     database: Database
     runner: ProjectionRunner
     log_client: LogClient
-    judge: Judge
+    upstream: Upstream
     shards: int
     #: Set when runs have transitions to publish.
     transitions: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,19 +109,26 @@ class JourneyPlayer:
         await self._spread_change()
         result = await self.look_once()
         looked_at = result.looked_at
-        answers: dict[Asked, bool] = {}
-        while result.asked:
-            token = await self.runner.token()
+        known = NOTHING
+        while result.waiting:
             try:
-                answers |= await self.judge(result.asked, token)
+                known = await self._ask(result, known)
             except OnefoldError as error:
                 # The looks stay due and are repeated after a while.
                 log.warning("journeys_unanswered", reason=error.reason)
                 break
-            keys = {key for keys in result.asked.values() for key in keys}
-            result = await self.look_once(keys, Knowledge(answers))
+            result = await self.look_once(result.waiting, known)
             looked_at += result.looked_at
         return looked_at
+
+    async def _ask(self, result: LookResult, known: Knowledge) -> Knowledge:
+        """Return what is known with what a look lacks. Raises OnefoldError."""
+        answers, zones = dict(known.answers), dict(known.zones)
+        if result.asked:
+            answers |= await self.upstream.judge(result.asked, await self.runner.token())
+        if result.zones:
+            zones |= await self.upstream.zones(result.zones)
+        return Knowledge(answers, zones)
 
     async def look_once(
         self, keys: Collection[DueKey] = (), knowledge: Knowledge = NOTHING
@@ -163,13 +173,23 @@ class JourneyPlayer:
             if history is None:
                 looks[person] = Look()
                 continue
-            hours = contact_hours(policies.get(person.workspace_id), "")
+            policy = policies.get(person.workspace_id, ContactPolicy())
+            owner = person.workspace_id, person.profile_id
+            if owner not in knowledge.zones and needs_zone(history, policy):
+                result.zones[owner] = policy.zone
+                result.waiting += persons[person]
+                continue
+            hours = contact_hours(policy, knowledge.zones.get(owner, policy.zone.default))
             known = _known(person, own, begun, hours, knowledge)
             looks[person] = look_at(known, history, known_us)
-        await self._save(conn, persons, stored, looks, histories, known_us)
         for person, look in looks.items():
             for question in look.questions:
                 result.asked[person, question] = persons[person]
+            if look.questions:
+                result.waiting += persons[person]
+        await self._save(conn, persons, stored, looks, histories, known_us)
+        await store.postpone_dues(conn, result.waiting)
+        for person, look in looks.items():
             result.looked_at += len(persons[person])
             result.has_transitions |= any(run.transitions for run in look.runs)
 
@@ -190,12 +210,10 @@ class JourneyPlayer:
         await store.save_runs(conn, runs, known_us)
         changes = LedgerChanges([], [])
         dues: dict[DueKey, int | None] = {}
-        asked: list[DueKey] = []
         answered = []
         for person, look in looks.items():
             keys = persons[person]
             if look.questions:
-                asked += keys
                 continue
             dues |= dict.fromkeys(keys) | {keys[0]: look.due_us}
             answered.append((keys[0], look, stored[person]))
@@ -210,7 +228,7 @@ class JourneyPlayer:
         if changes.planned:
             await add_planned_effects(conn, changes.planned, self.shards)
         await store.save_answers(conn, answered)
-        await store.save_dues(conn, dues, asked)
+        await store.save_dues(conn, dues)
 
     async def _spread_change(self) -> None:
         """Make all open runs of a journey due that has another version or was stopped."""
@@ -220,7 +238,7 @@ class JourneyPlayer:
             if row is not None:
                 key = row["workspace_id"], row["journey_id"]
                 await conn.execute(store.Q.add_dues_of_journey, *key, row["due_us"])
-                await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None}, ())
+                await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None})
 
     async def _wait(self) -> None:
         """Wait until something may be due; ask the log for a tick where it stands before a due."""
@@ -239,11 +257,16 @@ class JourneyPlayer:
             pass
 
 
-def contact_hours(policy: ContactPolicy | None, zone: str) -> ContactHours:
-    """Return when a person may be sent messages; `zone`: empty = that of the policy."""
-    own = policy or ContactPolicy()
-    quiet = {purpose: own.quiet_hours(purpose) for purpose in own.purposes}
-    return ContactHours(ZoneHistory(zone or own.zone.default), quiet)
+def contact_hours(policy: ContactPolicy, zone: str) -> ContactHours:
+    """Return when a person in a zone may be sent messages."""
+    quiet = {purpose: policy.quiet_hours(purpose) for purpose in policy.purposes}
+    return ContactHours(ZoneHistory(zone), quiet)
+
+
+def needs_zone(history: JourneyHistory, policy: ContactPolicy) -> bool:
+    """Return whether the zone of a person is read from the profile for a journey."""
+    has_quiet = any(policy.quiet_hours(purpose) for purpose in policy.purposes)
+    return bool(policy.zone.traits) and (has_quiet or history.reads_clock)
 
 
 def _known(
