@@ -8,18 +8,17 @@ from contextlib import asynccontextmanager
 from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
+from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceServicer_to_server
 
 from services.activation.api.grpc import ALLOWED, ActivationRpc
-from services.activation.channels import Sender
-from services.activation.channels.file import FileSender
-from services.activation.channels.http import HttpClient
-from services.activation.channels.nats import NatsSender
-from services.activation.channels.provider import ProviderSender
-from services.activation.channels.providers import PROVIDERS
-from services.activation.channels.smtp import SmtpSender
-from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuard
-from services.activation.channels.webhook import WebhookSender
+from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
+from services.activation.api.journeys import JourneyDefinitionRpc
+from services.activation.channels.senders import open_senders
+from services.activation.channels.ssrf import TargetGuard
+from services.activation.commands.contact import ContactCommands
 from services.activation.commands.destinations import DestinationCommands
+from services.activation.commands.journeys import JourneyCommands
+from services.activation.commands.references import RuleChecker
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.admission import Admission
@@ -28,10 +27,8 @@ from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
-from services.activation.domain.message_channels import Smtp
 from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
-from services.activation.domain.system_channels import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
@@ -41,10 +38,10 @@ from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
 from services.activation.store.templates import TemplateReader
-from services.chassis.bootstrap import ServiceContext, open_service
+from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogClient
+from services.chassis.rpc.clients import IdentityClient, LogClient
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 
@@ -61,14 +58,15 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         open_service(settings) as base,
         base.channel(settings.segment_url) as segment,
         base.channel(settings.profile_url) as profile,
+        base.channel(settings.identity_url) as identity,
         base.channel(settings.ingest_url) as ingest,
-        _open_senders(settings, base, targets, keys, subjects) as senders,
+        open_senders(base.bus, settings.data_dir, targets, keys, subjects) as senders,
     ):
         log = LogClient(ingest, settings.service)
         context = DeliveryContext(
             base.database,
             Renderer(profile, TemplateReader(base.database)),
-            senders,
+            senders.messages,
             RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
             DeliveryMetrics(base.metrics),
             settings.max_in_flight,
@@ -106,8 +104,17 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         journeys = JourneyEngine(
             base.database, runner, log, upstream, settings.shards, dispatcher.wake
         )
-        rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
+        journey_rpc = JourneyDefinitionRpc(
+            journeys=JourneyCommands(
+                base.database, runner, log, IdentityClient(identity), RuleChecker(profile)
+            ),
+            contact=ContactCommands(base.database, runner, log),
+            database=base.database,
+            runner=runner,
+        )
+        rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
+        rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
         outcomes = OutcomePublisher(base.database, log, settings.service)
         retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
         serving = base.serving(rpc, runner, counts=count_rows)
@@ -119,25 +126,3 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             background(outcomes.run(), retention.run()),
         ):
             yield endpoints
-
-
-@asynccontextmanager
-async def _open_senders(
-    settings: ActivationSettings,
-    base: ServiceContext,
-    targets: TargetGuard,
-    keys: SecretKeys,
-    subjects: AllowedSubjects,
-) -> AsyncIterator[dict[type, Sender]]:
-    out = settings.data_dir / "out" if settings.data_dir else None
-    async with (
-        HttpClient(targets) as http,
-        SmtpSender(TargetDialer(targets, Resolver()), keys) as mails,
-    ):
-        with FileSender(out) as files:
-            yield {
-                Webhook: WebhookSender(http, keys),
-                NatsSubject: NatsSender(base.bus, subjects),
-                NdjsonFile: files,
-                Smtp: mails,
-            } | {kind: ProviderSender(each, http, keys) for kind, each in PROVIDERS.items()}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.activation.v1 import journey_service_pb2 as journey_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
@@ -150,6 +151,23 @@ class ActivationApi(Protocol):
         activation_pb.CountDeliveriesRequest, activation_pb.CountDeliveriesResponse
     ]
     RetryDelivery: Unary[activation_pb.RetryDeliveryRequest, activation_pb.RetryDeliveryResponse]
+
+
+class JourneyApi(Protocol):
+    """Defines journeys, and says when persons may be contacted."""
+
+    DefineJourney: Unary[journey_pb.DefineJourneyRequest, journey_pb.DefineJourneyResponse]
+    ListJourneys: Unary[journey_pb.ListJourneysRequest, journey_pb.ListJourneysResponse]
+    GetJourney: Unary[journey_pb.GetJourneyRequest, journey_pb.GetJourneyResponse]
+    SetJourneyFlow: Unary[journey_pb.SetJourneyFlowRequest, journey_pb.SetJourneyFlowResponse]
+    SetDestinationFlow: Unary[
+        journey_pb.SetDestinationFlowRequest, journey_pb.SetDestinationFlowResponse
+    ]
+    DefineContactPolicy: Unary[
+        journey_pb.DefineContactPolicyRequest, journey_pb.DefineContactPolicyResponse
+    ]
+    GetContactPolicy: Unary[journey_pb.GetContactPolicyRequest, journey_pb.GetContactPolicyResponse]
+    EnterJourney: Unary[journey_pb.EnterJourneyRequest, journey_pb.EnterJourneyResponse]
 
 
 class ProjectionApi(Protocol):

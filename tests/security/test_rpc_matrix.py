@@ -37,6 +37,12 @@ ROLES = {
         "DefineDestination": "A",
         **dict.fromkeys(("DefineTemplate", "RetryDelivery"), "SA"),
     },
+    "activation.v1.JourneyService": {
+        **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),
+        **dict.fromkeys(("DefineJourney", "EnterJourney"), "SA"),
+        **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
+        "DefineContactPolicy": "A",
+    },
     "identity.v1.IdentityService": {
         **dict.fromkeys(("GetGraph", "ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
         **dict.fromkeys(("GetPolicy", "PreviewPolicy", "WatchMerges"), "RSA"),
@@ -87,6 +93,7 @@ ROLES = {
 #: The services that clients of other systems call.
 PUBLIC = {
     "activation.v1.ActivationService": "activation",
+    "activation.v1.JourneyService": "activation",
     "identity.v1.IdentityService": "identity",
     "ingest.v1.IngestService": "ingest",
     "profile.v1.ProfileService": "profile",

@@ -87,6 +87,12 @@ def variables_of(source: str) -> set[str]:
     return set(_parsed(source, False).analyze().globals)
 
 
+def members_of(source: str, name: str) -> set[str]:
+    """Return the first members of a variable that a template reads. Raises BadTemplate."""
+    found = _parsed(source, False).analyze().globals.get(name, ())
+    return {str(path[1]) for each in found if len(path := each.segments) > 1}
+
+
 def render(source: str, variables: Mapping[str, Any], zone: str, *, html: bool = False) -> str:
     """Render a template with dates in a zone; in HTML all values are escaped.
 

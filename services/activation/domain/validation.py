@@ -51,9 +51,10 @@ def check_destination(destination: Destination, subjects: AllowedSubjects) -> No
     if len(destination.title) > MAX_TITLE or "\0" in destination.title:
         _reject("title", f"has at most {MAX_TITLE} characters and no NUL")
     _check_names("segment_ids", destination.segment_ids, MAX_SEGMENTS)
-    if not destination.segment_ids:
-        _reject("segment_ids", "names at least one segment")
-    if not destination.triggers:
+    # Without both only journeys use it.
+    if destination.triggers and not destination.segment_ids:
+        _reject("segment_ids", "names at least one segment, or there are no triggers either")
+    if destination.segment_ids and not destination.triggers:
         _reject("triggers", "names at least one of ENTERED and LEFT")
     if len(destination.content) > MAX_CONTENT:
         _reject("content", f"has at most {MAX_CONTENT} bytes")
@@ -115,7 +116,7 @@ def _check_login(channel: Smtp | Kafka, secured: str) -> None:
 def _check_rendering(destination: Destination) -> None:
     """Check that the template and the address are there exactly if the channel uses them."""
     contract, name = destination.channel.contract, name_of(destination.channel)
-    if contract.parts and not destination.template_id:
+    if contract.parts and destination.segment_ids and not destination.template_id:
         _reject("template_id", f"names the template of the messages: {name} sends texts")
     if destination.template_id and not contract.parts:
         _reject("template_id", f"is not used: {name} sends the description of the change")

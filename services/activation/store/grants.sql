@@ -3,5 +3,5 @@
 GRANT SELECT, UPDATE (state, due_at, ended_at, outcome_published, unanswered) ON effect TO {api}
 
 -- name: state
--- Callers read destinations and templates.
-GRANT SELECT ON destination, template TO {api}
+-- Callers read destinations, templates, journeys, pauses and contact policies.
+GRANT SELECT ON destination, template, journey, flow_change, contact_policy TO {api}

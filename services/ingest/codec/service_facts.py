@@ -11,6 +11,13 @@ from onefold.activation.v1.activation_facts_pb2 import (
     DestinationDefined,
     TemplateDefined,
 )
+from onefold.activation.v1.journey_facts_pb2 import (
+    ContactPolicyDefined,
+    DestinationFlowChanged,
+    JourneyDefined,
+    JourneyEntered,
+    JourneyFlowChanged,
+)
 from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
 from onefold.profile.v1.profile_facts_pb2 import (
@@ -26,5 +33,7 @@ _MESSAGES = (
     *(TagDefined, ProfileSettingsDefined, TraitCorrected, ScoreRecorded),  # profile
     *(SegmentDefined, SnapshotTaken),  # segment
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
+    *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
+    *(DestinationFlowChanged, ContactPolicyDefined),
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

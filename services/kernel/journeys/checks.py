@@ -33,14 +33,18 @@ _CLOCK_US: Final = 8 * DAY_US
 
 
 def check_journey(
-    journey: Journey, known: KnownNames | None = None, *, has_quiet_hours: bool = True
+    journey: Journey,
+    known: KnownNames | None = None,
+    *,
+    has_quiet_hours: bool = True,
+    more: Iterable[JourneyProblem] = (),
 ) -> list[JourneyProblem]:
     """Return the warnings about a journey that can be defined. Raises InvalidField with mistakes.
 
     `known`: None = what the journey names is not checked. `has_quiet_hours`: whether the contact
-    policy has some for its purpose.
+    policy has some for its purpose. `more`: problems that were found elsewhere.
     """
-    found = list(_problems(journey, known, has_quiet_hours))
+    found = [*_problems(journey, known, has_quiet_hours), *more]
     mistakes = [str(each) for each in found if not each.is_warning]
     if mistakes:
         raise InvalidField(

@@ -8,7 +8,7 @@ the day are minutes, shares are parts in a million.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -439,3 +439,7 @@ class Journey:
     moved_to: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
     retired: bool = False
+
+    def at_version(self, version: int) -> Journey:
+        """Return the same journey with another version."""
+        return replace(self, version=version)

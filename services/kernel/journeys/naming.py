@@ -15,14 +15,14 @@ from services.kernel.rules.references import references
 
 @dataclass(frozen=True, slots=True)
 class KnownNames:
-    """The names that a workspace has defined, by what they name."""
+    """The names that a workspace has defined, by what they name; None = these are not checked."""
 
-    destinations: frozenset[str]
-    templates: frozenset[str]
-    pools: frozenset[str]
-    segments: frozenset[str]
-    tags: frozenset[str]
-    journeys: frozenset[str]
+    destinations: frozenset[str] | None = None
+    templates: frozenset[str] | None = None
+    pools: frozenset[str] | None = None
+    segments: frozenset[str] | None = None
+    tags: frozenset[str] | None = None
+    journeys: frozenset[str] | None = None
 
 
 class JourneyProblem(NamedTuple):
@@ -62,11 +62,13 @@ def journey_triggers(journey: Journey) -> Iterator[model.ListenTrigger]:
 def unknown_names(journey: Journey, known: KnownNames) -> Iterator[JourneyProblem]:
     """Yield the names of a journey that are not defined."""
     for at, kind, name, names in _named(journey, known):
-        if name not in names:
+        if names is not None and name not in names:
             yield JourneyProblem(at, f"the {kind} {name!r} is not defined", "define it first")
 
 
-def _named(journey: Journey, known: KnownNames) -> Iterator[tuple[str, str, str, frozenset[str]]]:
+def _named(
+    journey: Journey, known: KnownNames
+) -> Iterator[tuple[str, str, str, frozenset[str] | None]]:
     """Yield what a journey names: where, what it is, its name, the names that are defined."""
     entry = journey.entry
     if isinstance(entry.by, model.SegmentTrigger):

@@ -26,16 +26,22 @@ BINARY = {
 
 #: Id fields of service messages that stay `bytes`, with the reason.
 BINARY_IDS_IN_REQUESTS = {
-    "onefold.log.v1.ReadLeavesRequest.leaf_ids": "internal and hot: no conversion per id"
+    "onefold.log.v1.ReadLeavesRequest.leaf_ids": "internal and hot: no conversion per id",
+    "onefold.segment.v1.JudgeQuestion.profile_id": "internal and hot: no conversion per id",
 }
 
 READ_VERBS = (
-    *("Await", "BatchGet", "Compute", "Count", "Evaluate", "Explain", "Get", "List", "Lookup"),
+    *("Await", "BatchGet", "Compute", "Count", "Evaluate", "Explain", "Get", "Judge", "List"),
+    "Lookup",
     *("Overlap", "Preview", "Read", "Watch"),
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {
         *("DefineDestination", "DefineTemplate", "RetryDelivery")
+    },
+    "onefold.activation.v1.JourneyService": {
+        *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
+        *("SetDestinationFlow", "SetJourneyFlow"),
     },
     "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
     "onefold.ingest.v1.AdminService": {
@@ -53,6 +59,9 @@ WRITES = {
 #: Messages that return a definition to the caller, which can send its etag back.
 DEFINITIONS_READ = (
     "onefold.activation.v1.DestinationSummary",
+    "onefold.activation.v1.GetContactPolicyResponse",
+    "onefold.activation.v1.GetJourneyResponse",
+    "onefold.activation.v1.JourneySummary",
     "onefold.activation.v1.TemplateSummary",
     "onefold.identity.v1.GetPolicyResponse",
     "onefold.ingest.v1.SourceSummary",
@@ -117,7 +126,7 @@ def test_every_rpc_has_a_request_and_a_response_of_its_own() -> None:
 
 def definitions() -> list[Descriptor]:
     named = [m for m in messages() if re.fullmatch(r"Define\w+(Request|Response)", m.name)]
-    assert len(named) == 14, "seven kinds of definitions"
+    assert len(named) == 18, "nine kinds of definitions"
     return named
 
 

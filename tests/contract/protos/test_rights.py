@@ -20,14 +20,16 @@ CHANGES = {
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
         "DefineTemplate",
         *("CreateSnapshot", "RemoveSnapshot"),
+        *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
     },
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
         "DefineTemplate",
         *("CreateSnapshot", "RemoveSnapshot"),
+        *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
-        *("DefineDestination", "TickClock"),
+        *("DefineDestination", "DefineContactPolicy", "TickClock"),
     },
     Role.INTERNAL: {
         "Append",

@@ -1,0 +1,176 @@
+"""Serves the calls of JourneyService that define journeys and say when persons may be contacted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from onefold.activation.v1 import journey_facts_pb2 as facts_pb
+from onefold.activation.v1 import journey_service_pb2 as pb
+from onefold.activation.v1 import journey_service_pb2_grpc as pb_grpc
+
+from services.activation.codec.journey_facts import FLOWS, OVERDUE
+from services.activation.commands.contact import ContactCommands
+from services.activation.commands.journeys import Assumed, JourneyCommands
+from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.policy.gate import Flow
+from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
+from services.chassis.access.principal import workspace_id
+from services.chassis.access.rights import allowed_roles
+from services.chassis.codec.fields import at_least_of, token_to_proto
+from services.chassis.codec.journeys import (
+    contact_policy_from_proto,
+    contact_policy_to_proto,
+    journey_from_proto,
+    journey_to_proto,
+)
+from services.chassis.codec.rules import names_from_proto
+from services.chassis.definitions import etag_of
+from services.chassis.postgres.database import Database, acquire
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.server import Allowed
+from services.kernel.errors import NotFound
+from services.kernel.identifiers.model import Identifier
+
+#: The roles that may call each method.
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["JourneyService"])
+
+
+@dataclass(eq=False, kw_only=True)
+class JourneyDefinitionRpc(pb_grpc.JourneyServiceServicer):
+    """The calls of onefold.activation.v1.JourneyService about definitions."""
+
+    journeys: JourneyCommands
+    contact: ContactCommands
+    database: Database
+    runner: ProjectionRunner
+
+    async def DefineJourney(
+        self, request: pb.DefineJourneyRequest, context: Any
+    ) -> pb.DefineJourneyResponse:
+        assumed = request.assumed
+        defined, warnings = await self.journeys.define(
+            workspace_id(),
+            journey_from_proto(request.journey),
+            etag=request.etag,
+            dry_run=request.dry_run,
+            assumed=Assumed(
+                assumed.destinations,
+                assumed.templates,
+                assumed.journeys,
+                names_from_proto(assumed.rules, "assumed.rules"),
+            ),
+        )
+        return pb.DefineJourneyResponse(
+            journey=journey_to_proto(defined.definition),
+            changed=defined.changed,
+            token=token_to_proto(defined.token),
+            etag=defined.etag,
+            warnings=[
+                pb.JourneyWarning(at=one.at, problem=one.problem, remedy=one.remedy)
+                for one in warnings
+            ],
+        )
+
+    async def ListJourneys(
+        self, request: pb.ListJourneysRequest, context: Any
+    ) -> pb.ListJourneysResponse:
+        await self.runner.reach(at_least_of(request))
+        async with acquire(self.database.api_pool) as conn:
+            journeys = await load_journeys_of_workspace(conn, workspace_id())
+        return pb.ListJourneysResponse(
+            journeys=[_summary(journeys[journey_id]) for journey_id in sorted(journeys)]
+        )
+
+    async def GetJourney(
+        self, request: pb.GetJourneyRequest, context: Any
+    ) -> pb.GetJourneyResponse:
+        await self.runner.reach(at_least_of(request))
+        async with acquire(self.database.api_pool) as conn:
+            journeys = await load_journeys_of_workspace(conn, workspace_id())
+        history = journeys.get(request.journey_id)
+        if history is None:
+            raise NotFound("no journey has this id; list them")
+        summary = _summary(history)
+        found = summary.journey
+        if request.version:
+            try:
+                found = journey_to_proto(history.program(request.version).journey)
+            except LookupError:
+                raise NotFound("the journey has no such version") from None
+        return pb.GetJourneyResponse(journey=found, flow=summary.flow, etag=summary.etag)
+
+    async def SetJourneyFlow(
+        self, request: pb.SetJourneyFlowRequest, context: Any
+    ) -> pb.SetJourneyFlowResponse:
+        changed = await self.contact.set_journey_flow(
+            workspace_id(),
+            request.journey_id,
+            FLOWS.from_proto(request.flow, "flow"),
+            OVERDUE.from_proto(request.overdue or facts_pb.OVERDUE_SKIP, "overdue"),
+        )
+        return pb.SetJourneyFlowResponse(
+            changed=changed.changed, token=token_to_proto(changed.token)
+        )
+
+    async def SetDestinationFlow(
+        self, request: pb.SetDestinationFlowRequest, context: Any
+    ) -> pb.SetDestinationFlowResponse:
+        changed = await self.contact.set_destination_flow(
+            workspace_id(),
+            request.destination_id,
+            FLOWS.from_proto(request.flow, "flow"),
+            OVERDUE.from_proto(request.overdue or facts_pb.OVERDUE_SKIP, "overdue"),
+        )
+        return pb.SetDestinationFlowResponse(
+            changed=changed.changed, token=token_to_proto(changed.token)
+        )
+
+    async def DefineContactPolicy(
+        self, request: pb.DefineContactPolicyRequest, context: Any
+    ) -> pb.DefineContactPolicyResponse:
+        defined = await self.contact.define_policy(
+            workspace_id(),
+            contact_policy_from_proto(request.policy, "policy"),
+            etag=request.etag,
+            dry_run=request.dry_run,
+        )
+        return pb.DefineContactPolicyResponse(
+            policy=contact_policy_to_proto(defined.definition.policy),
+            changed=defined.changed,
+            token=token_to_proto(defined.token),
+            etag=defined.etag,
+        )
+
+    async def GetContactPolicy(
+        self, request: pb.GetContactPolicyRequest, context: Any
+    ) -> pb.GetContactPolicyResponse:
+        await self.runner.reach(at_least_of(request))
+        async with acquire(self.database.api_pool) as conn:
+            found = await load_contact_policy(conn, workspace_id())
+        if found is None:
+            return pb.GetContactPolicyResponse(etag=etag_of(0))
+        policy, version = found
+        return pb.GetContactPolicyResponse(
+            policy=contact_policy_to_proto(policy), etag=etag_of(version)
+        )
+
+    async def EnterJourney(
+        self, request: pb.EnterJourneyRequest, context: Any
+    ) -> pb.EnterJourneyResponse:
+        is_new, token = await self.journeys.enter(
+            workspace_id(),
+            request.journey_id,
+            [Identifier(each.namespace, each.value) for each in request.identifiers],
+            request.properties,
+            request.request_id,
+        )
+        return pb.EnterJourneyResponse(is_new=is_new, token=token_to_proto(token))
+
+
+def _summary(history: JourneyHistory) -> pb.JourneySummary:
+    journey = history.versions[-1].program.journey
+    flow = history.flows[-1].flow if history.flows else Flow.OPEN
+    return pb.JourneySummary(
+        journey=journey_to_proto(journey), flow=FLOWS.to_proto(flow), etag=etag_of(journey.version)
+    )

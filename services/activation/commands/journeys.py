@@ -1,0 +1,249 @@
+"""Defines journeys as facts of the log, and begins runs by calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, NoReturn
+
+from onefold.activation.v1 import journey_facts_pb2 as facts_pb
+from onefold.log.v1 import log_pb2
+
+from services.activation.codec.journey_facts import JOURNEY_ENTERED
+from services.activation.commands.references import RuleChecker
+from services.activation.delivery.run_messages import RUN_VARIABLES
+from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.journeys.edits import check_edit
+from services.activation.domain.liquid_text import members_of
+from services.activation.domain.model import Destination
+from services.activation.domain.templates import Template, check_fits
+from services.activation.store.destinations import load_destinations
+from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
+from services.activation.store.templates import load_templates
+from services.chassis.codec.fields import token_from_proto
+from services.chassis.codec.journeys import journey_to_proto
+from services.chassis.definitions import Defined, DefinitionFact, WorkspaceLocks, define
+from services.chassis.postgres.database import Database, acquire
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import IdentityClient, LogClient
+from services.kernel.errors import InvalidField, NotFound
+from services.kernel.identifiers.model import Identifier
+from services.kernel.ids import WorkspaceId, hash_id
+from services.kernel.journeys.checks import check_journey
+from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.journeys.inputs import entry_properties
+from services.kernel.journeys.model import CallTrigger, Journey, SendStep
+from services.kernel.journeys.naming import JourneyProblem, KnownNames
+from services.kernel.journeys.tree import all_steps
+from services.kernel.rules.references import Name
+from services.kernel.tokens import Token
+
+#: Journeys of a workspace, retired ones included.
+MAX_JOURNEYS: Final = 500
+MAX_ID: Final = 128
+MAX_TITLE: Final = 200
+MAX_PROPERTIES: Final = 64 * 1024
+
+
+class Assumed(NamedTuple):
+    """What a dry run takes as defined, such as the other parts of a pack."""
+
+    destinations: Collection[str] = ()
+    templates: Collection[str] = ()
+    journeys: Collection[str] = ()
+    #: Segments, tags and stages.
+    names: Collection[Name] = ()
+
+
+class DefinedJourney(NamedTuple):
+    """A journey that is in force, or would be, and what is likely to be a mistake of it."""
+
+    defined: Defined[Journey]
+    warnings: Sequence[JourneyProblem]
+
+
+@dataclass(frozen=True)
+class _Workspace:
+    """What is defined beside a journey."""
+
+    journeys: Mapping[str, JourneyHistory]
+    destinations: Mapping[str, Destination]
+    templates: Mapping[str, Template]
+    policy: ContactPolicy
+
+
+@dataclass(frozen=True)
+class JourneyCommands:
+    """Defines journeys and begins runs by calls."""
+
+    database: Database
+    runner: ProjectionRunner
+    log: LogClient
+    identity: IdentityClient
+    rules: RuleChecker
+    #: One definition of a workspace at a time.
+    locks: WorkspaceLocks = field(default_factory=WorkspaceLocks)
+
+    async def define(
+        self,
+        workspace_id: WorkspaceId,
+        desired: Journey,
+        *,
+        etag: str = "",
+        dry_run: bool = False,
+        assumed: Assumed | None = None,
+    ) -> DefinedJourney:
+        """Define a version of a journey; its number is ignored. `assumed`: for a dry run.
+
+        Raises InvalidField with all mistakes, Conflict, RetryableError.
+        """
+        _check_texts(desired)
+        taken = assumed if dry_run and assumed is not None else Assumed()
+        warnings: list[JourneyProblem] = []
+
+        async def load(token: Token) -> Journey | None:
+            await self.runner.reach(token)
+            existing = await self._load(workspace_id)
+            history = existing.journeys.get(desired.journey_id)
+            current = history.versions[-1].program.journey if history is not None else None
+            if current is None and len(existing.journeys) >= MAX_JOURNEYS:
+                raise InvalidField(
+                    f"the workspace has {MAX_JOURNEYS} journeys, the most that are allowed: define"
+                    " one under the id of a retired journey",
+                    field="journey.journey_id",
+                )
+            if not desired.retired:
+                more = await self.rules.problems(workspace_id, desired, token, taken.names)
+                more += [] if current is None else check_edit(current, desired)
+                warnings[:] = _check(desired, existing, taken, more)
+            return current
+
+        async with self.locks.of(workspace_id):
+            defined = await define(
+                lambda _: desired,
+                log=self.log,
+                load=load,
+                to_fact=lambda journey: _to_fact(workspace_id, journey),
+                etag=etag,
+                dry_run=dry_run,
+            )
+        return DefinedJourney(defined, warnings)
+
+    async def enter(
+        self,
+        workspace_id: WorkspaceId,
+        journey_id: str,
+        identifiers: Sequence[Identifier],
+        properties: bytes,
+        request_id: str,
+    ) -> tuple[bool, Token]:
+        """Begin a run of a journey that calls begin; return whether it is new.
+
+        The fact lies under the profile that has the first of the identifiers which one has. A
+        second call with the `request_id` begins nothing. Raises InvalidField, NotFound, Conflict,
+        RetryableError.
+        """
+        if not 0 < len(request_id) <= MAX_ID:
+            raise InvalidField(f"has 1 to {MAX_ID} characters", field="request_id")
+        if len(properties) > MAX_PROPERTIES:
+            raise InvalidField(f"has at most {MAX_PROPERTIES} bytes", field="properties")
+        async with acquire(self.database.api_pool) as conn:
+            journeys = await load_journeys_of_workspace(conn, workspace_id)
+        history = journeys.get(journey_id)
+        if history is None or history.versions[-1].program.journey.retired:
+            raise NotFound("no journey has this id; list them")
+        if not isinstance(history.versions[-1].program.journey.entry.by, CallTrigger):
+            raise InvalidField(
+                "no call begins this journey: write `enter: {call: true}` in it", field="journey_id"
+            )
+        for identifier in identifiers:
+            profile_id = await self.identity.by_identifier(workspace_id, identifier)
+            if profile_id is not None:
+                break
+        else:
+            raise NotFound("no person has such an identifier: send an event of the person first")
+        entered = facts_pb.JourneyEntered(journey_id=journey_id, properties=properties)
+        fact = log_pb2.Fact(
+            workspace_id=workspace_id,
+            fact_id=hash_id(workspace_id, JOURNEY_ENTERED, journey_id, request_id),
+            kind=JOURNEY_ENTERED,
+            leaf_id=profile_id,
+            payload=entered.SerializeToString(),
+        )
+        response = await self.log.append([fact])
+        return response.appended > 0, token_from_proto(response.token)
+
+    async def _load(self, workspace_id: WorkspaceId) -> _Workspace:
+        async with acquire(self.database.api_pool) as conn:
+            journeys = await load_journeys_of_workspace(conn, workspace_id)
+            destinations = await load_destinations(conn, workspace_id)
+            templates = await load_templates(conn, workspace_id)
+            policy = await load_contact_policy(conn, workspace_id)
+        return _Workspace(
+            journeys,
+            {each.destination_id: each for each in destinations if not each.retired},
+            {each.template_id: each for each in templates if not each.retired},
+            policy[0] if policy is not None else ContactPolicy(),
+        )
+
+
+def _check(
+    desired: Journey, existing: _Workspace, assumed: Assumed, more: Sequence[JourneyProblem]
+) -> list[JourneyProblem]:
+    """Return the warnings about a journey. Raises InvalidField with all mistakes."""
+    known = KnownNames(
+        destinations=frozenset({*existing.destinations, *assumed.destinations}),
+        templates=frozenset({*existing.templates, *assumed.templates}),
+        journeys=frozenset({*existing.journeys, *assumed.journeys, desired.journey_id}),
+    )
+    return check_journey(
+        desired,
+        known,
+        has_quiet_hours=bool(existing.policy.quiet_hours(desired.purpose)),
+        more=[*more, *_message_problems(desired, existing)],
+    )
+
+
+def _message_problems(journey: Journey, existing: _Workspace) -> Iterator[JourneyProblem]:
+    """Yield the messages whose template does not fit the channel, or what the journey gives."""
+    properties = entry_properties(journey)
+    for step in all_steps(journey):
+        if not isinstance(step, SendStep):
+            continue
+        template = existing.templates.get(step.template.partition("@")[0])
+        destination = existing.destinations.get(step.destination_id)
+        if template is None or destination is None:
+            continue
+        try:
+            check_fits(template, destination.channel.contract, RUN_VARIABLES | step.values.keys())
+        except InvalidField as error:
+            remedy = "change the template, or write `with` for what it reads"
+            yield JourneyProblem(step.id, error.message, remedy)
+            continue
+        sources = (source for texts in template.texts for _, source in texts.sources())
+        read = {name for source in sources for name in members_of(source, "entry")}
+        if missing := sorted(read - properties):
+            name = missing[0]
+            problem = f"the template reads `entry.{name}`, which the journey does not take along"
+            remedy = f"write `with: {{{name}: entry.{name}}}` at this step"
+            yield JourneyProblem(step.id, problem, remedy)
+
+
+def _check_texts(journey: Journey) -> None:
+    if not 0 < len(journey.journey_id) <= MAX_ID or not journey.journey_id.isprintable():
+        _reject("journey_id", f"has 1 to {MAX_ID} printable characters")
+    if len(journey.title) > MAX_TITLE or "\0" in journey.title:
+        _reject("title", f"has at most {MAX_TITLE} characters and no NUL")
+
+
+def _reject(field_: str, expected: str) -> NoReturn:
+    raise InvalidField(f"{field_} {expected}", field=f"journey.{field_}")
+
+
+def _to_fact(workspace_id: WorkspaceId, journey: Journey) -> DefinitionFact:
+    return DefinitionFact.from_message(
+        facts_pb.JourneyDefined(journey=journey_to_proto(journey)),
+        workspace_id=workspace_id,
+        key=journey.journey_id,
+        version=journey.version,
+    )
