@@ -11,8 +11,11 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     templates:    [{id, title, locales: {LOCALE: {subject, text, html, …}}, needs, sample, retired}]
     destinations: [{id, title, CHANNEL: {…}, segments, on, traits, template, address, content,
                     retired}]
+    journeys:     [{id, title, purpose, priority, enter, goal, leave, caps, steps, on_goal, regret,
+                    people_inside, moved_to, retired}]
 
-and once `identity_policy: {namespaces, blocked, ignored}`, and once
+and once `identity_policy: {namespaces, blocked, ignored}`, once
+`contact_policy: {zone, purposes, channels, hold_out}`, and once
 `settings: {zone, orders, computed_traits, cleaners, timeline, blocks}`, which the rules of the pack
 go by.
 `${NAME}` in any text is replaced by the value of that name; `$${NAME}` stands for `${NAME}` itself.
@@ -28,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from onefold.activation.v1 import activation_facts_pb2 as pb
+from onefold.activation.v1.contact_policy_pb2 import ContactPolicy
+from onefold.activation.v1.journeys_pb2 import Journey
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
@@ -41,6 +46,12 @@ from services.cli.destination_forms import (
     secret_variables,
     write_destination,
     write_template,
+)
+from services.cli.journey_forms import (
+    read_contact_policy,
+    read_journey,
+    write_contact_policy,
+    write_journey,
 )
 from services.cli.policy_form import read_policy, write_policy
 from services.cli.rule_forms import (
@@ -70,9 +81,9 @@ from services.cli.values import (
 from services.kernel.errors import InvalidField, join_path
 from services.kernel.yaml_documents import MAX_BYTES, YamlDocument, parse_document
 
-_POLICY = "identity_policy"
+_POLICY, _CONTACT_POLICY = "identity_policy", "contact_policy"
 #: The parts that a pack has once.
-_ONCE = frozenset({_POLICY, "settings"})
+_ONCE = frozenset({_POLICY, _CONTACT_POLICY, "settings"})
 _SOURCE_TRUST, _PARTY = "SOURCE_TRUST_", "PARTY_"
 #: A variable; one with a second `$` stands for itself.
 _VARIABLE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -90,6 +101,8 @@ class Pack:
     segments: list[SegmentDefined] = field(default_factory=list)
     templates: list[pb.TemplateDefined] = field(default_factory=list)
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
+    contact_policy: ContactPolicy | None = None
+    journeys: list[Journey] = field(default_factory=list)
     #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -158,7 +171,10 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "stages": [write_tag(tag, defaults) for tag in tags if is_stage(tag)],
         "segments": [write_segment(s, defaults) for s in pack.segments if not s.retired],
         "templates": [write_template(t) for t in pack.templates if not t.retired],
+        "journeys": [write_journey(j, defaults) for j in pack.journeys if not j.retired],
     }
+    if pack.contact_policy is not None:
+        parts[_CONTACT_POLICY] = write_contact_policy(pack.contact_policy)
     parts = _escaped(parts | lists)
     destinations = [each for each in pack.destinations if not each.retired]
     variables = secret_variables(destinations)
@@ -216,6 +232,8 @@ class _PackFile:
                 pack.places[kind, ""] = self._place(name)
                 if name == _POLICY:
                     pack.identity_policy = read_policy(entry, name)
+                elif name == _CONTACT_POLICY:
+                    pack.contact_policy = read_contact_policy(entry, name)
                 else:
                     pack.settings = read_settings(entry, name)
 
@@ -377,4 +395,5 @@ _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "segments": ("segment", read_segment),
     "templates": ("template", lambda entry, path, _: read_template(entry, path)),
     "destinations": ("destination", lambda entry, path, _: read_destination(entry, path)),
+    "journeys": ("journey", read_journey),
 }

@@ -137,6 +137,7 @@ class JourneyDefinitionRpc(pb_grpc.JourneyServiceServicer):
         )
         return pb.DefineContactPolicyResponse(
             policy=contact_policy_to_proto(defined.definition.policy),
+            version=defined.definition.version,
             changed=defined.changed,
             token=token_to_proto(defined.token),
             etag=defined.etag,

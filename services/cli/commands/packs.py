@@ -16,6 +16,13 @@ from onefold.activation.v1.activation_service_pb2 import (
     ListDestinationsRequest,
     ListTemplatesRequest,
 )
+from onefold.activation.v1.journey_service_pb2 import (
+    DefineContactPolicyRequest,
+    DefineJourneyRequest,
+    GetContactPolicyRequest,
+    JourneyAssumptions,
+    ListJourneysRequest,
+)
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, ListSourcesRequest
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
@@ -70,7 +77,7 @@ def apply(
         ),
     ] = None,
 ) -> None:
-    """Define sources, the identity policy, tags, segments, templates and destinations from files.
+    """Define sources, policies, tags, segments, templates, destinations and journeys from files.
 
     Returns when all of them are live: old events count, too. With --dry-run it also shows the sizes
     that changed tags, stages and segments would have, and what changed cleaners would change.
@@ -150,6 +157,8 @@ async def defined_pack(client: Client) -> Pack:
     segments = await client.segment.ListSegments(ListSegmentsRequest())
     templates = await client.activation.ListTemplates(ListTemplatesRequest())
     destinations = await client.activation.ListDestinations(ListDestinationsRequest())
+    contact = await client.journeys.GetContactPolicy(GetContactPolicyRequest())
+    journeys = await client.journeys.ListJourneys(ListJourneysRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
         settings=settings if settings.version else None,
@@ -158,6 +167,8 @@ async def defined_pack(client: Client) -> Pack:
         segments=[each.segment for each in segments.segments],
         templates=[each.template for each in templates.templates],
         destinations=[each.destination for each in destinations.destinations],
+        contact_policy=contact.policy if contact.HasField("policy") else None,
+        journeys=[each.journey for each in journeys.journeys],
     )
 
 
@@ -220,7 +231,11 @@ def _each_problem() -> Iterator[None]:
 
 
 def _print_applied(applied: Iterable[AppliedDefinition], *, dry_run: bool) -> None:
+    applied = list(applied)
     changed = "would change" if dry_run else "changed"
+    for one in applied:
+        for warning in one.warnings:
+            output.err.print(f"Warning: {one.kind} {one.id}: {warning}", soft_wrap=True)
     rows = [(a.kind, a.id, a.version, changed if a.changed else "unchanged") for a in applied]
     output.print_table(("kind", "id", "version", ""), rows)
 
@@ -248,6 +263,8 @@ class AppliedDefinition:
     version: int
     #: Whether applying it changed it (or would change it).
     changed: bool
+    #: What is likely to be a mistake of it.
+    warnings: tuple[str, ...] = ()
 
 
 async def apply_pack(
@@ -298,6 +315,13 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
         more: dict[str, Any] = {"assumed": assumed} if definition.has_references else {}
         if definition.has_template:
             more["assumed_templates"] = pack.templates
+        if definition.kind == "journey":
+            more["assumed"] = JourneyAssumptions(
+                destinations=[each.destination_id for each in pack.destinations],
+                templates=[each.template_id for each in pack.templates],
+                journeys=[each.journey_id for each in pack.journeys],
+                rules=assumed,
+            )
         try:
             response = await definition.define(dry_run=True, etag="", **more)
         except (NotAllowed, RetryableError):
@@ -335,7 +359,10 @@ def _applied(definition: _Definition, response: Any) -> AppliedDefinition:
     # A policy has no separate message.
     message = getattr(response, definition.kind, response)
     kind = definition.shown_as or definition.kind
-    return AppliedDefinition(kind, definition.id, message.version, response.changed)
+    warnings = tuple(
+        f"{one.at}: {one.problem}; {one.remedy}" for one in getattr(response, "warnings", ())
+    )
+    return AppliedDefinition(kind, definition.id, message.version, response.changed, warnings)
 
 
 async def wait_until_live(client: Client, token: Token) -> None:
@@ -413,3 +440,10 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
             client.activation.DefineDestination, DefineDestinationRequest, destination=each
         )
         yield _Definition("destination", each.destination_id, define, has_template=True)
+    if pack.contact_policy is not None:
+        method = client.journeys.DefineContactPolicy
+        define = call(method, DefineContactPolicyRequest, policy=pack.contact_policy)
+        yield _Definition("contact policy", "", define)
+    for journey in pack.journeys:
+        define = call(client.journeys.DefineJourney, DefineJourneyRequest, journey=journey)
+        yield _Definition("journey", journey.journey_id, define)

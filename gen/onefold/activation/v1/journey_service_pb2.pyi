@@ -150,16 +150,18 @@ class DefineContactPolicyRequest(_message.Message):
     def __init__(self, policy: _Optional[_Union[_contact_policy_pb2.ContactPolicy, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefineContactPolicyResponse(_message.Message):
-    __slots__ = ("policy", "changed", "token", "etag")
+    __slots__ = ("policy", "changed", "token", "etag", "version")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     policy: _contact_policy_pb2.ContactPolicy
     changed: bool
     token: _token_pb2.Token
     etag: str
-    def __init__(self, policy: _Optional[_Union[_contact_policy_pb2.ContactPolicy, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    version: int
+    def __init__(self, policy: _Optional[_Union[_contact_policy_pb2.ContactPolicy, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class GetContactPolicyRequest(_message.Message):
     __slots__ = ("at_least",)

@@ -1,0 +1,60 @@
+"""Reads and writes the parts of packs about journeys: journeys and the contact policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from onefold.activation.v1 import contact_policy_pb2 as policy_pb
+from onefold.activation.v1 import journeys_pb2 as pb
+
+from services.chassis.codec.journeys import (
+    contact_policy_from_proto,
+    contact_policy_to_proto,
+    journey_from_proto,
+    journey_to_proto,
+)
+from services.cli.rule_forms import RuleDefaults
+from services.cli.values import Mistakes
+from services.kernel.errors import InvalidField, RuleError, RuleErrors
+from services.kernel.journeys.contact_policy import dump_contact_policy, parse_contact_policy
+from services.kernel.journeys.journey_form import dump_journey, parse_journey
+from services.kernel.rules.defaults import Defaults
+
+
+def read_journey(entry: Any, path: str, defaults: RuleDefaults) -> pb.Journey:
+    """Return the journey of a form. Raises InvalidField, which names the place below `path`."""
+    with _mistakes():
+        return journey_to_proto(parse_journey(entry, path, _defaults(defaults)))
+
+
+def write_journey(message: pb.Journey, defaults: RuleDefaults) -> Any:
+    """Return the form of a journey."""
+    return dump_journey(journey_from_proto(message), _defaults(defaults))
+
+
+def read_contact_policy(entry: Any, path: str) -> policy_pb.ContactPolicy:
+    """Return the contact policy of a form. Raises InvalidField below `path`."""
+    with _mistakes():
+        return contact_policy_to_proto(parse_contact_policy(entry, path))
+
+
+def write_contact_policy(message: policy_pb.ContactPolicy) -> Any:
+    """Return the form of a contact policy."""
+    return dump_contact_policy(contact_policy_from_proto(message))
+
+
+def _defaults(defaults: RuleDefaults) -> Defaults:
+    return Defaults(defaults.zone, defaults.orders, defaults.cleaners)
+
+
+@contextmanager
+def _mistakes() -> Iterator[None]:
+    """Turn the errors of rules into those of packs."""
+    try:
+        yield
+    except RuleErrors as errors:
+        raise Mistakes(InvalidField(e.message, field=e.field) for e in errors.errors) from None
+    except RuleError as error:
+        raise InvalidField(error.message, field=error.field) from None
