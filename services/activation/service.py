@@ -34,6 +34,7 @@ from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.knowledge import JourneyUpstream
+from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
@@ -118,6 +119,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         outcomes = OutcomePublisher(base.database, log, settings.service)
         retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
         serving = base.serving(rpc, runner, counts=count_rows)
+        await restore_ledger(base.database, log, settings.shards)
         # Attempts in flight end before the endpoints close.
         async with (
             serving as endpoints,

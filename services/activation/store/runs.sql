@@ -168,3 +168,11 @@ WHERE published < number ORDER BY run_id LIMIT $1;
 UPDATE run r SET published = greatest(r.published, t.published)
 FROM unnest($1::text[], $2::bytea[], $3::int[]) AS t (workspace_id, run_id, published)
 WHERE r.workspace_id = t.workspace_id AND r.run_id = t.run_id;
+
+-- name: is_restored
+-- Whether runs and the ledger are those of the log.
+SELECT EXISTS (SELECT FROM ledger_restored);
+
+-- name: mark_restored
+-- Records that runs and the ledger are those of the log.
+INSERT INTO ledger_restored (restored_at) VALUES (now());

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest_asyncio
-from integration.activation.journey_fixture import JourneyBench
+from integration.activation.journey_fixture import EMPTY, JourneyBench
 from integration.activation.ledger_fixture import Ledger, open_ledger
 from integration.activation.receiver import Receiver, receiving
 from integration.activation.running_activation import RunningActivation, activation
@@ -38,12 +38,7 @@ async def session_ledger(postgres_server: PostgresServer) -> AsyncIterator[Ledge
 @pytest_asyncio.fixture(loop_scope="session")
 async def ledger(session_ledger: Ledger) -> Ledger:
     """The ledger, empty."""
-    await session_ledger.database.pool.execute(
-        "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
-        " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
-        " entry_answer;"
-        " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
-    )
+    await session_ledger.database.pool.execute(EMPTY)
     return session_ledger
 
 

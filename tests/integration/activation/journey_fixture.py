@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +24,12 @@ from services.activation.codec.journey_facts import (
     JOURNEY_FLOW_CHANGED,
 )
 from services.activation.codec.journey_runs import RUN_TRANSITIONED
+from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.domain.journeys.run import Question
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.knowledge import Asked, Person
+from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.store.effects import DestinationKey
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
@@ -42,6 +44,13 @@ from services.kernel.rules.ids import structure_id
 from services.kernel.time import HOUR_US
 from services.kernel.tokens import Token
 
+#: Empties the store.
+EMPTY = (
+    "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
+    " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
+    " entry_answer, ledger_restored;"
+    " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
+)
 #: 2026-03-02, a Monday.
 BEGIN = 1_772_409_600_000_000
 CART: dict[str, Any] = {
@@ -78,6 +87,14 @@ class FakeLog:
                 raise Conflict("another content")
         for fact in facts:
             self.facts[fact.fact_id] = fact
+
+    async def read(
+        self, shard: int, first: int, end: int, *, kinds: Collection[str] = ()
+    ) -> AsyncIterator[list[Fact]]:
+        for fact in list(self.facts.values()):
+            own = shard_of(fact.leaf_id, SHARDS) == shard if fact.leaf_id else True
+            if own and fact.kind in kinds:
+                yield [fact]
 
     async def tick(self) -> None:
         self.ticks += 1
@@ -168,7 +185,9 @@ class JourneyBench:
             kind=kind,
             payload=message.SerializeToString(),
             recorded_at_us=self.now_us,
+            fact_id=hashlib.blake2b(message.SerializeToString(), digest_size=16).digest(),
         )
+        self.log.facts[fact.fact_id] = fact
         for shard in range(SHARDS):
             await self.fold(shard, MembershipsChanged(broadcast_facts=[fact]))
 
@@ -276,6 +295,16 @@ class JourneyBench:
             self.now_us,
         )
         return sorted(row["step_id"] for row in rows)
+
+    async def publish_ends(self) -> None:
+        """Append the ends of effects to the log."""
+        await OutcomePublisher(self.ledger.database, self.log, "activation").publish_once()  # type: ignore[arg-type]
+
+    async def lose_database(self) -> None:
+        """Begin with an empty database, and restore it from the log."""
+        await self.ledger.database.pool.execute(EMPTY)
+        self.projection.forget(0)
+        await restore_ledger(self.ledger.database, self.log, SHARDS)  # type: ignore[arg-type]
 
     async def runs(self) -> list[asyncpg.Record]:
         return await self.ledger.database.pool.fetch("SELECT * FROM run ORDER BY begun_at_us")

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from integration.activation.journey_fixture import BEGIN, CART, JourneyBench
+from typing import Any
 
+from integration.activation.journey_fixture import BEGIN, CART, JourneyBench, leaf
+from onefold.activation.v1 import journey_facts_pb2 as facts_pb
+from onefold.activation.v1 import journey_runs_pb2 as runs_pb
+
+from services.chassis.codec.journeys import contact_policy_to_proto
+from services.kernel.errors import ServiceUnavailable
+from services.kernel.journeys.contact_policy import parse_contact_policy
 from services.kernel.time import HOUR_US
+
+CHOOSE: dict[str, Any] = {
+    "id": "choose",
+    "enter": {"event": "entered"},
+    "steps": [
+        {"wait": "1h"},
+        {
+            "choose": [
+                {
+                    "when": {"trait": {"name": "vip", "exists": True}},
+                    "steps": [{"send": {"id": "vip", "to": "mail", "template": "t"}}],
+                },
+                {"steps": [{"send": {"id": "other", "to": "mail", "template": "t"}}]},
+            ],
+            "id": "who",
+        },
+    ],
+}
 
 
 async def test_cart_that_is_not_paid_gets_one_message_after_its_transition(
@@ -65,3 +90,165 @@ async def test_payment_after_the_attempt_leaves_the_message(bench: JourneyBench)
     await bench.happen("order_paid", 1)
     await bench.settle()
     assert bench.log.kinds() == ["began", "planned", "ended"]
+
+
+async def test_question_is_answered_between_two_looks_and_its_answer_is_in_the_log(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CHOOSE)
+    await bench.happen("entered")
+    await bench.settle(2)
+    assert bench.log.kinds() == ["began", "answered", "planned", "ended"]
+    assert list(await bench.effects()) == ["vip"]
+    assert [question.at_us for question in bench.upstream.asked] == [BEGIN + HOUR_US]
+
+
+async def test_question_without_an_answer_holds_its_run_and_no_other(bench: JourneyBench) -> None:
+    await bench.define(**CHOOSE)
+    await bench.define(**CART)
+    await bench.happen("entered", 1)
+    await bench.happen("cart_updated", 2)
+    bench.upstream.error = ServiceUnavailable("not backfilled yet")
+    await bench.settle(3)
+    assert list(await bench.effects()) == ["reminder"]
+    bench.upstream.error = None
+    await bench.ledger.database.pool.execute("UPDATE journey_due SET retry_at = NULL")
+    await bench.settle()
+    assert set(await bench.effects()) == {"reminder", "vip"}
+
+
+async def test_refused_entry_is_not_asked_for_again(bench: JourneyBench) -> None:
+    vip = {"trait": {"name": "vip", "exists": True}}
+    await bench.define(**{**CART, "enter": {"event": "cart_updated", "if": vip}})
+    bench.upstream.truth = lambda _: False
+    await bench.happen("cart_updated")
+    await bench.settle()
+    await bench.happen("order_paid")
+    await bench.settle()
+    assert len(bench.upstream.asked) == 1
+    assert await bench.runs() == []
+
+
+async def test_quiet_hours_are_those_of_the_zone_of_the_person(bench: JourneyBench) -> None:
+    form = {
+        "zone": {"traits": ["timezone"], "else": "UTC"},
+        "purposes": {"marketing": {"consent": "none", "quiet": {"from": "21:00", "to": "09:00"}}},
+    }
+    await bench.policy(contact_policy_to_proto(parse_contact_policy(form)))
+    await bench.define(**CART)
+    bench.upstream.zone[leaf(1)] = "Asia/Shanghai"
+    await bench.happen("cart_updated", 1)
+    await bench.happen("cart_updated", 2)
+    await bench.settle(2.5)  # 02:30 in UTC, 10:30 in Shanghai
+    states = {run["leaf_id"]: run["state"] for run in await bench.runs()}
+    assert states == {leaf(1): 3, leaf(2): 1}
+    await bench.settle(7)
+    assert [run["state"] for run in await bench.runs()] == [3, 3]
+
+
+async def test_runs_of_two_merged_persons_send_one_message(bench: JourneyBench) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.settle(1)
+    await bench.happen("cart_updated", 2)
+    await bench.settle()
+    await bench.move(2, 1, version=1)
+    await bench.settle(5)
+    assert await bench.send() == ["reminder"]
+    assert [run["state"] for run in await bench.runs()] == [3, 2]
+
+
+async def test_goal_of_a_leaf_that_leaves_the_person_opens_the_run_again(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.move(2, 1, version=1)
+    await bench.settle(1)
+    await bench.happen("order_paid", 2, profile=1, version=1)
+    await bench.settle()
+    assert bench.log.kinds() == ["began", "ended"]
+    await bench.move(2, 2, version=2)
+    await bench.settle(0.1)
+    await bench.settle(5)
+    assert bench.log.kinds() == ["began", "ended", "reopened", "planned", "ended"]
+
+
+async def test_event_of_before_the_journey_begins_no_run(bench: JourneyBench) -> None:
+    bench.now_us += HOUR_US
+    await bench.define(**CART)
+    await bench.happen("cart_updated", occurred_at_us=BEGIN)
+    await bench.settle(5)
+    assert await bench.runs() == []
+
+
+async def test_stop_ends_open_runs_and_withdraws_what_was_not_begun(bench: JourneyBench) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.settle(2)
+    await bench.happen("cart_updated", 2)
+    await bench.settle()
+    await bench.flow("cart", facts_pb.FLOW_STOPPED)
+    await bench.settle(1)
+    await bench.happen("cart_updated", 3)
+    await bench.settle(5)
+    ends = [run["end_reason"] for run in await bench.runs()]
+    assert ends == [1, 9]
+
+
+async def test_new_version_moves_the_people_inside(bench: JourneyBench) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.settle(1)
+    steps = [{"wait": "4h"}, {"send": {"id": "later", "to": "mail", "template": "t"}}]
+    await bench.define(**{**CART, "steps": steps, "people_inside": "move"})
+    await bench.settle(2)
+    assert bench.log.kinds() == ["began", "moved"]
+    await bench.settle(2)
+    assert list(await bench.effects()) == ["later"]
+    assert [run["version"] for run in await bench.runs()] == [2]
+
+
+async def test_refused_transition_makes_the_run_that_of_the_log(bench: JourneyBench) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.pass_time(us=1)
+    await bench.look()
+    [row] = await bench.ledger.database.pool.fetch("SELECT run_id, transitions FROM run")
+    # Another worker was first: the same run, as it was known at another instant.
+    [began] = runs_pb.RunTransitions.FromString(row["transitions"]).transitions
+    began.known_at_us -= 1
+    fact = bench.engine.publisher.fact_of("school", leaf(1), began)
+    bench.log.facts[fact.fact_id] = fact
+    await bench.settle()
+    assert [each.known_at_us for each in bench.log.transitions()] == [began.known_at_us]
+    await bench.settle(3)
+    assert bench.log.kinds() == ["began", "planned", "ended"]
+
+
+async def test_lost_database_is_restored_from_the_log_and_sends_nothing_twice(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CART)
+    for number in range(1, 9):
+        await bench.happen("cart_updated", number)
+    await bench.settle(1)
+    await bench.happen("order_paid", 8)
+    await bench.settle(1)
+    pool = bench.ledger.database.pool
+    await pool.execute(
+        "UPDATE effect SET state = 3, attempts = 1, begun_at_us = 5, ended_at = now()"
+        " WHERE effect_id IN (SELECT effect_id FROM effect ORDER BY effect_id LIMIT 4)"
+    )
+    await bench.publish_ends()
+    before = {bytes(r["effect_id"]): r["state"] for r in await bench.ledger.rows()}
+    records = {bytes(r["run_id"]): bytes(r["transitions"]) for r in await bench.runs()}
+    await bench.lose_database()
+    after = {bytes(r["effect_id"]): r["state"] for r in await bench.ledger.rows()}
+    # Those without an end may have been sent: their channels decide.
+    assert after == {id_: 3 if state == 3 else 2 for id_, state in before.items()}
+    assert {bytes(r["run_id"]): bytes(r["transitions"]) for r in await bench.runs()} == records
+    appended = len(bench.log.facts)
+    await bench.settle(24)
+    assert len(bench.log.facts) == appended
+    assert {bytes(r["effect_id"]) for r in await bench.ledger.rows()} == set(before)

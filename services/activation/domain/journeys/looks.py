@@ -149,12 +149,14 @@ class _Looking:
             self._answers |= record.answers
 
     def look(self) -> Look:
-        while True:
-            played = self._play()
+        for instant_us in self._edit_instants():
+            played = self._play(instant_us)
             if played.questions:
                 return Look(questions=played.questions)
-            if not self._edit(played):
-                break
+            self._edit(played, instant_us)
+        played = self._play(self._known_us)
+        if played.questions:
+            return Look(questions=played.questions)
         runs = [self._decide(run) for run in played.runs]
         found = {look.record.run_id for look in runs}
         runs += [
@@ -185,7 +187,7 @@ class _Looking:
             if self._history.stop_after(recorded_us, self._known_us) is None:
                 yield entry
 
-    def _play(self) -> PersonPlay:
+    def _play(self, now_us: int) -> PersonPlay:
         fixed = [own for record in self._records.values() if (own := self._fixed(record))]
         entries = {entry.fact_id: entry for entry in self._entries}
         for record in self._records.values():
@@ -196,7 +198,7 @@ class _Looking:
             self._facts,
             self._answers,
             self._person.hours,
-            self._known_us,
+            now_us,
             fixed,
         )
 
@@ -220,28 +222,36 @@ class _Looking:
     def _begun(self, id_: bytes) -> Collection[EffectKey]:
         return self._person.begun.get(id_, ())
 
-    def _edit(self, played: PersonPlay) -> bool:
-        """Apply new versions and stops to open runs; return whether one has changed."""
-        is_changed = False
+    def _edit_instants(self) -> list[int]:
+        """Return when new versions and stops may have changed open runs, ascending."""
+        open_ = [r for r in self._records.values() if r.ending is None and not self._is_closed(r)]
+        instants = {
+            instant_us
+            for record in open_
+            for instant_us in (
+                *(v.defined_at_us for v in self._history.later(record.version, self._known_us)),
+                self._history.stop_after(record.first.recorded_at_us, self._known_us),
+            )
+            if instant_us is not None
+        }
+        return sorted(instants)
+
+    def _edit(self, played: PersonPlay, instant_us: int) -> None:
+        """Apply the new version or the stop of an instant to the runs that are open then."""
         for run in played.runs:
             record = self._record_of(run)
             if record is None or record.ending is not None or self._is_closed(record):
                 continue
-            change = self._edit_of(run, record)
+            change = self._edit_of(run, record, instant_us)
             if change is not None:
                 self._add(record, [RunTransition(record.run_id, record.number + 1, change)])
-                is_changed = True
-        return is_changed
 
-    def _edit_of(self, run: PersonRun, record: RunRecord) -> RunChange | None:
-        since_us = record.first.recorded_at_us
-        stop_us = self._history.stop_after(since_us, self._known_us)
-        if stop_us is not None:
-            return stop_run(run, stop_us)
-        for version in self._history.later(record.version, self._known_us):
-            change = edit_run(run, version.program, version.defined_at_us)
-            if change is not None:
-                return change
+    def _edit_of(self, run: PersonRun, record: RunRecord, instant_us: int) -> RunChange | None:
+        if self._history.stop_after(instant_us - 1, instant_us) is not None:
+            return stop_run(run, instant_us)
+        for version in self._history.later(record.version, instant_us):
+            if version.defined_at_us == instant_us:
+                return edit_run(run, version.program, instant_us)
         return None
 
     def _decide(self, run: PersonRun) -> RunLook:

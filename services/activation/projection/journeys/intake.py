@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 #: The causes of changes of memberships that say nothing about what the person did.
 _NOT_LIVED: Final = (pb.MEMBERSHIP_CAUSE_MERGE, pb.MEMBERSHIP_CAUSE_DEFINITION)
-_DEFINITIONS: Final = frozenset(
+DEFINITIONS: Final = frozenset(
     (JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED, CONTACT_POLICY_DEFINED, DESTINATION_FLOW_CHANGED)
 )
 #: By workspace and subject, the journeys in any version of which it counts.
@@ -67,8 +67,8 @@ class JourneyIntake:
         self, conn: asyncpg.Connection, shard: int, messages: Sequence[pb.MembershipsChanged]
     ) -> None:
         """Store what messages of segment say, inside the transaction of the fold."""
-        facts = [f for m in messages for f in m.broadcast_facts if f.kind in _DEFINITIONS]
-        dues = [due for fact in facts for due in await self._define(conn, fact)]
+        facts = [f for m in messages for f in m.broadcast_facts if f.kind in DEFINITIONS]
+        dues = [due for fact in facts for due in await define(conn, fact)]
         if facts:
             self.forget(shard)
         events = [event for message in messages for event in message.matched_events]
@@ -110,34 +110,37 @@ class JourneyIntake:
                     known[workspace_id].setdefault(key, []).append(journey_id)
         return known
 
-    async def _define(self, conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]]:
-        """Save a definition; return the journey whose open runs are to be looked at, if any."""
-        workspace_id, at_us = WorkspaceId(fact.workspace_id), fact.recorded_at_us
-        try:
-            match fact.kind:
-                case kind if kind == JOURNEY_DEFINED:
-                    await save_journey(conn, workspace_id, at_us, fact.payload)
-                    journey_id = decode_program(fact.payload).journey.journey_id
-                case kind if kind == JOURNEY_FLOW_CHANGED:
-                    message = decode(facts_pb.JourneyFlowChanged, fact.payload)
-                    change = flow_change(message, at_us)
-                    journey_id = message.journey_id
-                    await save_flow(conn, workspace_id, FlowKind.JOURNEY, journey_id, change)
-                    await end_pause(conn, workspace_id, journey_id=journey_id)
-                case kind if kind == DESTINATION_FLOW_CHANGED:
-                    other = decode(facts_pb.DestinationFlowChanged, fact.payload)
-                    change = flow_change(other, at_us)
-                    id_ = other.destination_id
-                    await save_flow(conn, workspace_id, FlowKind.DESTINATION, id_, change)
-                    await end_pause(conn, workspace_id, destination_id=id_)
-                    return []
-                case _:
-                    await save_contact_policy(conn, workspace_id, fact.payload)
-                    return []
-        except InvalidField:
-            log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
-            return []
-        return [(DueKey(workspace_id, journey_id, EVERY_LEAF), at_us)]
+
+async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]]:
+    """Save a definition; return the journey whose open runs are to be looked at, if any."""
+    workspace_id, at_us = WorkspaceId(fact.workspace_id), fact.recorded_at_us
+    try:
+        match fact.kind:
+            case kind if kind == JOURNEY_DEFINED:
+                await save_journey(conn, workspace_id, at_us, fact.payload)
+                journey_id = decode_program(fact.payload).journey.journey_id
+            case kind if kind == JOURNEY_FLOW_CHANGED:
+                message = decode(facts_pb.JourneyFlowChanged, fact.payload)
+                change = flow_change(message, at_us)
+                journey_id = message.journey_id
+                await save_flow(conn, workspace_id, FlowKind.JOURNEY, journey_id, change)
+                await end_pause(conn, workspace_id, journey_id=journey_id)
+            case kind if kind == DESTINATION_FLOW_CHANGED:
+                other = decode(facts_pb.DestinationFlowChanged, fact.payload)
+                change = flow_change(other, at_us)
+                id_ = other.destination_id
+                await save_flow(conn, workspace_id, FlowKind.DESTINATION, id_, change)
+                await end_pause(conn, workspace_id, destination_id=id_)
+                return []
+            case kind if kind == CONTACT_POLICY_DEFINED:
+                await save_contact_policy(conn, workspace_id, fact.payload)
+                return []
+            case _:
+                return []
+    except InvalidField:
+        log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
+        return []
+    return [(DueKey(workspace_id, journey_id, EVERY_LEAF), at_us)]
 
 
 def _moved(move: Any) -> LeafMoved:

@@ -60,19 +60,6 @@ class _Unpublished(NamedTuple):
     number: int
     transitions: list[pb.RunTransitioned]
 
-    def facts(self, actor: str) -> list[log_pb2.Fact]:
-        return [
-            log_pb2.Fact(
-                workspace_id=self.workspace_id,
-                fact_id=transition_fact_id(self.workspace_id, self.run_id, each.number),
-                kind=RUN_TRANSITIONED,
-                leaf_id=self.leaf_id,
-                actor=actor,
-                payload=each.SerializeToString(deterministic=True),
-            )
-            for each in self.transitions
-        ]
-
     def planned(self) -> list[tuple[bytes, LeafId]]:
         changes = [transition_from_proto(each).change for each in self.transitions]
         return [
@@ -130,8 +117,26 @@ class TransitionPublisher:
                     await self._read_again(run)
         return len(runs)
 
+    def fact_of(
+        self, workspace_id: WorkspaceId, leaf_id: LeafId, transition: pb.RunTransitioned
+    ) -> log_pb2.Fact:
+        """Return the fact of a transition."""
+        return log_pb2.Fact(
+            workspace_id=workspace_id,
+            fact_id=transition_fact_id(workspace_id, transition.run_id, transition.number),
+            kind=RUN_TRANSITIONED,
+            leaf_id=leaf_id,
+            actor=self.actor,
+            payload=transition.SerializeToString(deterministic=True),
+        )
+
     async def _append(self, runs: Collection[_Unpublished]) -> None:
-        await self.log_client.append([fact for run in runs for fact in run.facts(self.actor)])
+        facts = [
+            self.fact_of(run.workspace_id, run.leaf_id, each)
+            for run in runs
+            for each in run.transitions
+        ]
+        await self.log_client.append(facts)
         async with transaction(self.database.pool) as conn:
             queues = await self._release(conn, runs)
         self.on_effects(queues)

@@ -1,20 +1,104 @@
-"""Makes runs and their effects from the transitions that the log has."""
+"""Makes runs and the ledger from what the log has, where the database was lost.
+
+An effect that was planned and has no end may have been sent: it is in the state UNKNOWN, and its
+channel decides whether it is sent again. A run that has ended stays as it is.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncpg
+import structlog
 from onefold.activation.v1 import journey_runs_pb2 as pb
 
-from services.activation.codec.journey_runs import RUN_ENDS, record_from_bytes
+from services.activation.codec.bus import DELIVERY_ENDED
+from services.activation.codec.journey_runs import RUN_ENDS, RUN_TRANSITIONED, record_from_bytes
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.planned import effects_of
 from services.activation.domain.model import RunEffect
+from services.activation.projection.journeys.intake import DEFINITIONS, define
 from services.activation.store import runs as store
+from services.activation.store.journeys import load_journeys
+from services.activation.store.restore import mark_unknown, restore_ends
 from services.activation.store.run_effects import add_planned_effects, release_effects
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.activation.store.runs import DueKey
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.backoff import Backoff
+from services.kernel.errors import RetryableError
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+
+log = structlog.get_logger(__name__)
+
+#: Seconds before the first repetition where the log is not available.
+RETRY_S: Final = 0.5
+MAX_BACKOFF_S: Final = 10.0
+
+
+async def restore_ledger(database: Database, log_client: LogClient, shards: int) -> None:
+    """Restore runs and the ledger, once in the life of a database, before anything is sent.
+
+    Waits until the log is available.
+    """
+    backoff = Backoff(RETRY_S, MAX_BACKOFF_S)
+    async with acquire(database.pool) as conn:
+        if await conn.fetchval(store.Q.is_restored):
+            return
+    while True:
+        try:
+            await _restore(database, log_client, shards)
+        except RetryableError as error:
+            log.warning("restore_delayed", reason=error.reason)
+            await asyncio.sleep(backoff.next_s())
+        else:
+            return
+
+
+async def _restore(database: Database, log_client: LogClient, shards: int) -> None:
+    async with transaction(database.pool) as conn:
+        async for page in log_client.read(0, 0, 0, kinds=sorted(DEFINITIONS)):
+            for fact in page:
+                await define(conn, fact)
+    for shard in range(shards):
+        transitions: list[tuple[WorkspaceId, pb.RunTransitioned]] = []
+        ends: list[Any] = []
+        async for page in log_client.read(shard, 0, 0, kinds=[DELIVERY_ENDED, RUN_TRANSITIONED]):
+            for fact in page:
+                if fact.kind == RUN_TRANSITIONED:
+                    message = pb.RunTransitioned.FromString(fact.payload)
+                    transitions.append((WorkspaceId(fact.workspace_id), message))
+                elif fact.kind == DELIVERY_ENDED:
+                    ends.append(fact)
+        async with transaction(database.pool) as conn:
+            runs = logged_runs(transitions)
+            histories = await load_journeys(conn, {run.workspace_id for run in runs})
+            dues = [
+                (DueKey(run.workspace_id, run.transitions[0].journey_id, _leaf_of(run)), 0)
+                for run in runs
+            ]
+            await store.add_dues(conn, dues)
+            planned = await restore_runs(conn, runs, histories, shards, closes=True)
+            await restore_ends(conn, ends, shards)
+            sent = [effect for effect in planned if effect.destination_id]
+            await mark_unknown(conn, [(e.effect_id, e.leaf_id) for e in sent], shards)
+        if runs or ends:
+            log.info("ledger_restored", shard=shard, runs=len(runs), ends=len(ends))
+    async with acquire(database.pool) as conn:
+        await conn.execute(store.Q.mark_restored)
+
+
+def _leaf_of(run: LoggedRun) -> LeafId:
+    """Return the leaf of the first entry of a run: that of its last transition that names one."""
+    for each in reversed(run.transitions):
+        match each.WhichOneof("change"):
+            case "restarted":
+                return LeafId(each.restarted.first.leaf_id)
+            case "began":
+                return LeafId(each.began.entry.leaf_id)
+    raise ValueError("a run has a first transition")
 
 
 class LoggedRun(NamedTuple):

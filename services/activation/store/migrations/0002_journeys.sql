@@ -84,3 +84,9 @@ CREATE TABLE entry_answer (
     answers      bytea   NOT NULL,
     PRIMARY KEY (workspace_id, journey_id, leaf_id)
 );
+
+-- Has a row as soon as runs and the ledger are those of the log: this database may be another one
+-- than that in which they arose.
+CREATE TABLE ledger_restored (
+    restored_at timestamptz NOT NULL
+);
