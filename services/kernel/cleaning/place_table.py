@@ -18,6 +18,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+#: Longer texts are no names of places.
+MAX_LENGTH: Final = 200
+#: A name of which each character stands alone, such as `北 京`.
+_SPACED_NAME: Final = re.compile(r"[\u4e00-\u9fff](?:\s+[\u4e00-\u9fff])+")
 #: What the codes of counties directly below a province have in the place of the city.
 _DIRECT: Final = "90"
 _SUFFIXES: Final = (
@@ -114,6 +118,15 @@ def simplified_characters() -> dict[int, str]:
     """Return the translation of traditional characters to those of the names."""
     pairs = " ".join(_lines("traditional.txt")).split()
     return {ord(pair[0]): pair[1] for pair in pairs}
+
+
+def chinese_name(text: str) -> str:
+    """Return a text as names are written: one width, simplified characters, no blanks around.
+
+    The blanks between single characters are removed too.
+    """
+    text = unicodedata.normalize("NFKC", text).strip().translate(simplified_characters())
+    return "".join(text.split()) if _SPACED_NAME.fullmatch(text) else text
 
 
 def latin_key(text: str) -> str:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from services.kernel.cleaning.place_table import (
+    MAX_LENGTH,
     Division,
     DivisionLevel,
     Spelling,
+    chinese_name,
     latin_key,
     place_table,
-    simplified_characters,
 )
 
-#: Longer texts are no names of places.
-MAX_LENGTH: Final = 200
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _COUNTRY: Final = re.compile(r"(?:中华人民共和国|中国)(?=.)")
 #: The name of the city codes of municipalities; it adds nothing.
@@ -69,7 +67,7 @@ def standard_place(text: str) -> Place | None:
     """Return the place that a text names, or None if it names none, or several.
 
     The text names a place from the highest division downwards, in full or short names, with or
-    without separators: ` 北京 `, `江苏 南京`, `上海市浦东新区`. In Latin letters both orders are
+    without separators: ` 北京 `, `北 京`, `江苏 南京`, `上海市浦东新区`. In Latin letters both orders are
     read: `Jiangsu`, `Nanjing, Jiangsu`. Traditional characters and codes such as `320100` are read.
 
     * A name of divisions of several levels means the highest one: `吉林` is the province, `朝阳` is
@@ -84,14 +82,13 @@ def standard_place(text: str) -> Place | None:
 
 @lru_cache(maxsize=16_384)
 def _standard_place(text: str) -> Place | None:
-    text = unicodedata.normalize("NFKC", text).strip()
+    text = chinese_name(text)
     if _LATIN.fullmatch(text):
         found = _latin_division(text)
     elif text.isascii() and text.isdigit():
         found = place_table().by_code.get(text)
     else:
-        chinese = text.translate(simplified_characters())
-        found = _division(_COUNTRY.sub("", _without_separators(chinese), count=1), None)
+        found = _division(_COUNTRY.sub("", _without_separators(text), count=1), None)
     return None if found is None else _place(found)
 
 

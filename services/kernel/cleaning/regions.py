@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.kernel.cleaning.place_table import MAX_LENGTH, chinese_name
+
 #: The regions, by the full names of their provinces in GB/T 2260. Each province is in one.
 REGIONS: Final[dict[str, frozenset[str]]] = {
     "华东": frozenset({"上海市", "江苏省", "浙江省", "安徽省", "福建省", "江西省", "山东省"}),
@@ -25,5 +27,7 @@ def region_of(province: str) -> str | None:
 
 def standard_region(text: str) -> str | None:
     """Return the name of a region that a text names, such as `华东` for `华东地区`; else None."""
-    name = text.strip().removesuffix("地区").removesuffix("区").removesuffix("大")
+    if len(text) > MAX_LENGTH:
+        return None
+    name = chinese_name(text).removesuffix("地区").removesuffix("区").removesuffix("大")
     return name if name in REGIONS else None

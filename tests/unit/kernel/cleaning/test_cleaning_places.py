@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from services.kernel.cleaning.place_table import DivisionLevel, place_table, simplified_characters
-from services.kernel.cleaning.places import MAX_LENGTH, Place, standard_place
+from services.kernel.cleaning.place_table import (
+    MAX_LENGTH,
+    DivisionLevel,
+    place_table,
+    simplified_characters,
+)
+from services.kernel.cleaning.places import Place, standard_place
 from services.kernel.cleaning.regions import REGIONS, region_of, standard_region
 
 BEIJING = Place("北京市", "北京市")
@@ -25,6 +30,9 @@ KUNSHAN = Place("江苏省", "苏州市", "昆山市")
     [
         ("北京", BEIJING),
         (" 北京 ", BEIJING),
+        ("北 京", BEIJING),
+        ("北　京　市", BEIJING),
+        ("浦 东 新 區", PUDONG),
         ("　北京市\u3000", BEIJING),
         ("中国北京", BEIJING),
         ("北京市/北京市", BEIJING),
@@ -205,6 +213,9 @@ def test_each_province_is_in_one_region() -> None:
         ("华东", "华东"),
         (" 华东地区 ", "华东"),
         ("西南大区", "西南"),
+        ("华東 ", "华东"),
+        ("东 北", "东北"),
+        ("华东" * MAX_LENGTH, None),
         ("港澳台", "港澳台"),
         ("江苏", None),
     ],
