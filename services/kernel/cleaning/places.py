@@ -67,8 +67,9 @@ def standard_place(text: str) -> Place | None:
     """Return the place that a text names, or None if it names none, or several.
 
     The text names a place from the highest division downwards, in full or short names, with or
-    without separators: ` 北京 `, `北 京`, `江苏 南京`, `上海市浦东新区`. In Latin letters both orders are
-    read: `Jiangsu`, `Nanjing, Jiangsu`. Traditional characters and codes such as `320100` are read.
+    without separators: ` 北京 `, `北 京`, `江苏 南京`, `上海市浦东新区`. In Latin letters
+    both orders are read: `Jiangsu`, `Nanjing, Jiangsu`. Traditional characters and codes such as
+    `320100` are read.
 
     * A name of divisions of several levels means the highest one: `吉林` is the province, `朝阳` is
       the city in 辽宁.
