@@ -19,6 +19,15 @@ PAID_COURSES = tuple(f"course-{n:02d}" for n in range(1, 25))
 FREE_COURSES = tuple(f"open-{n:02d}" for n in range(1, 7))
 PAGES = ("/", "/courses", "/teachers", "/pricing", "/blog", "/about")
 CITIES = ("北京市", "上海市", "杭州市", "成都市", "深圳市", "武汉市")
+#: Names of people, in the order of their frequency.
+SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗"
+GIVEN_NAMES = "伟 秀英 娜 敏 静 雷 梅 强 磊 洋 艳 勇 晓明 思雨 子涵".split()
+
+
+def person_name(number: int) -> str:
+    """Return the name of a person by a number."""
+    surname = SURNAMES[number * 7 % len(SURNAMES)]
+    return surname + GIVEN_NAMES[number * 11 % len(GIVEN_NAMES)]
 
 
 class Endpoint(Enum):
@@ -167,6 +176,7 @@ class School:
         traits: dict[str, Any] = {"phone": visitor.phone}
         if first:
             traits |= {
+                "name": person_name(visitor.number),
                 "email": f"{visitor.user_id}@school.example",
                 "city": self._random.choice(CITIES),
                 "grade": self._random.randint(7, 12),

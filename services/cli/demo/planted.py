@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
-from services.cli.demo.dataset import VisitorEvent
+from services.cli.demo.dataset import VisitorEvent, person_name
 from services.kernel.time import DAY_US
 
 #: How far ahead of the end of the data, in days, the memberships are compared.
@@ -111,9 +111,14 @@ def _events(number: int, kind: CustomerKind, end_us: int) -> Iterator[VisitorEve
             user_id="" if is_anonymous else _user(number),
             anonymous_id=_device(number) if is_anonymous or type_ == "identify" else "",
             properties={} if has_traits else _own(step.values, number),
-            traits=step.values if has_traits else {},
+            traits=_traits(number, type_, step.values) if has_traits else {},
             group_id=f"account-{number:05d}" if type_ == "group" else "",
         )
+
+
+def _traits(number: int, type_: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return traits, those of a person with a name."""
+    return {"name": person_name(number), **values} if type_ == "identify" else values
 
 
 def _own(values: dict[str, Any], number: int) -> dict[str, Any]:
