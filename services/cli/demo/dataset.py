@@ -21,7 +21,7 @@ PAGES = ("/", "/courses", "/teachers", "/pricing", "/blog", "/about")
 CITIES = ("北京市", "上海市", "杭州市", "成都市", "深圳市", "武汉市")
 #: Names of people, in the order of their frequency.
 SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗"
-GIVEN_NAMES = "伟 秀英 娜 敏 静 雷 梅 强 磊 洋 艳 勇 晓明 思雨 子涵".split()
+GIVEN_NAMES = "伟娜敏静雷梅强磊洋艳勇涛明超兰霞"
 
 
 def person_name(number: int) -> str:
