@@ -32,7 +32,10 @@ def test_education_pack_is_read_completely() -> None:
     assert segment.title == "高意向试听用户"
     text = to_text(rule_from_proto(segment.rule))
     assert "attended_trial_lesson" in text
-    (destination,) = pack.destinations
+    destination, messages = pack.destinations
+    assert not [*messages.segment_ids, *messages.triggers], "only journeys use it"
+    assert [each.journey_id for each in pack.journeys] == ["high-intent"]
+    assert pack.contact_policy is not None
     assert destination.webhook.url == "http://x/"
     assert list(destination.triggers) == [TRIGGER_ENTERED]
     assert list(destination.segment_ids) == ["high-intent-trial"]
@@ -71,7 +74,7 @@ def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
     [
         ("segments: [{id: a, rule: {count: {event: x, at_leest: 1}}}]", "segments[0].rule"),
         ("segments: [{rule: {all: []}}]", "segments[0].id: write a text"),
-        ("segmints: []", "unknown 'segmints'; known: destinations, identity_policy, segments"),
+        ("segmints: []", "unknown 'segmints'; known: contact_policy, destinations, identity"),
         ("segments: {}", "segments: write a list"),
         ("- a", "write a mapping"),
         ("a: [", "this is not YAML"),
@@ -83,6 +86,8 @@ def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
         ("sources: [{id: a, party: fourth}]", "write first, second, third"),
         ("sources: [{id: a, max_age: 90m}]", "write whole days"),
         ("sources: [{id: a, allowed_traits: city}]", "write a list of texts"),
+        ("journeys: [{id: j, enter: {event: a}, steps: [{wait: soon}]}]", "journeys[0].steps[0]"),
+        ("contact_policy: {purposes: {a: {consent: maybe}}}", "contact_policy.purposes.a.consent"),
         ("sources: [{id: a}, {id: b}, {id: a}]", "sources[2].id: the pack defines 'a' twice"),
     ],
 )

@@ -26,11 +26,20 @@ def services(refused: str = "") -> Any:
     """Return a client of services that accept every definition but the one with an id."""
 
     async def define(request: Any) -> Any:
-        name = "tag" if hasattr(request, "tag") else "segment"
+        names = ("tag", "segment", "template", "destination")
+        name = next(name for name in names if hasattr(request, name))
         definition = getattr(request, name)
         if getattr(definition, f"{name}_id") == refused:
             raise InvalidField("the rule costs too much", field="rule")
         return SimpleNamespace(**{name: definition}, changed=True, etag="")
+
+    async def define_journey(request: Any) -> Any:
+        assumed = request.assumed
+        names = [*assumed.destinations, *assumed.templates, *(r.id for r in assumed.rules)]
+        warning = SimpleNamespace(at="goal", problem="there is none", remedy=" ".join(names))
+        return SimpleNamespace(
+            journey=request.journey, changed=True, etag="", warnings=[warning], kind="journey"
+        )
 
     return SimpleNamespace(
         identity=SimpleNamespace(DefinePolicy=define),
@@ -38,6 +47,7 @@ def services(refused: str = "") -> Any:
         profile=SimpleNamespace(DefineTag=define, DefineSettings=define),
         segment=SimpleNamespace(DefineSegment=define),
         activation=SimpleNamespace(DefineDestination=define, DefineTemplate=define),
+        journeys=SimpleNamespace(DefineJourney=define_journey),
     )
 
 
@@ -67,3 +77,15 @@ async def test_cycle_is_reported_at_each_of_its_places_with_all_other_mistakes(
         "pack.yaml:8: segments[1] (dear)",
     ]
     assert any("life → a → buyer → life" in problem for problem in caught.value.problems)
+
+
+async def test_journey_is_compared_last_beside_what_the_pack_defines(tmp_path: Path) -> None:
+    journeys = """
+templates: [{id: t, locales: {en: {text: hello}}}]
+destinations: [{id: d, file: {name: f}}]
+journeys:
+  - {id: j, enter: {segment: {id: a}}, steps: [{send: {id: m, to: d, template: t}}]}
+"""
+    done = await applied(tmp_path, PACK + journeys)
+    assert (done[-1].kind, done[-1].id) == ("journey", "j")
+    assert done[-1].warnings == ("goal: there is none; d t life buyer a",)
