@@ -24,6 +24,7 @@ from services.chassis.postgres.database import Queries
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "runs.sql")
+OWN = Queries.load(__package__, "own_effects.sql")
 #: Seconds after which a look is repeated for which an answer was missing.
 RETRY_S = 5.0
 #: Stands for all leaves that have runs of a journey, where the journey has changed.
@@ -194,7 +195,7 @@ async def save_runs(
                 *(record.first.leaf_id, record.first.occurred_at_us, record.number, 0),
                 *(before + new, look.state.value),
                 *(0 if ending is None else RUN_ENDS.to_proto(ending.reason),),
-                *(look.position.step_id, look.due_us, False),
+                *(look.position.step_id, look.due_us, False, record.first.fact_id),
             )
         )
     if rows:

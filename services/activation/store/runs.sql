@@ -65,23 +65,26 @@ ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE SET answers = excluded
 -- name: save_runs
 -- Saves runs whose persons are locked; an older state than the stored one changes nothing.
 INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
-                 published, transitions, state, end_reason, step_id, due_us, closed)
+                 published, transitions, state, end_reason, step_id, due_us, closed,
+                 entry_fact_id)
 SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
                      $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
-                     $12::text[], $13::bigint[], $14::boolean[])
+                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[])
 ON CONFLICT (workspace_id, run_id) DO UPDATE
 SET version = excluded.version, number = excluded.number, transitions = excluded.transitions,
     state = excluded.state, end_reason = excluded.end_reason, step_id = excluded.step_id,
-    due_us = excluded.due_us, leaf_id = excluded.leaf_id, begun_at_us = excluded.begun_at_us
+    due_us = excluded.due_us, leaf_id = excluded.leaf_id, begun_at_us = excluded.begun_at_us,
+    entry_fact_id = excluded.entry_fact_id
 WHERE run.number <= excluded.number;
 
 -- name: restore_runs
 -- Saves runs as the log has them, whatever is stored.
 INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
-                 published, transitions, state, end_reason, step_id, due_us, closed)
+                 published, transitions, state, end_reason, step_id, due_us, closed,
+                 entry_fact_id)
 SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
                      $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
-                     $12::text[], $13::bigint[], $14::boolean[])
+                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[])
 ON CONFLICT (workspace_id, run_id) DO UPDATE
 SET version = excluded.version, number = excluded.number, published = excluded.published,
     transitions = excluded.transitions, state = excluded.state,

@@ -21,6 +21,7 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsC
 from services.activation.codec.journey_facts import (
     CONTACT_POLICY_DEFINED,
     JOURNEY_DEFINED,
+    JOURNEY_ENTERED,
     JOURNEY_FLOW_CHANGED,
 )
 from services.activation.codec.journey_runs import RUN_TRANSITIONED
@@ -37,7 +38,7 @@ from services.chassis.postgres.database import transaction
 from services.kernel.errors import Conflict
 from services.kernel.ids import shard_of
 from services.kernel.journeys.contact_policy import ZonePolicy
-from services.kernel.journeys.inputs import awaited_events
+from services.kernel.journeys.inputs import awaited_events, call_filter_id
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.rules.filters import matcher
 from services.kernel.rules.ids import structure_id
@@ -295,6 +296,29 @@ class JourneyBench:
             self.now_us,
         )
         return sorted(row["step_id"] for row in rows)
+
+    async def carry_out(self) -> list[str]:
+        """Carry out the effects that are facts of the log, and fold the entries among them."""
+        before = set(self.log.facts)
+        while await self.engine.own_effects.carry_out():
+            pass
+        new = [fact for id_, fact in self.log.facts.items() if id_ not in before]
+        for fact in new:
+            if fact.kind == JOURNEY_ENTERED:
+                entered = facts_pb.JourneyEntered.FromString(fact.payload)
+                event = MatchedEvent(
+                    workspace_id=W,
+                    profile_id=fact.leaf_id,
+                    leaf_id=fact.leaf_id,
+                    fact_id=fact.fact_id,
+                    filter_ids=[call_filter_id(entered.journey_id)],
+                    occurred_at_us=fact.occurred_at_us,
+                    recorded_at_us=self.now_us,
+                    properties=entered.properties,
+                )
+                shard = shard_of(fact.leaf_id, SHARDS)
+                await self.fold(shard, MembershipsChanged(matched_events=[event]))
+        return [fact.kind.rpartition(".")[2] for fact in new]
 
     async def publish_ends(self) -> None:
         """Append the ends of effects to the log."""

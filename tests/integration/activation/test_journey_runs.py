@@ -252,3 +252,43 @@ async def test_lost_database_is_restored_from_the_log_and_sends_nothing_twice(
     await bench.settle(24)
     assert len(bench.log.facts) == appended
     assert {bytes(r["effect_id"]) for r in await bench.ledger.rows()} == set(before)
+
+
+async def test_step_starts_another_journey_with_the_properties_of_the_entry(
+    bench: JourneyBench,
+) -> None:
+    first = {"id": "first", "enter": {"event": "entered"}, "steps": [{"start": "second"}]}
+    send = {"send": {"id": "hello", "to": "mail", "template": "t"}}
+    await bench.define(**first)
+    await bench.define(id="second", enter={"call": True}, steps=[send])
+    await bench.happen("entered", plan="gold")
+    await bench.settle()
+    assert await bench.carry_out() == ["JourneyEntered"]
+    await bench.settle(0.1)
+    rows = await bench.ledger.rows(step_id="hello")
+    assert [row["variables"] for row in rows] == [b'{"coupon":{},"entry":{"plan":"gold"}}']
+    assert await bench.carry_out() == []
+
+
+async def test_journeys_that_begin_each_other_stop_at_a_depth(bench: JourneyBench) -> None:
+    ring = {"a": "b", "b": "c", "c": "a"}
+    for own, following in ring.items():
+        steps = [{"wait": "1m"}, {"start": following}]
+        await bench.define(id=own, enter={"call": True}, steps=steps)
+    await bench.define(id="begin", enter={"event": "entered"}, steps=[{"start": "a"}])
+    await bench.happen("entered")
+    started = 0
+    for _ in range(12):
+        await bench.settle(0.1)
+        started += len(await bench.carry_out())
+    assert started == 8
+    refused = await bench.ledger.rows(state=5)
+    assert [row["reason"] for row in refused] == ["more than 8 journeys have begun each other"]
+
+
+async def test_step_puts_a_tag_as_a_fact_of_the_person(bench: JourneyBench) -> None:
+    await bench.define(id="p", enter={"event": "entered"}, steps=[{"put": {"tag": "eager"}}])
+    await bench.happen("entered")
+    await bench.settle()
+    assert await bench.carry_out() == ["TraitCorrected"]
+    assert [row["state"] for row in await bench.ledger.rows()] == [3]

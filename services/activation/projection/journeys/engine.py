@@ -1,11 +1,13 @@
-"""Runs what plays journeys beside the folds: the player, and the publisher of transitions."""
+"""Runs what plays journeys beside the folds."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 from services.activation.projection.journeys.knowledge import Upstream
+from services.activation.projection.journeys.own_effects import OwnEffects
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.publisher import TransitionPublisher
 from services.activation.store.effects import DestinationKey
@@ -28,12 +30,20 @@ class JourneyEngine:
         on_effects: Callable[[Collection[DestinationKey]], None],
     ) -> None:
         self.player = JourneyPlayer(database, runner, log, upstream, shards)
+        released = asyncio.Event()
+
+        def release(queues: Collection[DestinationKey]) -> None:
+            released.set()
+            on_effects([queue for queue in queues if queue.destination_id])
+
         self.publisher = TransitionPublisher(
-            database, log, runner.service, shards, on_effects, self.player.transitions
+            database, log, runner.service, shards, release, self.player.transitions
         )
+        self.own_effects = OwnEffects(database, log, runner.service, released)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Play until the scope ends."""
-        async with background(self.player.run(), self.publisher.run()):
+        running = self.player.run(), self.publisher.run(), self.own_effects.run()
+        async with background(*running):
             yield

@@ -132,7 +132,7 @@ async def restore_runs(
             (
                 *(workspace_id, record.run_id, journey_id, record.version, leaf_id),
                 *(record.first.occurred_at_us, record.number, record.number, stored),
-                *(state, end, "", None, closes and ending is not None),
+                *(state, end, "", None, closes and ending is not None, record.first.fact_id),
             )
         )
         history = histories.get((workspace_id, journey_id))

@@ -36,6 +36,8 @@ CREATE TABLE run (
     -- The leaf of the entry.
     leaf_id       bytea   NOT NULL,
     begun_at_us   bigint  NOT NULL,
+    -- The first entry.
+    entry_fact_id bytea   NOT NULL,
     -- The number of the last transition, and of the last one that is in the log.
     number        integer NOT NULL,
     published     integer NOT NULL,
@@ -84,6 +86,9 @@ CREATE TABLE entry_answer (
     answers      bytea   NOT NULL,
     PRIMARY KEY (workspace_id, journey_id, leaf_id)
 );
+
+-- The effects of runs that are facts of the log and have no receiver outside.
+CREATE INDEX effect_own ON effect (due_at) WHERE destination_id = '' AND state IN (1, 2);
 
 -- Has a row as soon as runs and the ledger are those of the log: this database may be another one
 -- than that in which they arose.

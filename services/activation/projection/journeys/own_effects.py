@@ -1,0 +1,154 @@
+"""Carries out the effects of runs that are facts of the log: entries of other journeys, tags."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import structlog
+from onefold.activation.v1.journey_facts_pb2 import JourneyEntered
+from onefold.log.v1.log_pb2 import Fact
+from onefold.profile.v1.profile_facts_pb2 import TraitCorrected
+
+from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.model import DeliveryState
+from services.activation.store.journeys import load_journeys
+from services.activation.store.runs import OWN
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.backoff import Backoff
+from services.kernel.errors import RetryableError
+from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.model import EffectStep, PutStep, StartStep
+
+log = structlog.get_logger(__name__)
+
+#: Effects in one call.
+PAGE: Final = 500
+#: The most journeys that begin each other in a row.
+MAX_DEPTH: Final = 8
+POLL_INTERVAL_S: Final = 0.5
+MAX_BACKOFF_S: Final = 10.0
+TOO_DEEP: Final = f"more than {MAX_DEPTH} journeys have begun each other"
+NOT_SERVED: Final = "the step is not defined any more, or nothing carries it out"
+
+
+@dataclass
+class OwnEffects:
+    """Appends the facts of effects; a repeat after a crash is the same fact."""
+
+    database: Database
+    log_client: LogClient
+    actor: str
+    #: Set when effects were released.
+    released: asyncio.Event
+
+    async def run(self) -> None:
+        """Carry out until cancelled. Errors are logged and retried."""
+        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
+        while True:
+            try:
+                self.released.clear()
+                if not await self.carry_out():
+                    await self._wait()
+                backoff.reset()
+            except RetryableError as error:
+                log.warning("own_effects_delayed", reason=error.reason)
+                await asyncio.sleep(backoff.next_s())
+            except Exception as error:
+                log.error("own_effects_failed", exc_info=error)
+                await asyncio.sleep(backoff.next_s())
+
+    async def carry_out(self) -> int:
+        """Carry out one page of effects; return how many there were."""
+        async with acquire(self.database.pool) as conn:
+            now_us = await conn.fetchval("SELECT max(log_time_us) FROM checkpoint")
+            rows = await conn.fetch(OWN.begin_own_effects, now_us, PAGE)
+            if not rows:
+                return 0
+            histories = await load_journeys(conn, {row["workspace_id"] for row in rows})
+            deep = await _too_deep(conn, rows)
+        facts: list[Fact] = []
+        refused: dict[bytes, str] = {row["effect_id"]: TOO_DEEP for row in rows if row in deep}
+        for row in rows:
+            if row["effect_id"] in refused:
+                continue
+            fact = _fact(row, _step(row, histories), self.actor)
+            if fact is None:
+                refused[row["effect_id"]] = NOT_SERVED
+            else:
+                facts.append(fact)
+        if facts:
+            await self.log_client.append(facts)
+        async with transaction(self.database.pool) as conn:
+            await _end(conn, rows, refused)
+        return len(rows)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_INTERVAL_S):
+                await self.released.wait()
+        except TimeoutError:
+            pass
+
+
+async def _too_deep(conn: asyncpg.Connection, rows: Iterable[Any]) -> list[Any]:
+    """Return the effects of runs that too many journeys have begun in a row."""
+    found = []
+    for row in rows:
+        key = row["workspace_id"], row["run_id"]
+        if await conn.fetchval(OWN.load_depth, *key, MAX_DEPTH + 1) > MAX_DEPTH:
+            found.append(row)
+    return found
+
+
+def _step(
+    row: Any, histories: Mapping[tuple[WorkspaceId, str], JourneyHistory]
+) -> EffectStep | None:
+    history = histories.get((row["workspace_id"], row["journey_id"]))
+    if history is None:
+        return None
+    try:
+        return history.program(row["journey_version"]).effects.get(row["step_id"])
+    except LookupError:
+        return None
+
+
+def _fact(row: Any, step: EffectStep | None, actor: str) -> Fact | None:
+    """Return the fact of an effect, named by the effect itself; None = nothing carries it out."""
+    fact = Fact(
+        workspace_id=row["workspace_id"],
+        fact_id=row["effect_id"],
+        leaf_id=row["leaf_id"],
+        occurred_at_us=row["changed_at_us"],
+        actor=actor,
+    )
+    match step:
+        case StartStep(journey_id=journey_id):
+            entry = msgspec.json.decode(row["variables"])["entry"]
+            properties = msgspec.json.encode(entry, order="sorted")
+            message: Any = JourneyEntered(journey_id=journey_id, properties=properties)
+        case PutStep(tag=tag):
+            reason = f"journey {row['journey_id']}"
+            message = TraitCorrected(trait=tag, value=b"true", reason=reason[:500])
+        case _:
+            return None
+    fact.kind, fact.payload = message.DESCRIPTOR.full_name, message.SerializeToString()
+    return fact
+
+
+async def _end(
+    conn: asyncpg.Connection, rows: Collection[Any], refused: Mapping[bytes, str]
+) -> None:
+    columns: defaultdict[int, list[Any]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["effect_id"]):
+        reason = refused.get(row["effect_id"], "")
+        state = DeliveryState.SUPPRESSED if reason else DeliveryState.DELIVERED
+        for place, value in enumerate((row["effect_id"], row["shard"], state, reason)):
+            columns[place].append(value)
+    await conn.execute(OWN.end_own_effects, *columns.values())
