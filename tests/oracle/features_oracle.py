@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -258,6 +259,8 @@ def _date(value: Any, zone: str) -> date | None:
     """Return a date, or the local date of an instant; a time without a zone is a local one."""
     if not isinstance(value, str):
         return None
+    if written := re.fullmatch("([0-9]{4})[年/]([0-9]{1,2})[月/]([0-9]{1,2})日?", value):
+        return date(*map(int, written.groups()))
     try:
         if len(value) <= len("2000-02-29"):
             return date.fromisoformat(value)

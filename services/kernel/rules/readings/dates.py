@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from services.kernel.calendar import is_zone, local_date, start_of_date
+from services.kernel.cleaning.dates import clean_date
 from services.kernel.local_time import LeapDay, anniversary
 from services.kernel.rules.features import DateDistance, DateMeasure
 from services.kernel.rules.inputs import ZONE_TRAIT
@@ -36,16 +37,17 @@ def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
 
 
 def date_of(value: Json, zone: str) -> date | None:
-    """Return the date of an ISO 8601 date or of an instant in a zone; None if it is neither.
+    """Return the date of a text: of an instant in a zone, or a date as people write it; else None.
 
-    A time without a zone is in this one.
+    A time without a zone is in this one. `clean_date` reads what is not ISO 8601.
     """
     if not isinstance(value, str):
         return None
     try:
         stated = datetime.fromisoformat(value.strip())
     except ValueError:
-        return None
+        written = clean_date(value)
+        return None if written is None else date.fromisoformat(written)
     return stated.date() if stated.tzinfo is None else local_date(to_us(stated), zone)
 
 

@@ -99,6 +99,18 @@ def test_birthday_in_the_future_has_no_age_but_a_return(measure: str, expected: 
     assert value(rule, born) == expected
 
 
+@pytest.mark.parametrize(
+    "born",
+    [
+        *("1990-06-15", " 1990-06-15 ", "19900615", "1990-06-15T23:30:00Z"),
+        *("1990-6-15", "1990/6/15", "1990.06.15", "1990年6月15日", "１９９０年６月１５日"),
+    ],
+)
+def test_birthday_is_read_as_people_write_it(born: str) -> None:
+    rule = {"date": {"trait": "born", "days_until_anniversary": {"exists": True}}}
+    assert value(rule, fact(1, IDENTIFY, "", 5, born=born)) == 0
+
+
 @pytest.mark.parametrize("born", ["2026-02-30", "soon", "", 19900101, None, True])
 def test_birthday_that_is_no_date_is_absent(born: Any) -> None:
     rule = {"date": {"trait": "born", "years_since": {"exists": True}}}
