@@ -95,21 +95,28 @@ GROUP BY 1, 2
 
 -- name: load_contents
 -- Of profiles: whether one has an identifier that is no device, and the id of a person; how many
--- claims link in it, and how many identifiers it has, each up to a number.
+-- claims link in it, and how many identifiers it has, each up to a number. The limits and OFFSET
+-- make every plan look up the identifiers of each profile, and then their edges; a plan that was
+-- made for few rows would else read all identifiers, and for each profile all edges.
 SELECT requested.profile_id,
-    EXISTS (
-        SELECT FROM identifier
+    (
+        SELECT true FROM identifier
         WHERE identifier.profile_id = requested.profile_id
           AND identifier.namespace <> ALL ($2::text[])
-    ) AS has_person,
-    EXISTS (
-        SELECT FROM identifier
+        LIMIT 1
+    ) IS NOT NULL AS has_person,
+    (
+        SELECT true FROM identifier
         WHERE identifier.profile_id = requested.profile_id
           AND identifier.namespace <> ALL ($4::text[])
-    ) AS has_person_id,
+        LIMIT 1
+    ) IS NOT NULL AS has_person_id,
     (SELECT count(*) FROM (
-        SELECT FROM identifier
-        JOIN edge ON edge.a = identifier.identifier_id AND edge.kind = $3 AND edge.held_reason = 0
+        SELECT FROM identifier CROSS JOIN LATERAL (
+            SELECT FROM edge
+            WHERE edge.a = identifier.identifier_id AND edge.kind = $3 AND edge.held_reason = 0
+            OFFSET 0
+        ) AS claim
         WHERE identifier.profile_id = requested.profile_id LIMIT $5
     ) AS found) AS claims,
     (SELECT count(*) FROM (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -31,7 +32,7 @@ from services.identity.projection.fold import IdentityProjection
 from services.identity.store import evidence as store
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import NO_ID, IdentifierId, LeafId
+from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
 from tests.index_key import INDEX_KEY
 
 ANN = Identifier("anonymous_id", "a")
@@ -201,28 +202,56 @@ async def test_fold_learns_again_what_a_database_that_went_back_has_lost(
     assert len(set(profiles.values())) == 1
 
 
-async def test_load_between_with_a_plan_for_few_edges_does_not_read_all_edges(
-    pool: asyncpg.Pool,
+Read = Callable[[store.PostgresEvidence], Awaitable[object]]
+
+
+async def _load_between(evidence: store.PostgresEvidence) -> object:
+    pair = JointPair(IdentifierId(bytes(16)), IdentifierId(bytes([9] * 16)), is_decided=True)
+    return await evidence.load_between([pair])
+
+
+async def _load_contents(evidence: store.PostgresEvidence) -> object:
+    return await evidence.load_contents([ProfileId(bytes(16))], (), 10)
+
+
+async def _load_neighbours(evidence: store.PostgresEvidence) -> object:
+    return await evidence.load_neighbours(
+        [IdentifierId(bytes(16))], (), [EvidenceKind.VERIFIED, EvidenceKind.CLAIMED], 10
+    )
+
+
+@pytest.mark.parametrize("load", [_load_between, _load_contents, _load_neighbours])
+async def test_load_with_a_plan_for_few_edges_does_not_read_all_rows(
+    pool: asyncpg.Pool, load: Read
 ) -> None:
-    """A connection keeps the plan that it made when the table was small."""
+    """A connection keeps the plan that it made when the tables were small."""
     read = """
-        SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
-        FROM pg_stat_xact_user_tables WHERE relid = 'edge'::regclass
+        SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))
+        FROM pg_stat_xact_user_tables WHERE relid IN ('edge'::regclass, 'identifier'::regclass)
     """
-    fill = """
+    fill_edges = """
         INSERT INTO edge SELECT 0, uuid_send(gen_random_uuid()), uuid_send(gen_random_uuid()),
             $1, 'w', 0, '', 0, 0, '' FROM generate_series(1, $2)
     """
+    fill_identifiers = """
+        INSERT INTO identifier SELECT 0, uuid_send(gen_random_uuid()), 'w', 'user_id', 'u',
+            uuid_send(gen_random_uuid()), 1, 0, '', 0 FROM generate_series(1, $1)
+    """
+
+    async def fill(conn: asyncpg.Connection, rows: int) -> None:
+        for kind in (EvidenceKind.VERIFIED, EvidenceKind.CLAIMED):
+            await conn.execute(fill_edges, kind, rows)
+        await conn.execute(fill_identifiers, rows)
+
     async with pool.acquire() as conn:
         for name, value in POINT_LOOKUPS.items():
             await conn.execute(f"SET {name} = {value}")
         evidence = store.PostgresEvidence(conn, shards=1)
-        pair = JointPair(IdentifierId(bytes(16)), IdentifierId(bytes([9] * 16)), is_decided=True)
-        await conn.execute(fill, EvidenceKind.VERIFIED, 50)
-        await conn.execute("ANALYZE edge")
-        assert await evidence.load_between([pair]) == {}
-        await conn.execute(fill, EvidenceKind.VERIFIED, 3_000)
+        await fill(conn, 50)
+        await conn.execute("ANALYZE edge, identifier")
+        empty = await load(evidence)
+        await fill(conn, 3_000)
         async with conn.transaction():
             before = await conn.fetchval(read)
-            assert await evidence.load_between([pair]) == {}
+            assert await load(evidence) == empty
             assert await conn.fetchval(read) - before < 100
