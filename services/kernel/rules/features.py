@@ -6,12 +6,12 @@ describes how values are compared.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from services.kernel.cleaning.cleaners import newest_version
+from services.kernel.cleaning.currencies import CODES, clean_currency
 from services.kernel.errors import RuleError
 from services.kernel.local_time import LeapDay
 from services.kernel.rules.filters import EventFilter, PropertyFilter, ordered_filters
@@ -28,8 +28,6 @@ from services.kernel.trust import Party
 MAX_STEPS = 10
 MAX_TOP = 100
 MAX_SOURCES = 50
-#: The form of an ISO 4217 code.
-CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +198,8 @@ class DateMeasure(Enum):
 class DateDistance:
     """A whole number read from a trait that is a date, at the local date of the instant.
 
-    The trait is an ISO 8601 date, or an instant, whose local date counts; a time without a zone is
-    a local one. Anything else is null.
+    The trait is a text: a date of ISO 8601 or one that the cleaner `date@1` reads, or an instant,
+    whose local date counts; a time without a zone is a local one. Anything else is null.
     The zone is that in the person's trait `timezone` if it is an IANA name, else `zone`. In years
     without 29 February the anniversary of that day is 28 February in rules; journeys may choose.
     """
@@ -270,8 +268,9 @@ class OrderDefinition:
         else:
             check_name("refund_order_id", self.refund_order_id)
             check_name("refund_amount", self.refund_amount)
-        if CURRENCY.fullmatch(self.currency) is None:
-            remedy = "write an ISO 4217 code such as CNY"
+        if self.currency not in CODES:
+            written = clean_currency(self.currency) or "CNY"
+            remedy = f"write an ISO 4217 code such as {written}"
             raise RuleError("the currency is not known", remedy).under("currency")
 
 

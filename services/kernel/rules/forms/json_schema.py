@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from services.kernel.cleaning.cleaners import CLEANERS
+from services.kernel.cleaning.currencies import CODES
 from services.kernel.rules import features, filters, names, periods, values
 from services.kernel.rules.forms import words
 from services.kernel.rules.values import Operator
@@ -213,7 +214,7 @@ _KEYS: Final[dict[str, Schema]] = {
     "definition": _ref("order_definition"),
     "payments": _ref("payments"),
     "refunds": _ref("refunds"),
-    "currency": {"type": "string", "pattern": f"^{features.CURRENCY.pattern}$"},
+    "currency": {"enum": sorted(CODES)},
 }
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": names.MAX_NAME}
 _PARTS: Final[dict[str, Schema]] = {

@@ -493,6 +493,18 @@ REJECTED = [
         "orders.definition.currency",
         "CNY",
     ),
+    (
+        "{orders: {count: {gt: 1}, definition: {payments: {event: a, order_id: b, amount: c},"
+        " currency: RMB}}}",
+        "orders.definition.currency",
+        "CNY",
+    ),
+    (
+        "{orders: {count: {gt: 1}, definition: {payments: {event: a, order_id: b, amount: c},"
+        " currency: XYZ}}}",
+        "orders.definition.currency",
+        "CNY",
+    ),
     ("{related: {at_least: 1}}", "related", "`type: ...`"),
     ("{related: {type: a, at_least: -1}}", "related.at_least", "whole number"),
     ("{consent: {purpose: a, is: denied}}", "consent.is", "`refused`"),
