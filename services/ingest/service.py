@@ -23,6 +23,7 @@ from services.chassis.runtime.tasks import background
 from services.chassis.runtime.tls import public_files
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint, HttpSettings
+from services.ingest.api.http_receipts import ReceiptDoor
 from services.ingest.api.nats import NatsEndpoint
 from services.ingest.commands import limits
 from services.ingest.commands.admin import Administration
@@ -31,6 +32,7 @@ from services.ingest.commands.intake import EventIntake
 from services.ingest.commands.keys import KeyCommands
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.clock import LogClock, tick_while_idle
+from services.ingest.log.event_feed import EventFeed
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
@@ -68,6 +70,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             metrics=base.metrics,
             clock=LogClock(max_ahead_s=settings.max_clock_ahead_s),
         ) as event_log,
+        base.channel(settings.activation_url) as activation,
     ):
         database, authenticator = base.database, base.authenticator
         pool, api_pool = database.pool, database.api_pool
@@ -82,11 +85,14 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics)
         http_limits = limits.http_limits(settings)
         sealer = TokenSealer(internal_keys(settings))
-        http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits), sealer)
+        door = ReceiptDoor(activation, intake, settings.http_timeout_s)
+        http_settings = _http_settings(settings, http_limits)
+        http = HttpEndpoint(intake, authenticator, http_settings, sealer, door)
         nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         admin_rpc = admin_grpc.AdminRpc(administration, keys)
-        rpc = _rpc(base, ingest_grpc.IngestRpc(intake, quarantine), admin_rpc, log_rpc)
+        ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, EventFeed(event_log))
+        rpc = _rpc(base, ingest_rpc, admin_rpc, log_rpc)
         events = _http_server(base, http, settings, http_limits)
         async with background(
             nats.run(),

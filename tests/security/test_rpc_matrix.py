@@ -60,6 +60,7 @@ ROLES = {
     "ingest.v1.IngestService": {
         **dict.fromkeys(("IngestEvents", "StreamEvents"), "W"),
         **dict.fromkeys(("ListQuarantined", "ReleaseQuarantined"), "SA"),
+        "WatchEvents": "RSA",
     },
     "log.v1.LogService": {
         **dict.fromkeys(("Append", "Read", "ReadLeaves"), "I"),

@@ -105,6 +105,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "ingest/log/store.leaf_facts": lambda b: (
         *(OWN, [0, 1], [b.leaf] * 2, [_FOREVER] * 2, _FOREVER, _FOREVER, 100),
     ),
+    "ingest/log/store.newest_facts": lambda b: (OWN, 1, [0, 0], [_FOREVER] * 2, [], 100),
     "ingest/store/definitions.key": lambda b: (OWN, b.key),
     "ingest/store/definitions.keys": lambda b: (OWN,),
     "ingest/store/definitions.source": lambda b: (OWN, f"{MARK}-only"),

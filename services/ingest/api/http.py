@@ -38,6 +38,7 @@ from services.ingest.api.http_paths import (
     preflight_response,
     source_config_response,
 )
+from services.ingest.api.http_receipts import ReceiptDoor, is_of_door
 from services.ingest.api.http_request import HttpRequest
 from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.compression import BadEncoding
@@ -86,6 +87,7 @@ class HttpEndpoint:
         authenticator: Authenticator,
         settings: HttpSettings,
         sealer: TokenSealer,
+        door: ReceiptDoor,
     ) -> None:
         self._intake = intake
         self._authenticator = authenticator
@@ -93,6 +95,7 @@ class HttpEndpoint:
         self._sealer = sealer
         #: The memory of all bodies in flight.
         self.budget = BodyBudget(settings.memory_bytes)
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle any request."""
@@ -108,6 +111,8 @@ class HttpEndpoint:
         path, method = request.path, request.method
         if method == "OPTIONS":
             return preflight_response(request.first(b"access-control-request-headers"))
+        if is_of_door(path):
+            return await self._respond(self._door.respond(request, receive, self.budget))
         if path == CLIENT_METRICS and method == "POST":
             return Response(headers=CORS)
         if path == SOURCE_CONFIG and method == "GET":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from onefold.ingest.v1 import ingest_service_pb2 as pb
@@ -24,8 +25,9 @@ from services.ingest.codec.results import (
 from services.ingest.commands.intake import EventIntake, check_batch_size
 from services.ingest.domain.events import Producer
 from services.ingest.domain.producer_limits import Sent
+from services.ingest.log.event_feed import EventFeed
 from services.ingest.store.quarantine import QuarantineStore
-from services.kernel.ids import parse_id
+from services.kernel.ids import parse_id, to_hex
 
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["IngestService"])
 
@@ -36,9 +38,10 @@ ENDPOINT_KEY = "onefold-endpoint"
 class IngestRpc(IngestServiceServicer):
     """Implements IngestService."""
 
-    def __init__(self, intake: EventIntake, quarantine: QuarantineStore) -> None:
+    def __init__(self, intake: EventIntake, quarantine: QuarantineStore, feed: EventFeed) -> None:
         self._intake = intake
         self._quarantine = quarantine
+        self._feed = feed
 
     async def IngestEvents(
         self, request: pb.IngestEventsRequest, context: Any
@@ -60,6 +63,24 @@ class IngestRpc(IngestServiceServicer):
         events, size = events_of_request(request)
         sent = Sent(size, address_of(context.peer()))
         return result_to_proto(await self._intake.ingest(producer, events, sent))
+
+    async def WatchEvents(
+        self, request: pb.WatchEventsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchEventsResponse]:
+        feed = self._feed.watch(workspace_id(), request.source_ids, request.names)
+        async with aclosing(feed) as pages:
+            async for page in pages:
+                events = [
+                    pb.WatchedEvent(
+                        fact_id=to_hex(row.fact_id),
+                        source_id=row.source_id,
+                        occurred_at_us=row.occurred_at_us,
+                        recorded_at_us=row.recorded_at_us,
+                        event=event,
+                    )
+                    for row, event in page.events
+                ]
+                yield pb.WatchEventsResponse(events=events, has_skipped=page.has_skipped)
 
     async def ListQuarantined(
         self, request: pb.ListQuarantinedRequest, context: Any

@@ -13,6 +13,7 @@ from onefold.activation.v1.activation_facts_pb2 import (
 )
 from onefold.activation.v1.journey_facts_pb2 import (
     ContactPolicyDefined,
+    DeliveryReported,
     DestinationFlowChanged,
     JourneyDefined,
     JourneyEntered,
@@ -34,6 +35,6 @@ _MESSAGES = (
     *(SegmentDefined, SnapshotTaken),  # segment
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
     *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
-    *(DestinationFlowChanged, ContactPolicyDefined),
+    *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported),
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

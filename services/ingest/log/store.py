@@ -149,6 +149,27 @@ class LogReader:
                 yield rows
             first = rows[-1].offset + 1 if len(rows) == PAGE_ROWS else scan_end
 
+    async def newest(
+        self,
+        workspace_id: WorkspaceId,
+        kind: str,
+        first: Sequence[int],
+        end: Sequence[int],
+        sources: Sequence[str],
+        limit: int,
+    ) -> list[FactRow]:
+        """Return the newest facts of a kind in the ranges of all shards, so many of each."""
+        async with acquire(self._api_pool, workspace_id) as conn:
+            if kind not in self._kinds.ids:
+                await self._kinds.reload(conn)
+            kind_id = self._kinds.ids.get(kind)
+            if kind_id is None:
+                return []
+            return await self._rows(
+                conn,
+                await conn.fetch(Q.newest_facts, workspace_id, kind_id, first, end, sources, limit),
+            )
+
     async def leaf_facts(self, query: LeafFactsQuery) -> AsyncGenerator[list[FactRow]]:
         """Yield facts by occurrence, newest first; of the same instant, highest id first."""
         arguments = (

@@ -78,6 +78,24 @@ WHERE shard = $1 AND "offset" >= $2 AND "offset" < $3 AND kind_id = ANY ($4::sma
 ORDER BY "offset"
 LIMIT $5;
 
+-- name: newest_facts
+-- Reads the newest facts of a kind and workspace in the ends of some shards, so many of each.
+SELECT f.*
+FROM unnest($3::bigint [], $4::bigint []) WITH ORDINALITY AS l (first, ending, position)
+CROSS JOIN LATERAL (
+    SELECT
+        "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
+        workspace_id, source_id, actor, payload, content_tag
+    FROM fact
+    WHERE
+        shard = l.position - 1 AND "offset" >= l.first AND "offset" < l.ending
+        AND workspace_id = $1 AND kind_id = $2
+        AND (cardinality($5::text []) = 0 OR source_id = ANY ($5::text []))
+    ORDER BY "offset" DESC
+    LIMIT $6
+) AS f
+ORDER BY f.recorded_at, f.shard, f."offset";
+
 -- name: leaf_facts
 -- Reads the facts of some leaves of a workspace, newest occurrence first, as of a token and an instant.
 -- The sums keep the planner from the indexes by shard, which would read a whole shard for each leaf.

@@ -28,13 +28,19 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/ingest/v1/ingest_service.proto\x12\x11onefold.ingest.v1\x1a\x1conefold/type/v1/errors.proto\x1a\x1bonefold/type/v1/event.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"=\n\x13IngestEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.onefold.type.v1.Event\"\xb3\x01\n\x14IngestEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12\x30\n\nrejections\x18\x03 \x03(\x0b\x32\x1c.onefold.ingest.v1.Rejection\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x1c\n\x14unusable_identifiers\x18\x05 \x01(\r\"\x7f\n\tRejection\x12\r\n\x05index\x18\x01 \x01(\r\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.onefold.type.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x15\n\rquarantine_id\x18\x05 \x01(\t\"=\n\x13StreamEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.onefold.type.v1.Event\"O\n\x14StreamEventsResponse\x12\x37\n\x06result\x18\x01 \x01(\x0b\x32\'.onefold.ingest.v1.IngestEventsResponse\"Y\n\x16ListQuarantinedRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10include_released\x18\x03 \x01(\x08\"\x89\x02\n\x0bQuarantined\x12\x15\n\rquarantine_id\x18\x01 \x01(\t\x12/\n\tsource_id\x18\x02 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12,\n\x06reason\x18\x04 \x01(\x0e\x32\x1c.onefold.type.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x0b\n\x03raw\x18\x07 \x01(\x0c\x12\x16\n\x0ereceived_at_us\x18\x08 \x01(\x03\x12-\n\x10released_fact_id\x18\t \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"c\n\x17ListQuarantinedResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.onefold.ingest.v1.Quarantined\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x19ReleaseQuarantinedRequest\x12\x15\n\rquarantine_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Event\"U\n\x1aReleaseQuarantinedResponse\x12\x37\n\x06result\x18\x01 \x01(\x0b\x32\'.onefold.ingest.v1.IngestEventsResponse2\xd1\x03\n\rIngestService\x12\x66\n\x0cIngestEvents\x12&.onefold.ingest.v1.IngestEventsRequest\x1a\'.onefold.ingest.v1.IngestEventsResponse\"\x05\xc2\xbb\x18\x01\x01\x12j\n\x0cStreamEvents\x12&.onefold.ingest.v1.StreamEventsRequest\x1a\'.onefold.ingest.v1.StreamEventsResponse\"\x05\xc2\xbb\x18\x01\x01(\x01\x30\x01\x12r\n\x0fListQuarantined\x12).onefold.ingest.v1.ListQuarantinedRequest\x1a*.onefold.ingest.v1.ListQuarantinedResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x03\x12x\n\x12ReleaseQuarantined\x12,.onefold.ingest.v1.ReleaseQuarantinedRequest\x1a-.onefold.ingest.v1.ReleaseQuarantinedResponse\"\x05\xc2\xbb\x18\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/ingest/v1/ingest_service.proto\x12\x11onefold.ingest.v1\x1a\x1conefold/type/v1/errors.proto\x1a\x1bonefold/type/v1/event.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"=\n\x13IngestEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.onefold.type.v1.Event\"\xb3\x01\n\x14IngestEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12\x30\n\nrejections\x18\x03 \x03(\x0b\x32\x1c.onefold.ingest.v1.Rejection\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x1c\n\x14unusable_identifiers\x18\x05 \x01(\r\"\x7f\n\tRejection\x12\r\n\x05index\x18\x01 \x01(\r\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.onefold.type.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x15\n\rquarantine_id\x18\x05 \x01(\t\"=\n\x13StreamEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.onefold.type.v1.Event\"O\n\x14StreamEventsResponse\x12\x37\n\x06result\x18\x01 \x01(\x0b\x32\'.onefold.ingest.v1.IngestEventsResponse\"U\n\x12WatchEventsRequest\x12\x30\n\nsource_ids\x18\x01 \x03(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\r\n\x05names\x18\x02 \x03(\t\"\xbc\x01\n\x0cWatchedEvent\x12$\n\x07\x66\x61\x63t_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12/\n\tsource_id\x18\x02 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x16\n\x0eoccurred_at_us\x18\x03 \x01(\x03\x12\x16\n\x0erecorded_at_us\x18\x04 \x01(\x03\x12%\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x16.onefold.type.v1.Event\"[\n\x13WatchEventsResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.onefold.ingest.v1.WatchedEvent\x12\x13\n\x0bhas_skipped\x18\x02 \x01(\x08\"Y\n\x16ListQuarantinedRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10include_released\x18\x03 \x01(\x08\"\x89\x02\n\x0bQuarantined\x12\x15\n\rquarantine_id\x18\x01 \x01(\t\x12/\n\tsource_id\x18\x02 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12,\n\x06reason\x18\x04 \x01(\x0e\x32\x1c.onefold.type.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x0b\n\x03raw\x18\x07 \x01(\x0c\x12\x16\n\x0ereceived_at_us\x18\x08 \x01(\x03\x12-\n\x10released_fact_id\x18\t \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"c\n\x17ListQuarantinedResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.onefold.ingest.v1.Quarantined\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x19ReleaseQuarantinedRequest\x12\x15\n\rquarantine_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Event\"U\n\x1aReleaseQuarantinedResponse\x12\x37\n\x06result\x18\x01 \x01(\x0b\x32\'.onefold.ingest.v1.IngestEventsResponse2\xbb\x04\n\rIngestService\x12\x66\n\x0cIngestEvents\x12&.onefold.ingest.v1.IngestEventsRequest\x1a\'.onefold.ingest.v1.IngestEventsResponse\"\x05\xc2\xbb\x18\x01\x01\x12j\n\x0cStreamEvents\x12&.onefold.ingest.v1.StreamEventsRequest\x1a\'.onefold.ingest.v1.StreamEventsResponse\"\x05\xc2\xbb\x18\x01\x01(\x01\x30\x01\x12h\n\x0bWatchEvents\x12%.onefold.ingest.v1.WatchEventsRequest\x1a&.onefold.ingest.v1.WatchEventsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x30\x01\x12r\n\x0fListQuarantined\x12).onefold.ingest.v1.ListQuarantinedRequest\x1a*.onefold.ingest.v1.ListQuarantinedResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x03\x12x\n\x12ReleaseQuarantined\x12,.onefold.ingest.v1.ReleaseQuarantinedRequest\x1a-.onefold.ingest.v1.ReleaseQuarantinedResponse\"\x05\xc2\xbb\x18\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.ingest.v1.ingest_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_WATCHEVENTSREQUEST'].fields_by_name['source_ids']._loaded_options = None
+  _globals['_WATCHEVENTSREQUEST'].fields_by_name['source_ids']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_WATCHEDEVENT'].fields_by_name['fact_id']._loaded_options = None
+  _globals['_WATCHEDEVENT'].fields_by_name['fact_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_WATCHEDEVENT'].fields_by_name['source_id']._loaded_options = None
+  _globals['_WATCHEDEVENT'].fields_by_name['source_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
   _globals['_QUARANTINED'].fields_by_name['source_id']._loaded_options = None
   _globals['_QUARANTINED'].fields_by_name['source_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
   _globals['_QUARANTINED'].fields_by_name['released_fact_id']._loaded_options = None
@@ -43,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTSERVICE'].methods_by_name['IngestEvents']._serialized_options = b'\302\273\030\001\001'
   _globals['_INGESTSERVICE'].methods_by_name['StreamEvents']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\302\273\030\001\001'
+  _globals['_INGESTSERVICE'].methods_by_name['WatchEvents']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['WatchEvents']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_INGESTSERVICE'].methods_by_name['ListQuarantined']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['ListQuarantined']._serialized_options = b'\220\002\001\302\273\030\001\003'
   _globals['_INGESTSERVICE'].methods_by_name['ReleaseQuarantined']._loaded_options = None
@@ -57,16 +65,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMEVENTSREQUEST']._serialized_end=615
   _globals['_STREAMEVENTSRESPONSE']._serialized_start=617
   _globals['_STREAMEVENTSRESPONSE']._serialized_end=696
-  _globals['_LISTQUARANTINEDREQUEST']._serialized_start=698
-  _globals['_LISTQUARANTINEDREQUEST']._serialized_end=787
-  _globals['_QUARANTINED']._serialized_start=790
-  _globals['_QUARANTINED']._serialized_end=1055
-  _globals['_LISTQUARANTINEDRESPONSE']._serialized_start=1057
-  _globals['_LISTQUARANTINEDRESPONSE']._serialized_end=1156
-  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_start=1158
-  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_end=1247
-  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_start=1249
-  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_end=1334
-  _globals['_INGESTSERVICE']._serialized_start=1337
-  _globals['_INGESTSERVICE']._serialized_end=1802
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=698
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=783
+  _globals['_WATCHEDEVENT']._serialized_start=786
+  _globals['_WATCHEDEVENT']._serialized_end=974
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=976
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1067
+  _globals['_LISTQUARANTINEDREQUEST']._serialized_start=1069
+  _globals['_LISTQUARANTINEDREQUEST']._serialized_end=1158
+  _globals['_QUARANTINED']._serialized_start=1161
+  _globals['_QUARANTINED']._serialized_end=1426
+  _globals['_LISTQUARANTINEDRESPONSE']._serialized_start=1428
+  _globals['_LISTQUARANTINEDRESPONSE']._serialized_end=1527
+  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_start=1529
+  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_end=1618
+  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_start=1620
+  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_end=1705
+  _globals['_INGESTSERVICE']._serialized_start=1708
+  _globals['_INGESTSERVICE']._serialized_end=2279
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class IngestServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.StreamEventsRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.StreamEventsResponse.FromString,
                 _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/onefold.ingest.v1.IngestService/WatchEvents',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.ListQuarantined = channel.unary_unary(
                 '/onefold.ingest.v1.IngestService/ListQuarantined',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedRequest.SerializeToString,
@@ -77,6 +82,13 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchEvents(self, request, context):
+        """Streams events of the workspace as the log records them, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuarantined(self, request, context):
         """Lists the events in quarantine, newest first.
         """
@@ -103,6 +115,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.StreamEvents,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.StreamEventsRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.StreamEventsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.WatchEventsRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.WatchEventsResponse.SerializeToString,
             ),
             'ListQuarantined': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantined,
@@ -170,6 +187,33 @@ class IngestService:
             '/onefold.ingest.v1.IngestService/StreamEvents',
             onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.StreamEventsRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.StreamEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.ingest.v1.IngestService/WatchEvents',
+            onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.WatchEventsRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
