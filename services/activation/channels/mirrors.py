@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,7 +80,9 @@ class ProviderMirror(MirrorSender):
     ) -> list[AttemptResult]:
         results: dict[str, AttemptResult] = {}
         for together in self._requests(writes):
-            results |= await self._write_each(destination, together)
+            results |= await write_by_halves(
+                lambda some: self._write_together(destination, some), together
+            )
         return [results[each.key] for each in writes]
 
     def _requests(self, writes: Sequence[MirrorWrite]) -> Iterator[Sequence[MirrorWrite]]:
@@ -94,19 +96,29 @@ class ProviderMirror(MirrorSender):
             if group:
                 yield group
 
-    async def _write_each(
+    async def _write_together(
         self, destination: Destination, writes: Sequence[MirrorWrite]
-    ) -> dict[str, AttemptResult]:
-        """Write entries together; by halves where the receiver refuses all because of some."""
+    ) -> list[AttemptResult]:
         answer = await self._session.exchange(
             destination, b"", "", lambda call: self._provider.request(call, writes)
         )
         if isinstance(answer, AttemptResult):
-            results = [answer] * len(writes)
-        else:
-            results = self._provider.judge(answer, writes)
-        if len(writes) > 1 and all(r.status is AttemptStatus.REJECTED for r in results):
-            middle = len(writes) // 2
-            first = await self._write_each(destination, writes[:middle])
-            return first | await self._write_each(destination, writes[middle:])
-        return {each.key: result for each, result in zip(writes, results, strict=True)}
+            return [answer] * len(writes)
+        return self._provider.judge(answer, writes)
+
+
+async def write_by_halves(
+    write: Callable[[Sequence[MirrorWrite]], Awaitable[list[AttemptResult]]],
+    writes: Sequence[MirrorWrite],
+) -> dict[str, AttemptResult]:
+    """Return the result of each write by its key.
+
+    Where the receiver refuses all because of some, they are written by halves, so that those alone
+    are refused.
+    """
+    results = await write(writes)
+    if len(writes) > 1 and all(r.status is AttemptStatus.REJECTED for r in results):
+        middle = len(writes) // 2
+        first = await write_by_halves(write, writes[:middle])
+        return first | await write_by_halves(write, writes[middle:])
+    return {each.key: result for each, result in zip(writes, results, strict=True)}

@@ -8,7 +8,7 @@ import asyncpg
 
 from services.activation.channels.change import ChangedProfile
 from services.activation.channels.crm import record_entries
-from services.activation.channels.mirrors import MirrorSender, MirrorWrite
+from services.activation.channels.mirrors import MirrorSender, MirrorWrite, write_by_halves
 from services.activation.channels.postgres import PostgresServers, quoted_table
 from services.activation.domain.mirror_channels import PostgresMirror
 from services.activation.domain.model import Destination
@@ -32,6 +32,14 @@ class PostgresMirrorSender(MirrorSender):
         channel = destination.channel
         if not isinstance(channel, PostgresMirror):
             raise TypeError("this sender writes the rows of members")
+        results = await write_by_halves(
+            lambda some: self._write_together(destination, channel, some), writes
+        )
+        return [results[each.key] for each in writes]
+
+    async def _write_together(
+        self, destination: Destination, channel: PostgresMirror, writes: Sequence[MirrorWrite]
+    ) -> list[AttemptResult]:
         statement = (
             f"INSERT INTO {quoted_table(channel.table)} AS t"
             " (profile_id, is_member, traits, version)"

@@ -28,12 +28,14 @@ KEYED = ChannelContract(Deduplication.KEYED)
 def plan_effects(
     changes: Iterable[TriggeringChange], destinations: Iterable[Destination]
 ) -> list[Effect]:
-    """Return one effect for each change and subscribed destination.
+    """Return one effect for each change and subscribed destination that sends messages.
 
     An effect that would repeat a message after a merge is suppressed.
     """
     by_segment: dict[tuple[WorkspaceId, str], list[Destination]] = {}
     for destination in destinations:
+        if destination.channel.contract.kind is not ChannelKind.MESSAGE:
+            continue
         for segment_id in destination.segment_ids:
             key = (destination.workspace_id, segment_id)
             by_segment.setdefault(key, []).append(destination)
@@ -152,18 +154,24 @@ def after_attempt(
         return Transition(DeliveryState.PENDING, result.reason, counts=False, unanswered=unanswered)
     is_final = status in (AttemptStatus.REJECTED, AttemptStatus.ADDRESS_DEAD)
     leaves = lost and deduplication is Deduplication.NONE
-    # The copy elsewhere must become equal, however long that takes.
-    is_exhausted = attempt >= policy.max_attempts and contract.kind is ChannelKind.MESSAGE
-    if is_final or leaves or is_exhausted:
+    if is_final or leaves or attempt >= policy.max_attempts:
         state = DeliveryState.UNCONFIRMED if unanswered else DeliveryState.DEAD
         address_dead = status is AttemptStatus.ADDRESS_DEAD
         return Transition(state, result.reason, unanswered=unanswered, address_dead=address_dead)
-    doublings = min(attempt - 1, _MAX_DOUBLINGS)
-    backoff = min(policy.initial_backoff * 2.0**doublings, policy.max_backoff)
-    delay = max(backoff * (0.75 + jitter / 2), result.retry_after)
+    delay = max(backoff_s(attempt, policy, jitter), result.retry_after)
     if unanswered:
         delay = max(delay, contract.known_after_s)
     return Transition(DeliveryState.PENDING, result.reason, delay, unanswered=unanswered)
+
+
+def backoff_s(attempt: int, policy: RetryPolicy, jitter: float) -> float:
+    """Return the seconds after attempt number `attempt` (from 1) until the next one.
+
+    They double with every attempt, and `jitter` (0 to 1) spreads them over plus or minus a quarter.
+    """
+    doublings = min(attempt - 1, _MAX_DOUBLINGS)
+    delay = min(policy.initial_backoff * 2.0**doublings, policy.max_backoff)
+    return delay * (0.75 + jitter / 2)
 
 
 def requeue(reason: str, delay: float) -> Transition:

@@ -18,6 +18,7 @@ from services.activation.domain.transitions import plan_effects
 from services.activation.projection.journeys.intake import JourneyIntake
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
+from services.activation.store.mirrors import save_changes
 from services.activation.store.templates import save_template
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
@@ -100,6 +101,8 @@ class ActivationProjection:
             return
         workspaces = {change.workspace_id for change in changes}
         destinations = await load_destinations_of_shard(conn, shard, workspaces)
+        mirrors = await save_changes(conn, changes, destinations)
+        self._uncommitted.setdefault(shard, set()).update(mirrors)
         if effects := plan_effects(changes, destinations):
             await add_effects(conn, effects, self.shards)
             keys = {DestinationKey(e.workspace_id, e.destination_id) for e in effects}
