@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable
 
-#: Shards of a process that do a step at a time: one computes while the store works for another.
-CONCURRENT_STEPS = 2
+#: Shards of a process that do a step at a time: another one would delay the folds of the process.
+CONCURRENT_STEPS = 1
 #: Seconds of CPU that a step should take: a message of its shard waits for it, and so does one in
 #: the service downstream, which folds what the step has published.
-STEP_CPU_S = 0.008
+STEP_CPU_S = 0.01
 #: Seconds that a step should take at most, the waits included.
 STEP_TOOK_S = 0.2
 #: The rows that the first step of a worker works on, and the fewest and the most of any.
