@@ -12,7 +12,7 @@ from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceSer
 
 from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
-from services.activation.api.journeys import JourneyDefinitionRpc
+from services.activation.api.journeys import JourneyRpc
 from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.commands.contact import ContactCommands
@@ -105,7 +105,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         journeys = JourneyEngine(
             base.database, runner, log, upstream, settings.shards, dispatcher.wake
         )
-        journey_rpc = JourneyDefinitionRpc(
+        journey_rpc = JourneyRpc(
             journeys=JourneyCommands(
                 base.database, runner, log, IdentityClient(identity), RuleChecker(profile)
             ),

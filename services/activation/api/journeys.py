@@ -7,8 +7,8 @@ from typing import Any
 
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
-from onefold.activation.v1 import journey_service_pb2_grpc as pb_grpc
 
+from services.activation.api.journey_runs import JourneyRunRpc
 from services.activation.codec.journey_facts import FLOWS, OVERDUE
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.journeys import Assumed, JourneyCommands
@@ -26,8 +26,7 @@ from services.chassis.codec.journeys import (
 )
 from services.chassis.codec.rules import names_from_proto
 from services.chassis.definitions import etag_of
-from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.postgres.database import acquire
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
@@ -37,13 +36,11 @@ ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["JourneyService"
 
 
 @dataclass(eq=False, kw_only=True)
-class JourneyDefinitionRpc(pb_grpc.JourneyServiceServicer):
-    """The calls of onefold.activation.v1.JourneyService about definitions."""
+class JourneyRpc(JourneyRunRpc):
+    """onefold.activation.v1.JourneyService: the calls about definitions."""
 
     journeys: JourneyCommands
     contact: ContactCommands
-    database: Database
-    runner: ProjectionRunner
 
     async def DefineJourney(
         self, request: pb.DefineJourneyRequest, context: Any

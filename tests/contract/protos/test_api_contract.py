@@ -31,9 +31,20 @@ BINARY_IDS_IN_REQUESTS = {
 }
 
 READ_VERBS = (
-    *("Await", "BatchGet", "Compute", "Count", "Evaluate", "Explain", "Get", "Judge", "List"),
+    *(
+        "Audit",
+        "Await",
+        "BatchGet",
+        "Compute",
+        "Count",
+        "Evaluate",
+        "Explain",
+        "Get",
+        "Judge",
+        "List",
+    ),
     "Lookup",
-    *("Overlap", "Preview", "Read", "Watch"),
+    *("Overlap", "Preview", "Read", "Summarize", "Verify", "Watch", "Why"),
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {

@@ -22,8 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from onefold.activation.v1 import activation_facts_pb2 as onefold_dot_activation_dot_v1_dot_activation__facts__pb2
 from onefold.activation.v1 import contact_policy_pb2 as onefold_dot_activation_dot_v1_dot_contact__policy__pb2
 from onefold.activation.v1 import journey_facts_pb2 as onefold_dot_activation_dot_v1_dot_journey__facts__pb2
+from onefold.activation.v1 import journey_runs_pb2 as onefold_dot_activation_dot_v1_dot_journey__runs__pb2
 from onefold.activation.v1 import journeys_pb2 as onefold_dot_activation_dot_v1_dot_journeys__pb2
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identifier__pb2
@@ -31,7 +33,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onefold/activation/v1/journey_service.proto\x12\x15onefold.activation.v1\x1a*onefold/activation/v1/contact_policy.proto\x1a)onefold/activation/v1/journey_facts.proto\x1a$onefold/activation/v1/journeys.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\xa2\x01\n\x14\x44\x65\x66ineJourneyRequest\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12:\n\x07\x61ssumed\x18\x04 \x01(\x0b\x32).onefold.activation.v1.JourneyAssumptions\"\x8f\x01\n\x12JourneyAssumptions\x12\x1b\n\x0c\x64\x65stinations\x18\x01 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x18\n\ttemplates\x18\x02 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x17\n\x08journeys\x18\x03 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12)\n\x05rules\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"=\n\x0eJourneyWarning\x12\n\n\x02\x61t\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\"\xc7\x01\n\x15\x44\x65\x66ineJourneyResponse\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x37\n\x08warnings\x18\x05 \x03(\x0b\x32%.onefold.activation.v1.JourneyWarning\"?\n\x13ListJourneysRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x0eJourneySummary\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"O\n\x14ListJourneysResponse\x12\x37\n\x08journeys\x18\x01 \x03(\x0b\x32%.onefold.activation.v1.JourneySummary\"i\n\x11GetJourneyRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0f\n\x07version\x18\x02 \x01(\r\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"~\n\x12GetJourneyResponse\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x8e\x01\n\x15SetJourneyFlowRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\"P\n\x16SetJourneyFlowResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x96\x01\n\x19SetDestinationFlowRequest\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\"T\n\x1aSetDestinationFlowResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"q\n\x1a\x44\x65\x66ineContactPolicyRequest\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\xaa\x01\n\x1b\x44\x65\x66ineContactPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\"C\n\x17GetContactPolicyRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"^\n\x18GetContactPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x97\x01\n\x13\x45nterJourneyRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x30\n\x0bidentifiers\x18\x02 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x18\n\nproperties\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x19\n\nrequest_id\x18\x04 \x01(\tB\x05\xb8\xbb\x18\x80\x01\"M\n\x14\x45nterJourneyResponse\x12\x0e\n\x06is_new\x18\x01 \x01(\x08\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token2\xd1\x07\n\x0eJourneyService\x12q\n\rDefineJourney\x12+.onefold.activation.v1.DefineJourneyRequest\x1a,.onefold.activation.v1.DefineJourneyResponse\"\x05\xc2\xbb\x18\x01\x03\x12q\n\x0cListJourneys\x12*.onefold.activation.v1.ListJourneysRequest\x1a+.onefold.activation.v1.ListJourneysResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12k\n\nGetJourney\x12(.onefold.activation.v1.GetJourneyRequest\x1a).onefold.activation.v1.GetJourneyResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0eSetJourneyFlow\x12,.onefold.activation.v1.SetJourneyFlowRequest\x1a-.onefold.activation.v1.SetJourneyFlowResponse\"\x05\xc2\xbb\x18\x01\x03\x12\x80\x01\n\x12SetDestinationFlow\x12\x30.onefold.activation.v1.SetDestinationFlowRequest\x1a\x31.onefold.activation.v1.SetDestinationFlowResponse\"\x05\xc2\xbb\x18\x01\x03\x12\x83\x01\n\x13\x44\x65\x66ineContactPolicy\x12\x31.onefold.activation.v1.DefineContactPolicyRequest\x1a\x32.onefold.activation.v1.DefineContactPolicyResponse\"\x05\xc2\xbb\x18\x01\x04\x12}\n\x10GetContactPolicy\x12..onefold.activation.v1.GetContactPolicyRequest\x1a/.onefold.activation.v1.GetContactPolicyResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12n\n\x0c\x45nterJourney\x12*.onefold.activation.v1.EnterJourneyRequest\x1a+.onefold.activation.v1.EnterJourneyResponse\"\x05\xc2\xbb\x18\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onefold/activation/v1/journey_service.proto\x12\x15onefold.activation.v1\x1a,onefold/activation/v1/activation_facts.proto\x1a*onefold/activation/v1/contact_policy.proto\x1a)onefold/activation/v1/journey_facts.proto\x1a(onefold/activation/v1/journey_runs.proto\x1a$onefold/activation/v1/journeys.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\xa2\x01\n\x14\x44\x65\x66ineJourneyRequest\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12:\n\x07\x61ssumed\x18\x04 \x01(\x0b\x32).onefold.activation.v1.JourneyAssumptions\"\x8f\x01\n\x12JourneyAssumptions\x12\x1b\n\x0c\x64\x65stinations\x18\x01 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x18\n\ttemplates\x18\x02 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x17\n\x08journeys\x18\x03 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12)\n\x05rules\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"=\n\x0eJourneyWarning\x12\n\n\x02\x61t\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\"\xc7\x01\n\x15\x44\x65\x66ineJourneyResponse\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x37\n\x08warnings\x18\x05 \x03(\x0b\x32%.onefold.activation.v1.JourneyWarning\"?\n\x13ListJourneysRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x0eJourneySummary\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"O\n\x14ListJourneysResponse\x12\x37\n\x08journeys\x18\x01 \x03(\x0b\x32%.onefold.activation.v1.JourneySummary\"i\n\x11GetJourneyRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0f\n\x07version\x18\x02 \x01(\r\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"~\n\x12GetJourneyResponse\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x8e\x01\n\x15SetJourneyFlowRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\"P\n\x16SetJourneyFlowResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x96\x01\n\x19SetDestinationFlowRequest\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\"T\n\x1aSetDestinationFlowResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"q\n\x1a\x44\x65\x66ineContactPolicyRequest\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\xaa\x01\n\x1b\x44\x65\x66ineContactPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\"C\n\x17GetContactPolicyRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"^\n\x18GetContactPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x97\x01\n\x13\x45nterJourneyRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x30\n\x0bidentifiers\x18\x02 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x18\n\nproperties\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x19\n\nrequest_id\x18\x04 \x01(\tB\x05\xb8\xbb\x18\x80\x01\"M\n\x14\x45nterJourneyResponse\x12\x0e\n\x06is_new\x18\x01 \x01(\x08\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa3\x02\n\nJourneyRun\x12#\n\x06run_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x19\n\njourney_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0f\n\x07version\x18\x03 \x01(\r\x12$\n\x07leaf_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x13\n\x0b\x62\x65gun_at_us\x18\x05 \x01(\x03\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.onefold.activation.v1.RunState\x12\x31\n\nend_reason\x18\x07 \x01(\x0e\x32\x1d.onefold.activation.v1.RunEnd\x12\x16\n\x07step_id\x18\x08 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0e\n\x06\x64ue_us\x18\t \x01(\x03\"\xdd\x01\n\x0fListRunsRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\'\n\nprofile_id\x18\x02 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.onefold.activation.v1.RunState\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x19\n\npage_token\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12(\n\x08\x61t_least\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\\\n\x10ListRunsResponse\x12/\n\x04runs\x18\x01 \x03(\x0b\x32!.onefold.activation.v1.JourneyRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe6\x01\n\rJourneyEffect\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x16\n\x07step_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05visit\x18\x03 \x01(\r\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x1d\n\x0e\x64\x65stination_id\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x06 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x13\n\x0b\x62\x65gun_at_us\x18\x08 \x01(\x03\"4\n\rGetRunRequest\x12#\n\x06run_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"\xb4\x01\n\x0eGetRunResponse\x12.\n\x03run\x18\x01 \x01(\x0b\x32!.onefold.activation.v1.JourneyRun\x12;\n\x0btransitions\x18\x02 \x03(\x0b\x32&.onefold.activation.v1.RunTransitioned\x12\x35\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\x0b\x32$.onefold.activation.v1.JourneyEffect\"}\n\rWhyRunRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\'\n\nprofile_id\x18\x02 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa9\x01\n\x10\x45ntryExplanation\x12$\n\x07\x66\x61\x63t_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x16\n\x0eoccurred_at_us\x18\x02 \x01(\x03\x12\x32\n\x06reason\x18\x03 \x01(\x0e\x32\".onefold.activation.v1.EntryReason\x12#\n\x06run_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"\x7f\n\x0eWhyRunResponse\x12\x38\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\'.onefold.activation.v1.EntryExplanation\x12\x33\n\x04runs\x18\x02 \x03(\x0b\x32%.onefold.activation.v1.GetRunResponse\"^\n\x17SummarizeJourneyRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"K\n\x0bRunEndCount\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.onefold.activation.v1.RunEnd\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"q\n\x10JourneyStepCount\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0c\n\x04open\x18\x02 \x01(\x04\x12\x37\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\x0b\x32&.onefold.activation.v1.StepEffectCount\"U\n\x0fStepEffectCount\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\xb2\x01\n\x18SummarizeJourneyResponse\x12\r\n\x05\x62\x65gun\x18\x01 \x01(\x04\x12\x0c\n\x04open\x18\x02 \x01(\x04\x12\x0e\n\x06\x61sleep\x18\x03 \x01(\x04\x12\x31\n\x05\x65nded\x18\x04 \x03(\x0b\x32\".onefold.activation.v1.RunEndCount\x12\x36\n\x05steps\x18\x05 \x03(\x0b\x32\'.onefold.activation.v1.JourneyStepCount\"-\n\x10\x41uditRunsRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\"p\n\nRunFinding\x12.\n\x03run\x18\x01 \x01(\x0b\x32!.onefold.activation.v1.JourneyRun\x12\x32\n\x07problem\x18\x02 \x01(\x0e\x32!.onefold.activation.v1.RunProblem\"\x89\x01\n\x11\x41uditRunsResponse\x12\x15\n\rwait_for_time\x18\x01 \x01(\x04\x12\x0e\n\x06\x61sleep\x18\x02 \x01(\x04\x12\x18\n\x10wait_for_answers\x18\x03 \x01(\x04\x12\x33\n\x08\x66indings\x18\x04 \x03(\x0b\x32!.onefold.activation.v1.RunFinding\"N\n\x11VerifyRunsRequest\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0f\n\x07\x66rom_us\x18\x02 \x01(\x03\x12\r\n\x05to_us\x18\x03 \x01(\x03\"]\n\x15UnjustifiedTransition\x12#\n\x06run_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\x0f\n\x07problem\x18\x03 \x01(\t\"z\n\x12VerifyRunsResponse\x12\x0c\n\x04runs\x18\x01 \x01(\x04\x12\x13\n\x0btransitions\x18\x02 \x01(\x04\x12\x41\n\x0bunjustified\x18\x03 \x03(\x0b\x32,.onefold.activation.v1.UnjustifiedTransition*d\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eRUN_STATE_OPEN\x10\x01\x12\x14\n\x10RUN_STATE_ASLEEP\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03*\xc0\x02\n\x0b\x45ntryReason\x12\x1c\n\x18\x45NTRY_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NTRY_REASON_BEGUN\x10\x01\x12 \n\x1c\x45NTRY_REASON_LEARNT_TOO_LATE\x10\x02\x12\x1c\n\x18\x45NTRY_REASON_ALREADY_RUN\x10\x03\x12\x19\n\x15\x45NTRY_REASON_TOO_SOON\x10\x04\x12\x17\n\x13\x45NTRY_REASON_INSIDE\x10\x05\x12\x1a\n\x16\x45NTRY_REASON_CONDITION\x10\x06\x12\x1a\n\x16\x45NTRY_REASON_UNDECIDED\x10\x07\x12\x17\n\x13\x45NTRY_REASON_NO_KEY\x10\x08\x12\x19\n\x15\x45NTRY_REASON_NOT_LIVE\x10\t\x12\x1b\n\x17\x45NTRY_REASON_NOT_PASSED\x10\n*\x9f\x01\n\nRunProblem\x12\x1b\n\x17RUN_PROBLEM_UNSPECIFIED\x10\x00\x12\x1b\n\x17RUN_PROBLEM_WITHOUT_DUE\x10\x01\x12\x17\n\x13RUN_PROBLEM_OVERDUE\x10\x02\x12\x1d\n\x19RUN_PROBLEM_NOT_PUBLISHED\x10\x03\x12\x1f\n\x1bRUN_PROBLEM_UNKNOWN_VERSION\x10\x04\x32\xd0\x0c\n\x0eJourneyService\x12q\n\rDefineJourney\x12+.onefold.activation.v1.DefineJourneyRequest\x1a,.onefold.activation.v1.DefineJourneyResponse\"\x05\xc2\xbb\x18\x01\x03\x12q\n\x0cListJourneys\x12*.onefold.activation.v1.ListJourneysRequest\x1a+.onefold.activation.v1.ListJourneysResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12k\n\nGetJourney\x12(.onefold.activation.v1.GetJourneyRequest\x1a).onefold.activation.v1.GetJourneyResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0eSetJourneyFlow\x12,.onefold.activation.v1.SetJourneyFlowRequest\x1a-.onefold.activation.v1.SetJourneyFlowResponse\"\x05\xc2\xbb\x18\x01\x03\x12\x80\x01\n\x12SetDestinationFlow\x12\x30.onefold.activation.v1.SetDestinationFlowRequest\x1a\x31.onefold.activation.v1.SetDestinationFlowResponse\"\x05\xc2\xbb\x18\x01\x03\x12\x83\x01\n\x13\x44\x65\x66ineContactPolicy\x12\x31.onefold.activation.v1.DefineContactPolicyRequest\x1a\x32.onefold.activation.v1.DefineContactPolicyResponse\"\x05\xc2\xbb\x18\x01\x04\x12}\n\x10GetContactPolicy\x12..onefold.activation.v1.GetContactPolicyRequest\x1a/.onefold.activation.v1.GetContactPolicyResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12n\n\x0c\x45nterJourney\x12*.onefold.activation.v1.EnterJourneyRequest\x1a+.onefold.activation.v1.EnterJourneyResponse\"\x05\xc2\xbb\x18\x01\x03\x12\x65\n\x08ListRuns\x12&.onefold.activation.v1.ListRunsRequest\x1a\'.onefold.activation.v1.ListRunsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12_\n\x06GetRun\x12$.onefold.activation.v1.GetRunRequest\x1a%.onefold.activation.v1.GetRunResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12_\n\x06WhyRun\x12$.onefold.activation.v1.WhyRunRequest\x1a%.onefold.activation.v1.WhyRunResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12}\n\x10SummarizeJourney\x12..onefold.activation.v1.SummarizeJourneyRequest\x1a/.onefold.activation.v1.SummarizeJourneyResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12h\n\tAuditRuns\x12\'.onefold.activation.v1.AuditRunsRequest\x1a(.onefold.activation.v1.AuditRunsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12k\n\nVerifyRuns\x12(.onefold.activation.v1.VerifyRunsRequest\x1a).onefold.activation.v1.VerifyRunsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,6 +58,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTERJOURNEYREQUEST'].fields_by_name['properties']._serialized_options = b'\250\273\030\001'
   _globals['_ENTERJOURNEYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ENTERJOURNEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_JOURNEYRUN'].fields_by_name['run_id']._loaded_options = None
+  _globals['_JOURNEYRUN'].fields_by_name['run_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_JOURNEYRUN'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_JOURNEYRUN'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_JOURNEYRUN'].fields_by_name['leaf_id']._loaded_options = None
+  _globals['_JOURNEYRUN'].fields_by_name['leaf_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_JOURNEYRUN'].fields_by_name['step_id']._loaded_options = None
+  _globals['_JOURNEYRUN'].fields_by_name['step_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_token']._serialized_options = b'\270\273\030\200\002'
+  _globals['_JOURNEYEFFECT'].fields_by_name['effect_id']._loaded_options = None
+  _globals['_JOURNEYEFFECT'].fields_by_name['effect_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_JOURNEYEFFECT'].fields_by_name['step_id']._loaded_options = None
+  _globals['_JOURNEYEFFECT'].fields_by_name['step_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_JOURNEYEFFECT'].fields_by_name['destination_id']._loaded_options = None
+  _globals['_JOURNEYEFFECT'].fields_by_name['destination_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_GETRUNREQUEST'].fields_by_name['run_id']._loaded_options = None
+  _globals['_GETRUNREQUEST'].fields_by_name['run_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_WHYRUNREQUEST'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_WHYRUNREQUEST'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_WHYRUNREQUEST'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_WHYRUNREQUEST'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_ENTRYEXPLANATION'].fields_by_name['fact_id']._loaded_options = None
+  _globals['_ENTRYEXPLANATION'].fields_by_name['fact_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_ENTRYEXPLANATION'].fields_by_name['run_id']._loaded_options = None
+  _globals['_ENTRYEXPLANATION'].fields_by_name['run_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_SUMMARIZEJOURNEYREQUEST'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_SUMMARIZEJOURNEYREQUEST'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_JOURNEYSTEPCOUNT'].fields_by_name['step_id']._loaded_options = None
+  _globals['_JOURNEYSTEPCOUNT'].fields_by_name['step_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_AUDITRUNSREQUEST'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_AUDITRUNSREQUEST'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_VERIFYRUNSREQUEST'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_VERIFYRUNSREQUEST'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_UNJUSTIFIEDTRANSITION'].fields_by_name['run_id']._loaded_options = None
+  _globals['_UNJUSTIFIEDTRANSITION'].fields_by_name['run_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
   _globals['_JOURNEYSERVICE'].methods_by_name['DefineJourney']._loaded_options = None
   _globals['_JOURNEYSERVICE'].methods_by_name['DefineJourney']._serialized_options = b'\302\273\030\001\003'
   _globals['_JOURNEYSERVICE'].methods_by_name['ListJourneys']._loaded_options = None
@@ -72,44 +114,102 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNEYSERVICE'].methods_by_name['GetContactPolicy']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_JOURNEYSERVICE'].methods_by_name['EnterJourney']._loaded_options = None
   _globals['_JOURNEYSERVICE'].methods_by_name['EnterJourney']._serialized_options = b'\302\273\030\001\003'
-  _globals['_DEFINEJOURNEYREQUEST']._serialized_start=318
-  _globals['_DEFINEJOURNEYREQUEST']._serialized_end=480
-  _globals['_JOURNEYASSUMPTIONS']._serialized_start=483
-  _globals['_JOURNEYASSUMPTIONS']._serialized_end=626
-  _globals['_JOURNEYWARNING']._serialized_start=628
-  _globals['_JOURNEYWARNING']._serialized_end=689
-  _globals['_DEFINEJOURNEYRESPONSE']._serialized_start=692
-  _globals['_DEFINEJOURNEYRESPONSE']._serialized_end=891
-  _globals['_LISTJOURNEYSREQUEST']._serialized_start=893
-  _globals['_LISTJOURNEYSREQUEST']._serialized_end=956
-  _globals['_JOURNEYSUMMARY']._serialized_start=958
-  _globals['_JOURNEYSUMMARY']._serialized_end=1080
-  _globals['_LISTJOURNEYSRESPONSE']._serialized_start=1082
-  _globals['_LISTJOURNEYSRESPONSE']._serialized_end=1161
-  _globals['_GETJOURNEYREQUEST']._serialized_start=1163
-  _globals['_GETJOURNEYREQUEST']._serialized_end=1268
-  _globals['_GETJOURNEYRESPONSE']._serialized_start=1270
-  _globals['_GETJOURNEYRESPONSE']._serialized_end=1396
-  _globals['_SETJOURNEYFLOWREQUEST']._serialized_start=1399
-  _globals['_SETJOURNEYFLOWREQUEST']._serialized_end=1541
-  _globals['_SETJOURNEYFLOWRESPONSE']._serialized_start=1543
-  _globals['_SETJOURNEYFLOWRESPONSE']._serialized_end=1623
-  _globals['_SETDESTINATIONFLOWREQUEST']._serialized_start=1626
-  _globals['_SETDESTINATIONFLOWREQUEST']._serialized_end=1776
-  _globals['_SETDESTINATIONFLOWRESPONSE']._serialized_start=1778
-  _globals['_SETDESTINATIONFLOWRESPONSE']._serialized_end=1862
-  _globals['_DEFINECONTACTPOLICYREQUEST']._serialized_start=1864
-  _globals['_DEFINECONTACTPOLICYREQUEST']._serialized_end=1977
-  _globals['_DEFINECONTACTPOLICYRESPONSE']._serialized_start=1980
-  _globals['_DEFINECONTACTPOLICYRESPONSE']._serialized_end=2150
-  _globals['_GETCONTACTPOLICYREQUEST']._serialized_start=2152
-  _globals['_GETCONTACTPOLICYREQUEST']._serialized_end=2219
-  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_start=2221
-  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_end=2315
-  _globals['_ENTERJOURNEYREQUEST']._serialized_start=2318
-  _globals['_ENTERJOURNEYREQUEST']._serialized_end=2469
-  _globals['_ENTERJOURNEYRESPONSE']._serialized_start=2471
-  _globals['_ENTERJOURNEYRESPONSE']._serialized_end=2548
-  _globals['_JOURNEYSERVICE']._serialized_start=2551
-  _globals['_JOURNEYSERVICE']._serialized_end=3528
+  _globals['_JOURNEYSERVICE'].methods_by_name['ListRuns']._loaded_options = None
+  _globals['_JOURNEYSERVICE'].methods_by_name['ListRuns']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_JOURNEYSERVICE'].methods_by_name['GetRun']._loaded_options = None
+  _globals['_JOURNEYSERVICE'].methods_by_name['GetRun']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_JOURNEYSERVICE'].methods_by_name['WhyRun']._loaded_options = None
+  _globals['_JOURNEYSERVICE'].methods_by_name['WhyRun']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_JOURNEYSERVICE'].methods_by_name['SummarizeJourney']._loaded_options = None
+  _globals['_JOURNEYSERVICE'].methods_by_name['SummarizeJourney']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_JOURNEYSERVICE'].methods_by_name['AuditRuns']._loaded_options = None
+  _globals['_JOURNEYSERVICE'].methods_by_name['AuditRuns']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_JOURNEYSERVICE'].methods_by_name['VerifyRuns']._loaded_options = None
+  _globals['_JOURNEYSERVICE'].methods_by_name['VerifyRuns']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_RUNSTATE']._serialized_start=5304
+  _globals['_RUNSTATE']._serialized_end=5404
+  _globals['_ENTRYREASON']._serialized_start=5407
+  _globals['_ENTRYREASON']._serialized_end=5727
+  _globals['_RUNPROBLEM']._serialized_start=5730
+  _globals['_RUNPROBLEM']._serialized_end=5889
+  _globals['_DEFINEJOURNEYREQUEST']._serialized_start=406
+  _globals['_DEFINEJOURNEYREQUEST']._serialized_end=568
+  _globals['_JOURNEYASSUMPTIONS']._serialized_start=571
+  _globals['_JOURNEYASSUMPTIONS']._serialized_end=714
+  _globals['_JOURNEYWARNING']._serialized_start=716
+  _globals['_JOURNEYWARNING']._serialized_end=777
+  _globals['_DEFINEJOURNEYRESPONSE']._serialized_start=780
+  _globals['_DEFINEJOURNEYRESPONSE']._serialized_end=979
+  _globals['_LISTJOURNEYSREQUEST']._serialized_start=981
+  _globals['_LISTJOURNEYSREQUEST']._serialized_end=1044
+  _globals['_JOURNEYSUMMARY']._serialized_start=1046
+  _globals['_JOURNEYSUMMARY']._serialized_end=1168
+  _globals['_LISTJOURNEYSRESPONSE']._serialized_start=1170
+  _globals['_LISTJOURNEYSRESPONSE']._serialized_end=1249
+  _globals['_GETJOURNEYREQUEST']._serialized_start=1251
+  _globals['_GETJOURNEYREQUEST']._serialized_end=1356
+  _globals['_GETJOURNEYRESPONSE']._serialized_start=1358
+  _globals['_GETJOURNEYRESPONSE']._serialized_end=1484
+  _globals['_SETJOURNEYFLOWREQUEST']._serialized_start=1487
+  _globals['_SETJOURNEYFLOWREQUEST']._serialized_end=1629
+  _globals['_SETJOURNEYFLOWRESPONSE']._serialized_start=1631
+  _globals['_SETJOURNEYFLOWRESPONSE']._serialized_end=1711
+  _globals['_SETDESTINATIONFLOWREQUEST']._serialized_start=1714
+  _globals['_SETDESTINATIONFLOWREQUEST']._serialized_end=1864
+  _globals['_SETDESTINATIONFLOWRESPONSE']._serialized_start=1866
+  _globals['_SETDESTINATIONFLOWRESPONSE']._serialized_end=1950
+  _globals['_DEFINECONTACTPOLICYREQUEST']._serialized_start=1952
+  _globals['_DEFINECONTACTPOLICYREQUEST']._serialized_end=2065
+  _globals['_DEFINECONTACTPOLICYRESPONSE']._serialized_start=2068
+  _globals['_DEFINECONTACTPOLICYRESPONSE']._serialized_end=2238
+  _globals['_GETCONTACTPOLICYREQUEST']._serialized_start=2240
+  _globals['_GETCONTACTPOLICYREQUEST']._serialized_end=2307
+  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_start=2309
+  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_end=2403
+  _globals['_ENTERJOURNEYREQUEST']._serialized_start=2406
+  _globals['_ENTERJOURNEYREQUEST']._serialized_end=2557
+  _globals['_ENTERJOURNEYRESPONSE']._serialized_start=2559
+  _globals['_ENTERJOURNEYRESPONSE']._serialized_end=2636
+  _globals['_JOURNEYRUN']._serialized_start=2639
+  _globals['_JOURNEYRUN']._serialized_end=2930
+  _globals['_LISTRUNSREQUEST']._serialized_start=2933
+  _globals['_LISTRUNSREQUEST']._serialized_end=3154
+  _globals['_LISTRUNSRESPONSE']._serialized_start=3156
+  _globals['_LISTRUNSRESPONSE']._serialized_end=3248
+  _globals['_JOURNEYEFFECT']._serialized_start=3251
+  _globals['_JOURNEYEFFECT']._serialized_end=3481
+  _globals['_GETRUNREQUEST']._serialized_start=3483
+  _globals['_GETRUNREQUEST']._serialized_end=3535
+  _globals['_GETRUNRESPONSE']._serialized_start=3538
+  _globals['_GETRUNRESPONSE']._serialized_end=3718
+  _globals['_WHYRUNREQUEST']._serialized_start=3720
+  _globals['_WHYRUNREQUEST']._serialized_end=3845
+  _globals['_ENTRYEXPLANATION']._serialized_start=3848
+  _globals['_ENTRYEXPLANATION']._serialized_end=4017
+  _globals['_WHYRUNRESPONSE']._serialized_start=4019
+  _globals['_WHYRUNRESPONSE']._serialized_end=4146
+  _globals['_SUMMARIZEJOURNEYREQUEST']._serialized_start=4148
+  _globals['_SUMMARIZEJOURNEYREQUEST']._serialized_end=4242
+  _globals['_RUNENDCOUNT']._serialized_start=4244
+  _globals['_RUNENDCOUNT']._serialized_end=4319
+  _globals['_JOURNEYSTEPCOUNT']._serialized_start=4321
+  _globals['_JOURNEYSTEPCOUNT']._serialized_end=4434
+  _globals['_STEPEFFECTCOUNT']._serialized_start=4436
+  _globals['_STEPEFFECTCOUNT']._serialized_end=4521
+  _globals['_SUMMARIZEJOURNEYRESPONSE']._serialized_start=4524
+  _globals['_SUMMARIZEJOURNEYRESPONSE']._serialized_end=4702
+  _globals['_AUDITRUNSREQUEST']._serialized_start=4704
+  _globals['_AUDITRUNSREQUEST']._serialized_end=4749
+  _globals['_RUNFINDING']._serialized_start=4751
+  _globals['_RUNFINDING']._serialized_end=4863
+  _globals['_AUDITRUNSRESPONSE']._serialized_start=4866
+  _globals['_AUDITRUNSRESPONSE']._serialized_end=5003
+  _globals['_VERIFYRUNSREQUEST']._serialized_start=5005
+  _globals['_VERIFYRUNSREQUEST']._serialized_end=5083
+  _globals['_UNJUSTIFIEDTRANSITION']._serialized_start=5085
+  _globals['_UNJUSTIFIEDTRANSITION']._serialized_end=5178
+  _globals['_VERIFYRUNSRESPONSE']._serialized_start=5180
+  _globals['_VERIFYRUNSRESPONSE']._serialized_end=5302
+  _globals['_JOURNEYSERVICE']._serialized_start=5892
+  _globals['_JOURNEYSERVICE']._serialized_end=7508
 # @@protoc_insertion_point(module_scope)

@@ -1,17 +1,69 @@
+from onefold.activation.v1 import activation_facts_pb2 as _activation_facts_pb2
 from onefold.activation.v1 import contact_policy_pb2 as _contact_policy_pb2
 from onefold.activation.v1 import journey_facts_pb2 as _journey_facts_pb2
+from onefold.activation.v1 import journey_runs_pb2 as _journey_runs_pb2
 from onefold.activation.v1 import journeys_pb2 as _journeys_pb2
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_STATE_UNSPECIFIED: _ClassVar[RunState]
+    RUN_STATE_OPEN: _ClassVar[RunState]
+    RUN_STATE_ASLEEP: _ClassVar[RunState]
+    RUN_STATE_ENDED: _ClassVar[RunState]
+
+class EntryReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENTRY_REASON_UNSPECIFIED: _ClassVar[EntryReason]
+    ENTRY_REASON_BEGUN: _ClassVar[EntryReason]
+    ENTRY_REASON_LEARNT_TOO_LATE: _ClassVar[EntryReason]
+    ENTRY_REASON_ALREADY_RUN: _ClassVar[EntryReason]
+    ENTRY_REASON_TOO_SOON: _ClassVar[EntryReason]
+    ENTRY_REASON_INSIDE: _ClassVar[EntryReason]
+    ENTRY_REASON_CONDITION: _ClassVar[EntryReason]
+    ENTRY_REASON_UNDECIDED: _ClassVar[EntryReason]
+    ENTRY_REASON_NO_KEY: _ClassVar[EntryReason]
+    ENTRY_REASON_NOT_LIVE: _ClassVar[EntryReason]
+    ENTRY_REASON_NOT_PASSED: _ClassVar[EntryReason]
+
+class RunProblem(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_PROBLEM_UNSPECIFIED: _ClassVar[RunProblem]
+    RUN_PROBLEM_WITHOUT_DUE: _ClassVar[RunProblem]
+    RUN_PROBLEM_OVERDUE: _ClassVar[RunProblem]
+    RUN_PROBLEM_NOT_PUBLISHED: _ClassVar[RunProblem]
+    RUN_PROBLEM_UNKNOWN_VERSION: _ClassVar[RunProblem]
+RUN_STATE_UNSPECIFIED: RunState
+RUN_STATE_OPEN: RunState
+RUN_STATE_ASLEEP: RunState
+RUN_STATE_ENDED: RunState
+ENTRY_REASON_UNSPECIFIED: EntryReason
+ENTRY_REASON_BEGUN: EntryReason
+ENTRY_REASON_LEARNT_TOO_LATE: EntryReason
+ENTRY_REASON_ALREADY_RUN: EntryReason
+ENTRY_REASON_TOO_SOON: EntryReason
+ENTRY_REASON_INSIDE: EntryReason
+ENTRY_REASON_CONDITION: EntryReason
+ENTRY_REASON_UNDECIDED: EntryReason
+ENTRY_REASON_NO_KEY: EntryReason
+ENTRY_REASON_NOT_LIVE: EntryReason
+ENTRY_REASON_NOT_PASSED: EntryReason
+RUN_PROBLEM_UNSPECIFIED: RunProblem
+RUN_PROBLEM_WITHOUT_DUE: RunProblem
+RUN_PROBLEM_OVERDUE: RunProblem
+RUN_PROBLEM_NOT_PUBLISHED: RunProblem
+RUN_PROBLEM_UNKNOWN_VERSION: RunProblem
 
 class DefineJourneyRequest(_message.Message):
     __slots__ = ("journey", "dry_run", "etag", "assumed")
@@ -196,3 +248,219 @@ class EnterJourneyResponse(_message.Message):
     is_new: bool
     token: _token_pb2.Token
     def __init__(self, is_new: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class JourneyRun(_message.Message):
+    __slots__ = ("run_id", "journey_id", "version", "leaf_id", "begun_at_us", "state", "end_reason", "step_id", "due_us")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEAF_ID_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_AT_US_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    END_REASON_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    DUE_US_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    journey_id: str
+    version: int
+    leaf_id: str
+    begun_at_us: int
+    state: RunState
+    end_reason: _journey_runs_pb2.RunEnd
+    step_id: str
+    due_us: int
+    def __init__(self, run_id: _Optional[str] = ..., journey_id: _Optional[str] = ..., version: _Optional[int] = ..., leaf_id: _Optional[str] = ..., begun_at_us: _Optional[int] = ..., state: _Optional[_Union[RunState, str]] = ..., end_reason: _Optional[_Union[_journey_runs_pb2.RunEnd, str]] = ..., step_id: _Optional[str] = ..., due_us: _Optional[int] = ...) -> None: ...
+
+class ListRunsRequest(_message.Message):
+    __slots__ = ("journey_id", "profile_id", "state", "page_size", "page_token", "at_least")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    profile_id: str
+    state: RunState
+    page_size: int
+    page_token: str
+    at_least: _token_pb2.Token
+    def __init__(self, journey_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListRunsResponse(_message.Message):
+    __slots__ = ("runs", "next_page_token")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[JourneyRun]
+    next_page_token: str
+    def __init__(self, runs: _Optional[_Iterable[_Union[JourneyRun, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class JourneyEffect(_message.Message):
+    __slots__ = ("effect_id", "step_id", "visit", "at_us", "destination_id", "state", "reason", "begun_at_us")
+    EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    VISIT_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_AT_US_FIELD_NUMBER: _ClassVar[int]
+    effect_id: str
+    step_id: str
+    visit: int
+    at_us: int
+    destination_id: str
+    state: _activation_facts_pb2.DeliveryState
+    reason: str
+    begun_at_us: int
+    def __init__(self, effect_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., at_us: _Optional[int] = ..., destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., reason: _Optional[str] = ..., begun_at_us: _Optional[int] = ...) -> None: ...
+
+class GetRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetRunResponse(_message.Message):
+    __slots__ = ("run", "transitions", "effects")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    run: JourneyRun
+    transitions: _containers.RepeatedCompositeFieldContainer[_journey_runs_pb2.RunTransitioned]
+    effects: _containers.RepeatedCompositeFieldContainer[JourneyEffect]
+    def __init__(self, run: _Optional[_Union[JourneyRun, _Mapping]] = ..., transitions: _Optional[_Iterable[_Union[_journey_runs_pb2.RunTransitioned, _Mapping]]] = ..., effects: _Optional[_Iterable[_Union[JourneyEffect, _Mapping]]] = ...) -> None: ...
+
+class WhyRunRequest(_message.Message):
+    __slots__ = ("journey_id", "profile_id", "at_least")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    profile_id: str
+    at_least: _token_pb2.Token
+    def __init__(self, journey_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class EntryExplanation(_message.Message):
+    __slots__ = ("fact_id", "occurred_at_us", "reason", "run_id")
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    fact_id: str
+    occurred_at_us: int
+    reason: EntryReason
+    run_id: str
+    def __init__(self, fact_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., reason: _Optional[_Union[EntryReason, str]] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class WhyRunResponse(_message.Message):
+    __slots__ = ("entries", "runs")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[EntryExplanation]
+    runs: _containers.RepeatedCompositeFieldContainer[GetRunResponse]
+    def __init__(self, entries: _Optional[_Iterable[_Union[EntryExplanation, _Mapping]]] = ..., runs: _Optional[_Iterable[_Union[GetRunResponse, _Mapping]]] = ...) -> None: ...
+
+class SummarizeJourneyRequest(_message.Message):
+    __slots__ = ("journey_id", "at_least")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    at_least: _token_pb2.Token
+    def __init__(self, journey_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class RunEndCount(_message.Message):
+    __slots__ = ("reason", "count")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    reason: _journey_runs_pb2.RunEnd
+    count: int
+    def __init__(self, reason: _Optional[_Union[_journey_runs_pb2.RunEnd, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class JourneyStepCount(_message.Message):
+    __slots__ = ("step_id", "open", "effects")
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    step_id: str
+    open: int
+    effects: _containers.RepeatedCompositeFieldContainer[StepEffectCount]
+    def __init__(self, step_id: _Optional[str] = ..., open: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[StepEffectCount, _Mapping]]] = ...) -> None: ...
+
+class StepEffectCount(_message.Message):
+    __slots__ = ("state", "count")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    state: _activation_facts_pb2.DeliveryState
+    count: int
+    def __init__(self, state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class SummarizeJourneyResponse(_message.Message):
+    __slots__ = ("begun", "open", "asleep", "ended", "steps")
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    ASLEEP_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    begun: int
+    open: int
+    asleep: int
+    ended: _containers.RepeatedCompositeFieldContainer[RunEndCount]
+    steps: _containers.RepeatedCompositeFieldContainer[JourneyStepCount]
+    def __init__(self, begun: _Optional[int] = ..., open: _Optional[int] = ..., asleep: _Optional[int] = ..., ended: _Optional[_Iterable[_Union[RunEndCount, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[JourneyStepCount, _Mapping]]] = ...) -> None: ...
+
+class AuditRunsRequest(_message.Message):
+    __slots__ = ("journey_id",)
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    def __init__(self, journey_id: _Optional[str] = ...) -> None: ...
+
+class RunFinding(_message.Message):
+    __slots__ = ("run", "problem")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    run: JourneyRun
+    problem: RunProblem
+    def __init__(self, run: _Optional[_Union[JourneyRun, _Mapping]] = ..., problem: _Optional[_Union[RunProblem, str]] = ...) -> None: ...
+
+class AuditRunsResponse(_message.Message):
+    __slots__ = ("wait_for_time", "asleep", "wait_for_answers", "findings")
+    WAIT_FOR_TIME_FIELD_NUMBER: _ClassVar[int]
+    ASLEEP_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FOR_ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    wait_for_time: int
+    asleep: int
+    wait_for_answers: int
+    findings: _containers.RepeatedCompositeFieldContainer[RunFinding]
+    def __init__(self, wait_for_time: _Optional[int] = ..., asleep: _Optional[int] = ..., wait_for_answers: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[RunFinding, _Mapping]]] = ...) -> None: ...
+
+class VerifyRunsRequest(_message.Message):
+    __slots__ = ("journey_id", "from_us", "to_us")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    from_us: int
+    to_us: int
+    def __init__(self, journey_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ...) -> None: ...
+
+class UnjustifiedTransition(_message.Message):
+    __slots__ = ("run_id", "number", "problem")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    number: int
+    problem: str
+    def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class VerifyRunsResponse(_message.Message):
+    __slots__ = ("runs", "transitions", "unjustified")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
+    UNJUSTIFIED_FIELD_NUMBER: _ClassVar[int]
+    runs: int
+    transitions: int
+    unjustified: _containers.RepeatedCompositeFieldContainer[UnjustifiedTransition]
+    def __init__(self, runs: _Optional[int] = ..., transitions: _Optional[int] = ..., unjustified: _Optional[_Iterable[_Union[UnjustifiedTransition, _Mapping]]] = ...) -> None: ...

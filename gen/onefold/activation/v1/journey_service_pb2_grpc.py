@@ -75,6 +75,36 @@ class JourneyServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyResponse.FromString,
                 _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/ListRuns',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
+        self.GetRun = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/GetRun',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetRunRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetRunResponse.FromString,
+                _registered_method=True)
+        self.WhyRun = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/WhyRun',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.WhyRunRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.WhyRunResponse.FromString,
+                _registered_method=True)
+        self.SummarizeJourney = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/SummarizeJourney',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyResponse.FromString,
+                _registered_method=True)
+        self.AuditRuns = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/AuditRuns',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsResponse.FromString,
+                _registered_method=True)
+        self.VerifyRuns = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/VerifyRuns',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsResponse.FromString,
+                _registered_method=True)
 
 
 class JourneyServiceServicer:
@@ -137,6 +167,48 @@ class JourneyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRuns(self, request, context):
+        """Lists runs, those that began last first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRun(self, request, context):
+        """Returns a run with its transitions and its effects.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WhyRun(self, request, context):
+        """Says of each entry of a person why it has begun a run, or why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SummarizeJourney(self, request, context):
+        """Counts the runs of a journey and their effects.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditRuns(self, request, context):
+        """Says what every open run waits for, and lists those that wait for nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyRuns(self, request, context):
+        """Computes the transitions of runs again from the log, and compares them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JourneyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +251,36 @@ def add_JourneyServiceServicer_to_server(servicer, server):
                     servicer.EnterJourney,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyResponse.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRunsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'GetRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRun,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetRunRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetRunResponse.SerializeToString,
+            ),
+            'WhyRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhyRun,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.WhyRunRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.WhyRunResponse.SerializeToString,
+            ),
+            'SummarizeJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.SummarizeJourney,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyResponse.SerializeToString,
+            ),
+            'AuditRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuditRuns,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsResponse.SerializeToString,
+            ),
+            'VerifyRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyRuns,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +500,168 @@ class JourneyService:
             '/onefold.activation.v1.JourneyService/EnterJourney',
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/ListRuns',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRunsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/GetRun',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetRunRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhyRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/WhyRun',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.WhyRunRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.WhyRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SummarizeJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/SummarizeJourney',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/AuditRuns',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/VerifyRuns',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

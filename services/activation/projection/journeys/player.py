@@ -23,7 +23,7 @@ import structlog
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.looks import KnownPerson, Look, look_at
 from services.activation.domain.journeys.planned import LedgerChanges, ledger_changes
-from services.activation.domain.journeys.run import ContactHours
+from services.activation.domain.journeys.run import ContactHours, Question
 from services.activation.projection.journeys.knowledge import Asked, Knowledge, Person, Upstream
 from services.activation.store import runs as store
 from services.activation.store.journeys import load_contact_policies, load_journeys
@@ -180,7 +180,8 @@ class JourneyPlayer:
                 result.waiting += persons[person]
                 continue
             hours = contact_hours(policy, knowledge.zones.get(owner, policy.zone.default))
-            known = _known(person, own, begun, hours, knowledge)
+            answers = {q: a for (asked, q), a in knowledge.answers.items() if asked == person}
+            known = known_person(person, own, begun, hours, answers)
             looks[person] = look_at(known, history, known_us)
         for person, look in looks.items():
             for question in look.questions:
@@ -269,14 +270,14 @@ def needs_zone(history: JourneyHistory, policy: ContactPolicy) -> bool:
     return bool(policy.zone.traits) and (has_quiet or history.reads_clock)
 
 
-def _known(
+def known_person(
     person: PersonKey,
     stored: StoredPerson,
     begun: Mapping[bytes, Collection[tuple[str, int]]],
     hours: ContactHours,
-    knowledge: Knowledge,
+    answers: Mapping[Question, bool],
 ) -> KnownPerson:
-    answers = {q: a for (owner, q), a in knowledge.answers.items() if owner == person}
+    """Return what is known of a person; `answers`: besides those that are stored."""
     return KnownPerson(
         person.workspace_id,
         stored.facts,

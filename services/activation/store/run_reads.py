@@ -1,0 +1,33 @@
+"""Reads runs of journeys for callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import asyncpg
+
+from services.chassis.postgres.database import Queries
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+
+Q = Queries.load(__package__, "run_reads.sql")
+#: The sort key before which the first page begins: (begun_at_us, run_id).
+NEWEST: Final = (2**63 - 1, b"\xff" * 16)
+#: The most runs of a person that are explained.
+MAX_RUNS: Final = 100
+
+
+async def leaves_of_profile(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, profile_id: ProfileId
+) -> list[LeafId]:
+    """Return the leaves of a profile that may have runs."""
+    rows = await conn.fetch(Q.leaves_of_profile, workspace_id, profile_id)
+    return sorted({LeafId(profile_id), *(LeafId(row["leaf_id"]) for row in rows)})
+
+
+def begun_of(effects: Mapping[bytes, Iterable[Any]]) -> dict[bytes, set[tuple[str, int]]]:
+    """Return the steps and visits of effects whose attempts have begun, by run."""
+    return {
+        run_id: {(row["step_id"], row["visit"]) for row in rows if row["begun_at_us"] is not None}
+        for run_id, rows in effects.items()
+    }

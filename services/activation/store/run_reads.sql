@@ -1,0 +1,78 @@
+-- name: list_runs
+-- Runs, those that began last first, before one; an empty filter matches all.
+SELECT * FROM run
+WHERE workspace_id = $1 AND (begun_at_us, run_id) < ($2, $3) AND ($4 = '' OR journey_id = $4)
+  AND ($5 = 0 OR state = $5)
+  AND ($6::bytea[] IS NULL OR leaf_id = ANY ($6::bytea[]))
+ORDER BY begun_at_us DESC, run_id DESC LIMIT $7;
+
+-- name: load_run
+-- A run.
+SELECT * FROM run WHERE workspace_id = $1 AND run_id = $2;
+
+-- name: leaves_of_profile
+-- The leaves of a profile that have facts of journeys.
+SELECT leaf_id FROM leaf_profile WHERE workspace_id = $1 AND profile_id = $2;
+
+-- name: load_run_effects
+-- The effects of the runs of some leaves, the earliest first.
+SELECT effect_id, run_id, step_id, visit, changed_at_us, destination_id, state, reason, begun_at_us
+FROM effect WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND run_id IS NOT NULL
+ORDER BY changed_at_us, step_id, visit;
+
+-- name: count_runs
+-- The runs of a journey by state, end and step.
+SELECT state, end_reason, step_id, count(*) AS count FROM run
+WHERE workspace_id = $1 AND journey_id = $2 GROUP BY state, end_reason, step_id;
+
+-- name: count_run_effects
+-- The effects of the runs of a journey by step and state.
+SELECT step_id, state, count(*) AS count FROM effect
+WHERE workspace_id = $1 AND journey_id = $2 AND run_id IS NOT NULL
+GROUP BY step_id, state ORDER BY step_id, state;
+
+-- name: count_open
+-- The open runs of a workspace.
+SELECT count(*) FROM run WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND state = 1;
+
+-- name: count_asleep
+-- The runs of a workspace that are asleep beside another one.
+SELECT count(*) FROM run WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND state = 2;
+
+-- name: count_unanswered
+-- The looks for which an answer is missing.
+SELECT count(*) FROM journey_due
+WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND retry_at IS NOT NULL;
+
+-- name: load_known_us
+-- The instant up to which every shard has taken in the log.
+SELECT min(log_time_us) - 1 FROM checkpoint;
+
+-- name: find_problems
+-- Runs with which something is wrong: 1 = nothing makes an open one go on, 2 = its due has passed
+-- for long, 3 = its last transition may be missing in the log, 4 = its version is not defined.
+SELECT r.*, p.problem
+FROM run r
+LEFT JOIN journey_due d USING (workspace_id, journey_id, leaf_id)
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN r.published < r.number THEN 3
+        WHEN NOT EXISTS (
+            SELECT FROM journey j
+            WHERE j.workspace_id = r.workspace_id AND j.journey_id = r.journey_id
+              AND j.version = r.version
+        ) THEN 4
+        WHEN r.state = 1 AND d.due_us <= $3 AND d.retry_at IS NULL THEN 2
+        WHEN r.state = 1 AND d.due_us IS NULL AND NOT EXISTS (
+            SELECT FROM leaf_profile l
+            JOIN leaf_profile o USING (workspace_id, profile_id)
+            JOIN journey_due other
+              ON other.workspace_id = o.workspace_id AND other.leaf_id = o.leaf_id
+             AND other.journey_id = r.journey_id
+            WHERE l.workspace_id = r.workspace_id AND l.leaf_id = r.leaf_id
+        ) THEN 1
+    END AS problem
+) p
+WHERE r.workspace_id = $1 AND ($2 = '' OR r.journey_id = $2)
+  AND (r.state < 3 OR r.published < r.number) AND p.problem IS NOT NULL
+ORDER BY r.begun_at_us LIMIT 1000;
