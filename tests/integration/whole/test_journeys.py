@@ -1,4 +1,4 @@
-"""Journeys through all five services: who pays in time gets no message, everybody else exactly one."""
+"""Journeys through all five services: who pays in time gets no message, others exactly one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 from onefold.activation.v1.activation_facts_pb2 import DeliveryState
-from onefold.activation.v1.activation_service_pb2 import Delivery
+from onefold.activation.v1.activation_service_pb2 import Delivery, ListDeliveriesRequest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1 import event_pb2
@@ -30,6 +30,7 @@ templates:
   - {id: reminder, locales: {en: {text: "{{ total }} in your cart"}}}
 destinations:
   - {id: shop, file: {name: shop.ndjson}}
+  - {id: held, file: {name: held.ndjson}}
 journeys:
   - id: cart-recovery
     enter:
@@ -43,6 +44,12 @@ journeys:
     steps:
       - wait: 2h
       - send: {id: reminder, to: shop, template: reminder, with: {total: entry.total}, valid: 12h}
+  - id: wish-list
+    enter: {event: {name: wished}, not_after: 6h}
+    goal: [{event: {name: order_paid}}]
+    steps:
+      - wait: 2h
+      - send: {id: reminder, to: held, template: reminder, with: {total: entry.total}}
 """
 _MESSAGES = count()
 SENT = DeliveryState.DELIVERY_STATE_DELIVERED
@@ -87,11 +94,12 @@ async def advance(system: WholeSystem, by_us: int) -> None:
     await system.drain()
 
 
-async def ended(system: WholeSystem, number: int) -> list[Delivery]:
-    """Return the effects of the shop once so many have ended."""
+async def ended(system: WholeSystem, number: int, destination_id: str = "shop") -> list[Delivery]:
+    """Return the effects of a destination once so many have ended."""
 
     async def found() -> list[list[Delivery]]:
-        own = await system.deliveries("shop")
+        request = ListDeliveriesRequest(destination_id=destination_id)
+        own = list((await system.service.activation.ListDeliveries(request)).deliveries)
         over = [each for each in own if each.state in (SENT, SUPPRESSED)]
         return [own] if len(over) >= number else []
 
@@ -99,14 +107,16 @@ async def ended(system: WholeSystem, number: int) -> list[Delivery]:
     return own
 
 
-async def set_flow(system: WholeSystem, flow: facts_pb.Flow) -> None:
-    request = pb.SetDestinationFlowRequest(destination_id="shop", flow=flow)
-    await system.service.journeys.SetDestinationFlow(request)
+async def pause(system: WholeSystem, flow: facts_pb.Flow) -> None:
+    request = pb.SetDestinationFlowRequest(destination_id="held", flow=flow)
+    response = await system.service.journeys.SetDestinationFlow(request)
+    assert response.changed
+    assert not (await system.service.journeys.SetDestinationFlow(request)).changed
     await system.drain()
 
 
 @pytest.mark.timeout(300)
-async def test_payment_before_the_due_ends_the_run_and_other_carts_get_one_message(
+async def test_payment_in_time_or_learnt_before_the_attempt_stops_the_message_and_no_later_one(
     system: WholeSystem,
 ) -> None:
     start_us = await track(system, "cart_updated", "user_id:li", cart_id="a", items=2, total=30)
@@ -114,16 +124,30 @@ async def test_payment_before_the_due_ends_the_run_and_other_carts_get_one_messa
         system, "cart_updated", "user_id:li", cart_id="a", items=2, total=30, at_us=start_us
     )
     await track(system, "cart_updated", "user_id:wang", cart_id="b", items=1, total=9)
+    await track(system, "cart_updated", "user_id:zhou", cart_id="f", items=1, total=7)
     await track(system, "cart_updated", "user_id:zhao", cart_id="c", items=0, total=0)
     old_us = start_us - 7 * HOUR_US
     await track(system, "cart_updated", "user_id:qian", cart_id="d", items=1, total=5, at_us=old_us)
+    for name in ("sun", "wu"):
+        await track(system, "wished", f"user_id:{name}", total=1)
+    await pause(system, facts_pb.FLOW_PAUSED)
     now_us = await system.now_us()
+    # The clock goes on by itself: seconds before the due the payment of another device is in time.
     await advance(system, start_us + 2 * HOUR_US - now_us - 20 * SECOND_US)
     await track(system, "order_paid", "user_id:li", "device_id:phone", cart_id="a")
     await track(system, "order_paid", "user_id:wang", cart_id="another")
     await advance(system, 5 * MINUTE_US)
-    [sent] = await ended(system, 1)
-    [wang] = await system.profiles("user_id:wang")
-    assert (sent.profile_id, sent.state) == (wang, SENT)
+    sent = await ended(system, 2)
+    reminded = await system.profiles("user_id:wang", "user_id:zhou")
+    assert {each.profile_id: each.state for each in sent} == dict.fromkeys(reminded, SENT)
+
+    # What is learnt after the attempt changes nothing, what is learnt before it stops the message.
+    await track(system, "order_paid", "user_id:zhou", cart_id="f", at_us=start_us + HOUR_US)
+    await track(system, "order_paid", "user_id:sun", at_us=start_us + HOUR_US)
+    await advance(system, MINUTE_US)
+    await pause(system, facts_pb.FLOW_OPEN)
+    held = await ended(system, 2, "held")
+    sun, wu = await system.profiles("user_id:sun", "user_id:wu")
+    assert {each.profile_id: each.state for each in held} == {sun: SUPPRESSED, wu: SENT}
     await advance(system, 6 * HOUR_US)
-    assert len(await ended(system, 1)) == 1
+    assert len(await ended(system, 2)) == len(await ended(system, 2, "held")) == 2
