@@ -11,8 +11,9 @@ from ipaddress import ip_network
 from typing import Any
 
 import msgspec
-from contract.channels import fakes, fakes_copies
+from contract.channels import fakes
 from contract.channels.fake_apns import FakeApns, serving_http2
+from contract.channels.fake_s3 import FakeS3
 from contract.channels.fakes import Fake
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -132,7 +133,7 @@ RIGS: dict[str, Rig] = {
         RenderedMessage(to="C1", subject="你好", text="文本"),
     ),
     "s3": Rig(
-        fakes_copies.FakeS3,
+        FakeS3,
         lambda url: system_channels.S3(
             "bucket", "eu-central-1", "AKIA", "s3-secret", "onefold/", url
         ),
