@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
 from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceServicer_to_server
+from onefold.activation.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 
 from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
 from services.activation.api.journeys import JourneyRpc
+from services.activation.api.receipts import RECEIPTS_ALLOWED, ReceiptRpc
 from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
+from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.references import RuleChecker
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
@@ -26,8 +30,11 @@ from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
 from services.activation.delivery.retention import PayloadRetention
+from services.activation.delivery.reports import ReportPublisher
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
 from services.activation.domain.sealing import SecretKeys
+from services.activation.domain.journeys.catalogue import Overdue
+from services.activation.domain.policy.gate import Flow
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
@@ -37,10 +44,11 @@ from services.activation.projection.journeys.knowledge import JourneyUpstream
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
-from services.activation.store.effects import count_rows
+from services.activation.store.effects import DestinationKey, count_rows
 from services.activation.store.templates import TemplateReader
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.postgres.workspace import workspace_scope
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient
 from services.chassis.runtime.run import Endpoints
@@ -103,17 +111,21 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         )
         upstream = JourneyUpstream(segment, profile)
         journeys = JourneyEngine(
+        receipts = ReceiptCommands(base.database, log, keys)
             base.database, runner, log, upstream, settings.shards, dispatcher.wake
         )
         journey_rpc = JourneyRpc(
             journeys=JourneyCommands(
+            receipts,
                 base.database, runner, log, IdentityClient(identity), RuleChecker(profile)
             ),
-            contact=ContactCommands(base.database, runner, log),
+            contact=contact,
             database=base.database,
             runner=runner,
         )
-        rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **PROJECTION_ALLOWED})
+        receipt_rpc = ReceiptRpc(receipts)
+        rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
+        contact = ContactCommands(base.database, runner, log)
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
         rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
         outcomes = OutcomePublisher(base.database, log, settings.service)
@@ -125,6 +137,15 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             serving as endpoints,
             dispatcher.running(),
             journeys.running(),
-            background(outcomes.run(), retention.run()),
+        rpc.add(add_ReceiptServiceServicer_to_server, receipt_rpc)
+            background(outcomes.run(), reported.run(), retention.run()),
+        pause = partial(_pause, contact)
+        reported = ReportPublisher(base.database, log, settings.service, pause)
         ):
             yield endpoints
+
+
+async def _pause(contact: ContactCommands, key: DestinationKey) -> None:
+    """Pause a destination by itself; who resumes it decides what becomes of what waits."""
+    with workspace_scope(key.workspace_id):
+        await contact.set_destination_flow(*key, Flow.PAUSED, Overdue.SKIP)

@@ -17,6 +17,7 @@ from services.activation.codec.templates import (
     template_to_proto,
 )
 from services.activation.commands.destinations import DestinationCommands
+from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
 from services.activation.domain.templates import check_template
@@ -47,6 +48,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     destinations: DestinationCommands
     templates: TemplateCommands
     retries: RetryCommands
+    receipts: ReceiptCommands
     database: Database
     runner: ProjectionRunner
 
@@ -75,7 +77,9 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         return pb.ListDestinationsResponse(
             destinations=[
                 pb.DestinationSummary(
-                    destination=destination_to_response(each), etag=etag_of(each.version)
+                    destination=destination_to_response(each),
+                    etag=etag_of(each.version),
+                    receipts_path=self.receipts.path_of(each),
                 )
                 for each in destinations
             ]

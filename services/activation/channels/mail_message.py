@@ -49,8 +49,10 @@ def envelope_sender(smtp: Smtp, key: str) -> str:
     return f"{name}+{key}@{domain}"
 
 
-def mail_of(smtp: Smtp, message: RenderedMessage, key: str, now_s: float) -> bytes:
+def mail_of(smtp: Smtp, message: RenderedMessage, key: str, now_s: float, token: str = "") -> bytes:
     """Return a mail as bytes with CRLF, all of them ASCII. Raises BadAddress.
+
+    `token`: of the link with which the person unsubscribes.
 
     The same message has the same Message-ID in each attempt, so that a mailbox can see a repeat.
     """
@@ -67,7 +69,7 @@ def mail_of(smtp: Smtp, message: RenderedMessage, key: str, now_s: float) -> byt
     mail["Date"] = format_datetime(datetime.fromtimestamp(now_s, UTC))
     mail["Message-ID"] = f"<{key}@{domain}>"
     if smtp.unsubscribe_url:
-        url = smtp.unsubscribe_url.replace("{key}", key)
+        url = smtp.unsubscribe_url.replace("{key}", key).replace("{token}", token)
         mail["List-Unsubscribe"] = f"<{url}>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     text, html = message.text, message.html

@@ -26,9 +26,12 @@ from services.activation.channels.ssrf import PrivateAddressError, TargetDialer
 from services.activation.domain.channels import port_of
 from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import Destination
+from services.activation.domain.policy.contact import contact_channel
+from services.activation.domain.receipts.tokens import LinkTokens, UnsubscribeToken
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
+from services.kernel.journeys.model import DEFAULT_PURPOSE
 
 #: Seconds for a connection with its login, and for each answer before the message is sent.
 OPEN_TIMEOUT_S, TIMEOUT_S = 15.0, 5.0
@@ -78,7 +81,8 @@ class SmtpSender(Sender):
                 destination.workspace_id, destination.destination_id, smtp
             )
             rendered = msgspec.json.decode(message.payload, type=RenderedMessage)
-            mail = _signed_mail(smtp, rendered, message.key, secrets)
+            token = self._unsubscribe_token(destination, rendered, message.key)
+            mail = _signed_mail(smtp, rendered, message.key, secrets, token)
         except SecretNotReadable as error:
             return AttemptResult(AttemptStatus.CREDENTIALS, str(error))
         except BadAddress as error:
@@ -97,6 +101,22 @@ class SmtpSender(Sender):
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ssl.SSLError):
             # Before the message was sent: what is lost after it has a result of its own.
             return AttemptResult(AttemptStatus.FAILED, "no connection to the mail server")
+
+    def _unsubscribe_token(
+        self, destination: Destination, message: RenderedMessage, key: str
+    ) -> str:
+        """Return the token with which the person who gets a mail unsubscribes."""
+        channel = contact_channel(destination.channel)
+        token = UnsubscribeToken(
+            destination.workspace_id,
+            destination.destination_id,
+            key,
+            message.purpose or DEFAULT_PURPOSE,
+            channel,
+            message.namespace or channel,
+            message.to,
+        )
+        return LinkTokens(self._keys).seal(token)
 
     @asynccontextmanager
     async def _connection(
@@ -155,10 +175,12 @@ class SmtpSender(Sender):
             await _close(pool.idle)
 
 
-def _signed_mail(smtp: Smtp, message: RenderedMessage, key: str, secrets: dict[str, str]) -> bytes:
+def _signed_mail(
+    smtp: Smtp, message: RenderedMessage, key: str, secrets: dict[str, str], token: str
+) -> bytes:
     """Return the mail with its signature. Raises ValueError for a key that is none."""
     now_s = time.time()
-    mail = mail_of(smtp, message, key, now_s)
+    mail = mail_of(smtp, message, key, now_s, token)
     if not (pem := secrets["dkim_private_key"]):
         return mail
     return dkim_signature(mail, smtp.dkim_domain, smtp.dkim_selector, pem, int(now_s)) + mail

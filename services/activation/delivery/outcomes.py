@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +24,22 @@ MAX_BACKOFF_S = 10.0
 log = structlog.get_logger(__name__)
 
 
+async def publish_pages(publish_once: Callable[[], Awaitable[int]], name: str) -> None:
+    """Publish page after page until cancelled. Errors are logged with a name, and retried."""
+    backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
+    while True:
+        try:
+            if not await publish_once():
+                await asyncio.sleep(POLL_INTERVAL_S)
+            backoff.reset()
+        except RetryableError as error:
+            log.warning(f"{name}_delayed", reason=error.reason)
+            await asyncio.sleep(backoff.next_s())
+        except Exception as error:
+            log.error(f"{name}_failed", exc_info=error)
+            await asyncio.sleep(backoff.next_s())
+
+
 @dataclass(frozen=True)
 class OutcomePublisher:
     """Appends DeliveryEnded facts; a repeat after a crash is the same fact."""
@@ -33,18 +50,7 @@ class OutcomePublisher:
 
     async def run(self) -> None:
         """Publish until cancelled. Errors are logged and retried."""
-        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
-        while True:
-            try:
-                if not await self.publish_once():
-                    await asyncio.sleep(POLL_INTERVAL_S)
-                backoff.reset()
-            except RetryableError as error:
-                log.warning("outcomes_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("outcomes_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await publish_pages(self.publish_once, "outcomes")
 
     async def publish_once(self) -> int:
         """Publish one page; return how many outcomes it had."""

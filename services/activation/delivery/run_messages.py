@@ -103,7 +103,10 @@ def render_run_message(
     if ends_with and message.text and not message.text.rstrip().endswith(ends_with):
         message = msgspec.structs.replace(message, text=f"{message.text.rstrip()} {ends_with}")
     if contract.parts:
-        return msgspec.json.encode(msgspec.structs.replace(message, to=to))
+        source = destination.address or contract.address
+        namespace = source.removeprefix("identifier ") if source.startswith("identifier ") else ""
+        addressed = {"to": to, "purpose": effect.purpose, "namespace": namespace}
+        return msgspec.json.encode(msgspec.structs.replace(message, **addressed))
     return _description(destination, step, effect, recipient, message)
 
 

@@ -76,7 +76,7 @@ class ChannelContract:
     address: str = ""
     #: Whether messages go to one person, by an address.
     is_addressed: bool = False
-    #: Whether the provider may report later what became of a message that it has accepted.
+    #: Whether the provider can report later what became of a message that it has accepted.
     reports: bool = False
     #: Groups of parts of a template; of each group the channel needs at least one. Without groups
     #: the channel sends no texts, but the description of the change.

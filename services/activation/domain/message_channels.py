@@ -33,6 +33,7 @@ class Smtp:
         Deduplication.NONE,
         address="identifier email",
         is_addressed=True,
+        reports=True,
         parts=((SUBJECT,), (TEXT, HTML)),
     )
 
@@ -60,6 +61,7 @@ class AliyunSms:
         known_after_s=60.0,
         address="identifier phone",
         is_addressed=True,
+        reports=True,
         parts=((PROVIDER_TEMPLATE,),),
     )
 
@@ -77,6 +79,7 @@ class TencentSms:
         Deduplication.NONE,
         address="identifier phone",
         is_addressed=True,
+        reports=True,
         parts=((PROVIDER_TEMPLATE,),),
     )
 
@@ -93,7 +96,11 @@ class TwilioSms:
     """SMS by Twilio."""
 
     contract: ClassVar = ChannelContract(
-        Deduplication.NONE, address="identifier phone", is_addressed=True, parts=((TEXT,),)
+        Deduplication.NONE,
+        address="identifier phone",
+        is_addressed=True,
+        reports=True,
+        parts=((TEXT,),),
     )
 
     account_sid: str = needed()

@@ -99,6 +99,10 @@ class RenderedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     html: str = ""
     provider_template: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
+    #: The purpose of a message that a run sends; empty = marketing.
+    purpose: str = ""
+    #: The identifier that `to` is; empty = it is a trait.
+    namespace: str = ""
 
 
 def render_texts(

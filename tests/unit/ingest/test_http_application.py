@@ -24,7 +24,7 @@ async def respond(method: str, path: str) -> tuple[int, dict[bytes, bytes], byte
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
-    await HttpEndpoint(UNUSED, UNUSED, SETTINGS, UNUSED)(scope, UNUSED, send)
+    await HttpEndpoint(UNUSED, UNUSED, SETTINGS, UNUSED, UNUSED)(scope, UNUSED, send)
     start, body = sent
     return start["status"], dict(start["headers"]), body["body"]
 

@@ -13,7 +13,7 @@ UNUSED: Any = None
 
 async def test_body_that_does_not_arrive_in_time_is_refused() -> None:
     settings = HttpSettings(max_body_bytes=1_000, timeout_s=0.05, memory_bytes=1_000_000)
-    endpoint = HttpEndpoint(UNUSED, UNUSED, settings, UNUSED)
+    endpoint = HttpEndpoint(UNUSED, UNUSED, settings, UNUSED, UNUSED)
     server = HttpServer(endpoint, host="127.0.0.1", port=0)
     async with server.serving(), asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -27,7 +27,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/activation/v1/activation_service.proto\x12\x15onefold.activation.v1\x1a,onefold/activation/v1/activation_facts.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\xbc\x01\n\x18\x44\x65\x66ineDestinationRequest\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x41\n\x11\x61ssumed_templates\x18\x04 \x03(\x0b\x32&.onefold.activation.v1.TemplateDefined\"\xa1\x01\n\x19\x44\x65\x66ineDestinationResponse\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x19\n\x17ListDestinationsRequest\"b\n\x12\x44\x65stinationSummary\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"[\n\x18ListDestinationsResponse\x12?\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32).onefold.activation.v1.DestinationSummary\"p\n\x15\x44\x65\x66ineTemplateRequest\x12\x38\n\x08template\x18\x01 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x98\x01\n\x16\x44\x65\x66ineTemplateResponse\x12\x38\n\x08template\x18\x01 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x16\n\x14ListTemplatesRequest\"Y\n\x0fTemplateSummary\x12\x38\n\x08template\x18\x01 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"R\n\x15ListTemplatesResponse\x12\x39\n\ttemplates\x18\x01 \x03(\x0b\x32&.onefold.activation.v1.TemplateSummary\"\x87\x01\n\x16PreviewTemplateRequest\x12\x1a\n\x0btemplate_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x38\n\x08template\x18\x02 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x17\n\tvariables\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"\xb7\x01\n\x10RenderedTemplate\x12\x14\n\x06locale\x18\x01 \x01(\tB\x04\xb8\xbb\x18#\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04html\x18\x04 \x01(\t\x12<\n\nparameters\x18\x05 \x03(\x0b\x32(.onefold.activation.v1.TemplateParameter\x12\x11\n\tsms_count\x18\x06 \x01(\r\x12\x0f\n\x07missing\x18\x07 \x01(\t\"T\n\x17PreviewTemplateResponse\x12\x39\n\x08rendered\x18\x01 \x03(\x0b\x32\'.onefold.activation.v1.RenderedTemplate\"\xbb\x01\n\x15ListDeliveriesRequest\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\'\n\nprofile_id\x18\x05 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"\xf7\x02\n\x08\x44\x65livery\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12/\n\x07trigger\x18\x05 \x01(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12\x17\n\x0fnext_attempt_us\x18\x0b \x01(\x03\x12\x17\n\x0fpayload_deleted\x18\x0c \x01(\x08\"f\n\x16ListDeliveriesResponse\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.onefold.activation.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x16\x43ountDeliveriesRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"r\n\rDeliveryCount\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"O\n\x17\x43ountDeliveriesResponse\x12\x34\n\x06\x63ounts\x18\x01 \x03(\x0b\x32$.onefold.activation.v1.DeliveryCount\">\n\x14RetryDeliveryRequest\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"J\n\x15RetryDeliveryResponse\x12\x31\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.Delivery2\xe1\x07\n\x11\x41\x63tivationService\x12}\n\x11\x44\x65\x66ineDestination\x12/.onefold.activation.v1.DefineDestinationRequest\x1a\x30.onefold.activation.v1.DefineDestinationResponse\"\x05\xc2\xbb\x18\x01\x04\x12}\n\x10ListDestinations\x12..onefold.activation.v1.ListDestinationsRequest\x1a/.onefold.activation.v1.ListDestinationsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0e\x44\x65\x66ineTemplate\x12,.onefold.activation.v1.DefineTemplateRequest\x1a-.onefold.activation.v1.DefineTemplateResponse\"\x05\xc2\xbb\x18\x01\x03\x12t\n\rListTemplates\x12+.onefold.activation.v1.ListTemplatesRequest\x1a,.onefold.activation.v1.ListTemplatesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12z\n\x0fPreviewTemplate\x12-.onefold.activation.v1.PreviewTemplateRequest\x1a..onefold.activation.v1.PreviewTemplateResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x03\x12w\n\x0eListDeliveries\x12,.onefold.activation.v1.ListDeliveriesRequest\x1a-.onefold.activation.v1.ListDeliveriesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12z\n\x0f\x43ountDeliveries\x12-.onefold.activation.v1.CountDeliveriesRequest\x1a..onefold.activation.v1.CountDeliveriesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12q\n\rRetryDelivery\x12+.onefold.activation.v1.RetryDeliveryRequest\x1a,.onefold.activation.v1.RetryDeliveryResponse\"\x05\xc2\xbb\x18\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/activation/v1/activation_service.proto\x12\x15onefold.activation.v1\x1a,onefold/activation/v1/activation_facts.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\xbc\x01\n\x18\x44\x65\x66ineDestinationRequest\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x41\n\x11\x61ssumed_templates\x18\x04 \x03(\x0b\x32&.onefold.activation.v1.TemplateDefined\"\xa1\x01\n\x19\x44\x65\x66ineDestinationResponse\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x19\n\x17ListDestinationsRequest\"y\n\x12\x44\x65stinationSummary\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rreceipts_path\x18\x03 \x01(\t\"[\n\x18ListDestinationsResponse\x12?\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32).onefold.activation.v1.DestinationSummary\"p\n\x15\x44\x65\x66ineTemplateRequest\x12\x38\n\x08template\x18\x01 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x98\x01\n\x16\x44\x65\x66ineTemplateResponse\x12\x38\n\x08template\x18\x01 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x16\n\x14ListTemplatesRequest\"Y\n\x0fTemplateSummary\x12\x38\n\x08template\x18\x01 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"R\n\x15ListTemplatesResponse\x12\x39\n\ttemplates\x18\x01 \x03(\x0b\x32&.onefold.activation.v1.TemplateSummary\"\x87\x01\n\x16PreviewTemplateRequest\x12\x1a\n\x0btemplate_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x38\n\x08template\x18\x02 \x01(\x0b\x32&.onefold.activation.v1.TemplateDefined\x12\x17\n\tvariables\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"\xb7\x01\n\x10RenderedTemplate\x12\x14\n\x06locale\x18\x01 \x01(\tB\x04\xb8\xbb\x18#\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04html\x18\x04 \x01(\t\x12<\n\nparameters\x18\x05 \x03(\x0b\x32(.onefold.activation.v1.TemplateParameter\x12\x11\n\tsms_count\x18\x06 \x01(\r\x12\x0f\n\x07missing\x18\x07 \x01(\t\"T\n\x17PreviewTemplateResponse\x12\x39\n\x08rendered\x18\x01 \x03(\x0b\x32\'.onefold.activation.v1.RenderedTemplate\"\xbb\x01\n\x15ListDeliveriesRequest\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\'\n\nprofile_id\x18\x05 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"\xf7\x02\n\x08\x44\x65livery\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12/\n\x07trigger\x18\x05 \x01(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12\x17\n\x0fnext_attempt_us\x18\x0b \x01(\x03\x12\x17\n\x0fpayload_deleted\x18\x0c \x01(\x08\"f\n\x16ListDeliveriesResponse\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.onefold.activation.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x16\x43ountDeliveriesRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"r\n\rDeliveryCount\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"O\n\x17\x43ountDeliveriesResponse\x12\x34\n\x06\x63ounts\x18\x01 \x03(\x0b\x32$.onefold.activation.v1.DeliveryCount\">\n\x14RetryDeliveryRequest\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"J\n\x15RetryDeliveryResponse\x12\x31\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.Delivery2\xe1\x07\n\x11\x41\x63tivationService\x12}\n\x11\x44\x65\x66ineDestination\x12/.onefold.activation.v1.DefineDestinationRequest\x1a\x30.onefold.activation.v1.DefineDestinationResponse\"\x05\xc2\xbb\x18\x01\x04\x12}\n\x10ListDestinations\x12..onefold.activation.v1.ListDestinationsRequest\x1a/.onefold.activation.v1.ListDestinationsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0e\x44\x65\x66ineTemplate\x12,.onefold.activation.v1.DefineTemplateRequest\x1a-.onefold.activation.v1.DefineTemplateResponse\"\x05\xc2\xbb\x18\x01\x03\x12t\n\rListTemplates\x12+.onefold.activation.v1.ListTemplatesRequest\x1a,.onefold.activation.v1.ListTemplatesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12z\n\x0fPreviewTemplate\x12-.onefold.activation.v1.PreviewTemplateRequest\x1a..onefold.activation.v1.PreviewTemplateResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x03\x12w\n\x0eListDeliveries\x12,.onefold.activation.v1.ListDeliveriesRequest\x1a-.onefold.activation.v1.ListDeliveriesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12z\n\x0f\x43ountDeliveries\x12-.onefold.activation.v1.CountDeliveriesRequest\x1a..onefold.activation.v1.CountDeliveriesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12q\n\rRetryDelivery\x12+.onefold.activation.v1.RetryDeliveryRequest\x1a,.onefold.activation.v1.RetryDeliveryResponse\"\x05\xc2\xbb\x18\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,41 +79,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDESTINATIONSREQUEST']._serialized_start=534
   _globals['_LISTDESTINATIONSREQUEST']._serialized_end=559
   _globals['_DESTINATIONSUMMARY']._serialized_start=561
-  _globals['_DESTINATIONSUMMARY']._serialized_end=659
-  _globals['_LISTDESTINATIONSRESPONSE']._serialized_start=661
-  _globals['_LISTDESTINATIONSRESPONSE']._serialized_end=752
-  _globals['_DEFINETEMPLATEREQUEST']._serialized_start=754
-  _globals['_DEFINETEMPLATEREQUEST']._serialized_end=866
-  _globals['_DEFINETEMPLATERESPONSE']._serialized_start=869
-  _globals['_DEFINETEMPLATERESPONSE']._serialized_end=1021
-  _globals['_LISTTEMPLATESREQUEST']._serialized_start=1023
-  _globals['_LISTTEMPLATESREQUEST']._serialized_end=1045
-  _globals['_TEMPLATESUMMARY']._serialized_start=1047
-  _globals['_TEMPLATESUMMARY']._serialized_end=1136
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=1138
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=1220
-  _globals['_PREVIEWTEMPLATEREQUEST']._serialized_start=1223
-  _globals['_PREVIEWTEMPLATEREQUEST']._serialized_end=1358
-  _globals['_RENDEREDTEMPLATE']._serialized_start=1361
-  _globals['_RENDEREDTEMPLATE']._serialized_end=1544
-  _globals['_PREVIEWTEMPLATERESPONSE']._serialized_start=1546
-  _globals['_PREVIEWTEMPLATERESPONSE']._serialized_end=1630
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1633
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1820
-  _globals['_DELIVERY']._serialized_start=1823
-  _globals['_DELIVERY']._serialized_end=2198
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2200
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2302
-  _globals['_COUNTDELIVERIESREQUEST']._serialized_start=2304
-  _globals['_COUNTDELIVERIESREQUEST']._serialized_end=2370
-  _globals['_DELIVERYCOUNT']._serialized_start=2372
-  _globals['_DELIVERYCOUNT']._serialized_end=2486
-  _globals['_COUNTDELIVERIESRESPONSE']._serialized_start=2488
-  _globals['_COUNTDELIVERIESRESPONSE']._serialized_end=2567
-  _globals['_RETRYDELIVERYREQUEST']._serialized_start=2569
-  _globals['_RETRYDELIVERYREQUEST']._serialized_end=2631
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=2633
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=2707
-  _globals['_ACTIVATIONSERVICE']._serialized_start=2710
-  _globals['_ACTIVATIONSERVICE']._serialized_end=3703
+  _globals['_DESTINATIONSUMMARY']._serialized_end=682
+  _globals['_LISTDESTINATIONSRESPONSE']._serialized_start=684
+  _globals['_LISTDESTINATIONSRESPONSE']._serialized_end=775
+  _globals['_DEFINETEMPLATEREQUEST']._serialized_start=777
+  _globals['_DEFINETEMPLATEREQUEST']._serialized_end=889
+  _globals['_DEFINETEMPLATERESPONSE']._serialized_start=892
+  _globals['_DEFINETEMPLATERESPONSE']._serialized_end=1044
+  _globals['_LISTTEMPLATESREQUEST']._serialized_start=1046
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=1068
+  _globals['_TEMPLATESUMMARY']._serialized_start=1070
+  _globals['_TEMPLATESUMMARY']._serialized_end=1159
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=1161
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=1243
+  _globals['_PREVIEWTEMPLATEREQUEST']._serialized_start=1246
+  _globals['_PREVIEWTEMPLATEREQUEST']._serialized_end=1381
+  _globals['_RENDEREDTEMPLATE']._serialized_start=1384
+  _globals['_RENDEREDTEMPLATE']._serialized_end=1567
+  _globals['_PREVIEWTEMPLATERESPONSE']._serialized_start=1569
+  _globals['_PREVIEWTEMPLATERESPONSE']._serialized_end=1653
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1656
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1843
+  _globals['_DELIVERY']._serialized_start=1846
+  _globals['_DELIVERY']._serialized_end=2221
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2223
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2325
+  _globals['_COUNTDELIVERIESREQUEST']._serialized_start=2327
+  _globals['_COUNTDELIVERIESREQUEST']._serialized_end=2393
+  _globals['_DELIVERYCOUNT']._serialized_start=2395
+  _globals['_DELIVERYCOUNT']._serialized_end=2509
+  _globals['_COUNTDELIVERIESRESPONSE']._serialized_start=2511
+  _globals['_COUNTDELIVERIESRESPONSE']._serialized_end=2590
+  _globals['_RETRYDELIVERYREQUEST']._serialized_start=2592
+  _globals['_RETRYDELIVERYREQUEST']._serialized_end=2654
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=2656
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=2730
+  _globals['_ACTIVATIONSERVICE']._serialized_start=2733
+  _globals['_ACTIVATIONSERVICE']._serialized_end=3726
 # @@protoc_insertion_point(module_scope)

@@ -38,12 +38,14 @@ class ListDestinationsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DestinationSummary(_message.Message):
-    __slots__ = ("destination", "etag")
+    __slots__ = ("destination", "etag", "receipts_path")
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_PATH_FIELD_NUMBER: _ClassVar[int]
     destination: _activation_facts_pb2.DestinationDefined
     etag: str
-    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    receipts_path: str
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., etag: _Optional[str] = ..., receipts_path: _Optional[str] = ...) -> None: ...
 
 class ListDestinationsResponse(_message.Message):
     __slots__ = ("destinations",)

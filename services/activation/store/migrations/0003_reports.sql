@@ -20,6 +20,7 @@ CREATE TABLE report (
     leaf_id        bytea   NOT NULL,
     -- Of effects of runs; NULL of those of memberships.
     run_id         bytea,
+    journey_id     text,
     step_id        text,
     -- The words of ReportKind.
     what           text    NOT NULL,
@@ -28,13 +29,19 @@ CREATE TABLE report (
     is_machine     boolean NOT NULL,
     -- A text such as `5.1.1`; holds nothing personal.
     reason         text    NOT NULL,
+    -- Whether the address does not exist.
+    is_hard        boolean NOT NULL,
     -- Whether the report is a fact of the log.
     published      boolean NOT NULL DEFAULT false
 );
 
-CREATE INDEX report_of_run ON report (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX report_of_effect ON report (effect_id);
 
 CREATE INDEX report_unpublished ON report (fact_id) WHERE NOT published;
 
--- The last reports of a destination, by which it is paused where too many complain.
-CREATE INDEX report_of_destination ON report (workspace_id, destination_id, what, at_us);
+-- The effects to an address, by which replies find the message that they follow.
+CREATE INDEX effect_of_address ON effect (address_key, begun_at_us) WHERE address_key IS NOT NULL;
+
+-- The last messages of a destination, of which it is counted how many complained.
+CREATE INDEX effect_of_destination ON effect (workspace_id, destination_id, changed_at_us DESC)
+WHERE state IN (3, 9, 10);

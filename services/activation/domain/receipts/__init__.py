@@ -1,0 +1,1 @@
+"""Reads what providers report of messages: receipts, bounces, complaints, replies."""
