@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,8 @@ from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.forms.json_dump import orders_form
 from services.kernel.rules.forms.json_form import dump_rule, parse_orders, parse_rule
 from services.kernel.rules.model import Predicate, Rule
+from services.kernel.rules.names import check_zone_name
+from services.kernel.rules.references import Classification, ValueRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class RuleDefaults:
             under = [error.under(path) for error in errors.errors]
             raise Mistakes(InvalidField(e.message, field=e.field) for e in under) from None
         except RuleError as error:
-            raise InvalidField(error.under(path).message, field=error.under(path).field) from None
+            placed = error.under(path)
+            raise InvalidField(placed.message, field=placed.field) from None
 
     def form(self, rule: Rule) -> dict[str, Any]:
         """Return the canonical form of a rule, without what these defaults say."""
@@ -68,13 +73,12 @@ def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
     values = mapping(entry, path, allowed)
     message = profile_pb.ProfileSettingsDefined(zone=text(values, "zone", path))
     collector = MistakeCollector()
-    with collector.part():
-        try:
-            if "orders" in values:
-                orders = parse_orders(values["orders"], f"{path}.orders")
-                message.orders.CopyFrom(order_definition_to_proto(orders))
-        except RuleError as error:
-            raise InvalidField(error.message, field=error.field) from None
+    with collector.part(), _below(path):
+        check_zone_name("zone", message.zone or DEFAULT_ZONE)
+    with collector.part(), _below(""):
+        if "orders" in values:
+            orders = parse_orders(values["orders"], f"{path}.orders")
+            message.orders.CopyFrom(order_definition_to_proto(orders))
     with collector.part():
         for trait, name in mapping(values.get("cleaners", {}), f"{path}.cleaners").items():
             message.cleaners.add(trait=trait, cleaner=_cleaner(name, f"{path}.cleaners.{trait}"))
@@ -214,13 +218,28 @@ def _add_values(
     defaults: RuleDefaults,
 ) -> None:
     collector = MistakeCollector()
+    found: list[ValueRule] = []
     for i, entry in enumerate(entries(values, key, path)):
         where = f"{path}.{key}[{i}]"
         with collector.part():
             own = mapping(entry, where, {name, "rule"})
-            rule = _rule(own, where, defaults)
-            message.values.add(value=text(own, name, where, required=True), rule=rule)
+            rule = defaults.rule(own.get("rule"), f"{where}.rule")
+            found.append(ValueRule(text(own, name, where, required=True), rule))
     collector.check()
+    with _below(f"{path}.{key}"):
+        Classification(tuple(found), message.default_value)
+    for value, rule in found:
+        message.values.add(value=value, rule=rule_to_proto(rule))
+
+
+@contextmanager
+def _below(path: str) -> Iterator[None]:
+    """Raise the RuleError of a part as InvalidField, which names the place below `path`."""
+    try:
+        yield
+    except RuleError as error:
+        placed = error.under(path)
+        raise InvalidField(placed.message, field=placed.field) from None
 
 
 def _rule(values: dict[str, Any], path: str, defaults: RuleDefaults) -> rule_pb2.Rule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -79,11 +80,11 @@ class CheckedRule(NamedTuple):
 
 
 def _checked(file: Path, settings: Path | None) -> Iterator[CheckedRule]:
-    own = None if settings is None else read_pack(settings, _Unset()).settings
+    own = None if settings is None else read_pack(settings, _Variables(os.environ)).settings
     own = own or ProfileSettingsDefined()
     form = None if file.is_dir() else load_form(file)
     if form is None or is_pack(form):
-        yield from check_pack(read_pack(file, _Unset(), settings=own), own)
+        yield from check_pack(read_pack(file, _Variables(os.environ), settings=own), own)
         return
     defaults = defaults_of(own)
     try:
@@ -169,8 +170,8 @@ def load_form(file: Path) -> Any:
         raise OnefoldError(f"{file.name}: {error.message}") from None
 
 
-class _Unset(dict[str, str]):
-    """Variables none of which has a value; each stands for itself."""
+class _Variables(dict[str, str]):
+    """Variables; each without a value stands for itself."""
 
     def __contains__(self, name: object) -> bool:
         return True

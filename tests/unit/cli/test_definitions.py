@@ -131,12 +131,19 @@ MANY_MISTAKES = """\
 settings:
   orders: {payments: {event: paid, order_id: id}}
   cleaners: {city: plaza}
+  zone: Asia/Beijing
 segmens: []
 tags:
   - id: level
     values:
       - {value: high, rule: {cound: 1}}
       - {value: low, rule: {count: {event: x, within: 1y, at_least: 1}}}
+  - id: twice
+    values:
+      - {value: a, rule: {count: {event: x, at_least: 1}}}
+      - {value: a, rule: {count: {event: y, at_least: 1}}}
+stages:
+  - {id: none, stages: [], default: new}
 segments:
   - id: buyers
     title: ${TITLE}
@@ -158,13 +165,16 @@ def test_all_mistakes_inside_of_definitions_are_reported_with_their_lines(tmp_pa
     assert places == {
         "a.yaml:2: settings.orders.payments:",
         "a.yaml:3: settings.cleaners.city:",
-        "a.yaml:4: file:",
-        "a.yaml:8: tags[0].values[0].rule.cound:",
-        "a.yaml:9: tags[0].values[1].rule.count.within:",
-        "a.yaml:12: segments[0].title:",
-        "a.yaml:15: segments[0].rule.all[0].count.at_least:",
-        "a.yaml:17: segments[0].rule.all[1].any[0].trait.eqals:",
-        "a.yaml:19: segments[0].rule.all[1].any[2].date.years_since.at_least:",
+        "a.yaml:4: settings.zone:",
+        "a.yaml:5: file:",
+        "a.yaml:9: tags[0].values[0].rule.cound:",
+        "a.yaml:10: tags[0].values[1].rule.count.within:",
+        "a.yaml:12: tags[1].values:",
+        "a.yaml:16: stages[0].stages:",
+        "a.yaml:19: segments[0].title:",
+        "a.yaml:22: segments[0].rule.all[0].count.at_least:",
+        "a.yaml:24: segments[0].rule.all[1].any[0].trait.eqals:",
+        "a.yaml:26: segments[0].rule.all[1].any[2].date.years_since.at_least:",
     }
 
 

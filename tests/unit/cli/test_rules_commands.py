@@ -96,6 +96,19 @@ def test_reference_to_what_another_pack_may_define_is_no_mistake(tmp_path: Path)
     assert result.stdout.splitlines()[1] == "has tag elsewhere"
 
 
+def test_variables_of_a_pack_have_their_values_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = (
+        "settings: {zone: '${OFFICE_ZONE}'}\n"
+        "segments: [{id: a, title: '${TITLE}', rule: {count: {event: x, during: today, eq: 1}}}]"
+    )
+    assert "settings.zone: the time zone is not known" in check(tmp_path, pack).stderr
+    monkeypatch.setenv("OFFICE_ZONE", "Asia/Tokyo")
+    result = check(tmp_path, pack)
+    assert result.stdout.splitlines()[1] == "count of x during today = 1"
+
+
 MODEL = (
     "tags: [{id: rfm, rfm: {quantiles: 5, period: month, values: [{value: best, recency: 4}]}}]\n"
 )
