@@ -15,7 +15,7 @@ from services.devstack.postgres import PostgresServer
 
 _TABLES = (
     "evaluation, membership, definition, snapshot, ready_predicate, backfill, history,"
-    " broadcast_fact, outbox, digest, access_key, access_source"
+    " broadcast_fact, passed_on, outbox, digest, access_key, access_source"
 )
 
 
