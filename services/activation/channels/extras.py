@@ -16,5 +16,6 @@ def load_extra(module: str, extra: str) -> Any:
         return import_module(module)
     except ImportError:
         raise MissingExtra(
-            f"the library of this channel is not installed: install onefold[{extra}]"
+            f"the library of this channel is not installed: install onefold[{extra}], such as by"
+            f" `.venv/bin/python -m pip install '.[{extra}]'`"
         ) from None

@@ -36,6 +36,14 @@ VALUES = {
     "security": "tls",
     "pem": PEM,
     "secret": "s3cr3t-~!",
+    "tls_or_none": "tls",
+    "number": "1000002",
+    "brokers": "k1.x.example:9092, [fd00::1]:9093",
+    "topic": "onefold.members",
+    "mechanism": "PLAIN",
+    "ssh_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+    "folder": "/in/新",
+    "table": "crm.messages",
 }
 FORMS = {name: kind for name, kind in CHANNELS.items() if name not in ("webhook", "nats", "file")}
 
