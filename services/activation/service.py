@@ -27,14 +27,15 @@ from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.admission import Admission
 from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.mirrors import MirrorContext
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
-from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.reports import ReportPublisher
+from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
-from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.journeys.catalogue import Overdue
 from services.activation.domain.policy.gate import Flow
+from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
@@ -47,8 +48,8 @@ from services.activation.settings import ActivationSettings
 from services.activation.store.effects import DestinationKey, count_rows
 from services.activation.store.templates import TemplateReader
 from services.chassis.bootstrap import open_service
-from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.postgres.workspace import workspace_scope
+from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient
 from services.chassis.runtime.run import Endpoints
@@ -83,7 +84,15 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
                 base.database, log, profile, TemplateReader(base.database), settings.shards
             ),
         )
-        dispatcher = Dispatcher(context, drain_s=settings.drain_s)
+        mirrors = MirrorContext(
+            base.database,
+            profile,
+            segment,
+            senders.mirrors,
+            context.retry_policy,
+            settings.shards,
+        )
+        dispatcher = Dispatcher(context, drain_s=settings.drain_s, mirrors=mirrors)
         projection = ActivationProjection(
             settings.shards,
             on_effects=dispatcher.wake,
@@ -102,21 +111,22 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             metrics=base.metrics,
             on_committed=projection.committed,
         )
+        receipts = ReceiptCommands(base.database, log, keys)
         activation_rpc = ActivationRpc(
             DestinationCommands(base.database, runner, log, targets, keys, subjects),
             TemplateCommands(base.database, runner, log),
             RetryCommands(base.database, on_effects=dispatcher.wake),
+            receipts,
             base.database,
             runner,
         )
         upstream = JourneyUpstream(segment, profile)
         journeys = JourneyEngine(
-        receipts = ReceiptCommands(base.database, log, keys)
             base.database, runner, log, upstream, settings.shards, dispatcher.wake
         )
+        contact = ContactCommands(base.database, runner, log)
         journey_rpc = JourneyRpc(
             journeys=JourneyCommands(
-            receipts,
                 base.database, runner, log, IdentityClient(identity), RuleChecker(profile)
             ),
             contact=contact,
@@ -125,10 +135,12 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         )
         receipt_rpc = ReceiptRpc(receipts)
         rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
-        contact = ContactCommands(base.database, runner, log)
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
         rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
+        rpc.add(add_ReceiptServiceServicer_to_server, receipt_rpc)
         outcomes = OutcomePublisher(base.database, log, settings.service)
+        pause = partial(_pause, contact)
+        reported = ReportPublisher(base.database, log, settings.service, pause)
         retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
         serving = base.serving(rpc, runner, counts=count_rows)
         await restore_ledger(base.database, log, settings.shards)
@@ -137,10 +149,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             serving as endpoints,
             dispatcher.running(),
             journeys.running(),
-        rpc.add(add_ReceiptServiceServicer_to_server, receipt_rpc)
             background(outcomes.run(), reported.run(), retention.run()),
-        pause = partial(_pause, contact)
-        reported = ReportPublisher(base.database, log, settings.service, pause)
         ):
             yield endpoints
 
