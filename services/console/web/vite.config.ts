@@ -4,6 +4,7 @@ import { defineConfig } from "vite";
 // Few chunks with fixed names: an edit of one screen changes two files of the build.
 const VENDORS: [string, RegExp][] = [
   ["antd", /node_modules\/(antd|@ant-design|@rc-component|rc-[^/]+|dayjs)\//],
+  ["yaml", /node_modules\/yaml\//],
   ["core", /node_modules\//],
 ];
 

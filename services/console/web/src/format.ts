@@ -20,32 +20,14 @@ export function identifierText(identifier: Schemas["type.v1.Identifier"] | undef
   return identifier ? `${identifier.namespace}:${identifier.value}` : "";
 }
 
-const ADDRESS = /^[^@\s]+@[^@\s]+$/;
-const DIGITS = /^\+?[\d\s()-]{7,20}$/;
-const PROFILE = /^[0-9a-f]{32}$/;
-
-/** Reads what a person enters to find a profile: an id, `namespace:value`, an e-mail, a number. */
-export function readSearch(
-  text: string,
-): { profile_id: string } | { identifier: { namespace: string; value: string } } {
-  const entered = text.trim();
-  if (PROFILE.test(entered)) return { profile_id: entered };
-  const colon = entered.indexOf(":");
-  if (colon > 0) {
-    const [namespace, value] = [entered.slice(0, colon), entered.slice(colon + 1)];
-    return { identifier: { namespace: namespace.trim(), value: value.trim() } };
-  }
-  if (ADDRESS.test(entered)) return { identifier: { namespace: "email", value: entered } };
-  if (DIGITS.test(entered)) return { identifier: { namespace: "phone", value: entered } };
-  return { identifier: { namespace: "user_id", value: entered } };
-}
-
 /** Writes a JSON value: a text as it is, everything else as JSON. */
 export function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** Writes the name of an enum's value, such as `DELIVERY_STATE_DEAD`, without its prefix. */
-export function word(name: string | undefined, prefix: string): string {
-  return (name ?? "").replace(prefix, "").toLowerCase().replaceAll("_", " ");
+/** Returns what a profile is called: its name, else an identifier, else its id. */
+export function nameOf(profile: Schemas["profile.v1.Profile"] | undefined): string {
+  const name = profile?.traits?.find((trait) => trait.name === "name")?.value;
+  if (name != null && name !== "") return valueText(name);
+  return identifierText(profile?.identifiers?.[0]) || (profile?.profile_id ?? "");
 }

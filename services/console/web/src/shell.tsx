@@ -3,18 +3,23 @@ import { Button, Flex, Layout, Menu, Space, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, Outlet, useLocation } from "react-router";
 
-import { word } from "./format";
 import { setLanguage } from "./i18n";
 import { useSession } from "./session";
+import { word } from "./words";
 
 const SCREENS = [
   ["", "home"],
   ["profiles", "profiles"],
+  ["identity", "identity"],
   ["segments", "segments"],
   ["tags", "tags"],
+  ["journeys", "journeys"],
   ["quarantine", "quarantine"],
+  ["destinations", "destinations"],
   ["deliveries", "deliveries"],
   ["sources", "sources"],
+  ["events", "liveEvents"],
+  ["definitions", "definitions"],
 ] as const;
 
 export function Shell() {
@@ -49,7 +54,7 @@ export function Shell() {
         >
           <Space wrap>
             <Tag>{caller.workspace_id}</Tag>
-            <Tag>{word(caller.role, "ROLE_")}</Tag>
+            <Tag>{word(caller.role, "ROLE_", i18n.language)}</Tag>
             <Button onClick={() => setLanguage(other)}>{t("language")}</Button>
             <Button onClick={logOut}>{t("logOut")}</Button>
           </Space>

@@ -54,13 +54,46 @@ export async function send(
     throw new CallError("unavailable", "", "unreachable");
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const failure = answer.error ?? {};
-    throw new CallError(
-      failure.code ?? "unknown",
-      failure.reason ?? "",
-      failure.message ?? response.statusText,
-    );
-  }
+  if (!response.ok) throw failureOf(answer, response);
   return answer;
+}
+
+/** Makes a call that returns a stream, and passes each of its messages on. */
+export async function stream<P extends Path>(
+  path: P,
+  body: Body<P>,
+  signal: AbortSignal,
+  onMessage: (message: unknown) => void,
+): Promise<void> {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  }).catch((error: unknown) => {
+    if (signal.aborted) throw error;
+    throw new CallError("unavailable", "", "unreachable");
+  });
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    const lines = (rest + part.value).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines.filter(Boolean)) read(JSON.parse(line));
+  }
+  if (rest.trim()) read(JSON.parse(rest));
+
+  function read(message: { error?: { code?: string; reason?: string; message?: string } }) {
+    if (message.error || !response.ok) throw failureOf(message, response);
+    onMessage(message);
+  }
+}
+
+function failureOf(
+  answer: { error?: { code?: string; reason?: string; message?: string } },
+  response: Response,
+): CallError {
+  const failure = answer.error ?? {};
+  const message = failure.message ?? response.statusText;
+  return new CallError(failure.code ?? "unknown", failure.reason ?? "", message);
 }

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/activation/AuditRuns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says what every open run waits for, and lists those that wait for nothing
+         * @description Says what every open run waits for, and lists those that wait for nothing.
+         */
+        post: operations["activation_AuditRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/AwaitToken": {
         parameters: {
             query?: never;
@@ -44,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/DefineContactPolicy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines the contact policy of the workspace
+         * @description Defines the contact policy of the workspace.
+         */
+        post: operations["activation_DefineContactPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/DefineDestination": {
         parameters: {
             query?: never;
@@ -58,6 +98,26 @@ export interface paths {
          * @description Defines a destination.
          */
         post: operations["activation_DefineDestination"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/DefineJourney": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines a version of a journey
+         * @description Defines a version of a journey.
+         */
+        post: operations["activation_DefineJourney"];
         delete?: never;
         options?: never;
         head?: never;
@@ -84,6 +144,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/EnterJourney": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins a run of a journey whose entry is `call`
+         * @description Begins a run of a journey whose entry is `call`.
+         */
+        post: operations["activation_EnterJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/GetContactPolicy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns the contact policy of the workspace
+         * @description Returns the contact policy of the workspace.
+         */
+        post: operations["activation_GetContactPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/GetDigest": {
         parameters: {
             query?: never;
@@ -98,6 +198,46 @@ export interface paths {
          * @description Returns the digest of the state of each workspace.
          */
         post: operations["activation_GetDigest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/GetJourney": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns one version of a journey
+         * @description Returns one version of a journey.
+         */
+        post: operations["activation_GetJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/GetRun": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns a run with its transitions and its effects
+         * @description Returns a run with its transitions and its effects.
+         */
+        post: operations["activation_GetRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -164,6 +304,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/ListJourneys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the journeys of the workspace in their current versions
+         * @description Lists the journeys of the workspace in their current versions.
+         */
+        post: operations["activation_ListJourneys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/ListRuns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists runs, those that began last first
+         * @description Lists runs, those that began last first.
+         */
+        post: operations["activation_ListRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ListTemplates": {
         parameters: {
             query?: never;
@@ -218,6 +398,106 @@ export interface paths {
          * @description Queues a dead or unconfirmed effect for delivery again. The call fails with FIELD_INVALID once a later change of the same membership was sent or is being sent, as the receiver would get them in the wrong order, and once the message was deleted.
          */
         post: operations["activation_RetryDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/SetDestinationFlow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pauses, resumes or stops a destination
+         * @description Pauses, resumes or stops a destination.
+         */
+        post: operations["activation_SetDestinationFlow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/SetJourneyFlow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pauses, resumes or stops a journey
+         * @description Pauses, resumes or stops a journey.
+         */
+        post: operations["activation_SetJourneyFlow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/SummarizeJourney": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Counts the runs of a journey and their effects
+         * @description Counts the runs of a journey and their effects.
+         */
+        post: operations["activation_SummarizeJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/VerifyRuns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Computes the transitions of runs again from the log, and compares them
+         * @description Computes the transitions of runs again from the log, and compares them.
+         */
+        post: operations["activation_VerifyRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/WhyRun": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says of each entry of a person why it has begun a run, or why not
+         * @description Says of each entry of a person why it has begun a run, or why not.
+         */
+        post: operations["activation_WhyRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -318,6 +598,26 @@ export interface paths {
          * @description Returns the digest of the state of each workspace.
          */
         post: operations["identity_GetDigest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/GetGraph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns the identifiers of a profile, the evidence that links or would link them and others, and the manual decisions about them
+         * @description Returns the identifiers of a profile, the evidence that links or would link them and others, and the manual decisions about them.
+         */
+        post: operations["identity_GetGraph"];
         delete?: never;
         options?: never;
         head?: never;
@@ -764,6 +1064,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ingest/WatchEvents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Streams events of the workspace as the log records them, from now on
+         * @description Streams events of the workspace as the log records them, from now on.
+         */
+        post: operations["ingest_WatchEvents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/profile/AwaitToken": {
         parameters: {
             query?: never;
@@ -1184,6 +1504,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/profile/SearchProfiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finds persons by any identifier in any form, by a profile id, or by the beginning of a name or of a part of it, also in pinyin or its first letters
+         * @description Finds persons by any identifier in any form, by a profile id, or by the beginning of a name or of a part of it, also in pinyin or its first letters.
+         */
+        post: operations["profile_SearchProfiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profile/TranslateRule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Translates a rule between its message, its text and its JSON form, and checks it
+         * @description Translates a rule between its message, its text and its JSON form, and checks it. Changes nothing.
+         */
+        post: operations["profile_TranslateRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/segment/AwaitToken": {
         parameters: {
             query?: never;
@@ -1519,6 +1879,117 @@ export interface components {
             /** @description Required. The signature (签名) that was approved. */
             sign_name: string;
         };
+        /** @description Pushes by the Apple Push Notification service. */
+        "activation.v1.Apns": {
+            /** @description The URL of the API; empty = `https://api.push.apple.com`. Apps under development use `https://api.sandbox.push.apple.com`. */
+            endpoint?: string;
+            /** @description Required. The id of the key. */
+            key_id: string;
+            /**
+             * Format: password
+             * @description Required. The private key (P-256) as PEM: the content of `AuthKey_….p8`.
+             */
+            private_key: string;
+            /** @description Required. The id of the team. */
+            team_id: string;
+            /** @description Required. The topic: the bundle id of the app. */
+            topic: string;
+        };
+        /** @description The request of `AuditRuns`. */
+        "activation.v1.AuditRunsRequest": {
+            /** @description The journey; empty = all. */
+            journey_id?: string;
+        };
+        /** @description The response of `AuditRuns`. */
+        "activation.v1.AuditRunsResponse": {
+            /**
+             * Format: uint64
+             * @description The open runs that are asleep beside another one.
+             */
+            asleep?: number;
+            /** @description At most 1,000 runs with which something is wrong. */
+            findings?: components["schemas"]["activation.v1.RunFinding"][];
+            /**
+             * Format: uint64
+             * @description The open runs for which an answer is missing.
+             */
+            wait_for_answers?: number;
+            /**
+             * Format: uint64
+             * @description The open runs that wait for time.
+             */
+            wait_for_time?: number;
+        };
+        /** @description An arm with a condition. */
+        "activation.v1.Branch": {
+            /** @description The steps. */
+            steps?: components["schemas"]["activation.v1.JourneyStep"][];
+            /** @description The condition; not set = always. */
+            when?: components["schemas"]["activation.v1.Condition"];
+        };
+        /** @description A call of the API. */
+        "activation.v1.CallTrigger": Record<string, never>;
+        /** @description What a law demands of the messages in one channel. */
+        "activation.v1.ChannelPolicies": {
+            /** @description By purpose. */
+            purposes?: {
+                [key: string]: components["schemas"]["activation.v1.ChannelPolicy"];
+            };
+        };
+        /** @description What a law demands of messages of one purpose in one channel. */
+        "activation.v1.ChannelPolicy": {
+            /** @description How their text must end; empty = in any way. */
+            ends_with?: string;
+            /** @description The only hours at which they may be sent; not set = all. */
+            only?: components["schemas"]["activation.v1.DailyWindow"];
+        };
+        /** @description Takes the first branch whose condition is true, or none. */
+        "activation.v1.ChooseStep": {
+            /** @description Required. The branches in order. */
+            branches: components["schemas"]["activation.v1.Branch"][];
+            /** @description Required. The id of the step. */
+            id: string;
+        };
+        /** @description Closes a task that the run has opened. */
+        "activation.v1.CloseStep": {
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Required. The id of the step that opened it. */
+            task: string;
+        };
+        /** @description A condition of an entry or a branch. */
+        "activation.v1.Condition": {
+            /** @description A coupon. */
+            coupon?: components["schemas"]["activation.v1.CouponCondition"];
+            /** @description All of several conditions. */
+            every?: components["schemas"]["activation.v1.EveryCondition"];
+            /** @description The opposite of a condition. */
+            negated?: components["schemas"]["activation.v1.NotCondition"];
+            /** @description A rule. */
+            rule?: components["schemas"]["activation.v1.RuleCondition"];
+            /** @description One of several conditions. */
+            some?: components["schemas"]["activation.v1.SomeCondition"];
+        };
+        /**
+         * @description What a purpose needs of a person.
+         * @enum {string}
+         */
+        "activation.v1.ConsentNeed": "CONSENT_NEED_UNSPECIFIED" | "CONSENT_NEED_GRANTED" | "CONSENT_NEED_NOT_REFUSED" | "CONSENT_NEED_NOTHING";
+        /** @description When, how often and with which consent a workspace may send. It has one. */
+        "activation.v1.ContactPolicy": {
+            /** @description By channel. */
+            channels?: {
+                [key: string]: components["schemas"]["activation.v1.ChannelPolicies"];
+            };
+            /** @description Not set = no person is held out. */
+            hold_out?: components["schemas"]["activation.v1.WorkspaceHoldOut"];
+            /** @description By name; a purpose that is not named needs consent. */
+            purposes?: {
+                [key: string]: components["schemas"]["activation.v1.PurposePolicy"];
+            };
+            /** @description Where the zone of a person comes from. */
+            zone?: components["schemas"]["activation.v1.ZonePolicy"];
+        };
         /** @description The request of `CountDeliveries`. */
         "activation.v1.CountDeliveriesRequest": {
             /** @description Waits until activation has reached this state of the log. */
@@ -1528,6 +1999,87 @@ export interface components {
         "activation.v1.CountDeliveriesResponse": {
             /** @description The counts, by destination and state. */
             counts?: components["schemas"]["activation.v1.DeliveryCount"][];
+        };
+        /** @description Something has happened to a coupon of the run. */
+        "activation.v1.CouponCondition": {
+            /** @description Required. The name of the coupon in the journey. */
+            name: string;
+            /** @description Required. What has happened. */
+            state: components["schemas"]["activation.v1.CouponState"];
+        };
+        /** @description A coupon that is issued with a message. */
+        "activation.v1.CouponIssue": {
+            /** @description Required. The pool that it is taken from. */
+            pool: string;
+            /**
+             * Format: int64
+             * @description Required. How long it is valid, in microseconds.
+             */
+            valid_us: number;
+        };
+        /**
+         * @description What became of a coupon of the run.
+         * @enum {string}
+         */
+        "activation.v1.CouponState": "COUPON_STATE_UNSPECIFIED" | "COUPON_STATE_ISSUED" | "COUPON_STATE_USED";
+        /** @description The times of every day from one minute to just before another; past midnight if it is less. */
+        "activation.v1.DailyWindow": {
+            /**
+             * Format: uint32
+             * @description The first minute of the day, 0 to 1439.
+             */
+            from_minute?: number;
+            /**
+             * Format: uint32
+             * @description The minute at which it ends, 0 to 1439.
+             */
+            to_minute?: number;
+            /** @description An IANA name; empty = in the zone of the person. */
+            zone?: string;
+        };
+        /** @description The anniversary of a date that is a trait of the person. */
+        "activation.v1.DateTrigger": {
+            /**
+             * Format: int64
+             * @description How long before the anniversary, in whole days, in microseconds.
+             */
+            before_us?: number;
+            /**
+             * Format: uint32
+             * @description The minute of the day.
+             */
+            clock?: number;
+            /** @description The anniversary of 29 February. */
+            leap_day?: components["schemas"]["activation.v1.LeapDay"];
+            /** @description Required. The name of the trait. */
+            trait: string;
+            /** @description An IANA name, or `person` for the zone of each person; empty = `person`. */
+            zone?: string;
+        };
+        /** @description The request of `DefineContactPolicy`. */
+        "activation.v1.DefineContactPolicyRequest": {
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
+            etag?: string;
+            /** @description Required. The policy. */
+            policy: components["schemas"]["activation.v1.ContactPolicy"];
+        };
+        /** @description The response of `DefineContactPolicy`. */
+        "activation.v1.DefineContactPolicyResponse": {
+            /** @description Whether the definition changed (or would change). */
+            changed?: boolean;
+            /** @description The etag of the definition; after a dry run that of the definition in force, which the same call without `dry_run` can state. */
+            etag?: string;
+            /** @description The policy as it is defined now (or would be). */
+            policy?: components["schemas"]["activation.v1.ContactPolicy"];
+            /** @description The state of the log that includes the definition. */
+            token?: components["schemas"]["type.v1.Token"];
+            /**
+             * Format: uint32
+             * @description The version that is in force (or would be).
+             */
+            version?: number;
         };
         /** @description The request of `DefineDestination`. */
         "activation.v1.DefineDestinationRequest": {
@@ -1550,6 +2102,30 @@ export interface components {
             etag?: string;
             /** @description The state of the log that includes the definition. */
             token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The request of `DefineJourney`. */
+        "activation.v1.DefineJourneyRequest": {
+            /** @description With `dry_run`: what is taken as defined although it is not yet, as in a pack. */
+            assumed?: components["schemas"]["activation.v1.JourneyAssumptions"];
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
+            etag?: string;
+            /** @description Required. The journey; the service sets its version. */
+            journey: components["schemas"]["activation.v1.Journey"];
+        };
+        /** @description The response of `DefineJourney`. */
+        "activation.v1.DefineJourneyResponse": {
+            /** @description Whether the definition changed (or would change). */
+            changed?: boolean;
+            /** @description The etag of the definition; after a dry run that of the definition in force, which the same call without `dry_run` can state. */
+            etag?: string;
+            /** @description The journey as it is defined now (or would be). */
+            journey?: components["schemas"]["activation.v1.Journey"];
+            /** @description The state of the log that includes the definition. */
+            token?: components["schemas"]["type.v1.Token"];
+            /** @description What is likely to be a mistake. */
+            warnings?: components["schemas"]["activation.v1.JourneyWarning"][];
         };
         /** @description The request of `DefineTemplate`. */
         "activation.v1.DefineTemplateRequest": {
@@ -1626,13 +2202,15 @@ export interface components {
          * @description The state of an effect.
          * @enum {string}
          */
-        "activation.v1.DeliveryState": "DELIVERY_STATE_UNSPECIFIED" | "DELIVERY_STATE_PENDING" | "DELIVERY_STATE_UNKNOWN" | "DELIVERY_STATE_DELIVERED" | "DELIVERY_STATE_DEAD" | "DELIVERY_STATE_SUPPRESSED" | "DELIVERY_STATE_UNCONFIRMED";
+        "activation.v1.DeliveryState": "DELIVERY_STATE_UNSPECIFIED" | "DELIVERY_STATE_PENDING" | "DELIVERY_STATE_UNKNOWN" | "DELIVERY_STATE_DELIVERED" | "DELIVERY_STATE_DEAD" | "DELIVERY_STATE_SUPPRESSED" | "DELIVERY_STATE_UNCONFIRMED" | "DELIVERY_STATE_PLANNED" | "DELIVERY_STATE_HELD" | "DELIVERY_STATE_ACCEPTED" | "DELIVERY_STATE_UNDELIVERED";
         /** @description A destination was defined or changed. A fact. */
         "activation.v1.DestinationDefined": {
             /** @description Where the address of a person comes from: `identifier NAMESPACE` or `trait NAME`; empty = the channel's own, such as `identifier email`. */
             address?: string;
             /** @description Sends SMS with Alibaba Cloud (阿里云短信). */
             aliyun_sms?: components["schemas"]["activation.v1.AliyunSms"];
+            /** @description Pushes with the Apple Push Notification service. */
+            apns?: components["schemas"]["activation.v1.Apns"];
             /** @description A JSON object (UTF-8) that every message contains as `content`, such as a coupon; empty = none. */
             content?: unknown;
             /** @description Required. The id, unique in the workspace; printable, at most 128 characters. */
@@ -1645,16 +2223,24 @@ export interface components {
             feishu_robot?: components["schemas"]["activation.v1.FeishuRobot"];
             /** @description Writes to a file. */
             file?: components["schemas"]["activation.v1.NdjsonFile"];
+            /** @description Keeps records of Fxiaoke CRM (纷享销客). */
+            fxiaoke?: components["schemas"]["activation.v1.Fxiaoke"];
             /** @description Pushes with Getui (个推). */
             getui?: components["schemas"]["activation.v1.Getui"];
             /** @description Keeps an audience of Google by the Data Manager API. */
             google_audience?: components["schemas"]["activation.v1.GoogleAudience"];
             /** @description Keeps contacts of HubSpot. */
             hubspot?: components["schemas"]["activation.v1.Hubspot"];
+            /** @description Appends records to a topic of Kafka. */
+            kafka?: components["schemas"]["activation.v1.Kafka"];
             /** @description Keeps a custom audience of Meta. */
             meta_audience?: components["schemas"]["activation.v1.MetaAudience"];
             /** @description Publishes on NATS. */
             nats?: components["schemas"]["activation.v1.NatsSubject"];
+            /** @description Keeps a row of a table of PostgreSQL for each member. */
+            postgres_mirror?: components["schemas"]["activation.v1.PostgresMirror"];
+            /** @description Inserts rows into a table of PostgreSQL. */
+            postgres_table?: components["schemas"]["activation.v1.PostgresTable"];
             /** @description Whether the destination is retired: it receives no more messages. */
             retired?: boolean;
             /** @description Writes objects to S3 or a compatible store. */
@@ -1667,20 +2253,24 @@ export interface components {
             };
             /** @description Output only. The names of the settings of the channel whose secret is set. */
             secret_names?: string[];
-            /** @description Required. The segments that the destination subscribes to. */
-            segment_ids: string[];
+            /** @description The segments that the destination subscribes to; none = only journeys use it. */
+            segment_ids?: string[];
+            /** @description Writes files to a folder of an SFTP server. */
+            sftp?: components["schemas"]["activation.v1.Sftp"];
             /** @description Sends e-mail over SMTP. */
             smtp?: components["schemas"]["activation.v1.Smtp"];
-            /** @description The template that messages are rendered with. Required where the channel sends texts to people or groups, and not allowed elsewhere. */
+            /** @description The template of messages about segments. Required where there are segments and the channel sends texts to people or groups, and not allowed elsewhere. */
             template_id?: string;
+            /** @description Keeps an audience of Tencent Ads (腾讯广告). */
+            tencent_audience?: components["schemas"]["activation.v1.TencentAudience"];
             /** @description Sends SMS with Tencent Cloud (腾讯云短信). */
             tencent_sms?: components["schemas"]["activation.v1.TencentSms"];
             /** @description A title to display; at most 200 characters. */
             title?: string;
             /** @description The names of the traits that every message contains. */
             traits?: string[];
-            /** @description Required. The changes that the destination subscribes to. */
-            triggers: components["schemas"]["activation.v1.Trigger"][];
+            /** @description The changes that the destination subscribes to; required where there are segments. */
+            triggers?: components["schemas"]["activation.v1.Trigger"][];
             /** @description Sends SMS with Twilio. */
             twilio_sms?: components["schemas"]["activation.v1.TwilioSms"];
             /**
@@ -1694,6 +2284,8 @@ export interface components {
             wechat_subscribe?: components["schemas"]["activation.v1.WechatSubscribe"];
             /** @description Sends template messages of a WeChat official account (公众号模板消息). */
             wechat_template?: components["schemas"]["activation.v1.WechatTemplate"];
+            /** @description Sends messages of an application of WeCom (企业微信应用). */
+            wecom_app?: components["schemas"]["activation.v1.WecomApp"];
             /** @description Posts to a group of WeCom (企业微信). */
             wecom_robot?: components["schemas"]["activation.v1.WecomRobot"];
         };
@@ -1718,6 +2310,108 @@ export interface components {
              * @description The secret of the signature (加签), `SEC…`; empty = the robot goes by words or addresses.
              */
             signing_secret?: string;
+        };
+        /** @description Removes the person from a destination that mirrors a state. */
+        "activation.v1.DropStep": {
+            /** @description Required. The destination. */
+            destination_id: string;
+            /** @description Required. The id of the step. */
+            id: string;
+        };
+        /** @description An effect of a run, by its step. */
+        "activation.v1.EffectKey": {
+            /** @description The step. */
+            step_id?: string;
+            /**
+             * Format: uint32
+             * @description The visit of the step, from 0.
+             */
+            visit?: number;
+        };
+        /** @description The run asks for effects, in this order. */
+        "activation.v1.EffectsPlanned": {
+            /** @description The effects. */
+            effects?: components["schemas"]["activation.v1.PlannedEffect"][];
+        };
+        /** @description Effects that were planned do not follow any more. */
+        "activation.v1.EffectsWithdrawn": {
+            /** @description The goal or the leave, 16 bytes; empty = another reason. */
+            fact_id?: string;
+            /** @description The effects. */
+            keys?: components["schemas"]["activation.v1.EffectKey"][];
+            /** @description Why. */
+            reason?: components["schemas"]["activation.v1.WithdrawalReason"];
+        };
+        /** @description The request of `EnterJourney`. */
+        "activation.v1.EnterJourneyRequest": {
+            /** @description Required. Identifiers of the person. */
+            identifiers: components["schemas"]["type.v1.Identifier"][];
+            /** @description Required. The journey. */
+            journey_id: string;
+            /** @description The properties of the entry: a JSON object (UTF-8); empty = none. */
+            properties?: unknown;
+            /** @description Required. Makes the call idempotent: a second call with it begins nothing. */
+            request_id: string;
+        };
+        /** @description The response of `EnterJourney`. */
+        "activation.v1.EnterJourneyResponse": {
+            /** @description Whether the entry is new. */
+            is_new?: boolean;
+            /** @description The state of the log that includes the entry. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description Something that could begin a run, and what has become of it. */
+        "activation.v1.EntryExplanation": {
+            /** @description The fact. */
+            fact_id?: string;
+            /**
+             * Format: int64
+             * @description When it occurred, Unix microseconds.
+             */
+            occurred_at_us?: number;
+            /** @description Why it has begun a run, or why not. */
+            reason?: components["schemas"]["activation.v1.EntryReason"];
+            /** @description The run that it has begun; empty = none. */
+            run_id?: string;
+        };
+        /**
+         * @description Why an entry has begun a run, or why not.
+         * @enum {string}
+         */
+        "activation.v1.EntryReason": "ENTRY_REASON_UNSPECIFIED" | "ENTRY_REASON_BEGUN" | "ENTRY_REASON_LEARNT_TOO_LATE" | "ENTRY_REASON_ALREADY_RUN" | "ENTRY_REASON_TOO_SOON" | "ENTRY_REASON_INSIDE" | "ENTRY_REASON_CONDITION" | "ENTRY_REASON_UNDECIDED" | "ENTRY_REASON_NO_KEY" | "ENTRY_REASON_NOT_LIVE" | "ENTRY_REASON_NOT_PASSED";
+        /** @description What begins a run. */
+        "activation.v1.EntryTrigger": {
+            /** @description A call. */
+            call?: components["schemas"]["activation.v1.CallTrigger"];
+            /** @description An anniversary. */
+            date?: components["schemas"]["activation.v1.DateTrigger"];
+            /** @description An event. */
+            event?: components["schemas"]["activation.v1.EventTrigger"];
+            /** @description The first event. */
+            first_seen?: components["schemas"]["activation.v1.FirstSeenTrigger"];
+            /** @description A schedule. */
+            schedule?: components["schemas"]["activation.v1.ScheduleTrigger"];
+            /** @description A change of a membership. */
+            segment?: components["schemas"]["activation.v1.SegmentTrigger"];
+            /** @description A stage. */
+            stage?: components["schemas"]["activation.v1.StageTrigger"];
+        };
+        /** @description An event of the person. */
+        "activation.v1.EventTrigger": {
+            /** @description Required. The events. */
+            events: components["schemas"]["rule.v1.EventFilter"];
+            /** @description The name of a property that the event and the entry of the run have with the same value; empty = none. */
+            same?: string;
+        };
+        /** @description True if all parts are. */
+        "activation.v1.EveryCondition": {
+            /** @description The parts. */
+            parts?: components["schemas"]["activation.v1.Condition"][];
+        };
+        /** @description Ends the run. */
+        "activation.v1.ExitStep": {
+            /** @description Required. The id of the step. */
+            id: string;
         };
         /** @description Pushes by Firebase Cloud Messaging. */
         "activation.v1.Fcm": {
@@ -1749,6 +2443,85 @@ export interface components {
              * @description The secret of the signature (签名校验); empty = the robot has none.
              */
             signing_secret?: string;
+        };
+        /** @description The first event of the person. */
+        "activation.v1.FirstSeenTrigger": Record<string, never>;
+        /**
+         * @description Whether a journey or a destination lets messages through.
+         * @enum {string}
+         */
+        "activation.v1.Flow": "FLOW_UNSPECIFIED" | "FLOW_OPEN" | "FLOW_PAUSED" | "FLOW_STOPPED";
+        /** @description Records of Fxiaoke CRM (纷享销客), found by a field with the profile's id. */
+        "activation.v1.Fxiaoke": {
+            /** @description Required. The id of the application. */
+            app_id: string;
+            /**
+             * Format: password
+             * @description Required. The secret of the application.
+             */
+            app_secret: string;
+            /** @description The URL of the API; empty = `https://open.fxiaoke.com`. */
+            endpoint?: string;
+            /** @description Required. The field with the id of the profile, such as `onefold_id__c`. */
+            external_id: string;
+            /** @description Required. The field that is `true` for members, and `false` for those who left. */
+            member_field: string;
+            /** @description The API name of the object; empty = `LeadsObj`. */
+            object?: string;
+            /** @description Required. The user in whose name records are written, such as `FSUID_0`. */
+            open_user_id: string;
+            /**
+             * Format: password
+             * @description Required. The permanent code of the corporation.
+             */
+            permanent_code: string;
+        };
+        /** @description The request of `GetContactPolicy`. */
+        "activation.v1.GetContactPolicyRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The response of `GetContactPolicy`. */
+        "activation.v1.GetContactPolicyResponse": {
+            /** @description The etag of the definition. */
+            etag?: string;
+            /** @description The policy; empty where none is defined. */
+            policy?: components["schemas"]["activation.v1.ContactPolicy"];
+        };
+        /** @description The request of `GetJourney`. */
+        "activation.v1.GetJourneyRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. The journey. */
+            journey_id: string;
+            /**
+             * Format: uint32
+             * @description The version; 0 = the current one.
+             */
+            version?: number;
+        };
+        /** @description The response of `GetJourney`. */
+        "activation.v1.GetJourneyResponse": {
+            /** @description The etag of the current version. */
+            etag?: string;
+            /** @description Whether the journey lets messages through. */
+            flow?: components["schemas"]["activation.v1.Flow"];
+            /** @description The version that was asked for. */
+            journey?: components["schemas"]["activation.v1.Journey"];
+        };
+        /** @description The request of `GetRun`. */
+        "activation.v1.GetRunRequest": {
+            /** @description Required. The run, 32 hexadecimal digits. */
+            run_id: string;
+        };
+        /** @description The response of `GetRun`. */
+        "activation.v1.GetRunResponse": {
+            /** @description Its effects, in the order of their instants. */
+            effects?: components["schemas"]["activation.v1.JourneyEffect"][];
+            /** @description The run. */
+            run?: components["schemas"]["activation.v1.JourneyRun"];
+            /** @description Its transitions, in their order. */
+            transitions?: components["schemas"]["activation.v1.RunTransitioned"][];
         };
         /** @description Pushes by Getui (个推). */
         "activation.v1.Getui": {
@@ -1794,6 +2567,260 @@ export interface components {
             /** @description Required. The property that is `true` after entering, and `false` after leaving. */
             member_property: string;
         };
+        /** @description Adds the person to a destination that mirrors a state. */
+        "activation.v1.JoinStep": {
+            /** @description Required. The destination. */
+            destination_id: string;
+            /** @description Required. The id of the step. */
+            id: string;
+        };
+        /** @description One version of a journey. */
+        "activation.v1.Journey": {
+            /** @description Caps of the messages of this journey. */
+            caps?: components["schemas"]["activation.v1.JourneyCap"][];
+            /** @description Required. What begins a run. */
+            entry: components["schemas"]["activation.v1.JourneyEntry"];
+            /** @description What ends a run with success, at once. */
+            goals?: components["schemas"]["activation.v1.ListenTrigger"][];
+            /** @description Required. The id, unique in the workspace. */
+            journey_id: string;
+            /** @description What ends a run without success, at once. */
+            leaves?: components["schemas"]["activation.v1.ListenTrigger"][];
+            /** @description For steps of the version before that are gone: where their runs move. */
+            moved_to?: {
+                [key: string]: string;
+            };
+            /** @description What follows a goal. */
+            on_goal?: components["schemas"]["activation.v1.JourneyStep"][];
+            /** @description What this version does with open runs of the one before. */
+            people_inside?: components["schemas"]["activation.v1.PeopleInside"];
+            /**
+             * Format: uint32
+             * @description 0 to 100; of the messages that are due together the greatest is sent first. Not set = 50.
+             */
+            priority?: number;
+            /** @description The purpose of its messages; empty = `marketing`. */
+            purpose?: string;
+            /** @description What follows a regret. */
+            regret?: components["schemas"]["activation.v1.RegretPolicy"];
+            /** @description Whether the journey is retired: no run begins any more. */
+            retired?: boolean;
+            /** @description Required. The steps. */
+            steps: components["schemas"]["activation.v1.JourneyStep"][];
+            /** @description A title to display. */
+            title?: string;
+            /**
+             * Format: uint32
+             * @description Output only. The version: counts from 1, the highest is current.
+             */
+            version?: number;
+        };
+        /** @description Names that a dry run takes as defined. */
+        "activation.v1.JourneyAssumptions": {
+            /** @description Ids of destinations. */
+            destinations?: string[];
+            /** @description Ids of journeys. */
+            journeys?: string[];
+            /** @description Segments, tags and stages. */
+            rules?: components["schemas"]["rule.v1.Reference"][];
+            /** @description Ids of templates. */
+            templates?: string[];
+        };
+        /** @description At most so many messages to one person in every span of a length. */
+        "activation.v1.JourneyCap": {
+            /**
+             * Format: uint32
+             * @description Required. The most messages, at least 1.
+             */
+            at_most: number;
+            /**
+             * Format: int64
+             * @description Required. The span in microseconds.
+             */
+            in_us: number;
+        };
+        /** @description An effect of a run and what has become of it. */
+        "activation.v1.JourneyEffect": {
+            /**
+             * Format: int64
+             * @description The instant that the run has planned, Unix microseconds.
+             */
+            at_us?: number;
+            /**
+             * Format: int64
+             * @description When the first attempt began, Unix microseconds; 0 = none has begun.
+             */
+            begun_at_us?: number;
+            /** @description The destination; empty = a fact of the log. */
+            destination_id?: string;
+            /** @description The effect: also the key that a receiver got. */
+            effect_id?: string;
+            /** @description Why, such as the reason of the gate; contains nothing personal. */
+            reason?: string;
+            /** @description What has become of it. */
+            state?: components["schemas"]["activation.v1.DeliveryState"];
+            /** @description The step. */
+            step_id?: string;
+            /**
+             * Format: uint32
+             * @description Which visit of the step this is, from 0.
+             */
+            visit?: number;
+        };
+        /** @description What begins a run, and who may begin one. */
+        "activation.v1.JourneyEntry": {
+            /**
+             * Format: int64
+             * @description How long after the end of a run the person may begin another, in microseconds; 0 = at once, not set = never.
+             */
+            again_after_us?: number;
+            /** @description The segment whose members begin together, for a schedule. */
+            audience?: string;
+            /** @description Required. What begins a run. */
+            by: components["schemas"]["activation.v1.EntryTrigger"];
+            /** @description A condition at the instant of the entry; none = all persons may begin. */
+            condition?: components["schemas"]["activation.v1.Condition"];
+            /**
+             * Format: uint32
+             * @description The share of the runs that end at once, in parts in a million.
+             */
+            hold_out_ppm?: number;
+            /**
+             * Format: int64
+             * @description An entry that the log learns later than this after it happened begins no run, in microseconds; 0 = any.
+             */
+            not_after_us?: number;
+            /**
+             * Format: uint32
+             * @description The most runs that begin in an hour, for a schedule; 0 = all at once.
+             */
+            pace_an_hour?: number;
+            /** @description The property of the entry that separates the runs of one person; empty = one run at a time. */
+            per?: string;
+            /**
+             * Format: int64
+             * @description How long after the first entry later ones restart the run, in microseconds; 0 = without limit.
+             */
+            restart_until_us?: number;
+            /** @description What an entry means while a run is open. */
+            while_inside?: components["schemas"]["activation.v1.WhileInside"];
+        };
+        /** @description A run of a journey. */
+        "activation.v1.JourneyRun": {
+            /**
+             * Format: int64
+             * @description When its entry occurred, Unix microseconds.
+             */
+            begun_at_us?: number;
+            /**
+             * Format: int64
+             * @description When time makes it go on, Unix microseconds; 0 = it waits for something else.
+             */
+            due_us?: number;
+            /** @description Why it has ended; not set while it has not. */
+            end_reason?: components["schemas"]["activation.v1.RunEnd"];
+            /** @description The journey. */
+            journey_id?: string;
+            /** @description The leaf of its entry. */
+            leaf_id?: string;
+            /** @description The run. */
+            run_id?: string;
+            /** @description Whether it goes on. */
+            state?: components["schemas"]["activation.v1.RunState"];
+            /** @description The step before which it stands; empty = none. */
+            step_id?: string;
+            /**
+             * Format: uint32
+             * @description The version that it goes by.
+             */
+            version?: number;
+        };
+        /** @description A step of a journey. */
+        "activation.v1.JourneyStep": {
+            /** @description Takes a branch by conditions. */
+            choose?: components["schemas"]["activation.v1.ChooseStep"];
+            /** @description Closes a task. */
+            close?: components["schemas"]["activation.v1.CloseStep"];
+            /** @description Removes from a mirror. */
+            drop?: components["schemas"]["activation.v1.DropStep"];
+            /** @description Ends the run. */
+            exit?: components["schemas"]["activation.v1.ExitStep"];
+            /** @description Adds to a mirror. */
+            join?: components["schemas"]["activation.v1.JoinStep"];
+            /** @description Waits for something to happen. */
+            listen?: components["schemas"]["activation.v1.ListenStep"];
+            /** @description Gives a tag. */
+            put?: components["schemas"]["activation.v1.PutStep"];
+            /** @description Repeats steps. */
+            repeat?: components["schemas"]["activation.v1.RepeatStep"];
+            /** @description Sends a message. */
+            send?: components["schemas"]["activation.v1.SendStep"];
+            /** @description Divides persons. */
+            split?: components["schemas"]["activation.v1.SplitStep"];
+            /** @description Begins another journey. */
+            start?: components["schemas"]["activation.v1.StartStep"];
+            /** @description Opens a task. */
+            task?: components["schemas"]["activation.v1.TaskStep"];
+            /** @description Waits for a time of the day, or the end of a coupon. */
+            until?: components["schemas"]["activation.v1.UntilStep"];
+            /** @description Takes a coupon back. */
+            void?: components["schemas"]["activation.v1.VoidStep"];
+            /** @description Waits for a span. */
+            wait?: components["schemas"]["activation.v1.WaitStep"];
+        };
+        /** @description How many runs stand before a step, and what has become of its effects. */
+        "activation.v1.JourneyStepCount": {
+            /** @description Its effects by state. */
+            effects?: components["schemas"]["activation.v1.StepEffectCount"][];
+            /**
+             * Format: uint64
+             * @description Open runs that stand before it.
+             */
+            open?: number;
+            /** @description The step. */
+            step_id?: string;
+        };
+        /** @description One journey, its flow and its etag. */
+        "activation.v1.JourneySummary": {
+            /** @description The etag of the definition. */
+            etag?: string;
+            /** @description Whether it lets messages through. */
+            flow?: components["schemas"]["activation.v1.Flow"];
+            /** @description The current version. */
+            journey?: components["schemas"]["activation.v1.Journey"];
+        };
+        /** @description Something of a journey that is likely to be a mistake. */
+        "activation.v1.JourneyWarning": {
+            /** @description The id of the step, or the name of the part. */
+            at?: string;
+            /** @description What it is. */
+            problem?: string;
+            /** @description What to write instead. */
+            remedy?: string;
+        };
+        /** @description Records of a topic of Kafka. */
+        "activation.v1.Kafka": {
+            /** @description Required. The brokers to begin with, separated by commas, each `HOST:PORT`. */
+            brokers: string;
+            /** @description `SCRAM-SHA-512` (the default), `SCRAM-SHA-256` or `PLAIN`. */
+            mechanism?: string;
+            /**
+             * Format: password
+             * @description The password of the user.
+             */
+            password?: string;
+            /** @description `tls` (the default) or `none`, which has no user. */
+            security?: string;
+            /** @description Required. The topic. */
+            topic: string;
+            /** @description The user; empty = no authentication. */
+            username?: string;
+        };
+        /**
+         * @description The anniversary of 29 February in other years.
+         * @enum {string}
+         */
+        "activation.v1.LeapDay": "LEAP_DAY_UNSPECIFIED" | "LEAP_DAY_FEB_28" | "LEAP_DAY_MAR_1";
         /** @description The request of `ListDeliveries`. */
         "activation.v1.ListDeliveriesRequest": {
             /** @description Returns only effects of this destination; empty = all. */
@@ -1824,12 +2851,72 @@ export interface components {
             /** @description The destinations, by id. */
             destinations?: components["schemas"]["activation.v1.DestinationSummary"][];
         };
+        /** @description The request of `ListJourneys`. */
+        "activation.v1.ListJourneysRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The response of `ListJourneys`. */
+        "activation.v1.ListJourneysResponse": {
+            /** @description The journeys, by id. */
+            journeys?: components["schemas"]["activation.v1.JourneySummary"][];
+        };
+        /** @description The request of `ListRuns`. */
+        "activation.v1.ListRunsRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description The journey; empty = all. */
+            journey_id?: string;
+            /**
+             * Format: uint32
+             * @description The most runs to return; 0 = 100.
+             */
+            page_size?: number;
+            /** @description The `next_page_token` of the page before; empty = the first page. */
+            page_token?: string;
+            /** @description A profile, 32 hexadecimal digits; empty = all. */
+            profile_id?: string;
+            /** @description The state; not set = all. */
+            state?: components["schemas"]["activation.v1.RunState"];
+        };
+        /** @description The response of `ListRuns`. */
+        "activation.v1.ListRunsResponse": {
+            /** @description For the next page; empty = this is the last one. */
+            next_page_token?: string;
+            /** @description The runs, those that began last first. */
+            runs?: components["schemas"]["activation.v1.JourneyRun"][];
+        };
         /** @description The request of `ListTemplates`. */
         "activation.v1.ListTemplatesRequest": Record<string, never>;
         /** @description The response of `ListTemplates`. */
         "activation.v1.ListTemplatesResponse": {
             /** @description The templates, by id. */
             templates?: components["schemas"]["activation.v1.TemplateSummary"][];
+        };
+        /** @description Waits for something to happen, and takes another arm if it does not. */
+        "activation.v1.ListenStep": {
+            /**
+             * Format: int64
+             * @description Required. How long it waits, in microseconds.
+             */
+            at_most_us: number;
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description The steps if it does not. */
+            otherwise?: components["schemas"]["activation.v1.JourneyStep"][];
+            /** @description The steps if it happens. */
+            then?: components["schemas"]["activation.v1.JourneyStep"][];
+            /** @description Required. What it waits for. */
+            to: components["schemas"]["activation.v1.ListenTrigger"];
+        };
+        /** @description What a goal, a leave or a `listen` waits for. */
+        "activation.v1.ListenTrigger": {
+            /** @description An event. */
+            event?: components["schemas"]["activation.v1.EventTrigger"];
+            /** @description A report of a channel. */
+            report?: components["schemas"]["activation.v1.ReportTrigger"];
+            /** @description A change of a membership. */
+            segment?: components["schemas"]["activation.v1.SegmentTrigger"];
         };
         /** @description A custom audience of Meta: profiles are added where they enter the segments of the destination, and removed where they leave. */
         "activation.v1.MetaAudience": {
@@ -1843,6 +2930,11 @@ export interface components {
             /** @description The URL of the API; empty = `https://graph.facebook.com/v25.0`. */
             endpoint?: string;
         };
+        /**
+         * @description A change of a membership.
+         * @enum {string}
+         */
+        "activation.v1.Movement": "MOVEMENT_UNSPECIFIED" | "MOVEMENT_ENTERED" | "MOVEMENT_LEFT";
         /** @description A NATS subject. */
         "activation.v1.NatsSubject": {
             /** @description Required. The subject, without wildcards, at most 256 characters. It lies below `onefold.out.WORKSPACE.`; an operator can allow others. */
@@ -1852,6 +2944,84 @@ export interface components {
         "activation.v1.NdjsonFile": {
             /** @description Required. The name of the file in the output folder of the service. */
             name: string;
+        };
+        /** @description True if the part is false. */
+        "activation.v1.NotCondition": {
+            /** @description Required. The part. */
+            part: components["schemas"]["activation.v1.Condition"];
+        };
+        /**
+         * @description What becomes of messages that came due during a pause.
+         * @enum {string}
+         */
+        "activation.v1.Overdue": "OVERDUE_UNSPECIFIED" | "OVERDUE_SEND" | "OVERDUE_SKIP" | "OVERDUE_RESCHEDULE";
+        /**
+         * @description What a new version does with open runs of the one before.
+         * @enum {string}
+         */
+        "activation.v1.PeopleInside": "PEOPLE_INSIDE_UNSPECIFIED" | "PEOPLE_INSIDE_STAY" | "PEOPLE_INSIDE_MOVE" | "PEOPLE_INSIDE_LEAVE";
+        /** @description An effect that a run asks for. */
+        "activation.v1.PlannedEffect": {
+            /**
+             * Format: int64
+             * @description Its instant, Unix microseconds.
+             */
+            at_us?: number;
+            /** @description Where the run stands after it. */
+            position?: components["schemas"]["activation.v1.RunPosition"];
+            /** @description The step. */
+            step_id?: string;
+            /**
+             * Format: uint32
+             * @description Which visit of the step this is, from 0.
+             */
+            visit?: number;
+        };
+        /** @description A table of PostgreSQL with one row for each member of the segments. */
+        "activation.v1.PostgresMirror": {
+            /** @description Required. The database. */
+            database: string;
+            /** @description Required. The host. */
+            host: string;
+            /**
+             * Format: password
+             * @description The password of the user.
+             */
+            password?: string;
+            /**
+             * Format: uint32
+             * @description The port; 0 = 5432.
+             */
+            port?: number;
+            /** @description `tls` (the default) or `none`. */
+            security?: string;
+            /** @description Required. The table, such as `crm.members`; it has the columns `profile_id text PRIMARY KEY`, `is_member boolean`, `traits jsonb` and `version bigint`. */
+            table: string;
+            /** @description Required. The user. */
+            username: string;
+        };
+        /** @description Rows of a table of PostgreSQL: one a message. */
+        "activation.v1.PostgresTable": {
+            /** @description Required. The database. */
+            database: string;
+            /** @description Required. The host. */
+            host: string;
+            /**
+             * Format: password
+             * @description The password of the user.
+             */
+            password?: string;
+            /**
+             * Format: uint32
+             * @description The port; 0 = 5432.
+             */
+            port?: number;
+            /** @description `tls` (the default) or `none`. */
+            security?: string;
+            /** @description Required. The table, such as `crm.messages`; it has the columns `effect_id text PRIMARY KEY` and `message jsonb`. */
+            table: string;
+            /** @description Required. The user. */
+            username: string;
         };
         /** @description The request of `PreviewTemplate`. */
         "activation.v1.PreviewTemplateRequest": {
@@ -1866,6 +3036,27 @@ export interface components {
         "activation.v1.PreviewTemplateResponse": {
             /** @description The template in each of its locales. */
             rendered?: components["schemas"]["activation.v1.RenderedTemplate"][];
+        };
+        /** @description When and how often messages of one purpose may be sent. */
+        "activation.v1.PurposePolicy": {
+            /** @description Counted per person over all journeys. */
+            caps?: components["schemas"]["activation.v1.JourneyCap"][];
+            /** @description Required. What it needs of a person. */
+            consent: components["schemas"]["activation.v1.ConsentNeed"];
+            /** @description Hours without messages, in the zone of the person; not set = none. */
+            quiet?: components["schemas"]["activation.v1.DailyWindow"];
+        };
+        /** @description Gives the person a tag. */
+        "activation.v1.PutStep": {
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Required. The tag. */
+            tag: string;
+        };
+        /** @description What follows where late facts show that a message was unwanted. */
+        "activation.v1.RegretPolicy": {
+            /** @description The steps; none = it is reported. */
+            unwanted?: components["schemas"]["activation.v1.JourneyStep"][];
         };
         /** @description A template as it is rendered in one locale. */
         "activation.v1.RenderedTemplate": {
@@ -1887,6 +3078,30 @@ export interface components {
             /** @description The plain text. */
             text?: string;
         };
+        /** @description Takes its steps several times. */
+        "activation.v1.RepeatStep": {
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Required. The steps. */
+            steps: components["schemas"]["activation.v1.JourneyStep"][];
+            /**
+             * Format: uint32
+             * @description Required. How often: 1 to 1,000.
+             */
+            times: number;
+        };
+        /**
+         * @description What a channel reports of a message.
+         * @enum {string}
+         */
+        "activation.v1.ReportKind": "REPORT_KIND_UNSPECIFIED" | "REPORT_KIND_DELIVERED" | "REPORT_KIND_UNDELIVERED" | "REPORT_KIND_OPENED" | "REPORT_KIND_CLICKED" | "REPORT_KIND_REPLIED" | "REPORT_KIND_COMPLAINED" | "REPORT_KIND_UNSUBSCRIBED";
+        /** @description A channel reports something of a message that the run has sent. */
+        "activation.v1.ReportTrigger": {
+            /** @description Required. The ids of the steps that send. */
+            of: string[];
+            /** @description Required. What is reported. */
+            what: components["schemas"]["activation.v1.ReportKind"];
+        };
         /** @description The request of `RetryDelivery`. */
         "activation.v1.RetryDeliveryRequest": {
             /** @description Required. The id of the effect. */
@@ -1896,6 +3111,173 @@ export interface components {
         "activation.v1.RetryDeliveryResponse": {
             /** @description The effect, queued again. */
             delivery?: components["schemas"]["activation.v1.Delivery"];
+        };
+        /** @description The truth of a rule at an instant. */
+        "activation.v1.RuleAnswer": {
+            /** @description Whether it was true. */
+            answer?: boolean;
+            /**
+             * Format: int64
+             * @description Unix microseconds.
+             */
+            at_us?: number;
+            /** @description The rule. */
+            rule?: components["schemas"]["rule.v1.Rule"];
+        };
+        /** @description A rule about the person. */
+        "activation.v1.RuleCondition": {
+            /** @description Required. The rule. */
+            rule: components["schemas"]["rule.v1.Rule"];
+        };
+        /** @description Rules were evaluated that decide the way of the run. */
+        "activation.v1.RunAnswered": {
+            /** @description The rules with their answers. */
+            answers?: components["schemas"]["activation.v1.RuleAnswer"][];
+        };
+        /** @description An entry has begun the run. */
+        "activation.v1.RunBegan": {
+            /** @description The entry. */
+            entry?: components["schemas"]["activation.v1.RunEntry"];
+            /**
+             * Format: uint32
+             * @description The version of the journey.
+             */
+            version?: number;
+        };
+        /**
+         * @description Why a run has ended.
+         * @enum {string}
+         */
+        "activation.v1.RunEnd": "RUN_END_UNSPECIFIED" | "RUN_END_DONE" | "RUN_END_GOAL" | "RUN_END_LEFT" | "RUN_END_HELD_OUT" | "RUN_END_EXITED" | "RUN_END_NO_OPEN_HOURS" | "RUN_END_REFUSED" | "RUN_END_EDITED" | "RUN_END_STOPPED";
+        /** @description How many runs have ended in one way. */
+        "activation.v1.RunEndCount": {
+            /**
+             * Format: uint64
+             * @description How many.
+             */
+            count?: number;
+            /** @description Why. */
+            reason?: components["schemas"]["activation.v1.RunEnd"];
+        };
+        /** @description The run has ended, or has ended otherwise than before. */
+        "activation.v1.RunEnded": {
+            /**
+             * Format: int64
+             * @description When, Unix microseconds.
+             */
+            at_us?: number;
+            /** @description The goal or the leave, 16 bytes; empty = another reason. */
+            fact_id?: string;
+            /** @description Why. */
+            reason?: components["schemas"]["activation.v1.RunEnd"];
+        };
+        /** @description What begins a run, or begins it again. */
+        "activation.v1.RunEntry": {
+            /** @description The fact, 16 bytes. */
+            fact_id?: string;
+            /** @description The leaf of the person, 16 bytes. */
+            leaf_id?: string;
+            /**
+             * Format: int64
+             * @description When it happened, Unix microseconds.
+             */
+            occurred_at_us?: number;
+            /** @description Those of its properties that the journey names: a JSON object. */
+            properties?: unknown;
+            /**
+             * Format: int64
+             * @description When the log learnt it, Unix microseconds.
+             */
+            recorded_at_us?: number;
+        };
+        /** @description A run with which something is wrong. */
+        "activation.v1.RunFinding": {
+            /** @description What is wrong. */
+            problem?: components["schemas"]["activation.v1.RunProblem"];
+            /** @description The run. */
+            run?: components["schemas"]["activation.v1.JourneyRun"];
+        };
+        /** @description An edit has moved the run to another version of the journey. */
+        "activation.v1.RunMoved": {
+            /** @description Where the run goes on; not set = it is played from its entry. */
+            position?: components["schemas"]["activation.v1.RunPosition"];
+            /**
+             * Format: uint32
+             * @description The version.
+             */
+            version?: number;
+        };
+        /** @description Where a run stands: before a step, since an instant. */
+        "activation.v1.RunPosition": {
+            /**
+             * Format: int64
+             * @description Unix microseconds.
+             */
+            at_us?: number;
+            /** @description How often each repetition that is not over has begun. */
+            counts?: {
+                [key: string]: number;
+            };
+            /** @description When each coupon that was issued ends, Unix microseconds, by its name. */
+            coupons?: {
+                [key: string]: number;
+            };
+            /** @description Whether the run has waited since it sent something. */
+            has_waited?: boolean;
+            /** @description The step that comes next; empty = none. */
+            step_id?: string;
+        };
+        /**
+         * @description What is wrong with a run.
+         * @enum {string}
+         */
+        "activation.v1.RunProblem": "RUN_PROBLEM_UNSPECIFIED" | "RUN_PROBLEM_WITHOUT_DUE" | "RUN_PROBLEM_OVERDUE" | "RUN_PROBLEM_NOT_PUBLISHED" | "RUN_PROBLEM_UNKNOWN_VERSION";
+        /** @description The run has not ended after all. */
+        "activation.v1.RunReopened": Record<string, never>;
+        /** @description Another entry has begun the run again, or another one is known to be its first. */
+        "activation.v1.RunRestarted": {
+            /** @description The first entry. */
+            first?: components["schemas"]["activation.v1.RunEntry"];
+            /** @description The entry that it begins with now. */
+            start?: components["schemas"]["activation.v1.RunEntry"];
+        };
+        /**
+         * @description Whether a run goes on.
+         * @enum {string}
+         */
+        "activation.v1.RunState": "RUN_STATE_UNSPECIFIED" | "RUN_STATE_OPEN" | "RUN_STATE_ASLEEP" | "RUN_STATE_ENDED";
+        /** @description A run of a journey has changed. A fact; its id is a hash of the run and of the number, so two different changes with one number exclude each other. */
+        "activation.v1.RunTransitioned": {
+            /** @description Rules were evaluated. */
+            answered?: components["schemas"]["activation.v1.RunAnswered"];
+            /** @description It began. */
+            began?: components["schemas"]["activation.v1.RunBegan"];
+            /** @description It ended. */
+            ended?: components["schemas"]["activation.v1.RunEnded"];
+            /** @description The journey. */
+            journey_id?: string;
+            /**
+             * Format: int64
+             * @description The log's clock up to which facts were known on every shard, Unix microseconds.
+             */
+            known_at_us?: number;
+            /** @description It goes by another version. */
+            moved?: components["schemas"]["activation.v1.RunMoved"];
+            /**
+             * Format: uint32
+             * @description Counts the changes of the run from 1, without gaps.
+             */
+            number?: number;
+            /** @description It asks for effects. */
+            planned?: components["schemas"]["activation.v1.EffectsPlanned"];
+            /** @description It is open again. */
+            reopened?: components["schemas"]["activation.v1.RunReopened"];
+            /** @description It began again. */
+            restarted?: components["schemas"]["activation.v1.RunRestarted"];
+            /** @description The run, 16 bytes. */
+            run_id?: string;
+            /** @description It asks for effects no more. */
+            withdrawn?: components["schemas"]["activation.v1.EffectsWithdrawn"];
         };
         /** @description Objects of a bucket: one JSON document a message, named by its key. */
         "activation.v1.S3": {
@@ -1933,6 +3315,15 @@ export interface components {
             /** @description The object; empty = `Contact`. */
             object?: string;
         };
+        /** @description An instant, once or repeatedly, at which the members of the audience begin together. */
+        "activation.v1.ScheduleTrigger": {
+            /** @description A local date and time such as `2026-12-01T10:00`; empty where `cron` is set. */
+            at?: string;
+            /** @description Five fields: minute, hour, day of the month, month, day of the week. */
+            cron?: string;
+            /** @description An IANA name, or `person` for the zone of each person; empty = `person`. */
+            zone?: string;
+        };
         /** @description A secret, encrypted with AES-256-GCM under a key of the service activation. The workspace, the id of the destination and the name of the field are authenticated with it, so it opens in its own place only. */
         "activation.v1.SealedSecret": {
             /** @description The encrypted secret and its tag of 16 bytes. */
@@ -1944,6 +3335,101 @@ export interface components {
             key_version?: number;
             /** @description 12 random bytes. */
             nonce?: string;
+        };
+        /** @description The person enters or leaves a segment. */
+        "activation.v1.SegmentTrigger": {
+            /** @description The change. */
+            on?: components["schemas"]["activation.v1.Movement"];
+            /** @description Required. The segment. */
+            segment_id: string;
+        };
+        /** @description Sends a message through a destination. */
+        "activation.v1.SendStep": {
+            /** @description What the message is about, such as `task.wish`; empty = the person. */
+            about?: string;
+            /** @description Required. The destination. */
+            destination_id: string;
+            /** @description The id of the step that is sent instead where this message cannot be. */
+            else_to?: string;
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Coupons by their names in the journey. */
+            issue?: {
+                [key: string]: components["schemas"]["activation.v1.CouponIssue"];
+            };
+            /** @description The purpose; empty = that of the journey. */
+            purpose?: string;
+            /** @description Required. The template, such as `welcome`, or one version of it: `welcome@3`. */
+            template: string;
+            /** @description Whether another message to the same destination may have the same instant. */
+            together?: boolean;
+            /**
+             * Format: int64
+             * @description How long after its instant the first attempt may begin, in microseconds; 0 = without limit.
+             */
+            valid_us?: number;
+            /** @description Values of variables of the template: paths such as `entry.items`. */
+            values?: {
+                [key: string]: string;
+            };
+        };
+        /** @description The request of `SetDestinationFlow`. */
+        "activation.v1.SetDestinationFlowRequest": {
+            /** @description Required. The destination. */
+            destination_id: string;
+            /** @description Required. What is so from now on. */
+            flow: components["schemas"]["activation.v1.Flow"];
+            /** @description With `FLOW_OPEN`: what becomes of the messages that came due meanwhile. */
+            overdue?: components["schemas"]["activation.v1.Overdue"];
+        };
+        /** @description The response of `SetDestinationFlow`. */
+        "activation.v1.SetDestinationFlowResponse": {
+            /** @description Whether the flow changed. */
+            changed?: boolean;
+            /** @description The state of the log that includes the change. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The request of `SetJourneyFlow`. */
+        "activation.v1.SetJourneyFlowRequest": {
+            /** @description Required. What is so from now on. */
+            flow: components["schemas"]["activation.v1.Flow"];
+            /** @description Required. The journey. */
+            journey_id: string;
+            /** @description With `FLOW_OPEN`: what becomes of the messages that came due meanwhile. */
+            overdue?: components["schemas"]["activation.v1.Overdue"];
+        };
+        /** @description The response of `SetJourneyFlow`. */
+        "activation.v1.SetJourneyFlowResponse": {
+            /** @description Whether the flow changed. */
+            changed?: boolean;
+            /** @description The state of the log that includes the change. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description Files in a folder of an SFTP server: one JSON document a message. */
+        "activation.v1.Sftp": {
+            /** @description The folder; empty = the one that the user begins in. */
+            folder?: string;
+            /** @description Required. The host. */
+            host: string;
+            /** @description Required. The public key of the host, such as `ssh-ed25519 AAAA…`. */
+            host_key: string;
+            /**
+             * Format: password
+             * @description The password of the user.
+             */
+            password?: string;
+            /**
+             * Format: uint32
+             * @description The port; 0 = 22.
+             */
+            port?: number;
+            /**
+             * Format: password
+             * @description The private key of the user, as PEM or in the form of OpenSSH.
+             */
+            private_key?: string;
+            /** @description Required. The user. */
+            username: string;
         };
         /** @description A server that takes e-mail over SMTP. */
         "activation.v1.Smtp": {
@@ -1982,6 +3468,103 @@ export interface components {
             unsubscribe_url?: string;
             /** @description The user; empty = no authentication. */
             username?: string;
+        };
+        /** @description True if at least one part is. */
+        "activation.v1.SomeCondition": {
+            /** @description The parts. */
+            parts?: components["schemas"]["activation.v1.Condition"][];
+        };
+        /** @description An arm that a share of the persons takes. */
+        "activation.v1.SplitArm": {
+            /** @description Whether the runs of this arm end here, to be compared with the others. */
+            hold_out?: boolean;
+            /** @description Required. The name of the arm. */
+            name: string;
+            /**
+             * Format: uint32
+             * @description Required. The share in parts in a million.
+             */
+            share_ppm: number;
+            /** @description The steps. */
+            steps?: components["schemas"]["activation.v1.JourneyStep"][];
+        };
+        /** @description Divides persons by a hash of the leaf of their entry. */
+        "activation.v1.SplitStep": {
+            /** @description Required. The arms; their shares add up to a million. */
+            arms: components["schemas"]["activation.v1.SplitArm"][];
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Another salt divides the same persons otherwise. */
+            salt?: string;
+        };
+        /** @description The person gets into a stage. */
+        "activation.v1.StageTrigger": {
+            /** @description Required. The stage. */
+            stage: string;
+            /** @description Required. The set of stages. */
+            stages_id: string;
+        };
+        /** @description Begins a run of another journey. */
+        "activation.v1.StartStep": {
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Required. The journey. */
+            journey_id: string;
+        };
+        /** @description How many effects of a step are in a state. */
+        "activation.v1.StepEffectCount": {
+            /**
+             * Format: uint64
+             * @description How many.
+             */
+            count?: number;
+            /** @description The state. */
+            state?: components["schemas"]["activation.v1.DeliveryState"];
+        };
+        /** @description The request of `SummarizeJourney`. */
+        "activation.v1.SummarizeJourneyRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. The journey. */
+            journey_id: string;
+        };
+        /** @description The response of `SummarizeJourney`. `begun` = `open` + `asleep` + the sum of `ended`. */
+        "activation.v1.SummarizeJourneyResponse": {
+            /**
+             * Format: uint64
+             * @description Those beside which another run goes on.
+             */
+            asleep?: number;
+            /**
+             * Format: uint64
+             * @description All runs.
+             */
+            begun?: number;
+            /** @description Those that have ended, by reason. */
+            ended?: components["schemas"]["activation.v1.RunEndCount"][];
+            /**
+             * Format: uint64
+             * @description Those that go on.
+             */
+            open?: number;
+            /** @description The steps at which something is or was, by id. */
+            steps?: components["schemas"]["activation.v1.JourneyStepCount"][];
+        };
+        /** @description Opens a task for an employee. */
+        "activation.v1.TaskStep": {
+            /**
+             * Format: int64
+             * @description Required. When it is due after it was opened, in microseconds.
+             */
+            due_us: number;
+            /** @description Required. The id of the step. */
+            id: string;
+            /** @description Required. The queue. */
+            queue: string;
+            /** @description Required. The title, a template. */
+            title: string;
+            /** @description The trait of the person that names the employee; empty = anybody. */
+            to_trait?: string;
         };
         /** @description A template of messages was defined or changed. A fact. */
         "activation.v1.TemplateDefined": {
@@ -2034,6 +3617,20 @@ export interface components {
             /** @description The plain text. */
             text?: string;
         };
+        /** @description An audience of Tencent Ads (腾讯广告自定义人群): members are added where profiles enter, and removed where they leave. */
+        "activation.v1.TencentAudience": {
+            /**
+             * Format: password
+             * @description Required. The access token of the application for the account.
+             */
+            access_token: string;
+            /** @description Required. The id of the account. */
+            account_id: string;
+            /** @description Required. The id of the audience. */
+            audience_id: string;
+            /** @description The URL of the API; empty = `https://api.e.qq.com/v1.3`. */
+            endpoint?: string;
+        };
         /** @description SMS by Tencent Cloud (腾讯云短信). */
         "activation.v1.TencentSms": {
             /** @description The URL of the API; empty = `https://sms.tencentcloudapi.com`. */
@@ -2073,6 +3670,84 @@ export interface components {
             /** @description The URL that Twilio reports to; `{key}` in it stands for the key of the message. */
             status_callback?: string;
         };
+        /** @description A transition that does not follow from what the log had recorded. */
+        "activation.v1.UnjustifiedTransition": {
+            /**
+             * Format: uint32
+             * @description The number of the transition.
+             */
+            number?: number;
+            /** @description What is wrong; contains nothing personal. */
+            problem?: string;
+            /** @description The run. */
+            run_id?: string;
+        };
+        /** @description Waits until a time of the day of the person, or until some time before a coupon ends. */
+        "activation.v1.UntilStep": {
+            /**
+             * Format: int64
+             * @description How long before the end of the coupon, in microseconds.
+             */
+            before_us?: number;
+            /**
+             * Format: uint32
+             * @description The minute of the day.
+             */
+            clock?: number;
+            /** @description The name of a coupon of the run; empty = none. */
+            coupon?: string;
+            /** @description Days of the week, Monday = 0; none = all. */
+            days?: number[];
+            /** @description Required. The id of the step. */
+            id: string;
+        };
+        /** @description The request of `VerifyRuns`. */
+        "activation.v1.VerifyRunsRequest": {
+            /**
+             * Format: int64
+             * @description The runs that began at this instant or later, Unix microseconds.
+             */
+            from_us?: number;
+            /** @description The journey; empty = all. */
+            journey_id?: string;
+            /**
+             * Format: int64
+             * @description The runs that began before this instant, Unix microseconds; 0 = all.
+             */
+            to_us?: number;
+        };
+        /** @description The response of `VerifyRuns`. */
+        "activation.v1.VerifyRunsResponse": {
+            /**
+             * Format: uint64
+             * @description The runs that were computed again.
+             */
+            runs?: number;
+            /**
+             * Format: uint64
+             * @description Their transitions.
+             */
+            transitions?: number;
+            /** @description The first ones that are not justified, at most 100; none = all are. */
+            unjustified?: components["schemas"]["activation.v1.UnjustifiedTransition"][];
+        };
+        /** @description Takes a coupon of the run back, if it is not used. */
+        "activation.v1.VoidStep": {
+            /** @description Required. The name of the coupon. */
+            coupon: string;
+            /** @description Required. The id of the step. */
+            id: string;
+        };
+        /** @description Waits for a span. */
+        "activation.v1.WaitStep": {
+            /** @description Required. The id of the step. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Required. The span in microseconds.
+             */
+            span_us: number;
+        };
         /** @description An HTTP endpoint. Messages are signed as Standard Webhooks specifies. */
         "activation.v1.Webhook": {
             /**
@@ -2111,6 +3786,20 @@ export interface components {
             /** @description The page that opens; empty = none. */
             url?: string;
         };
+        /** @description Messages of an application of WeCom (企业微信应用消息). */
+        "activation.v1.WecomApp": {
+            /** @description Required. The id of the application. */
+            agent_id: string;
+            /** @description Required. The id of the corporation. */
+            corp_id: string;
+            /**
+             * Format: password
+             * @description Required. The secret of the application.
+             */
+            corp_secret: string;
+            /** @description The URL of the API; empty = `https://qyapi.weixin.qq.com`. */
+            endpoint?: string;
+        };
         /** @description A robot in a group of WeCom (企业微信群机器人). */
         "activation.v1.WecomRobot": {
             /** @description The URL of the API; empty = `https://qyapi.weixin.qq.com`. */
@@ -2120,6 +3809,51 @@ export interface components {
              * @description Required. The `key` of the robot's URL.
              */
             key: string;
+        };
+        /**
+         * @description What an entry means while a run is open.
+         * @enum {string}
+         */
+        "activation.v1.WhileInside": "WHILE_INSIDE_UNSPECIFIED" | "WHILE_INSIDE_IGNORE" | "WHILE_INSIDE_RESTART";
+        /** @description The request of `WhyRun`. */
+        "activation.v1.WhyRunRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. The journey. */
+            journey_id: string;
+            /** @description Required. The profile, 32 hexadecimal digits. */
+            profile_id: string;
+        };
+        /** @description The response of `WhyRun`. */
+        "activation.v1.WhyRunResponse": {
+            /** @description The entries that are known of the person, the earliest first; none = nothing has happened that begins a run. */
+            entries?: components["schemas"]["activation.v1.EntryExplanation"][];
+            /** @description The runs of the person with their effects. */
+            runs?: components["schemas"]["activation.v1.GetRunResponse"][];
+        };
+        /**
+         * @description Why planned effects do not follow any more.
+         * @enum {string}
+         */
+        "activation.v1.WithdrawalReason": "WITHDRAWAL_REASON_UNSPECIFIED" | "WITHDRAWAL_REASON_OVERTAKEN" | "WITHDRAWAL_REASON_ASLEEP" | "WITHDRAWAL_REASON_REVISED";
+        /** @description The share of all persons who get no marketing, to be compared with the others. */
+        "activation.v1.WorkspaceHoldOut": {
+            /** @description Another salt selects other persons. */
+            salt?: string;
+            /**
+             * Format: uint32
+             * @description Required. In parts in a million.
+             */
+            share_ppm: number;
+        };
+        /** @description Where the zone of a person comes from: the first of these that gives one. */
+        "activation.v1.ZonePolicy": {
+            /** @description The zone of all other persons; empty = UTC. */
+            default?: string;
+            /** @description Whether the country of the phone number gives one, if it has only one zone. */
+            from_phone?: boolean;
+            /** @description The names of traits. */
+            traits?: string[];
         };
         /** @description The request of `AssessMatches`. */
         "identity.v1.AssessMatchesRequest": {
@@ -2234,6 +3968,31 @@ export interface components {
             /** @description The state of the log that was read. */
             token?: components["schemas"]["type.v1.Token"];
         };
+        /** @description The request of `GetGraph`. */
+        "identity.v1.GetGraphRequest": {
+            /** @description Waits until identity has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. The profile id, also a former one. */
+            profile_id: string;
+        };
+        /** @description The response of `GetGraph`. */
+        "identity.v1.GetGraphResponse": {
+            /** @description The decisions about these identifiers, the latest first: at most 200. */
+            decisions?: components["schemas"]["identity.v1.RecordedDecision"][];
+            /** @description The edges of these identifiers, of each the first 100. */
+            edges?: components["schemas"]["identity.v1.GraphEdge"][];
+            /**
+             * Format: uint32
+             * @description The number of all identifiers of the profile.
+             */
+            identifier_count?: number;
+            /** @description The identifiers, oldest first: at most 200. */
+            identifiers?: components["schemas"]["identity.v1.ProfileIdentifier"][];
+            /** @description The id of the profile. */
+            profile_id?: string;
+            /** @description The state of the log that was read. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
         /** @description The request of `GetPolicy`. */
         "identity.v1.GetPolicyRequest": {
             /** @description Waits until identity has reached this state of the log. */
@@ -2254,6 +4013,15 @@ export interface components {
              * @description The version of the policy; 0 = the default policy.
              */
             version?: number;
+        };
+        /** @description An edge of a graph, and the profiles of its ends. */
+        "identity.v1.GraphEdge": {
+            /** @description The edge; a manual decision is in `decisions` with its author. */
+            edge?: components["schemas"]["identity.v1.Edge"];
+            /** @description The profile of `a`. */
+            profile_id_a?: string;
+            /** @description The profile of `b`. */
+            profile_id_b?: string;
         };
         /** @description How many edges are held. */
         "identity.v1.HeldCount": {
@@ -2529,6 +4297,26 @@ export interface components {
         "identity.v1.RecordDecisionResponse": {
             /** @description The state of the log that includes the decision. */
             token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description A manual decision that applies. */
+        "identity.v1.RecordedDecision": {
+            /** @description The first identifier, in canonical form. */
+            a?: components["schemas"]["type.v1.Identifier"];
+            /** @description The author: the id of a key. */
+            actor?: string;
+            /** @description The second identifier, in canonical form. */
+            b?: components["schemas"]["type.v1.Identifier"];
+            /** @description The decision. */
+            decision?: components["schemas"]["identity.v1.Decision"];
+            /** @description The id of the fact. */
+            fact_id?: string;
+            /**
+             * Format: int64
+             * @description When it was recorded, Unix microseconds.
+             */
+            occurred_at_us?: number;
+            /** @description The reason. */
+            reason?: string;
         };
         /** @description Profiles whose identifiers would be grouped differently. One profile before and several after is a split; several before and one after is a merge. */
         "identity.v1.Regrouping": {
@@ -2871,6 +4659,39 @@ export interface components {
             /** @description The result of one batch. */
             result?: components["schemas"]["ingest.v1.IngestEventsResponse"];
         };
+        /** @description The request of `WatchEvents`. */
+        "ingest.v1.WatchEventsRequest": {
+            /** @description Only events of these names; empty = all. At most 50. */
+            names?: string[];
+            /** @description Only events of these sources; empty = all. At most 50. */
+            source_ids?: string[];
+        };
+        /** @description A response of `WatchEvents`. */
+        "ingest.v1.WatchEventsResponse": {
+            /** @description The events, in the order in which each shard has them. Empty responses show that the stream is alive. */
+            events?: components["schemas"]["ingest.v1.WatchedEvent"][];
+            /** @description Whether there were more events than the stream shows, about 200 in each half of a second; the timelines of persons have all. */
+            has_skipped?: boolean;
+        };
+        /** @description One event that the log has recorded. */
+        "ingest.v1.WatchedEvent": {
+            /** @description The event as it is in the log. */
+            event?: components["schemas"]["type.v1.Event"];
+            /** @description The id of the fact. */
+            fact_id?: string;
+            /**
+             * Format: int64
+             * @description When it occurred, Unix microseconds.
+             */
+            occurred_at_us?: number;
+            /**
+             * Format: int64
+             * @description When the log recorded it, Unix microseconds.
+             */
+            recorded_at_us?: number;
+            /** @description The source. */
+            source_id?: string;
+        };
         /** @description The request of `GetHead`. */
         "log.v1.GetHeadRequest": Record<string, never>;
         /** @description The response of `GetHead`. */
@@ -2945,6 +4766,8 @@ export interface components {
         };
         /** @description The request of `BatchGetProfiles`. */
         "profile.v1.BatchGetProfilesRequest": {
+            /** @description Waits until profile has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
             /** @description Required. The profile ids, at most 1,000. */
             profile_ids: string[];
         };
@@ -3801,6 +5624,27 @@ export interface components {
             /** @description The score, a finite number. */
             score?: number;
         };
+        /** @description The request of `SearchProfiles`. */
+        "profile.v1.SearchProfilesRequest": {
+            /** @description Waits until profile has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /**
+             * Format: uint32
+             * @description The highest number of profiles; 0 = 50, at most 100.
+             */
+            page_size?: number;
+            /** @description Required. What is searched for: a profile id, `namespace:value`, the value of an identifier, or the beginning of a name. */
+            text: string;
+        };
+        /** @description The response of `SearchProfiles`. */
+        "profile.v1.SearchProfilesResponse": {
+            /** @description Whether more profiles have such a name: a longer text finds fewer. */
+            has_more?: boolean;
+            /** @description The profiles: those with the identifier first, then those with the name. */
+            profiles?: components["schemas"]["profile.v1.Profile"][];
+            /** @description The state of the log that was read. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
         /** @description One change of the standard form of a value. */
         "profile.v1.StandardFormChange": {
             /** @description The standard form by the other settings, as JSON (UTF-8); empty = it has none. */
@@ -4001,6 +5845,26 @@ export interface components {
              * @description The number of persons that were read whose value has no standard form.
              */
             without_standard?: number;
+        };
+        /** @description The request of `TranslateRule`. */
+        "profile.v1.TranslateRuleRequest": {
+            /** @description The rule in the JSON form of definitions, as JSON (UTF-8). */
+            json?: unknown;
+            /** @description The rule as a message. */
+            rule?: components["schemas"]["rule.v1.Rule"];
+            /** @description The rule in text form, in English. */
+            text?: string;
+        };
+        /** @description The response of `TranslateRule`. */
+        "profile.v1.TranslateRuleResponse": {
+            /** @description The rule in the JSON form of definitions, as JSON (UTF-8). */
+            json?: unknown;
+            /** @description The rule as a message. */
+            rule?: components["schemas"]["rule.v1.Rule"];
+            /** @description The rule in text form. */
+            text?: string;
+            /** @description The same in Chinese. */
+            text_chinese?: string;
         };
         /**
          * @description The type of a JSON value.
@@ -4887,6 +6751,39 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    activation_AuditRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.AuditRunsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.AuditRunsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_AwaitToken: {
         parameters: {
             query?: never;
@@ -4953,6 +6850,39 @@ export interface operations {
             };
         };
     };
+    activation_DefineContactPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DefineContactPolicyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DefineContactPolicyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_DefineDestination: {
         parameters: {
             query?: never;
@@ -4973,6 +6903,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.DefineDestinationResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_DefineJourney: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DefineJourneyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DefineJourneyResponse"];
                 };
             };
             /** @description The call failed. */
@@ -5019,6 +6982,72 @@ export interface operations {
             };
         };
     };
+    activation_EnterJourney: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.EnterJourneyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.EnterJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_GetContactPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.GetContactPolicyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.GetContactPolicyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_GetDigest: {
         parameters: {
             query?: never;
@@ -5039,6 +7068,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["projection.v1.GetDigestResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_GetJourney: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.GetJourneyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.GetJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_GetRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.GetRunRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.GetRunResponse"];
                 };
             };
             /** @description The call failed. */
@@ -5151,6 +7246,72 @@ export interface operations {
             };
         };
     };
+    activation_ListJourneys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListJourneysRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListJourneysResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_ListRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListRunsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListRunsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_ListTemplates: {
         parameters: {
             query?: never;
@@ -5237,6 +7398,171 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.RetryDeliveryResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_SetDestinationFlow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.SetDestinationFlowRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.SetDestinationFlowResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_SetJourneyFlow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.SetJourneyFlowRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.SetJourneyFlowResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_SummarizeJourney: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.SummarizeJourneyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.SummarizeJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_VerifyRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.VerifyRunsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.VerifyRunsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_WhyRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.WhyRunRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.WhyRunResponse"];
                 };
             };
             /** @description The call failed. */
@@ -5402,6 +7728,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["projection.v1.GetDigestResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    identity_GetGraph: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["identity.v1.GetGraphRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["identity.v1.GetGraphResponse"];
                 };
             };
             /** @description The call failed. */
@@ -6141,6 +8500,39 @@ export interface operations {
             };
         };
     };
+    ingest_WatchEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ingest.v1.WatchEventsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["ingest.v1.WatchEventsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     profile_AwaitToken: {
         parameters: {
             query?: never;
@@ -6821,6 +9213,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["profile.v1.RecordScoresResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    profile_SearchProfiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["profile.v1.SearchProfilesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["profile.v1.SearchProfilesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    profile_TranslateRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["profile.v1.TranslateRuleRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["profile.v1.TranslateRuleResponse"];
                 };
             };
             /** @description The call failed. */

@@ -1,11 +1,23 @@
 // An explanation as a tree: each part of a rule with a tick or a cross, its value and its facts.
 import { Tree, type TreeDataNode, Typography } from "antd";
 import { useTranslation } from "react-i18next";
+import { Link, useLocation } from "react-router";
 
 import type { Schemas } from "../api/client";
 import { valueText } from "../format";
 
 type Part = Schemas["profile.v1.ExplainedPart"];
+const FACTS = 5;
+
+/** A link to a fact in the timeline of the person that is shown. */
+export function Fact(props: { id: string }) {
+  const { search } = useLocation();
+  return (
+    <Link to={{ search, hash: `fact-${props.id}` }} style={{ marginInlineEnd: 8 }}>
+      <code>{props.id.slice(0, 8)}</code>
+    </Link>
+  );
+}
 
 export function ExplanationTree(props: { root: Part }) {
   const { i18n } = useTranslation();
@@ -19,14 +31,15 @@ function node(part: Part, key: string, language: string): TreeDataNode {
     key,
     title: (
       <span>
-        <span aria-label={part.holds ? "true" : "false"}>{part.holds ? "✓" : "✗"}</span> {text}
+        <span role="img" aria-label={part.holds ? "✓" : "✗"}>
+          {part.holds ? "✓" : "✗"}
+        </span>{" "}
+        {text}{" "}
         {part.actual != null && (
-          <Typography.Text type="secondary"> = {valueText(part.actual)}</Typography.Text>
+          <Typography.Text type="secondary">= {valueText(part.actual)} </Typography.Text>
         )}
-        {(part.fact_ids ?? []).slice(0, 5).map((id) => (
-          <a key={String(id)} href={`#fact-${String(id)}`} style={{ marginLeft: 8 }}>
-            <code>{String(id).slice(0, 8)}</code>
-          </a>
+        {(part.fact_ids ?? []).slice(0, FACTS).map((id) => (
+          <Fact key={id} id={id} />
         ))}
       </span>
     ),

@@ -5,8 +5,10 @@ import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas } from "../api/client";
-import { instant, word } from "../format";
+import { instant } from "../format";
+import { More } from "../parts/more";
 import { Shown, useFailureText } from "../parts/states";
+import { word } from "../words";
 
 type State = Schemas["activation.v1.DeliveryState"];
 const STATES: State[] = [
@@ -73,7 +75,7 @@ export default function Deliveries() {
           style={{ width: 180 }}
           value={state ?? undefined}
           onChange={(value) => choose("state", value)}
-          options={STATES.map((each) => ({ value: each, label: word(each, "DELIVERY_STATE_") }))}
+          options={STATES.map((each) => ({ value: each, label: word(each, "DELIVERY_STATE_", i18n.language) }))}
         />
         <Select
           allowClear
@@ -106,7 +108,7 @@ export default function Deliveries() {
                 </Link>
               ),
             },
-            { title: t("state"), render: (_, row) => word(row.state, "DELIVERY_STATE_") },
+            { title: t("state"), render: (_, row) => word(row.state, "DELIVERY_STATE_", i18n.language) },
             { title: t("attempts"), dataIndex: "attempts" },
             { title: t("reason"), dataIndex: "reason" },
             {
@@ -123,15 +125,7 @@ export default function Deliveries() {
             },
           ]}
         />
-        {query.hasNextPage && (
-          <Button
-            style={{ marginTop: 16 }}
-            loading={query.isFetchingNextPage}
-            onClick={() => void query.fetchNextPage()}
-          >
-            {t("more")}
-          </Button>
-        )}
+        <More query={query} />
       </Shown>
     </>
   );

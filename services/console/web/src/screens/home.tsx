@@ -5,8 +5,9 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call, type Schemas } from "../api/client";
-import { instant, number, word } from "../format";
+import { instant, number } from "../format";
 import { Shown } from "../parts/states";
+import { word } from "../words";
 
 type Status = Schemas["projection.v1.GetStatusResponse"];
 const PROJECTIONS = ["identity", "profile", "segment", "activation"] as const;
@@ -62,7 +63,7 @@ export default function Home() {
               <Card>
                 <Link to={`/deliveries?state=${state}`}>
                   <Statistic
-                    title={`${t("deliveries")}: ${word(state, "DELIVERY_STATE_")}`}
+                    title={`${t("deliveries")}: ${word(state, "DELIVERY_STATE_", i18n.language)}`}
                     value={counts
                       .filter((each) => each.state === state)
                       .reduce((sum, each) => sum + (each.count ?? 0), 0)}

@@ -1,97 +1,96 @@
-// Finds a profile by any of its identifiers, and lists all profiles page by page.
-import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
-import { Alert, Button, Input, Table, Typography } from "antd";
+// Finds persons by any identifier or by name, and lists all page by page.
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Alert, Input, Table, Typography } from "antd";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link, useNavigate } from "react-router";
+import { Link, useNavigate, useSearchParams } from "react-router";
 
-import { call, CallError } from "../api/client";
-import { identifierText, instant, number, readSearch, valueText } from "../format";
-import { Shown, useFailureText } from "../parts/states";
+import { call, type Schemas } from "../api/client";
+import { identifierText, instant, nameOf, number } from "../format";
+import { More } from "../parts/more";
+import { Shown } from "../parts/states";
 
 const PAGE = 50;
 
 export default function Profiles() {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const navigate = useNavigate();
-  const text = useFailureText();
-  const search = useMutation({
-    mutationFn: (entered: string) => call("/api/profile/GetProfile", readSearch(entered)),
-    onSuccess: (answer) => void navigate(`/profiles/${answer.profile.profile_id}`),
+  const [search, setSearch] = useSearchParams();
+  const text = search.get("q") ?? "";
+  const [entered, setEntered] = useState(text);
+  useEffect(() => setEntered(text), [text]);
+  const found = useQuery({
+    queryKey: ["search", text],
+    enabled: text !== "",
+    queryFn: ({ signal }) =>
+      call("/api/profile/SearchProfiles", { text, page_size: PAGE }, signal),
   });
-  const query = useInfiniteQuery({
+  const all = useInfiniteQuery({
     queryKey: ["profiles"],
+    enabled: text === "",
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) =>
       call("/api/profile/ListProfiles", { page_size: PAGE, page_token: pageParam }, signal),
     getNextPageParam: (page) => page.next_page_token || undefined,
   });
-  const rows = query.data?.pages.flatMap((page) => page.profiles) ?? [];
+  const only = found.data?.profiles.length === 1 ? found.data.profiles[0]?.profile_id : undefined;
+  useEffect(() => {
+    if (text && only) void navigate(`/profiles/${only}`, { replace: true });
+  }, [text, only]);
+  const rows = text ? (found.data?.profiles ?? []) : (all.data?.pages.flatMap((p) => p.profiles) ?? []);
   return (
     <>
       <Typography.Title level={2}>{t("profiles")}</Typography.Title>
       <Input.Search
         size="large"
+        allowClear
         aria-label={t("search")}
         placeholder={t("searchHint")}
         enterButton={t("search")}
-        loading={search.isPending}
+        loading={found.isFetching}
         style={{ maxWidth: 640, marginBottom: 16 }}
-        onSearch={(entered) => entered.trim() && search.mutate(entered)}
+        value={entered}
+        onChange={(event) => setEntered(event.target.value)}
+        onSearch={(value) => setSearch(value.trim() ? { q: value.trim() } : {})}
       />
-      {search.error && (
-        <Alert
-          type="warning"
-          showIcon
-          style={{ marginBottom: 16 }}
-          title={
-            search.error instanceof CallError && search.error.code === "not_found"
-              ? t("notFound")
-              : text(search.error)
-          }
-        />
-      )}
-      <Shown query={query} empty={rows.length === 0 && t("noProfiles")}>
-        <Table
-          rowKey="profile_id"
-          pagination={false}
-          scroll={{ x: true }}
-          dataSource={rows}
-          columns={[
-            {
-              title: t("profile"),
-              render: (_, row) => (
-                <Link to={`/profiles/${row.profile_id}`}>
-                  {valueText(row.traits?.find((trait) => trait.name === "name")?.value ?? "") ||
-                    identifierText(row.identifiers?.[0]) ||
-                    row.profile_id}
-                </Link>
-              ),
-            },
-            {
-              title: t("identifiers"),
-              render: (_, row) => (row.identifiers ?? []).slice(0, 3).map(identifierText).join(", "),
-            },
-            {
-              title: t("tags"),
-              render: (_, row) =>
-                (row.tags ?? [])
-                  .map((tag) => (tag.value ? `${tag.tag_id}=${tag.value}` : tag.tag_id))
-                  .join(", "),
-            },
-            { title: t("events"), render: (_, row) => number(row.event_count, i18n.language) },
-            { title: t("lastSeen"), render: (_, row) => instant(row.last_seen_us, i18n.language) },
-          ]}
-        />
-        {query.hasNextPage && (
-          <Button
-            style={{ marginTop: 16 }}
-            loading={query.isFetchingNextPage}
-            onClick={() => void query.fetchNextPage()}
-          >
-            {t("more")}
-          </Button>
+      <Shown query={text ? found : all} empty={rows.length === 0 && t(text ? "notFound" : "noProfiles")}>
+        {found.data?.has_more && (
+          <Alert type="info" showIcon style={{ marginBottom: 16 }} title={t("moreFound")} />
         )}
+        <People rows={rows} />
+        {!text && <More query={all} />}
       </Shown>
     </>
+  );
+}
+
+function People(props: { rows: Schemas["profile.v1.Profile"][] }) {
+  const { t, i18n } = useTranslation();
+  return (
+    <Table
+      rowKey="profile_id"
+      pagination={false}
+      scroll={{ x: true }}
+      dataSource={props.rows}
+      columns={[
+        {
+          title: t("profile"),
+          render: (_, row) => <Link to={`/profiles/${row.profile_id}`}>{nameOf(row)}</Link>,
+        },
+        {
+          title: t("identifiers"),
+          render: (_, row) => (row.identifiers ?? []).slice(0, 3).map(identifierText).join(", "),
+        },
+        {
+          title: t("tags"),
+          render: (_, row) =>
+            (row.tags ?? [])
+              .map((tag) => (tag.value ? `${tag.tag_id}=${tag.value}` : tag.tag_id))
+              .join(", "),
+        },
+        { title: t("events"), render: (_, row) => number(row.event_count, i18n.language) },
+        { title: t("lastSeen"), render: (_, row) => instant(row.last_seen_us, i18n.language) },
+      ]}
+    />
   );
 }

@@ -5,8 +5,10 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../api/client";
-import { instant, word } from "../format";
+import { instant } from "../format";
+import { More } from "../parts/more";
 import { Shown, useFailureText } from "../parts/states";
+import { word } from "../words";
 
 type Entry = Schemas["ingest.v1.Quarantined"];
 const PAGE = 50;
@@ -34,7 +36,7 @@ export default function Quarantine() {
           columns={[
             { title: t("received"), render: (_, row) => instant(row.received_at_us, i18n.language) },
             { title: t("source"), dataIndex: "source_id" },
-            { title: t("reason"), render: (_, row) => word(row.reason, "ERROR_REASON_") },
+            { title: t("reason"), render: (_, row) => word(row.reason, "ERROR_REASON_", i18n.language) },
             { title: "", dataIndex: "message" },
             {
               title: t("actions"),
@@ -42,15 +44,7 @@ export default function Quarantine() {
             },
           ]}
         />
-        {query.hasNextPage && (
-          <Button
-            style={{ marginTop: 16 }}
-            loading={query.isFetchingNextPage}
-            onClick={() => void query.fetchNextPage()}
-          >
-            {t("more")}
-          </Button>
-        )}
+        <More query={query} />
       </Shown>
       {repaired && <Repair entry={repaired} onEnd={() => setRepaired(null)} />}
     </>

@@ -1,12 +1,14 @@
-// One segment: its rule and its members, now and as of an instant.
+// One segment: its rule in words, and its members, now and as of an instant.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Button, Card, DatePicker, Space, Table, Typography } from "antd";
-import dayjs from "dayjs";
+import { Button, Card, Flex, Table, Typography } from "antd";
 import { useTranslation } from "react-i18next";
-import { Link, useParams, useSearchParams } from "react-router";
+import { Link, useParams } from "react-router";
 
 import { call } from "../api/client";
-import { instant, number, ZONE } from "../format";
+import { instant, number } from "../format";
+import { AsOf, useAsOf } from "../parts/as_of";
+import { More } from "../parts/more";
+import { Person, useNames } from "../parts/people";
 import { Shown } from "../parts/states";
 
 const PAGE = 100;
@@ -14,11 +16,17 @@ const PAGE = 100;
 export default function SegmentView() {
   const { t, i18n } = useTranslation();
   const id = useParams()["id"] ?? "";
-  const [search, setSearch] = useSearchParams();
-  const asOf = Number(search.get("as_of") ?? 0);
+  const [asOf] = useAsOf();
   const segments = useQuery({
     queryKey: ["segments"],
     queryFn: ({ signal }) => call("/api/segment/ListSegments", {}, signal),
+  });
+  const found = segments.data?.segments.find((each) => each.segment?.segment_id === id);
+  const rule = found?.segment?.rule;
+  const words = useQuery({
+    queryKey: ["rule", rule],
+    enabled: rule !== undefined,
+    queryFn: ({ signal }) => call("/api/profile/TranslateRule", { rule: rule! }, signal),
   });
   const members = useInfiniteQuery({
     queryKey: ["members", id, asOf],
@@ -36,28 +44,24 @@ export default function SegmentView() {
       ),
     getNextPageParam: (page) => page.next_page_token || undefined,
   });
-  const found = segments.data?.segments.find((each) => each.segment?.segment_id === id);
   const rows = members.data?.pages.flatMap((page) => page.members) ?? [];
+  const names = useNames(rows.map((row) => row.profile_id ?? ""));
   return (
     <>
-      <Typography.Title level={2}>{found?.segment?.title ?? id}</Typography.Title>
-      <Space wrap style={{ marginBottom: 16 }}>
-        <span>
-          {t("size")}: {number(found?.size, i18n.language)}
-        </span>
-        <label htmlFor="as-of">{t("asOf")}</label>
-        <DatePicker
-          id="as-of"
-          showTime
-          placeholder={t("now")}
-          value={asOf ? dayjs(asOf / 1000) : null}
-          onChange={(value) =>
-            setSearch(value ? { as_of: String(value.valueOf() * 1000) } : {}, { replace: true })
-          }
-        />
-        <Typography.Text type="secondary">{ZONE}</Typography.Text>
-      </Space>
-      <Card title={t("members")}>
+      <Flex justify="space-between" wrap gap="small">
+        <Typography.Title level={2}>{found?.segment?.title || id}</Typography.Title>
+        <Link to={`/segments/${id}/edit`}>
+          <Button>{t("edit")}</Button>
+        </Link>
+      </Flex>
+      <Typography.Paragraph style={{ whiteSpace: "pre-wrap" }}>
+        {i18n.language === "zh" ? words.data?.text_chinese : words.data?.text}
+      </Typography.Paragraph>
+      <p>
+        {t("size")}: {number(found?.size, i18n.language)}
+      </p>
+      <AsOf from={0} />
+      <Card title={t("members")} style={{ marginTop: 16 }}>
         <Shown query={members} empty={rows.length === 0 && t("noMembers")}>
           <Table
             rowKey="profile_id"
@@ -69,23 +73,13 @@ export default function SegmentView() {
               {
                 title: t("profile"),
                 render: (_, row) => (
-                  <Link to={`/profiles/${row.profile_id}`}>
-                    <code>{row.profile_id}</code>
-                  </Link>
+                  <Person id={row.profile_id} name={names.get(row.profile_id ?? "")} />
                 ),
               },
               { title: t("since"), render: (_, row) => instant(row.since_us, i18n.language) },
             ]}
           />
-          {members.hasNextPage && (
-            <Button
-              style={{ marginTop: 16 }}
-              loading={members.isFetchingNextPage}
-              onClick={() => void members.fetchNextPage()}
-            >
-              {t("more")}
-            </Button>
-          )}
+          <More query={members} />
         </Shown>
       </Card>
     </>

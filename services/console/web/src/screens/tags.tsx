@@ -4,8 +4,9 @@ import { Table, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { call } from "../api/client";
-import { number, word } from "../format";
+import { number } from "../format";
 import { Shown } from "../parts/states";
+import { word } from "../words";
 
 export default function Tags() {
   const { t, i18n } = useTranslation();
@@ -37,7 +38,7 @@ export default function Tags() {
           dataSource={query.data ?? []}
           columns={[
             { title: t("tag"), render: (_, row) => row.tag?.title || row.id },
-            { title: "", render: (_, row) => <Tag>{word(row.tag?.kind, "TAG_KIND_")}</Tag> },
+            { title: "", render: (_, row) => <Tag>{word(row.tag?.kind, "TAG_KIND_", i18n.language)}</Tag> },
             {
               title: t("size"),
               render: (_, row) =>

@@ -1,0 +1,134 @@
+// The keys of the workspace: issue one, which is shown once, and disable one.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Alert, App, Button, Card, Input, Popconfirm, Select, Space, Table, Tag, Typography } from "antd";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+
+import { call, type Schemas } from "../api/client";
+import { instant } from "../format";
+import { word } from "../words";
+import { Shown, useFailureText } from "./states";
+
+type Role = Schemas["ingest.v1.Role"];
+const ROLES: Role[] = ["ROLE_SOURCE", "ROLE_READER", "ROLE_SERVICE", "ROLE_ADMIN"];
+
+export function Keys(props: { sources: string[] }) {
+  const { t, i18n } = useTranslation();
+  const { message } = App.useApp();
+  const failure = useFailureText();
+  const queries = useQueryClient();
+  const query = useQuery({
+    queryKey: ["keys"],
+    queryFn: ({ signal }) => call("/api/ingest/ListKeys", {}, signal),
+  });
+  const disable = useMutation({
+    mutationFn: (key_id: string) => call("/api/ingest/DisableKey", { key_id }),
+    onSuccess: () => void queries.invalidateQueries({ queryKey: ["keys"] }),
+    onError: (error) => void message.error(failure(error)),
+  });
+  return (
+    <Card title={t("keys")} style={{ marginTop: 24 }}>
+      <Issue sources={props.sources} />
+      <Shown query={query}>
+        <Table
+          size="small"
+          rowKey={(row) => row.key?.key_id ?? ""}
+          pagination={{ hideOnSinglePage: true, pageSize: 20 }}
+          scroll={{ x: true }}
+          dataSource={query.data?.keys ?? []}
+          columns={[
+            { title: t("key"), render: (_, row) => <code>{row.key?.key_id}</code> },
+            { title: t("title"), render: (_, row) => row.key?.title },
+            { title: t("role"), render: (_, row) => word(row.key?.role, "ROLE_", i18n.language) },
+            { title: t("source"), render: (_, row) => row.key?.source_id },
+            {
+              title: t("state"),
+              render: (_, row) => <Tag>{word(row.state, "KEY_STATE_", i18n.language)}</Tag>,
+            },
+            {
+              title: t("expires"),
+              render: (_, row) =>
+                row.key?.expires_at_us ? instant(row.key.expires_at_us, i18n.language) : t("never"),
+            },
+            { title: t("lastUsed"), render: (_, row) => row.last_used_on || t("never") },
+            {
+              title: t("actions"),
+              render: (_, row) =>
+                row.state === "KEY_STATE_ACTIVE" && (
+                  <Popconfirm
+                    title={t("disableKey", { id: row.key?.key_id ?? "" })}
+                    onConfirm={() => disable.mutate(row.key?.key_id ?? "")}
+                  >
+                    <Button size="small">{t("disable")}</Button>
+                  </Popconfirm>
+                ),
+            },
+          ]}
+        />
+      </Shown>
+    </Card>
+  );
+}
+
+function Issue(props: { sources: string[] }) {
+  const { t, i18n } = useTranslation();
+  const failure = useFailureText();
+  const queries = useQueryClient();
+  const [role, setRole] = useState<Role>("ROLE_SOURCE");
+  const [source, setSource] = useState<string>();
+  const [title, setTitle] = useState("");
+  const issue = useMutation({
+    mutationFn: () =>
+      call("/api/ingest/IssueKey", {
+        role,
+        title,
+        ...(role === "ROLE_SOURCE" ? { source_id: source ?? "" } : {}),
+      }),
+    onSuccess: () => void queries.invalidateQueries({ queryKey: ["keys"] }),
+  });
+  return (
+    <>
+      <Space wrap style={{ marginBottom: 16 }}>
+        <Select
+          aria-label={t("role")}
+          style={{ width: 140 }}
+          value={role}
+          onChange={setRole}
+          options={ROLES.map((each) => ({ value: each, label: word(each, "ROLE_", i18n.language) }))}
+        />
+        {role === "ROLE_SOURCE" && (
+          <Select
+            aria-label={t("source")}
+            placeholder={t("source")}
+            style={{ width: 180 }}
+            {...(source ? { value: source } : {})}
+            onChange={setSource}
+            options={props.sources.map((each) => ({ value: each, label: each }))}
+          />
+        )}
+        <Input
+          aria-label={t("title")}
+          placeholder={t("title")}
+          value={title}
+          onChange={(event) => setTitle(event.target.value)}
+        />
+        <Button
+          disabled={role === "ROLE_SOURCE" && !source}
+          loading={issue.isPending}
+          onClick={() => issue.mutate()}
+        >
+          {t("issueKey")}
+        </Button>
+      </Space>
+      {issue.error && <Alert type="error" title={failure(issue.error)} />}
+      {issue.data && (
+        <Alert
+          type="success"
+          style={{ marginBottom: 16 }}
+          title={t("keyShownOnce")}
+          description={<Typography.Text copyable>{issue.data.key}</Typography.Text>}
+        />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,145 @@
+// The events that arrive now, with filters; the newest first.
+import { useQuery } from "@tanstack/react-query";
+import { Alert, Button, Select, Space, Table, Tag, Typography } from "antd";
+import { useEffect, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { Link, useSearchParams } from "react-router";
+
+import { call, type Schemas, stream } from "../api/client";
+import { identifierText, instant, valueText } from "../format";
+import { useFailureText } from "../parts/states";
+
+type Watched = Schemas["ingest.v1.WatchedEvent"];
+type Message = Schemas["ingest.v1.WatchEventsResponse"];
+const MOST = 200;
+const AGAIN_MS = 2_000;
+
+export default function Events() {
+  const { t } = useTranslation();
+  const failure = useFailureText();
+  const [search, setSearch] = useSearchParams();
+  const [paused, setPaused] = useState(false);
+  const sources = search.getAll("source");
+  const names = search.getAll("name");
+  const all = useQuery({
+    queryKey: ["sources"],
+    queryFn: ({ signal }) => call("/api/ingest/ListSources", {}, signal),
+  });
+  const { events, hasSkipped, error } = useEvents(sources, names, paused);
+  const choose = (key: string, values: string[]) => {
+    const next = new URLSearchParams(search);
+    next.delete(key);
+    values.forEach((value) => next.append(key, value));
+    setSearch(next, { replace: true });
+  };
+  return (
+    <>
+      <Typography.Title level={2}>{t("liveEvents")}</Typography.Title>
+      <Space wrap style={{ marginBottom: 16 }}>
+        <Select
+          mode="multiple"
+          aria-label={t("source")}
+          placeholder={t("source")}
+          style={{ minWidth: 200 }}
+          value={sources}
+          onChange={(values) => choose("source", values)}
+          options={(all.data?.sources ?? []).map((each) => ({ value: each.source?.source_id }))}
+        />
+        <Select
+          mode="tags"
+          aria-label={t("event")}
+          placeholder={t("event")}
+          style={{ minWidth: 200 }}
+          value={names}
+          onChange={(values) => choose("name", values)}
+        />
+        <Button onClick={() => setPaused(!paused)}>{t(paused ? "resume" : "pause")}</Button>
+      </Space>
+      {error != null && <Alert type="error" style={{ marginBottom: 16 }} title={failure(error)} />}
+      {hasSkipped && (
+        <Alert type="info" style={{ marginBottom: 16 }} title={t("eventsSkipped")} />
+      )}
+      <Rows events={events} />
+    </>
+  );
+}
+
+/** Returns the events since the screen was opened, the newest first; it continues after an error. */
+function useEvents(sources: string[], names: string[], paused: boolean) {
+  const [events, setEvents] = useState<Watched[]>([]);
+  const [hasSkipped, setSkipped] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const filter = JSON.stringify([sources, names]);
+  useEffect(() => setEvents([]), [filter]);
+  useEffect(() => {
+    if (paused) return;
+    const ended = new AbortController();
+    const watch = async () => {
+      while (!ended.signal.aborted) {
+        try {
+          const body = { source_ids: sources, names };
+          await stream("/api/ingest/WatchEvents", body, ended.signal, (message) => {
+            const { events: found = [], has_skipped } = message as Message;
+            setError(null);
+            if (has_skipped) setSkipped(true);
+            if (found.length) setEvents((old) => [...found].reverse().concat(old).slice(0, MOST));
+          });
+        } catch (failed) {
+          if (!ended.signal.aborted) setError(failed);
+        }
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    };
+    void watch();
+    return () => ended.abort();
+  }, [filter, paused]);
+  return { events, hasSkipped, error };
+}
+
+function Rows(props: { events: Watched[] }) {
+  const { t, i18n } = useTranslation();
+  return (
+    <Table
+      size="small"
+      rowKey="fact_id"
+      pagination={false}
+      scroll={{ x: true }}
+      locale={{ emptyText: t("live_waiting") }}
+      dataSource={props.events}
+      columns={[
+        { title: t("time"), render: (_, row) => instant(row.recorded_at_us, i18n.language) },
+        { title: t("source"), dataIndex: "source_id" },
+        {
+          title: t("event"),
+          render: (_, row) => (
+            <>
+              {row.event?.name || row.event?.type?.replace("EVENT_TYPE_", "").toLowerCase()}{" "}
+              {row.event?.channel && <Tag>{row.event.channel}</Tag>}
+            </>
+          ),
+        },
+        {
+          title: t("identifiers"),
+          render: (_, row) =>
+            (row.event?.identifiers ?? []).map((each) => (
+              <Link
+                key={identifierText(each)}
+                to={`/profiles?q=${encodeURIComponent(identifierText(each))}`}
+                style={{ marginInlineEnd: 8 }}
+              >
+                {identifierText(each)}
+              </Link>
+            )),
+        },
+        {
+          title: t("value"),
+          render: (_, row) => (
+            <code style={{ overflowWrap: "anywhere" }}>
+              {[row.event?.properties, row.event?.traits].filter(Boolean).map(valueText).join(" ")}
+            </code>
+          ),
+        },
+      ]}
+    />
+  );
+}

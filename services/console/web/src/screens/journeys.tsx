@@ -1,0 +1,47 @@
+// The journeys, whether each is running, and how many of its runs go on.
+import { useQuery } from "@tanstack/react-query";
+import { Table, Tag, Typography } from "antd";
+import { useTranslation } from "react-i18next";
+import { Link } from "react-router";
+
+import { call } from "../api/client";
+import { Shown } from "../parts/states";
+import { word } from "../words";
+
+export default function Journeys() {
+  const { t, i18n } = useTranslation();
+  const query = useQuery({
+    queryKey: ["journeys"],
+    queryFn: ({ signal }) => call("/api/activation/ListJourneys", {}, signal),
+  });
+  const rows = (query.data?.journeys ?? []).filter((each) => !each.journey?.retired);
+  return (
+    <>
+      <Typography.Title level={2}>{t("journeys")}</Typography.Title>
+      <Shown query={query} empty={rows.length === 0 && t("noJourneys")}>
+        <Table
+          rowKey={(row) => row.journey?.journey_id ?? ""}
+          pagination={{ hideOnSinglePage: true }}
+          scroll={{ x: true }}
+          dataSource={rows}
+          columns={[
+            {
+              title: t("journey"),
+              render: (_, row) => (
+                <Link to={`/journeys/${row.journey?.journey_id}`}>
+                  {row.journey?.title || row.journey?.journey_id}
+                </Link>
+              ),
+            },
+            {
+              title: t("state"),
+              render: (_, row) => <Tag>{word(row.flow, "FLOW_", i18n.language)}</Tag>,
+            },
+            { title: t("steps"), render: (_, row) => row.journey?.steps?.length ?? 0 },
+            { title: t("version"), render: (_, row) => row.journey?.version },
+          ]}
+        />
+      </Shown>
+    </>
+  );
+}

@@ -1,0 +1,187 @@
+// One person: identifiers, traits, tags, consents, segments, messages and the timeline.
+import { useQuery } from "@tanstack/react-query";
+import { Card, Col, Descriptions, Drawer, Row, Space, Table, Tag, Typography } from "antd";
+import { useEffect, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { Link, useLocation, useParams } from "react-router";
+
+import { call, type Schemas } from "../../api/client";
+import { identifierText, instant, nameOf, number, valueText } from "../../format";
+import { AsOf, useAsOf } from "../../parts/as_of";
+import { Fact } from "../../parts/explanation";
+import { Shown } from "../../parts/states";
+import { word } from "../../words";
+import { Explanation, Memberships } from "./memberships";
+import { Messages } from "./messages";
+import { Events } from "./timeline";
+
+type Profile = Schemas["profile.v1.Profile"];
+const BELOW = { marginTop: 16 };
+
+export default function ProfileView() {
+  const { t } = useTranslation();
+  const id = useParams()["id"] ?? "";
+  const [asOf] = useAsOf();
+  const [explained, setExplained] = useState<string | null>(null);
+  const { hash } = useLocation();
+  // A fact that an explanation names is in the timeline behind it.
+  useEffect(() => setExplained(null), [hash]);
+  const at = asOf ? { as_of_us: asOf } : {};
+  const query = useQuery({
+    queryKey: ["profile", id, asOf],
+    queryFn: async ({ signal }) => {
+      const [profile, identifiers] = await Promise.all([
+        call("/api/profile/GetProfile", { profile_id: id, ...at }, signal),
+        call("/api/identity/ListIdentifiers", { profile_id: id, ...at }, signal),
+      ]);
+      return { profile: profile.profile, identifiers: identifiers.identifiers };
+    },
+  });
+  // Now, whatever the instant is: the slider begins with the first event.
+  const first = useQuery({
+    queryKey: ["profile", id, 0, "first"],
+    queryFn: ({ signal }) => call("/api/profile/GetProfile", { profile_id: id }, signal),
+  });
+  const profile: Profile = query.data?.profile ?? {};
+  return (
+    <>
+      <Typography.Title level={2}>{nameOf(profile) || t("profile")}</Typography.Title>
+      <AsOf from={first.data?.profile.first_seen_us ?? 0} />
+      <Shown query={query}>
+        <Row gutter={[16, 16]}>
+          <Col xs={24} xl={14}>
+            <Identifiers id={id} identifiers={query.data?.identifiers ?? []} />
+            <Traits profile={profile} />
+            <Messages id={id} />
+          </Col>
+          <Col xs={24} xl={10}>
+            <Summary profile={profile} />
+            <Consents profile={profile} />
+            <Memberships
+              id={id}
+              past={asOf ? (profile.past_segment_ids ?? []) : null}
+              onExplain={setExplained}
+            />
+          </Col>
+        </Row>
+        <Events id={id} asOf={asOf} />
+      </Shown>
+      <Drawer
+        open={explained !== null}
+        size="large"
+        onClose={() => setExplained(null)}
+        title={t("explanationOf", { segment: explained ?? "" })}
+      >
+        {explained && <Explanation id={id} segment={explained} asOf={asOf} />}
+      </Drawer>
+    </>
+  );
+}
+
+function Identifiers(props: {
+  id: string;
+  identifiers: Schemas["identity.v1.ProfileIdentifier"][];
+}) {
+  const { t, i18n } = useTranslation();
+  return (
+    <Card
+      title={t("identifiers")}
+      extra={<Link to={`/identity/${props.id}`}>{t("whyOnePerson")}</Link>}
+    >
+      <Table
+        size="small"
+        rowKey="identifier_id"
+        scroll={{ x: true }}
+        pagination={{ hideOnSinglePage: true }}
+        dataSource={props.identifiers}
+        columns={[
+          { title: t("value"), render: (_, row) => identifierText(row.identifier) },
+          { title: t("since"), render: (_, row) => instant(row.first_seen_us, i18n.language) },
+          { title: t("introducedBy"), render: (_, row) => <Fact id={row.fact_id ?? ""} /> },
+        ]}
+      />
+    </Card>
+  );
+}
+
+function Traits(props: { profile: Profile }) {
+  const { t, i18n } = useTranslation();
+  const computed = (props.profile.computed_traits ?? []).map((each) => ({
+    ...each,
+    source_id: t("computed"),
+    occurred_at_us: 0,
+    fact_id: "",
+    standard: null,
+    correction: undefined,
+  }));
+  return (
+    <Card title={t("traits")} style={BELOW}>
+      <Table
+        size="small"
+        rowKey="name"
+        scroll={{ x: true }}
+        pagination={{ hideOnSinglePage: true }}
+        dataSource={[...(props.profile.traits ?? []), ...computed]}
+        columns={[
+          { title: t("name"), dataIndex: "name" },
+          { title: t("value"), render: (_, row) => valueText(row.value) },
+          {
+            title: t("standard"),
+            render: (_, row) => (row.standard == null ? "" : valueText(row.standard)),
+          },
+          {
+            title: t("source"),
+            render: (_, row) => (row.correction ? row.correction.actor : row.source_id),
+          },
+          { title: t("time"), render: (_, row) => instant(row.occurred_at_us, i18n.language) },
+          {
+            title: t("fact"),
+            render: (_, row) => (row.fact_id ? <Fact id={row.fact_id} /> : ""),
+          },
+        ]}
+      />
+    </Card>
+  );
+}
+
+function Summary(props: { profile: Profile }) {
+  const { t, i18n } = useTranslation();
+  const { profile } = props;
+  return (
+    <Card>
+      <Descriptions
+        column={1}
+        items={[
+          { label: t("firstSeen"), children: instant(profile.first_seen_us, i18n.language) },
+          { label: t("lastSeen"), children: instant(profile.last_seen_us, i18n.language) },
+          { label: t("events"), children: number(profile.event_count, i18n.language) },
+        ]}
+      />
+      <Space wrap>
+        {(profile.tags ?? []).map((tag) => (
+          <Tag key={tag.tag_id} color={tag.kind === "TAG_KIND_STAGE" ? "blue" : "default"}>
+            {word(tag.kind, "TAG_KIND_", i18n.language)} {tag.tag_id}
+            {tag.value ? `: ${tag.value}` : ""}
+          </Tag>
+        ))}
+      </Space>
+    </Card>
+  );
+}
+
+function Consents(props: { profile: Profile }) {
+  const { t, i18n } = useTranslation();
+  const consents = props.profile.consents ?? [];
+  return (
+    <Card title={t("consents")} style={BELOW}>
+      {consents.length === 0 && t("noConsents")}
+      {consents.map((consent) => (
+        <p key={consent.purpose}>
+          {consent.purpose}: {consent.granted ? t("granted") : t("refused")},{" "}
+          {instant(consent.since_us, i18n.language)} {consent.source_id}{" "}
+          <Fact id={consent.fact_id ?? ""} />
+        </p>
+      ))}
+    </Card>
+  );
+}
