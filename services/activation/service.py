@@ -43,6 +43,7 @@ from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.knowledge import JourneyUpstream
 from services.activation.projection.journeys.restore import restore_ledger
+from services.activation.projection.journeys.verification import RunVerifier
 from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import DestinationKey, count_rows
@@ -132,6 +133,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             contact=contact,
             database=base.database,
             runner=runner,
+            verifier=RunVerifier(base.database.api_pool, log, upstream),
         )
         receipt_rpc = ReceiptRpc(receipts)
         rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})

@@ -16,6 +16,7 @@ from services.cli.commands import (
     facts,
     identity,
     imports,
+    journeys,
     keys,
     matches,
     nats,
@@ -55,6 +56,7 @@ app.add_typer(explain.app, name="explain")
 packs.export.command("log")(exports.log)
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
+app.add_typer(journeys.app, name="journeys")
 app.add_typer(matches.app, name="matches")
 app.add_typer(scores.scores, name="scores")
 app.add_typer(segments.app, name="segments")

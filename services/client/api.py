@@ -168,6 +168,12 @@ class JourneyApi(Protocol):
     ]
     GetContactPolicy: Unary[journey_pb.GetContactPolicyRequest, journey_pb.GetContactPolicyResponse]
     EnterJourney: Unary[journey_pb.EnterJourneyRequest, journey_pb.EnterJourneyResponse]
+    ListRuns: Unary[journey_pb.ListRunsRequest, journey_pb.ListRunsResponse]
+    GetRun: Unary[journey_pb.GetRunRequest, journey_pb.GetRunResponse]
+    WhyRun: Unary[journey_pb.WhyRunRequest, journey_pb.WhyRunResponse]
+    SummarizeJourney: Unary[journey_pb.SummarizeJourneyRequest, journey_pb.SummarizeJourneyResponse]
+    AuditRuns: Unary[journey_pb.AuditRunsRequest, journey_pb.AuditRunsResponse]
+    VerifyRuns: Unary[journey_pb.VerifyRunsRequest, journey_pb.VerifyRunsResponse]
 
 
 class ProjectionApi(Protocol):

@@ -39,6 +39,8 @@ ROLES = {
     },
     "activation.v1.JourneyService": {
         **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),
+        **dict.fromkeys(("ListRuns", "GetRun", "WhyRun", "SummarizeJourney"), "RSA"),
+        **dict.fromkeys(("AuditRuns", "VerifyRuns"), "RSA"),
         **dict.fromkeys(("DefineJourney", "EnterJourney"), "SA"),
         **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
         "DefineContactPolicy": "A",

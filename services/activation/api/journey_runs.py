@@ -14,6 +14,7 @@ from onefold.activation.v1 import journey_service_pb2_grpc as pb_grpc
 
 from services.activation.domain.journeys.explained import EntryReason, explain_entries
 from services.activation.projection.journeys.player import contact_hours, known_person
+from services.activation.projection.journeys.verification import RunVerifier
 from services.activation.store import run_reads as store
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.runs import PersonKey, load_persons
@@ -40,6 +41,7 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
 
     database: Database
     runner: ProjectionRunner
+    verifier: RunVerifier
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
         await self.runner.reach(at_least_of(request))
@@ -82,7 +84,8 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
             if history is None:
                 raise NotFound("no journey has this id; list them")
             person = PersonKey(workspace, request.journey_id, ProfileId(profile_id))
-            stored = (await load_persons(conn, [person]))[person]
+            known_us = await conn.fetchval(store.Q.load_known_us)
+            stored = (await load_persons(conn, [person], known_us))[person]
             leaves = await store.leaves_of_profile(conn, workspace, person.profile_id)
             effects = await _load_effects(conn, leaves)
             rows = await conn.fetch(
@@ -94,7 +97,6 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
                 leaves,
                 store.MAX_RUNS,
             )
-            known_us = await conn.fetchval(store.Q.load_known_us)
             found = await load_contact_policy(conn, workspace)
         policy = found[0] if found else ContactPolicy()
         begun = store.begun_of(effects)
@@ -146,6 +148,22 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
             asleep=asleep,
             wait_for_answers=unanswered,
             findings=findings,
+        )
+
+    async def VerifyRuns(
+        self, request: pb.VerifyRunsRequest, context: Any
+    ) -> pb.VerifyRunsResponse:
+        period = request.from_us, request.to_us
+        found = await self.verifier.verify(workspace_id(), request.journey_id, *period)
+        return pb.VerifyRunsResponse(
+            runs=found.runs,
+            transitions=found.transitions,
+            unjustified=[
+                pb.UnjustifiedTransition(
+                    run_id=to_hex(each.run_id), number=each.number, problem=each.problem
+                )
+                for each in found.unjustified
+            ],
         )
 
 

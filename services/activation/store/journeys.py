@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -22,6 +22,8 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy
 
 Q = Queries.load(__package__, "journeys.sql")
+#: An instant after all others.
+FOREVER_US: Final = 2**63 - 1
 
 
 class FlowKind(IntEnum):
@@ -86,17 +88,19 @@ async def load_flows(
     return found
 
 
-async def save_contact_policy(conn: asyncpg.Connection, workspace_id: str, payload: bytes) -> None:
-    """Save a version of a contact policy unless there is a newer one. Raises InvalidField."""
+async def save_contact_policy(
+    conn: asyncpg.Connection, workspace_id: str, defined_at_us: int, payload: bytes
+) -> None:
+    """Save a version of a contact policy. Raises InvalidField where the payload is none."""
     _, version = decode_contact_policy(payload)
-    await conn.execute(Q.save_contact_policy, workspace_id, version, payload)
+    await conn.execute(Q.save_contact_policy, workspace_id, version, defined_at_us, payload)
 
 
 async def load_contact_policies(
-    conn: asyncpg.Connection, workspaces: Collection[str]
+    conn: asyncpg.Connection, workspaces: Collection[str], at_us: int = FOREVER_US
 ) -> dict[WorkspaceId, ContactPolicy]:
-    """Return the contact policies of those workspaces that have one."""
-    rows = await conn.fetch(Q.load_contact_policies, sorted(workspaces))
+    """Return the contact policies of those workspaces that had one at an instant."""
+    rows = await conn.fetch(Q.load_contact_policies, sorted(workspaces), at_us)
     return {WorkspaceId(r["workspace_id"]): decode_contact_policy(r["payload"])[0] for r in rows}
 
 

@@ -29,15 +29,16 @@ SELECT workspace_id, id, version, flow, overdue, changed_at_us FROM flow_change
 WHERE workspace_id = $1 AND kind = $2 ORDER BY id, version;
 
 -- name: save_contact_policy
--- Saves a version of a contact policy unless there is a newer one.
-INSERT INTO contact_policy (workspace_id, version, payload) VALUES ($1, $2, $3)
-ON CONFLICT (workspace_id) DO UPDATE SET version = excluded.version, payload = excluded.payload
-WHERE contact_policy.version < excluded.version;
+-- Saves a version of a contact policy.
+INSERT INTO contact_policy (workspace_id, version, defined_at_us, payload) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
 
 -- name: load_contact_policies
--- The contact policies of some workspaces.
-SELECT workspace_id, payload FROM contact_policy WHERE workspace_id = ANY ($1::text[]);
+-- The contact policies of some workspaces at an instant.
+SELECT DISTINCT ON (workspace_id) workspace_id, payload FROM contact_policy
+WHERE workspace_id = ANY ($1::text[]) AND defined_at_us <= $2 ORDER BY workspace_id, version DESC;
 
 -- name: load_contact_policy
 -- The contact policy of a workspace.
-SELECT workspace_id, payload FROM contact_policy WHERE workspace_id = $1;
+SELECT workspace_id, payload FROM contact_policy
+WHERE workspace_id = $1 ORDER BY version DESC LIMIT 1;

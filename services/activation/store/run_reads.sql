@@ -6,13 +6,25 @@ WHERE workspace_id = $1 AND (begun_at_us, run_id) < ($2, $3) AND ($4 = '' OR jou
   AND ($6::bytea[] IS NULL OR leaf_id = ANY ($6::bytea[]))
 ORDER BY begun_at_us DESC, run_id DESC LIMIT $7;
 
+-- name: runs_after
+-- Runs in the order in which they began, after one, of a period; 0 = without an end.
+SELECT workspace_id, run_id, journey_id, leaf_id, begun_at_us, published, transitions FROM run
+WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND (begun_at_us, run_id) > ($3, $4)
+  AND ($5 = 0 OR begun_at_us < $5)
+ORDER BY begun_at_us, run_id LIMIT $6;
+
 -- name: load_run
 -- A run.
 SELECT * FROM run WHERE workspace_id = $1 AND run_id = $2;
 
 -- name: leaves_of_profile
 -- The leaves of a profile that have facts of journeys.
-SELECT leaf_id FROM leaf_profile WHERE workspace_id = $1 AND profile_id = $2;
+SELECT DISTINCT leaf_id FROM leaf_profile l
+WHERE workspace_id = $1 AND profile_id = $2 AND NOT EXISTS (
+    SELECT FROM leaf_profile later
+    WHERE later.workspace_id = l.workspace_id AND later.leaf_id = l.leaf_id
+      AND later.version > l.version
+);
 
 -- name: load_run_effects
 -- The effects of the runs of some leaves, the earliest first.

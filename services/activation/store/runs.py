@@ -20,6 +20,7 @@ from services.activation.codec.journey_runs import (
 from services.activation.domain.journeys.looks import JourneyFact, Look, RunLook
 from services.activation.domain.journeys.run import Question
 from services.activation.domain.journeys.transitions import RunRecord
+from services.activation.store.journeys import FOREVER_US
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 
@@ -54,6 +55,8 @@ class LeafMoved(NamedTuple):
     leaf_id: LeafId
     profile_id: ProfileId
     version: int
+    #: From which instant of the log's clock on it counts, Unix microseconds.
+    since_us: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) ->
     if not moves:
         return []
     leaves = [(move.workspace_id, move.leaf_id) for move in moves]
-    before = await profiles_of(conn, leaves)
+    before = await profiles_of(conn, leaves, FOREVER_US)
     await conn.execute(Q.move_leaves, *_columns(moves))
     after = {(m.workspace_id, m.leaf_id): m.profile_id for m in moves}
     changed = {
@@ -135,22 +138,23 @@ async def claim_due(
 
 
 async def profiles_of(
-    conn: asyncpg.Connection, leaves: Iterable[tuple[WorkspaceId, LeafId]]
+    conn: asyncpg.Connection, leaves: Iterable[tuple[WorkspaceId, LeafId]], at_us: int
 ) -> dict[tuple[WorkspaceId, LeafId], ProfileId]:
-    """Return the profiles of those leaves that have moved to one."""
-    rows = await conn.fetch(Q.profiles_of, *_columns(sorted(set(leaves))))
+    """Return the profiles at an instant of those leaves that had moved to one."""
+    rows = await conn.fetch(Q.profiles_of, *_columns(sorted(set(leaves))), at_us)
     return {(row["workspace_id"], row["leaf_id"]): ProfileId(row["profile_id"]) for row in rows}
 
 
 async def load_persons(
-    conn: asyncpg.Connection, keys: Collection[PersonKey]
+    conn: asyncpg.Connection, keys: Collection[PersonKey], at_us: int
 ) -> dict[PersonKey, StoredPerson]:
-    """Return what is stored of persons, who are locked, for their journeys."""
+    """Return what is stored of persons for their journeys, with their leaves at an instant."""
     profiles = sorted({(key.workspace_id, key.profile_id) for key in keys})
-    rows = await conn.fetch(Q.leaves_of, *_columns(profiles))
+    rows = await conn.fetch(Q.leaves_of, *_columns(profiles), at_us)
     owner = {(row["workspace_id"], row["leaf_id"]): row["profile_id"] for row in rows}
     # A leaf that has never moved is its own profile.
-    moved = await profiles_of(conn, [(w, LeafId(profile_id)) for w, profile_id in profiles])
+    own = [(workspace_id, LeafId(profile_id)) for workspace_id, profile_id in profiles]
+    moved = await profiles_of(conn, own, at_us)
     owner |= {(w, id_): id_ for w, id_ in profiles if (w, LeafId(id_)) not in moved}
     leaves = _columns(sorted(owner))
     facts: defaultdict[tuple[str, bytes], list[JourneyFact]] = defaultdict(list)

@@ -25,16 +25,25 @@ SELECT min(log_time_us) - 1 FROM checkpoint;
 SELECT due_us FROM journey_due ORDER BY due_us LIMIT 1;
 
 -- name: profiles_of
--- The profiles of leaves that have moved to one.
-SELECT l.workspace_id, l.leaf_id, l.profile_id
+-- The profiles of leaves at an instant, of those that had moved to one.
+SELECT t.workspace_id, t.leaf_id, l.profile_id
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-JOIN leaf_profile l USING (workspace_id, leaf_id);
+CROSS JOIN LATERAL (
+    SELECT profile_id FROM leaf_profile l
+    WHERE l.workspace_id = t.workspace_id AND l.leaf_id = t.leaf_id AND l.since_us <= $3
+    ORDER BY version DESC LIMIT 1
+) l;
 
 -- name: leaves_of
--- The leaves of profiles.
-SELECT l.workspace_id, l.leaf_id, l.profile_id
+-- The leaves that belonged to profiles at an instant.
+SELECT DISTINCT l.workspace_id, l.leaf_id, l.profile_id
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
-JOIN leaf_profile l USING (workspace_id, profile_id);
+JOIN leaf_profile l USING (workspace_id, profile_id)
+WHERE l.since_us <= $3 AND NOT EXISTS (
+    SELECT FROM leaf_profile later
+    WHERE later.workspace_id = l.workspace_id AND later.leaf_id = l.leaf_id
+      AND later.version > l.version AND later.since_us <= $3
+);
 
 -- name: load_facts
 -- The facts of leaves.
@@ -120,10 +129,15 @@ ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE
 SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL;
 
 -- name: runs_of_profiles
--- Where the leaves of profiles have runs that can still change.
+-- Where leaves that belong or belonged to profiles have runs that can still change.
 SELECT DISTINCT r.workspace_id, r.journey_id, r.leaf_id
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
 JOIN leaf_profile l USING (workspace_id, profile_id)
+JOIN run r USING (workspace_id, leaf_id)
+WHERE NOT r.closed
+UNION
+SELECT DISTINCT r.workspace_id, r.journey_id, r.leaf_id
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
 JOIN run r USING (workspace_id, leaf_id)
 WHERE NOT r.closed;
 
@@ -151,15 +165,13 @@ SET subjects = (SELECT array_agg(DISTINCT s) FROM unnest(f.subjects || excluded.
     properties = excluded.properties;
 
 -- name: move_leaves
--- Records the profiles of leaves; the highest version counts.
-INSERT INTO leaf_profile AS l (workspace_id, leaf_id, profile_id, version)
-SELECT DISTINCT ON (workspace_id, leaf_id) workspace_id, leaf_id, profile_id, version
-FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[])
-    AS t (workspace_id, leaf_id, profile_id, version)
-ORDER BY workspace_id, leaf_id, version DESC
-ON CONFLICT (workspace_id, leaf_id) DO UPDATE
-SET profile_id = excluded.profile_id, version = excluded.version
-WHERE l.version < excluded.version;
+-- Records the profiles of leaves.
+INSERT INTO leaf_profile (workspace_id, leaf_id, profile_id, version, since_us)
+SELECT DISTINCT ON (workspace_id, leaf_id, version) *
+FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])
+    AS t (workspace_id, leaf_id, profile_id, version, since_us)
+ORDER BY workspace_id, leaf_id, version, since_us
+ON CONFLICT (workspace_id, leaf_id, version) DO NOTHING;
 
 -- name: load_unpublished
 -- Runs whose last transitions are not in the log.

@@ -19,6 +19,7 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.commands.engines import ENGINES, compute_rows
 from services.cli.commands.facts import failed_facts
+from services.cli.commands.journeys import verify_journeys
 from services.cli.context import DataDir, run_with_client
 from services.client.client import PROJECTIONS, Client
 from services.kernel.errors import OnefoldError
@@ -31,6 +32,9 @@ TOGETHER = ("identity", "profile")
 
 def verify(
     data: DataDir,
+    what: Annotated[
+        str, Argument(metavar="[journeys]", help="The transitions of runs instead of projections.")
+    ] = "",
     shards: Annotated[
         int,
         Option(help="Rebuild as if the log had this many shards; 0 = as it is.", min=0, max=1024),
@@ -41,6 +45,11 @@ def verify(
     Identity and profile read the log together, once. The keys, sources and workspaces of every
     service are compared with those of the log as well.
     """
+    if what == "journeys":
+        verify_journeys(data)
+        return
+    if what:
+        raise typer.BadParameter("verify `journeys`, or nothing to verify all projections")
     if not run_with_client(data, lambda client: _verify(client, shards), as_service=True):
         raise typer.Exit(1)
 

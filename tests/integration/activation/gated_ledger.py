@@ -81,7 +81,7 @@ class GatedLedger:
         policy = contact_policy_to_proto(parse_contact_policy(form))
         message = facts_pb.ContactPolicyDefined(policy=policy, version=version)
         async with transaction(self.ledger.database.pool) as conn:
-            await save_contact_policy(conn, W, message.SerializeToString())
+            await save_contact_policy(conn, W, 1, message.SerializeToString())
 
     async def templates(self, **texts: str) -> None:
         async with transaction(self.ledger.database.pool) as conn:

@@ -17,6 +17,7 @@ from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
+from onefold.type.v1.event_pb2 import Event
 
 from services.activation.codec.journey_facts import (
     CONTACT_POLICY_DEFINED,
@@ -31,6 +32,7 @@ from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.knowledge import Asked, Person
 from services.activation.projection.journeys.restore import restore_ledger
+from services.activation.projection.journeys.verification import RunVerifier, Verification
 from services.activation.store.effects import DestinationKey
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
@@ -232,6 +234,16 @@ class JourneyBench:
             for events in awaited_events(journey)
             if name in events.names and (not events.where or matcher(events.where)(properties))
         }
+        encoded = json.dumps(properties).encode()
+        self.log.facts[fact_id] = Fact(
+            workspace_id=W,
+            fact_id=fact_id,
+            kind=Event.DESCRIPTOR.full_name,
+            leaf_id=leaf(of),
+            occurred_at_us=occurred_at_us or self.now_us,
+            recorded_at_us=self.now_us,
+            payload=Event(name=name, properties=encoded).SerializeToString(),
+        )
         return MatchedEvent(
             workspace_id=W,
             profile_id=leaf(profile or of),
@@ -241,7 +253,7 @@ class JourneyBench:
             filter_ids=sorted(filters),
             occurred_at_us=occurred_at_us or self.now_us,
             recorded_at_us=self.now_us,
-            properties=json.dumps(properties).encode(),
+            properties=encoded,
         )
 
     async def happen(self, name: str, of: int = 1, **fields: Any) -> MatchedEvent:
@@ -323,6 +335,15 @@ class JourneyBench:
     async def publish_ends(self) -> None:
         """Append the ends of effects to the log."""
         await OutcomePublisher(self.ledger.database, self.log, "activation").publish_once()  # type: ignore[arg-type]
+
+    async def verify(self) -> Verification:
+        """Compute all transitions again from the log."""
+        verifier = RunVerifier(
+            self.ledger.database.pool,
+            self.log,  # type: ignore[arg-type]
+            self.upstream,
+        )
+        return await verifier.verify(W, "", 0, 0)
 
     async def lose_database(self) -> None:
         """Begin with an empty database, and restore it from the log."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from integration.activation.journey_fixture import BEGIN, CART, JourneyBench, leaf
+from integration.activation.ledger_fixture import W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 
+from services.activation.codec.journey_runs import RUN_TRANSITIONED
+from services.activation.projection.journeys.verification import FACT_DIFFERS, NOT_LOGGED
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.journeys.contact_policy import parse_contact_policy
@@ -292,3 +295,62 @@ async def test_step_puts_a_tag_as_a_fact_of_the_person(bench: JourneyBench) -> N
     await bench.settle()
     assert await bench.carry_out() == ["TraitCorrected"]
     assert [row["state"] for row in await bench.ledger.rows()] == [3]
+
+
+async def lived_journeys(bench: JourneyBench) -> None:
+    """Let four persons live through two journeys, with a merge, a late goal and an answer."""
+    await bench.define(**CART)
+    await bench.define(**CHOOSE)
+    for number in range(1, 5):
+        await bench.happen("cart_updated", number, total=number)
+        await bench.happen("entered", number)
+    await bench.settle(0.5)
+    await bench.happen("order_paid", 2)
+    await bench.move(4, 3, version=1)
+    await bench.settle(1.6)
+    await bench.send()
+    await bench.happen("order_paid", 1, occurred_at_us=BEGIN + HOUR_US)
+    await bench.settle(3)
+
+
+async def test_transitions_follow_from_what_the_log_has(bench: JourneyBench) -> None:
+    await lived_journeys(bench)
+    found = await bench.verify()
+    assert found.unjustified == []
+    assert (found.runs, found.transitions) == (8, len(bench.log.transitions()))
+
+
+async def test_event_that_was_changed_in_the_log_is_found(bench: JourneyBench) -> None:
+    await lived_journeys(bench)
+    entry = next(fact for fact in bench.log.facts.values() if fact.kind.endswith(".Event"))
+    entry.payload = entry.payload.replace(b'"total": 1', b'"total": 2')
+    assert {each.problem for each in (await bench.verify()).unjustified} == {FACT_DIFFERS}
+
+
+async def test_transition_that_was_changed_in_the_log_is_found(bench: JourneyBench) -> None:
+    await lived_journeys(bench)
+    for fact in bench.log.facts.values():
+        if fact.kind == RUN_TRANSITIONED:
+            message = runs_pb.RunTransitioned.FromString(fact.payload)
+            message.known_at_us += 1
+            fact.payload = message.SerializeToString(deterministic=True)
+            break
+    [problem] = (await bench.verify()).unjustified
+    assert (problem.number, problem.problem) == (message.number, NOT_LOGGED)
+
+
+async def test_transition_that_does_not_follow_is_found(bench: JourneyBench) -> None:
+    await lived_journeys(bench)
+    # The store and the log agree on an end that nothing explains.
+    pool = bench.ledger.database.pool
+    row = await pool.fetchrow("SELECT * FROM run WHERE state = 3 ORDER BY run_id LIMIT 1")
+    assert row is not None
+    stored = runs_pb.RunTransitions.FromString(row["transitions"])
+    last = next(each for each in stored.transitions if each.HasField("ended"))
+    last.ended.at_us += 1
+    await pool.execute("UPDATE run SET transitions = $1", stored.SerializeToString())
+    fact = bench.engine.publisher.fact_of(W, row["leaf_id"], last)
+    bench.log.facts[fact.fact_id] = fact
+    await pool.execute("DELETE FROM run WHERE run_id <> $1", row["run_id"])
+    [problem] = (await bench.verify()).unjustified
+    assert (problem.run_id, problem.number) == (row["run_id"], last.number)

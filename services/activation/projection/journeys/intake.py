@@ -72,7 +72,7 @@ class JourneyIntake:
         if facts:
             self.forget(shard)
         events = [event for message in messages for event in message.matched_events]
-        moves = [_moved(move) for message in messages for move in message.leaf_moves]
+        moves = [_moved(move, m.log_time_us) for m in messages for move in m.leaf_moves]
         changes = [c for m in messages for c in m.changes if c.cause not in _NOT_LIVED]
         named = {e.workspace_id for e in events} | {c.workspace_id for c in changes}
         waiting = await self._load(conn, shard, named)
@@ -133,7 +133,7 @@ async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]
                 await end_pause(conn, workspace_id, destination_id=id_)
                 return []
             case kind if kind == CONTACT_POLICY_DEFINED:
-                await save_contact_policy(conn, workspace_id, fact.payload)
+                await save_contact_policy(conn, workspace_id, at_us, fact.payload)
                 return []
             case _:
                 return []
@@ -143,9 +143,14 @@ async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]
     return [(DueKey(workspace_id, journey_id, EVERY_LEAF), at_us)]
 
 
-def _moved(move: Any) -> LeafMoved:
-    workspace_id = WorkspaceId(move.workspace_id)
-    return LeafMoved(workspace_id, LeafId(move.leaf_id), ProfileId(move.profile_id), move.version)
+def _moved(move: Any, since_us: int) -> LeafMoved:
+    return LeafMoved(
+        WorkspaceId(move.workspace_id),
+        LeafId(move.leaf_id),
+        ProfileId(move.profile_id),
+        move.version,
+        since_us,
+    )
 
 
 def _assigned(event: MatchedEvent) -> LeafMoved:
@@ -154,6 +159,7 @@ def _assigned(event: MatchedEvent) -> LeafMoved:
         LeafId(event.leaf_id),
         ProfileId(event.profile_id),
         event.assignment_version,
+        event.recorded_at_us,
     )
 
 

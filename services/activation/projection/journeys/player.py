@@ -153,16 +153,16 @@ class JourneyPlayer:
         result: LookResult,
     ) -> None:
         leaves = [(key.workspace_id, key.leaf_id) for key in due]
-        profiles = await store.profiles_of(conn, leaves)
+        profiles = await store.profiles_of(conn, leaves, known_us)
         persons: defaultdict[PersonKey, list[DueKey]] = defaultdict(list)
         for key in due:
             profile_id = profiles.get((key.workspace_id, key.leaf_id), key.leaf_id)
             persons[PersonKey(key.workspace_id, key.journey_id, profile_id)].append(key)  # type: ignore[arg-type]
         await lock_persons(conn, {person.profile_id for person in persons})
-        stored = await store.load_persons(conn, persons)
+        stored = await store.load_persons(conn, persons, known_us)
         workspaces = {person.workspace_id for person in persons}
         histories = await load_journeys(conn, workspaces)
-        policies = await load_contact_policies(conn, workspaces)
+        policies = await load_contact_policies(conn, workspaces, known_us)
         run_leaves = {
             run.record.first.leaf_id for each in stored.values() for run in each.runs.values()
         }

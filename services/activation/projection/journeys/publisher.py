@@ -26,7 +26,7 @@ from services.activation.domain.journeys.transitions import (
 from services.activation.projection.journeys.restore import logged_runs, restore_runs
 from services.activation.store import runs as store
 from services.activation.store.effects import DestinationKey
-from services.activation.store.journeys import load_journeys
+from services.activation.store.journeys import FOREVER_US, load_journeys
 from services.activation.store.run_effects import (
     load_begun,
     lock_persons,
@@ -167,7 +167,7 @@ class TransitionPublisher:
         key = DueKey(run.workspace_id, run.transitions[0].journey_id, run.leaf_id)
         async with transaction(self.database.pool) as conn:
             await store.add_dues(conn, [(key, 0)])
-            profiles = await store.profiles_of(conn, [(run.workspace_id, run.leaf_id)])
+            profiles = await store.profiles_of(conn, [(run.workspace_id, run.leaf_id)], FOREVER_US)
             await lock_persons(conn, {*profiles.values(), ProfileId(run.leaf_id)})
             await load_begun(conn, [run.leaf_id])
             await withdraw_effects(conn, run.planned(), self.shards, _REVISED)

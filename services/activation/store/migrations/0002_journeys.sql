@@ -14,14 +14,17 @@ CREATE TABLE journey_fact (
 
 CREATE INDEX journey_fact_recorded ON journey_fact (recorded_at_us);
 
--- The profiles of the leaves that have facts of journeys; a leaf without a row is its own profile.
+-- Which profile each leaf that has facts of journeys belonged to, and since when; a leaf without a
+-- row is its own profile.
 CREATE TABLE leaf_profile (
     workspace_id text   NOT NULL,
     leaf_id      bytea  NOT NULL,
-    profile_id   bytea  NOT NULL,
     -- The highest one of a leaf is current.
     version      bigint NOT NULL,
-    PRIMARY KEY (workspace_id, leaf_id)
+    profile_id   bytea  NOT NULL,
+    -- From which instant of the log's clock on it counts, Unix microseconds.
+    since_us     bigint NOT NULL,
+    PRIMARY KEY (workspace_id, leaf_id, version)
 );
 
 CREATE INDEX leaf_profile_of_profile ON leaf_profile (workspace_id, profile_id);

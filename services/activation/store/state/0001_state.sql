@@ -47,9 +47,12 @@ CREATE TABLE flow_change (
     PRIMARY KEY (workspace_id, kind, id, version)
 );
 
--- The newest contact policy of each workspace, as a serialised ContactPolicyDefined.
+-- Every version of the contact policy of each workspace, as a serialised ContactPolicyDefined.
 CREATE TABLE contact_policy (
-    workspace_id text    PRIMARY KEY,
-    version      integer NOT NULL,
-    payload      bytea   NOT NULL
+    workspace_id  text    NOT NULL,
+    version       integer NOT NULL,
+    -- When the log recorded it, Unix microseconds.
+    defined_at_us bigint  NOT NULL,
+    payload       bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, version)
 );
