@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from services.kernel.calendar import is_zone
 from services.kernel.ids import hash_id
 from services.kernel.journeys import model
 from services.kernel.journeys.model import Journey, PeopleInside, SendStep
@@ -15,7 +14,7 @@ from services.kernel.journeys.tree import all_steps
 from services.kernel.rules.features import Aggregate, DateDistance, DateMeasure, Function
 from services.kernel.rules.filters import ANY_EVENT, EventFilter
 from services.kernel.rules.model import Predicate, Rule
-from services.kernel.rules.values import Json, Operator
+from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 
 #: How the ids of the memberships begin that journeys need for themselves.
@@ -119,7 +118,7 @@ def entry_rule(journey: Journey) -> Rule | None:
     match journey.entry.by:
         case model.DateTrigger(trait=trait, before_us=before_us) as by:
             measure = DateMeasure.DAYS_UNTIL_ANNIVERSARY
-            distance = DateDistance(trait, measure, date_zone(by), by.leap_day)
+            distance = DateDistance(trait, measure, date_zone(by), by.leap_day, same_zone=True)
             return Predicate(distance, Operator.EQ, before_us // DAY_US)
         case model.FirstSeenTrigger():
             return Predicate(Aggregate(Function.COUNT, EventFilter.of(ANY_EVENT)), Operator.GE, 1)
@@ -127,12 +126,9 @@ def entry_rule(journey: Journey) -> Rule | None:
             return None
 
 
-def date_zone(trigger: model.DateTrigger, stated: Json = None) -> str:
+def date_zone(trigger: model.DateTrigger) -> str:
     """Return the zone at whose midnight a person becomes a member of the `entry_rule` of a date.
 
-    `stated`: the trait `timezone` of the person. Without one each day begins as early as anywhere,
-    so it has begun wherever the person is.
+    Where the zone of each person counts, days begin as early as anywhere.
     """
-    if isinstance(stated, str) and is_zone(stated):
-        return stated
     return _EARLIEST_ZONE if trigger.zone == model.PERSON_ZONE else trigger.zone

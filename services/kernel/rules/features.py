@@ -208,6 +208,8 @@ class DateDistance:
     measure: DateMeasure
     zone: str
     leap_day: LeapDay = LeapDay.FEB_28
+    #: Whether `zone` counts for all persons, whatever their trait says; journeys need that.
+    same_zone: bool = False
 
     def __post_init__(self) -> None:
         check_name("trait", self.trait)

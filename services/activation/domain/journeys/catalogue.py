@@ -124,6 +124,9 @@ class JourneyHistory:
 def subjects_of(journey: model.Journey) -> frozenset[Subject]:
     """Return what the facts say that a journey waits for."""
     found = set(entry_subject(journey).subjects)
+    if isinstance(journey.entry.by, model.DateTrigger):
+        # A date that is corrected before its day begins no run.
+        found.add(segment_subject(MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.LEFT))
     for trigger in journey_triggers(journey):
         found.update(trigger_subject(trigger, journey.journey_id).subjects)
     for step in all_steps(journey):

@@ -14,6 +14,7 @@ from typing import Final
 
 from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
 from services.activation.domain.journeys.edits import edit_run, stop_run
+from services.activation.domain.journeys.occasions import date_entry_id, occasion_of_member
 from services.activation.domain.journeys.persons import (
     EntryRefusal,
     FixedRun,
@@ -21,7 +22,7 @@ from services.activation.domain.journeys.persons import (
     PersonRun,
     play_person,
 )
-from services.activation.domain.journeys.program import Program, Subject
+from services.activation.domain.journeys.program import Program, Subject, segment_subject
 from services.activation.domain.journeys.run import (
     ContactHours,
     PersonFacts,
@@ -41,6 +42,8 @@ from services.activation.domain.journeys.transitions import (
     run_id,
 )
 from services.kernel.ids import FactId, LeafId, WorkspaceId
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX
+from services.kernel.journeys.model import DateTrigger, Movement
 from services.kernel.rules.values import Json
 from services.kernel.time import DAY_US
 
@@ -143,6 +146,8 @@ class _Looking:
         )
         self._records = dict(person.records)
         self._changes: dict[bytes, list[RunTransition]] = {}
+        #: When entries begin that are known already.
+        self._awaited_us: list[int] = []
         self._entries = list(self._live_entries(facts))
         self._answers = dict(person.answers)
         for record in self._records.values():
@@ -165,7 +170,7 @@ class _Looking:
             if id_ not in found and not self._is_closed(record)
         ]
         dues = [run.due_us for run in runs if run.state is RunState.OPEN]
-        dues.append(_next_change(self._person, self._history, self._known_us))
+        dues += [_next_change(self._person, self._history, self._known_us), *self._awaited_us]
         due_us = min((due for due in dues if due is not None), default=None)
         own = {q for run in runs for q in run.record.answers}
         unused = {
@@ -176,16 +181,40 @@ class _Looking:
         changed = tuple(run for run in runs if run.record.run_id not in self._person.closed)
         return Look(changed, played.refusals, due_us, answers=unused)
 
-    def _live_entries(self, facts: Iterable[JourneyFact]) -> Iterable[RunEntry]:
+    def _live_entries(self, facts: Sequence[JourneyFact]) -> Iterable[RunEntry]:
         wanted = set(entry_subject(self._newest.journey).subjects)
         for fact in facts:
             if wanted.isdisjoint(fact.subjects):
                 continue
-            entry, recorded_us = fact.entry, fact.recorded_at_us
-            if not self._history.accepts(entry):
+            entry, recorded_us = self._entry_of(fact, facts), fact.recorded_at_us
+            if entry is None or not self._history.accepts(entry):
+                continue
+            if entry.occurred_at_us > self._known_us:
+                self._awaited_us.append(entry.occurred_at_us)
                 continue
             if self._history.stop_after(recorded_us, self._known_us) is None:
                 yield entry
+
+    def _entry_of(self, fact: JourneyFact, facts: Sequence[JourneyFact]) -> RunEntry | None:
+        """Return what a fact is where it begins a run; None = it begins none."""
+        journey = self._newest.journey
+        trigger = journey.entry.by
+        if not isinstance(trigger, DateTrigger):
+            return fact.entry
+        left = segment_subject(MEMBERSHIP_PREFIX + journey.journey_id, Movement.LEFT)
+        left_us = [f.occurred_at_us for f in facts if left in f.subjects]
+        zones = self._person.hours.zones
+        occasion = occasion_of_member(trigger, fact.occurred_at_us, left_us, zones)
+        if occasion is None:
+            return None
+        workspace_id = self._person.workspace_id
+        return RunEntry(
+            occasion.at_us,
+            date_entry_id(workspace_id, journey.journey_id, occasion, fact.leaf_id),
+            fact.leaf_id,
+            fact.recorded_at_us,
+            {"date": occasion.day.isoformat()},
+        )
 
     def _play(self, now_us: int) -> PersonPlay:
         fixed = [own for record in self._records.values() if (own := self._fixed(record))]

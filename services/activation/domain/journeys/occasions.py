@@ -7,9 +7,10 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.kernel.calendar import local_date
+from services.kernel.calendar import local_date, start_of_date
 from services.kernel.cron import parse_cron
 from services.kernel.ids import FactId, LeafId, WorkspaceId, hash_id
+from services.kernel.journeys.inputs import date_zone
 from services.kernel.journeys.model import PERSON_ZONE, DateTrigger, ScheduleTrigger
 from services.kernel.local_time import ZoneHistory, anniversary, instant_of
 from services.kernel.rules.readings.dates import date_of
@@ -72,6 +73,25 @@ def date_entry_id(
     """Return what identifies the entry of an occasion: the year and the leaf, not the day."""
     parts = (workspace_id, "date", journey_id, str(occasion.day.year), leaf_id)
     return FactId(hash_id(*parts))
+
+
+def occasion_of_member(
+    trigger: DateTrigger, entered_us: int, left_us: Sequence[int], zones: ZoneHistory
+) -> DateOccasion | None:
+    """Return the occasion of a person who has become a member of the journey's `entry_rule`.
+
+    None where the date was learnt after the occasion, or was corrected before it. `left_us`: when
+    the person has ceased to be a member; that the day is over is no correction.
+    """
+    day_zone = date_zone(trigger)
+    begins = local_date(entered_us, day_zone)
+    history = zones if trigger.zone == PERSON_ZONE else ZoneHistory(trigger.zone)
+    at_us = history.clock_on(begins, trigger.clock)
+    day_ends_us = start_of_date(begins + timedelta(days=1), day_zone)
+    corrected = any(entered_us < left < min(at_us, day_ends_us) for left in left_us)
+    if at_us < entered_us or corrected:
+        return None
+    return DateOccasion(at_us, begins + timedelta(days=trigger.before_us // DAY_US))
 
 
 def schedule_instants(

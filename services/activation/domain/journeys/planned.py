@@ -19,7 +19,7 @@ from services.activation.domain.journeys.transitions import (
 )
 from services.activation.domain.model import RunEffect
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, to_hex
-from services.kernel.journeys.model import DropStep, EffectStep, JoinStep, SendStep
+from services.kernel.journeys.model import DateTrigger, DropStep, EffectStep, JoinStep, SendStep
 from services.kernel.rules.values import Json
 
 _ENTRY: Final = "entry"
@@ -101,6 +101,7 @@ def _run_effect(
     effect: PlannedEffect,
 ) -> RunEffect:
     journey, step = program.journey, program.effects[effect.step_id]
+    is_date = isinstance(journey.entry.by, DateTrigger)
     sent = step if isinstance(step, SendStep) else None
     receiver = step.destination_id if isinstance(step, (SendStep, JoinStep, DropStep)) else ""
     return RunEffect(
@@ -118,14 +119,18 @@ def _run_effect(
         (sent.purpose if sent else "") or journey.purpose,
         journey.priority,
         effect.at_us + sent.valid_us if sent and sent.valid_us else 0,
-        msgspec.json.encode(_variables(step, record, effect), order="sorted"),
+        msgspec.json.encode(_variables(step, record, effect, is_date=is_date), order="sorted"),
     )
 
 
-def _variables(step: EffectStep, record: RunRecord, effect: PlannedEffect) -> dict[str, Any]:
-    """Return what a template knows of the run."""
+def _variables(
+    step: EffectStep, record: RunRecord, effect: PlannedEffect, *, is_date: bool
+) -> dict[str, Any]:
+    """Return what a template knows of the run; `is_date`: whether a date has begun it."""
     entry = record.start.properties
     found: dict[str, Any] = {"entry": entry, "coupon": dict(effect.position.coupons)}
+    if is_date:
+        found["occasion"] = entry
     if isinstance(step, SendStep):
         for name, path in step.values.items():
             kind, _, rest = path.partition(".")

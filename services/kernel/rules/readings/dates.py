@@ -23,7 +23,7 @@ def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
 
     def read(profile: ProfileFacts, as_of_us: int) -> Reading:
         own = profile.trait(ZONE_TRAIT)
-        zone: str = own if is_zone(own) else feature.zone
+        zone: str = own if is_zone(own) and not feature.same_zone else feature.zone
         day = date_of(profile.trait(feature.trait), zone)
         if day is None:
             return Reading(lambda at_us: None, iter(()))
