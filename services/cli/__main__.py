@@ -19,6 +19,7 @@ from services.cli.commands import (
     journeys,
     keys,
     matches,
+    mirrors,
     nats,
     packs,
     profiles,
@@ -61,6 +62,7 @@ app.add_typer(matches.app, name="matches")
 app.add_typer(scores.scores, name="scores")
 app.add_typer(segments.app, name="segments")
 app.add_typer(tags.app, name="tags")
+app.add_typer(mirrors.app, name="mirror")
 app.add_typer(templates.app, name="templates")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")

@@ -151,6 +151,10 @@ class ActivationApi(Protocol):
         activation_pb.CountDeliveriesRequest, activation_pb.CountDeliveriesResponse
     ]
     RetryDelivery: Unary[activation_pb.RetryDeliveryRequest, activation_pb.RetryDeliveryResponse]
+    GetMirror: Unary[activation_pb.GetMirrorRequest, activation_pb.GetMirrorResponse]
+    ReconcileMirror: Unary[
+        activation_pb.ReconcileMirrorRequest, activation_pb.ReconcileMirrorResponse
+    ]
 
 
 class JourneyApi(Protocol):

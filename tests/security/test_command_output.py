@@ -246,6 +246,8 @@ CASES: dict[str, Callable[[System], Case]] = {
     "segments members": lambda _: Case(["seen"], shows=False),
     "segments snapshot": lambda _: Case([HOSTILE, "--of", "seen"], shows=False, fails=True),
     "tags fit": lambda _: Case(["scored"]),
+    "mirror show": lambda _: Case([HOSTILE], shows=False, fails=True),
+    "mirror reconcile": lambda _: Case([HOSTILE], shows=False, fails=True),
     "templates list": lambda _: Case([]),
     "templates preview": lambda _: Case(["hello"]),
     "match": lambda s: Case(["--config", s.write("\x1b[2J.yaml", "a: [")], shows=False, fails=True),

@@ -35,7 +35,8 @@ ROLES = {
         "ListTemplates": "RSA",
         "PreviewTemplate": "SA",
         "DefineDestination": "A",
-        **dict.fromkeys(("DefineTemplate", "RetryDelivery"), "SA"),
+        "GetMirror": "RSA",
+        **dict.fromkeys(("DefineTemplate", "RetryDelivery", "ReconcileMirror"), "SA"),
     },
     "activation.v1.JourneyService": {
         **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),

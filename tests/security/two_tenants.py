@@ -204,6 +204,9 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         WHERE workspace_id = '{OTHER}'
         ON CONFLICT (workspace_id, key_id) DO UPDATE SET last_day = excluded.last_day;
         UPDATE activation.effect SET state = 4 WHERE workspace_id = '{OTHER}';
+        INSERT INTO activation.mirror VALUES ('{OTHER}', '{MARK}', 1);
+        INSERT INTO activation.mirror_entry
+        VALUES ('{OTHER}', '{MARK}', '{MARK}', '{{}}', 1, NULL, true, false, 'epoch', 0, '');
         """
     )
 
@@ -356,6 +359,10 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(
             activation.RetryDelivery,
             activation_pb.RetryDeliveryRequest(effect_id=other.effect.hex()),
+        ),
+        partial(activation.GetMirror, activation_pb.GetMirrorRequest(destination_id=MARK)),
+        partial(
+            activation.ReconcileMirror, activation_pb.ReconcileMirrorRequest(destination_id=MARK)
         ),
     ]
 

@@ -17,6 +17,7 @@ from services.activation.codec.templates import (
     template_to_proto,
 )
 from services.activation.commands.destinations import DestinationCommands
+from services.activation.commands.mirrors import reconcile_mirror, show_mirror
 from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
@@ -169,3 +170,13 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         effect_id = parse_id(request.effect_id, "effect_id")
         row = await self.retries.retry(workspace_id(), effect_id)
         return pb.RetryDeliveryResponse(delivery=delivery_to_proto(row))
+
+    async def GetMirror(self, request: pb.GetMirrorRequest, context: Any) -> pb.GetMirrorResponse:
+        row = await show_mirror(self.database, workspace_id(), request.destination_id)
+        return pb.GetMirrorResponse(mirror=pb.Mirror(**row))
+
+    async def ReconcileMirror(
+        self, request: pb.ReconcileMirrorRequest, context: Any
+    ) -> pb.ReconcileMirrorResponse:
+        row = await reconcile_mirror(self.database, workspace_id(), request.destination_id)
+        return pb.ReconcileMirrorResponse(mirror=pb.Mirror(**row))

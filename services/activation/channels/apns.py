@@ -43,7 +43,7 @@ CODES = Codes(
 def apns_token(call: ProviderCall) -> tuple[str, float]:
     """Return a token, and for how many seconds it is used. Raises ValueError for a wrong key."""
     claims = {"iss": call.settings.team_id, "iat": int(call.now_s)}
-    return signed_jwt(claims, call.secrets["private_key"], kid=call.settings.key_id), _TOKEN_S
+    return signed_jwt(claims, call.secrets["private_key"], kid=call.settings.auth_key_id), _TOKEN_S
 
 
 def is_apns_token_expired(answer: HttpAnswer) -> bool:

@@ -229,7 +229,7 @@ class Apns:
     )
 
     team_id: str = needed("name")
-    key_id: str = needed("name")
+    auth_key_id: str = needed("name")
     private_key: Secret = secret("pem")
     topic: str = needed("name")
     endpoint: str = endpoint_url()

@@ -1,6 +1,10 @@
 -- name: migrations
--- Callers read the ledger, queue dead effects again, and read runs and what they rest on.
+-- Callers read the ledger, queue dead effects again, have mirrors written, and read runs and what
+-- they rest on.
 GRANT SELECT, UPDATE (state, due_at, ended_at, outcome_published, unanswered) ON effect TO {api};
+GRANT SELECT ON mirror_member TO {api};
+GRANT SELECT, INSERT, UPDATE ON mirror TO {api};
+GRANT SELECT, UPDATE (due_at, attempts) ON mirror_entry TO {api};
 GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer TO {api}
 
 -- name: state

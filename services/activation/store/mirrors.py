@@ -92,6 +92,22 @@ async def save_page(
     await conn.execute(Q.drop_unlisted, *page, after, last)
 
 
+async def count(conn: asyncpg.Connection, mirror: Destination) -> asyncpg.Record:
+    """Return the counts of a mirror, named as in `onefold.activation.v1.Mirror`."""
+    key = mirror.workspace_id, mirror.destination_id
+    row = await conn.fetchrow(Q.count_mirror, *key, mirror.version)
+    if row is None:
+        raise LookupError("counts without GROUP BY have one row")
+    return row
+
+
+async def reconcile(conn: asyncpg.Connection, mirror: Destination) -> None:
+    """Have the members of a mirror loaded and all of its entries written."""
+    key = mirror.workspace_id, mirror.destination_id
+    await conn.execute(Q.save_loaded, *key, 0)
+    await conn.execute(Q.write_all, *key)
+
+
 async def with_work(
     conn: asyncpg.Connection, mirrors: Sequence[Destination]
 ) -> list[DestinationKey]:

@@ -138,6 +138,8 @@ SELECT extract(epoch FROM clock_timestamp())::float8;
 -- name: count_mirror
 -- What a mirror has: members, entries, those that are still to be written or removed, and refused.
 SELECT
+    EXISTS (SELECT FROM mirror WHERE workspace_id = $1 AND destination_id = $2
+            AND loaded_version >= $3) AS loaded,
     (SELECT count(*) FROM mirror_member
      WHERE workspace_id = $1 AND destination_id = $2 AND keys <> '{}') AS members,
     (SELECT count(*) FROM mirror_member

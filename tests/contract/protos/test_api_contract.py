@@ -48,7 +48,7 @@ READ_VERBS = (
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {
-        *("DefineDestination", "DefineTemplate", "RetryDelivery")
+        *("DefineDestination", "DefineTemplate", "ReconcileMirror", "RetryDelivery")
     },
     "onefold.activation.v1.JourneyService": {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),

@@ -210,3 +210,47 @@ class RetryDeliveryResponse(_message.Message):
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     delivery: Delivery
     def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
+
+class GetMirrorRequest(_message.Message):
+    __slots__ = ("destination_id",)
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    destination_id: str
+    def __init__(self, destination_id: _Optional[str] = ...) -> None: ...
+
+class Mirror(_message.Message):
+    __slots__ = ("loaded", "members", "underived", "entries", "unwritten", "unremoved", "refused", "reason")
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    UNDERIVED_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    UNWRITTEN_FIELD_NUMBER: _ClassVar[int]
+    UNREMOVED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    loaded: bool
+    members: int
+    underived: int
+    entries: int
+    unwritten: int
+    unremoved: int
+    refused: int
+    reason: str
+    def __init__(self, loaded: _Optional[bool] = ..., members: _Optional[int] = ..., underived: _Optional[int] = ..., entries: _Optional[int] = ..., unwritten: _Optional[int] = ..., unremoved: _Optional[int] = ..., refused: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class GetMirrorResponse(_message.Message):
+    __slots__ = ("mirror",)
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
+    mirror: Mirror
+    def __init__(self, mirror: _Optional[_Union[Mirror, _Mapping]] = ...) -> None: ...
+
+class ReconcileMirrorRequest(_message.Message):
+    __slots__ = ("destination_id",)
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    destination_id: str
+    def __init__(self, destination_id: _Optional[str] = ...) -> None: ...
+
+class ReconcileMirrorResponse(_message.Message):
+    __slots__ = ("mirror",)
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
+    mirror: Mirror
+    def __init__(self, mirror: _Optional[_Union[Mirror, _Mapping]] = ...) -> None: ...

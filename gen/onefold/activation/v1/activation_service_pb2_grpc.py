@@ -75,6 +75,16 @@ class ActivationServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.RetryDeliveryRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.RetryDeliveryResponse.FromString,
                 _registered_method=True)
+        self.GetMirror = channel.unary_unary(
+                '/onefold.activation.v1.ActivationService/GetMirror',
+                request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.GetMirrorRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.GetMirrorResponse.FromString,
+                _registered_method=True)
+        self.ReconcileMirror = channel.unary_unary(
+                '/onefold.activation.v1.ActivationService/ReconcileMirror',
+                request_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ReconcileMirrorRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ReconcileMirrorResponse.FromString,
+                _registered_method=True)
 
 
 class ActivationServiceServicer:
@@ -139,6 +149,20 @@ class ActivationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMirror(self, request, context):
+        """Counts what a mirror has, and what is still to be written to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileMirror(self, request, context):
+        """Reads the segments of a mirror again, and writes all of its entries once more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ActivationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -181,6 +205,16 @@ def add_ActivationServiceServicer_to_server(servicer, server):
                     servicer.RetryDelivery,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.RetryDeliveryRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.RetryDeliveryResponse.SerializeToString,
+            ),
+            'GetMirror': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMirror,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.GetMirrorRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.GetMirrorResponse.SerializeToString,
+            ),
+            'ReconcileMirror': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileMirror,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ReconcileMirrorRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_activation__service__pb2.ReconcileMirrorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -400,6 +434,60 @@ class ActivationService:
             '/onefold.activation.v1.ActivationService/RetryDelivery',
             onefold_dot_activation_dot_v1_dot_activation__service__pb2.RetryDeliveryRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_activation__service__pb2.RetryDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMirror(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.ActivationService/GetMirror',
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.GetMirrorRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.GetMirrorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileMirror(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.ActivationService/ReconcileMirror',
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.ReconcileMirrorRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_activation__service__pb2.ReconcileMirrorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -224,18 +224,18 @@ class Hubspot(_message.Message):
     def __init__(self, access_token: _Optional[str] = ..., member_property: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
 
 class Apns(_message.Message):
-    __slots__ = ("team_id", "key_id", "private_key", "topic", "endpoint")
+    __slots__ = ("team_id", "auth_key_id", "private_key", "topic", "endpoint")
     TEAM_ID_FIELD_NUMBER: _ClassVar[int]
-    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    AUTH_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     team_id: str
-    key_id: str
+    auth_key_id: str
     private_key: str
     topic: str
     endpoint: str
-    def __init__(self, team_id: _Optional[str] = ..., key_id: _Optional[str] = ..., private_key: _Optional[str] = ..., topic: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+    def __init__(self, team_id: _Optional[str] = ..., auth_key_id: _Optional[str] = ..., private_key: _Optional[str] = ..., topic: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
 
 class WecomApp(_message.Message):
     __slots__ = ("corp_id", "corp_secret", "agent_id", "endpoint")
