@@ -212,7 +212,7 @@ FEATURES = {
     **_of(
         "DateDistance",
         dates.read_date,
-        own_zone=("own if is_zone(own) else", "feature.zone if is_zone(own) else"),
+        own_zone=("own if is_zone(own) and", "feature.zone if is_zone(own) and"),
     ),
     **_of(
         "DateDistance",
