@@ -27,6 +27,8 @@ from services.kernel.errors import InvalidField, RuleError, RuleErrors
 from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.forms.json_dump import orders_form
 from services.kernel.rules.forms.json_form import dump_rule, parse_orders, parse_rule
+from services.kernel.rules.forms.text import to_text
+from services.kernel.rules.forms.text_words import Language
 from services.kernel.rules.model import Predicate, Rule
 from services.kernel.rules.names import check_zone_name
 from services.kernel.rules.references import Classification, ValueRule
@@ -55,6 +57,10 @@ class RuleDefaults:
     def form(self, rule: Rule) -> dict[str, Any]:
         """Return the canonical form of a rule, without what these defaults say."""
         return dump_rule(rule, zone=self.zone, orders=self.orders, cleaners=self.cleaners)
+
+    def text(self, rule: Rule, language: Language = Language.ENGLISH) -> str:
+        """Return the text of a rule, without what these defaults say."""
+        return to_text(rule, language, zone=self.zone, orders=self.orders, cleaners=self.cleaners)
 
 
 def defaults_of(settings: profile_pb.ProfileSettingsDefined) -> RuleDefaults:

@@ -19,7 +19,6 @@ from services.cli.rule_forms import RuleDefaults, defaults_of
 from services.cli.values import mistakes_of
 from services.kernel.errors import InvalidField, OnefoldError, RuleError
 from services.kernel.rules.forms.json_schema import rule_schema
-from services.kernel.rules.forms.text import to_text
 from services.kernel.rules.forms.text_words import Language
 from services.kernel.rules.model import Any_, ReferenceKind, Rule
 from services.kernel.rules.references import (
@@ -153,10 +152,7 @@ def _named(pack: Pack) -> list[tuple[str, NamedRules]]:
 
 
 def _texts(title: str, rule: Rule, defaults: RuleDefaults) -> CheckedRule:
-    own: Any = {"zone": defaults.zone, "orders": defaults.orders, "cleaners": defaults.cleaners}
-    return CheckedRule(
-        title, to_text(rule, Language.ENGLISH, **own), to_text(rule, Language.CHINESE, **own)
-    )
+    return CheckedRule(title, defaults.text(rule), defaults.text(rule, Language.CHINESE))
 
 
 def load_form(file: Path) -> Any:

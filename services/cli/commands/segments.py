@@ -22,7 +22,6 @@ from services.cli.segment_previews import Previewed, format_estimate
 from services.client.api import pages
 from services.client.client import Client
 from services.kernel.errors import InvalidField, OnefoldError
-from services.kernel.rules.forms.text import to_text
 
 app = Typer(help="List segments, preview definitions, and take snapshots.")
 Ids = Annotated[
@@ -94,13 +93,15 @@ def snapshot(
 
 async def _show_segments(client: Client) -> None:
     response = await client.segment.ListSegments(pb.ListSegmentsRequest())
+    settings = (await client.profile.GetSettings(GetSettingsRequest())).settings
+    defaults = defaults_of(settings)
     rows = [
         (
             each.segment.segment_id,
             each.segment.title,
             each.size,
             "live" if each.live else "backfilling",
-            to_text(rule_from_proto(each.segment.rule)),
+            defaults.text(rule_from_proto(each.segment.rule)),
         )
         for each in response.segments
     ]

@@ -28,14 +28,15 @@ def values_near(literal: Any) -> Iterator[Json]:
     scalars = literal if isinstance(literal, tuple | list) else (literal,)
     for scalar in scalars:
         yield scalar
-        yield [scalar]
         if isinstance(scalar, str):
-            yield from (f"{scalar}x", f"x{scalar}", scalar[:-1], "")
+            yield from ("another", f"{scalar}x", f"x{scalar}", scalar[:-1], "")
         elif isinstance(scalar, int | float) and not isinstance(scalar, bool):
             yield from (scalar + 1, scalar - 1, scalar * 2, -scalar)
         elif isinstance(scalar, bool):
             yield not scalar
     yield from ("another", 0, 1, True, None)
+    # Less like what people state, so these are tried last.
+    yield from ([scalar] for scalar in scalars)
 
 
 def sample_properties(

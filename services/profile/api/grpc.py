@@ -21,7 +21,6 @@ from services.kernel.as_of import AsOf
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import parse_id
 from services.kernel.index_key import IndexKey
-from services.kernel.rules.forms.text import to_text
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.limits import MAX_PREDICATES
 from services.kernel.tokens import Token
@@ -190,12 +189,13 @@ class ProfileRpc(ProfileServiceServicer):
         await self.queries.runner.reach(at_least_of(request))
         as_of = await self._past_of(request)
         explained = await self.explanations.rule(workspace, id_, rule, as_of)
+        explanation = explanation_to_proto(explained, await self.queries.settings(workspace))
         return pb.ExplainRuleResponse(
             holds=explained.explanation.holds,
             predicates=map(api.answer_to_proto, explained.answers),
-            rule_text=to_text(rule),
+            rule_text=explanation.rule_text,
             as_of_us=explained.explanation.at_us,
-            explanation=explanation_to_proto(explained),
+            explanation=explanation,
         )
 
     async def ExplainMembership(
@@ -211,7 +211,7 @@ class ProfileRpc(ProfileServiceServicer):
         return pb.ExplainMembershipResponse(
             is_member=explained.explanation.holds,
             definition_version=explained.definition_version,
-            explanation=explanation_to_proto(explained),
+            explanation=explanation_to_proto(explained, await self.queries.settings(workspace)),
         )
 
     async def TranslateRule(

@@ -18,11 +18,13 @@ from services.kernel.explain.model import (
 )
 from services.kernel.ids import to_hex
 from services.kernel.rules.features import Elapsed
-from services.kernel.rules.forms.text import events_to_text, to_text
+from services.kernel.rules.forms.text import events_to_text
 from services.kernel.rules.forms.text_words import Language
-from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, Rule
+from services.kernel.rules.model import All, Any_, Not, Predicate, Reference
 from services.kernel.rules.readings.ranges import END_US, FIRST_US
+from services.profile.codec.rule_forms import RuleTexts, texts_in
 from services.profile.domain.explanation import RuleExplanation
+from services.profile.domain.settings import WorkspaceSettings
 
 #: The most facts that one part of a response names.
 MAX_FACTS = 100
@@ -40,12 +42,15 @@ _MISSING: Final = {
 }
 
 
-def explanation_to_proto(explained: RuleExplanation) -> pb.RuleExplanation:
-    """Return the message of an explanation."""
+def explanation_to_proto(
+    explained: RuleExplanation, settings: WorkspaceSettings
+) -> pb.RuleExplanation:
+    """Return the message of an explanation; its texts leave out what the settings say."""
     explanation, citation = explained.explanation, explained.explanation.citation
-    english, chinese = _texts(explained.rule)
+    texts = texts_in(settings)
+    english, chinese = texts(explained.rule)
     return pb.RuleExplanation(
-        root=_part(explanation.root),
+        root=_part(explanation.root, texts),
         cited_fact_ids=_ids(citation.fact_ids),
         cited_count=len(citation.fact_ids),
         removed_fact_ids=_ids(citation.removed),
@@ -61,14 +66,14 @@ def explanation_to_proto(explained: RuleExplanation) -> pb.RuleExplanation:
     )
 
 
-def _part(node: ExplainedPart) -> pb.ExplainedPart:
-    english, chinese = _texts(node.rule)
+def _part(node: ExplainedPart, texts: RuleTexts) -> pb.ExplainedPart:
+    english, chinese = texts(node.rule)
     part = pb.ExplainedPart(
         part=_PARTS.get(type(node.rule), pb.RULE_PART_PREDICATE),
         holds=node.holds,
         text=english,
         text_chinese=chinese,
-        children=map(_part, node.children),
+        children=[_part(child, texts) for child in node.children],
         definition_version=node.version,
         next_due_us=node.next_due_us or 0,
         missing=_missing(node.change),
@@ -111,10 +116,6 @@ def _events(missing: MissingFacts) -> tuple[str, str]:
         events_to_text(missing.events, Language.ENGLISH),
         events_to_text(missing.events, Language.CHINESE),
     )
-
-
-def _texts(rule: Rule) -> tuple[str, str]:
-    return to_text(rule, Language.ENGLISH), to_text(rule, Language.CHINESE)
 
 
 def _ids(fact_ids: Sequence[bytes]) -> list[str]:

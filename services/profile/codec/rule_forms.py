@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as pb
@@ -16,6 +17,9 @@ from services.kernel.rules.forms.text_parse import parse_text
 from services.kernel.rules.forms.text_words import Language
 from services.profile.domain.settings import WorkspaceSettings
 
+#: Returns the English and the Chinese text of a rule.
+RuleTexts = Callable[[model.Rule], tuple[str, str]]
+
 
 def translation(
     request: pb.TranslateRuleRequest, settings: WorkspaceSettings
@@ -24,16 +28,30 @@ def translation(
     zone, orders, cleaners = settings.zone, settings.orders, dict(settings.cleaners)
     rule = _rule_in(request, settings)
     form = dump_rule(rule, zone=zone, orders=orders, cleaners=cleaners)
-    english, chinese = (
-        to_text(rule, language, zone=zone, orders=orders, cleaners=cleaners)
-        for language in (Language.ENGLISH, Language.CHINESE)
-    )
+    english, chinese = texts_in(settings)(rule)
     return pb.TranslateRuleResponse(
         rule=rule_to_proto(rule),
         text=english,
         text_chinese=chinese,
         json=json.dumps(form, ensure_ascii=False).encode(),
     )
+
+
+def texts_in(settings: WorkspaceSettings) -> RuleTexts:
+    """Return a rule's texts in English and Chinese, as a function of the rule.
+
+    They leave out what the settings of the workspace say.
+    """
+    zone, orders, cleaners = settings.zone, settings.orders, dict(settings.cleaners)
+
+    def texts(rule: model.Rule) -> tuple[str, str]:
+        english, chinese = (
+            to_text(rule, language, zone=zone, orders=orders, cleaners=cleaners)
+            for language in (Language.ENGLISH, Language.CHINESE)
+        )
+        return english, chinese
+
+    return texts
 
 
 def _rule_in(request: pb.TranslateRuleRequest, settings: WorkspaceSettings) -> model.Rule:

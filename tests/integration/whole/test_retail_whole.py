@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -272,6 +272,12 @@ async def explained(of: Shop, token: Any) -> profile_pb.ExplainMembershipRespons
     return await of.system.service.profile.ExplainMembership(request)
 
 
+def parts_of(root: profile_pb.ExplainedPart) -> Iterator[profile_pb.ExplainedPart]:
+    yield root
+    for child in root.children:
+        yield from parts_of(child)
+
+
 async def check_cause(of: Shop, risen: Any) -> None:
     """The entry rests on the payments; the one that reached the tier is among them."""
     answer = await explained(of, risen)
@@ -280,6 +286,10 @@ async def check_cause(of: Shop, risen: Any) -> None:
     entries = (await of.system.service.profile.ListTimeline(request)).entries
     payments = {entry.fact_id for entry in entries if entry.name == "order_paid"}
     assert set(answer.explanation.cited_fact_ids) == payments
+    # The texts leave out the definition of orders, which is that of the workspace.
+    texts = [part.text for part in parts_of(answer.explanation.root)]
+    assert any("net spend of orders" in text for text in texts)
+    assert not any("defined by" in text for text in texts)
 
 
 async def check_version(of: Shop) -> None:

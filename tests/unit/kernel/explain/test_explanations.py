@@ -218,6 +218,14 @@ def test_explanation_of_trait_cites_its_statements_and_names_the_value_that_is_m
     assert (missing.kind, missing.name, missing.value) == (MissingKind.TRAIT, "city", "北京市")
 
 
+def test_trait_that_would_end_an_answer_is_a_text_as_people_state_it() -> None:
+    in_the_east = Predicate(Trait("province", cleaner="region"), Operator.EQ, "华东")
+    found = explained(in_the_east, [statement(1, 5, province="江苏")])
+    assert found.change is not None
+    (missing,) = found.change.missing
+    assert (missing.name, missing.value) == ("province", "another")
+
+
 def test_explanation_of_orders_cites_payments_and_refunds() -> None:
     rule = Predicate(Orders(ORDERS, OrderMeasure.NET_SPEND), Operator.LT, 100)
     log = [
