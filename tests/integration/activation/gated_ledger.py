@@ -50,7 +50,7 @@ def leaf(n: int) -> LeafId:
 
 
 def template(template_id: str, text: str) -> Template:
-    return Template(W, template_id, 1, "", (Texts("en", "Hello", text),))
+    return Template(W, template_id, 1, "", (Texts("en", "Hello", text, provider_template="SMS_1"),))
 
 
 def journey_of(form: dict[str, Any]) -> Journey:
