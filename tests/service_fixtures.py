@@ -183,6 +183,8 @@ def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Pat
     def make(kind: type[S], **fields: Any) -> S:
         servers = {"postgres_dsn": database, "nats_url": nats_url}
         keys = {"internal_key": internal_key, "bus_key": BUS_KEY}
+        # Ingest begins before activation, and calls it for receipts alone.
+        servers["activation_url"] = "127.0.0.1:1"
         if "index_key" in kind.model_fields:
             keys["index_key"] = INDEX_KEY_TEXT
         if "secrets_key" in kind.model_fields:
