@@ -25,7 +25,7 @@ from rich.text import Text
 from services.devstack.errors import ServerError
 from services.kernel.errors import OnefoldError
 from services.kernel.printable import needs_quotes, printable, printable_json, printable_yaml
-from services.kernel.time import to_rfc3339
+from services.kernel.time import SECOND_US, to_rfc3339
 from services.kernel.yaml_documents import SCALARS
 
 _Result = TypeVar("_Result")
@@ -247,6 +247,15 @@ def format_json(document: bytes) -> str:
         return msgspec.json.encode(msgspec.json.decode(document)).decode()
     except msgspec.DecodeError:
         return document.decode(errors="replace")
+
+
+def format_actual(actual: bytes, is_span: bool) -> str:
+    """Return the value that a predicate compares as JSON; a span of time in days and less."""
+    if not is_span or actual == b"null":
+        return format_json(actual)
+    seconds = int(actual) // SECOND_US
+    minutes, hours = seconds // 60, seconds // 3_600
+    return f"{hours // 24}d {hours % 24}h {minutes % 60}m {seconds % 60}s"
 
 
 def format_time(us: int) -> str:

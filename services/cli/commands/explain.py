@@ -13,11 +13,11 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.commands.identity import explain_match
 from services.cli.context import DataDir, run_with_client
-from services.cli.output import Tree, format_json, format_time
+from services.cli.output import Tree, format_actual, format_json, format_time
 from services.client.text import format_token, parse_token, profile_selector
 from services.kernel.errors import InvalidField
 from services.kernel.rules.forms.text_words import Language
-from services.kernel.time import SECOND_US, parse_rfc3339
+from services.kernel.time import parse_rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
 app.command("match")(explain_match)
@@ -157,7 +157,7 @@ def _lines(part: pb.ExplainedPart, language: Language) -> Iterator[str]:
     yield f"{_MARKS[part.holds]} {text}"
     if part.part != pb.RULE_PART_PREDICATE:
         return
-    yield f"value: {_value(part)}{_window(part)}"
+    yield f"value: {format_actual(part.actual, part.is_span)}{_window(part)}"
     if part.fact_count:
         yield f"from {_facts(part.fact_ids, part.fact_count)}"
     if part.next_due_us:
@@ -198,15 +198,6 @@ def _missing_text(missing: pb.MissingFact, language: Language) -> str:
     if missing.until_us:
         text += f" until {format_time(missing.until_us)}"
     return text
-
-
-def _value(part: pb.ExplainedPart) -> str:
-    """Return a value as JSON; a span of time in days, hours, minutes and seconds."""
-    if not part.is_span or part.actual == b"null":
-        return format_json(part.actual)
-    seconds = int(part.actual) // SECOND_US
-    minutes, hours = seconds // 60, seconds // 3_600
-    return f"{hours // 24}d {hours % 24}h {minutes % 60}m {seconds % 60}s"
 
 
 def _window(part: pb.ExplainedPart) -> str:

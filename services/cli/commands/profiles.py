@@ -16,7 +16,7 @@ from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
-from services.cli.output import Tree, format_json, format_time
+from services.cli.output import Tree, format_actual, format_json, format_time
 from services.cli.timelines import TimelineOptions, add_timeline
 from services.cli.values import word_of
 from services.client.client import Client
@@ -224,7 +224,9 @@ def _add_members(tree: Tree, response: profile_pb.GetAccountResponse, tags: Sequ
         first, last = format_time(total.first_seen_us), format_time(total.last_seen_us)
         branch.add(f"first seen {first}, last seen {last}")
     for tag_id, rule in zip(tags, total.rules, strict=True):
-        values = ", ".join(f"{p.predicate}: {format_json(p.actual)}" for p in rule.predicates)
+        values = ", ".join(
+            f"{p.predicate}: {format_actual(p.actual, p.is_span)}" for p in rule.predicates
+        )
         branch.add(f"{tag_id}: {'true' if rule.holds else 'false'} ({values})")
     own = branch.add("own members") if shown else branch
     for profile_id in shown:

@@ -149,7 +149,8 @@ def _print_preview(previewed: Previewed) -> None:
         for profile in own.sample:
             branch = tree.add(profile.profile_id)
             for result in profile.predicates:
-                branch.add(f"{result.predicate}: {result.actual.decode()}")
+                actual = output.format_actual(result.actual, result.is_span)
+                branch.add(f"{result.predicate}: {actual}")
         output.out.print(tree)
 
 

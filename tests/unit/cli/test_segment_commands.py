@@ -11,6 +11,7 @@ from onefold.profile.v1.profile_facts_pb2 import TagDefined
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
+from services.cli.output import format_actual
 from services.cli.segment_previews import format_estimate, preview, print_sizes
 from services.kernel.errors import InvalidField, NotAllowed
 
@@ -49,6 +50,12 @@ def test_caller_without_the_right_sees_the_error_itself() -> None:
 
     with pytest.raises(NotAllowed):
         asyncio.run(preview(client_of(call), [SegmentDefined(segment_id="a")]))
+
+
+def test_span_of_time_is_shown_in_days_and_other_values_as_json() -> None:
+    assert format_actual(b"4797640917110", is_span=True) == "55d 12h 40m 40s"
+    assert format_actual(b"null", is_span=True) == "null"
+    assert format_actual(b"1600.0", is_span=False) == "1600.0"
 
 
 def test_exact_number_has_no_bounds() -> None:

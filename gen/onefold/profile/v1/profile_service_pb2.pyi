@@ -507,18 +507,20 @@ class TranslateRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., json: _Optional[bytes] = ...) -> None: ...
 
 class PredicateResult(_message.Message):
-    __slots__ = ("predicate", "actual", "holds", "source_id", "trust")
+    __slots__ = ("predicate", "actual", "holds", "source_id", "trust", "is_span")
     PREDICATE_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    IS_SPAN_FIELD_NUMBER: _ClassVar[int]
     predicate: str
     actual: bytes
     holds: bool
     source_id: str
     trust: _source_trust_pb2.SourceTrust
-    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ..., source_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
+    is_span: bool
+    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ..., source_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., is_span: _Optional[bool] = ...) -> None: ...
 
 class ExplainRuleResponse(_message.Message):
     __slots__ = ("holds", "predicates", "rule_text", "as_of_us", "explanation")
