@@ -125,6 +125,21 @@ class FakeSegment(segment_service_pb2_grpc.SegmentServiceServicer):
 
     shards: int = 4
     published: dict[int, list[Any]] = field(default_factory=dict)
+    #: The members of segments; a segment that is not here is not defined.
+    members: dict[str, set[bytes]] = field(default_factory=dict)
+    #: Members of a page.
+    page: int = 2
+
+    async def ListMembers(self, request: Any, context: Any) -> Any:
+        if request.segment_id not in self.members:
+            await fail(context, NotFound("no segment has this id"))
+        after = bytes.fromhex(request.page_token)
+        ordered = sorted(id_ for id_ in self.members[request.segment_id] if id_ > after)
+        page = ordered[: self.page]
+        return segment_service_pb2.ListMembersResponse(
+            members=[segment_service_pb2.Member(profile_id=to_hex(id_)) for id_ in page],
+            next_page_token=to_hex(page[-1]) if len(ordered) > len(page) else "",
+        )
 
     def publish(self, shard: int, **fields: Any) -> Any:
         """Add a message to a shard; each is one fact further in the log."""

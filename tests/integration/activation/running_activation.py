@@ -140,6 +140,7 @@ async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any
             "segment_url": peers.url,
             "profile_url": peers.url,
             "ingest_url": peers.url,
+            "identity_url": peers.url,
             "secrets_key": SECRETS_KEY,
             "initial_backoff_s": 0.01,
             "max_attempts": 3,
