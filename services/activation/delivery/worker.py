@@ -151,7 +151,7 @@ class DestinationWorker:
         """Deliver effects until stopped. Errors are logged and retried."""
         backoff = Backoff()
         async with asyncio.TaskGroup() as attempts:
-            while not (self._is_stopping and not self._in_flight):
+            while not self._is_done():
                 self._wakeup.clear()
                 try:
                     await self._cycle(attempts)
@@ -160,9 +160,14 @@ class DestinationWorker:
                     await asyncio.sleep(backoff.next_s())
                 else:
                     backoff.reset()
+                    if self._is_done():
+                        return
                     with suppress(TimeoutError):
                         async with asyncio.timeout_at(self._next_start()):
                             await self._wakeup.wait()
+
+    def _is_done(self) -> bool:
+        return self._is_stopping and not self._in_flight
 
     def _next_start(self) -> float | None:
         """Return when the next attempt may start; None = not before an attempt ends or a wake."""

@@ -24,6 +24,7 @@ from integration.activation.ledger_fixture import (
 from integration.activation.receiver import Receiver, Response, receiving, with_headers
 from service_fixtures import wait_until
 from standardwebhooks.webhooks import Webhook as Verifier
+from structlog.testing import capture_logs
 
 from services.activation.delivery import dispatcher as dispatcher_module
 from services.activation.delivery import worker as worker_module
@@ -482,3 +483,21 @@ async def test_attempts_that_failed_together_are_not_repeated_together(
         await wait_until(all_failed)
     due = [row["due_at"] for row in await ledger.rows()]
     assert (max(due) - min(due)).total_seconds() > 180, "an hour's pause is spread over half of it"
+
+
+async def test_worker_ends_with_its_last_attempt(ledger: Ledger, receiver: Receiver) -> None:
+    """It waits for no other wakeup: otherwise each end takes as long as the drain may."""
+    to = hook(receiver.url())
+    await ledger.define(to)
+    await ledger.add([change(0)], to)
+    receiver.script = [receiver.hang]
+    with capture_logs() as logs:
+        async with ledger.dispatching(drain_s=10.0):
+            await wait_until(lambda: _received(receiver))
+            asyncio.get_running_loop().call_later(0.2, receiver.released.set)
+    assert not [entry for entry in logs if entry["event"] == "attempts_cancelled"]
+    assert await ledger.states() == {"DELIVERED": 1}
+
+
+async def _received(receiver: Receiver) -> bool:
+    return bool(receiver.received)
