@@ -40,6 +40,7 @@ from services.segment.codec.bus import evaluation_from_proto
 from services.segment.codec.definitions import decode_definition
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import ProfileEvaluation
+from services.segment.projection.fold import SegmentProjection
 
 
 def summary(changes: list[MembershipChange]) -> list[tuple[str, int, bool, str]]:
@@ -89,6 +90,25 @@ async def test_changes_do_not_depend_on_the_size_of_batches(
     assert summary(changes) == expected
     assert [c.changed_at_us for c in changes] == [3_000, 4_000, 5_000]
     await workers.check()
+
+
+async def test_time_from_an_event_to_its_change_is_measured_once_it_is_committed(
+    workers: SegmentWorkers,
+) -> None:
+    waits: list[float] = []
+    workers.projections[0] = SegmentProjection(
+        workers.shards, on_access=lambda: None, on_published=waits.append
+    )
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    # The changes happen milliseconds after 1970 began.
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, BOUGHT_ID))
+    await workers.fold_all()
+    assert waits == []
+    workers.projections[0].committed(0)
+    assert len(waits) == 2
+    assert min(waits) > 50 * 365 * 86_400
 
 
 async def test_stale_evaluation_is_ignored(workers: SegmentWorkers) -> None:
