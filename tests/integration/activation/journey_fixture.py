@@ -42,6 +42,7 @@ from services.kernel.ids import shard_of
 from services.kernel.journeys.contact_policy import ZonePolicy
 from services.kernel.journeys.inputs import awaited_events, call_filter_id
 from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.journeys.model import Journey
 from services.kernel.rules.filters import matcher
 from services.kernel.rules.ids import structure_id
 from services.kernel.time import HOUR_US
@@ -169,10 +170,16 @@ class JourneyBench:
         self.now_us = BEGIN
         self._journeys: dict[str, list[Any]] = {}
         self._events = 0
+        #: What segment has published, with the shards.
+        self._published: list[tuple[int, MembershipsChanged]] = []
 
     async def fold(self, shard: int, message: MembershipsChanged) -> None:
         """Fold one message on a shard, whose clock is then at the present instant."""
-        message.log_time_us = max(message.log_time_us, self.now_us)
+        message.log_time_us = self.now_us
+        self._published.append((shard, message))
+        await self._fold(shard, message)
+
+    async def _fold(self, shard: int, message: MembershipsChanged) -> None:
         wrapped = StreamMessage(0, 1, message.SerializeToString())
         async with transaction(self.ledger.database.pool) as conn:
             result = await self.projection.fold(conn, Batch(shard, 0, 1, (wrapped,), 0, 0, 0))
@@ -196,10 +203,14 @@ class JourneyBench:
 
     async def define(self, **form: Any) -> None:
         """Define the next version of a journey."""
-        versions = self._journeys.setdefault(form["id"], [])
-        proto = journey_to_proto(parse_journey(form))
+        await self.define_journey(parse_journey(form))
+
+    async def define_journey(self, journey: Journey) -> None:
+        """Define a journey as its next version."""
+        versions = self._journeys.setdefault(journey.journey_id, [])
+        proto = journey_to_proto(journey)
         proto.version = len(versions) + 1
-        versions.append(parse_journey(form))
+        versions.append(journey)
         await self.broadcast(JOURNEY_DEFINED, facts_pb.JourneyDefined(journey=proto))
 
     async def flow(self, journey_id: str, flow: int, version: int = 1, overdue: int = 0) -> None:
@@ -346,10 +357,19 @@ class JourneyBench:
         return await verifier.verify(W, "", 0, 0)
 
     async def lose_database(self) -> None:
-        """Begin with an empty database, and restore it from the log."""
+        """Begin with an empty database: restore it from the log, and fold what segment has."""
         await self.ledger.database.pool.execute(EMPTY)
-        self.projection.forget(0)
         await restore_ledger(self.ledger.database, self.log, SHARDS)  # type: ignore[arg-type]
+        for shard in range(SHARDS):
+            self.projection.forget(shard)
+        for shard, message in self._published:
+            # What is replayed from its history has no time, and no facts without a leaf.
+            kept = MembershipsChanged(
+                changes=message.changes,
+                matched_events=message.matched_events,
+                leaf_moves=message.leaf_moves,
+            )
+            await self._fold(shard, kept)
 
     async def runs(self) -> list[asyncpg.Record]:
         return await self.ledger.database.pool.fetch("SELECT * FROM run ORDER BY begun_at_us")
