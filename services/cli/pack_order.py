@@ -1,17 +1,21 @@
-"""Orders the tags, stages and segments of a pack by their references."""
+"""Orders the tags, stages, segments and journeys of a pack by their references."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
+from onefold.activation.v1.journeys_pb2 import Journey
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
 from onefold.rule.v1.rule_pb2 import Reference, ReferenceKind
 from onefold.rule.v1.rule_pb2 import Rule as RuleMessage
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
+from services.chassis.codec.journeys import journey_from_proto
 from services.cli.definitions import Pack
 from services.cli.rule_forms import is_stage
+from services.kernel.journeys.model import StartStep
+from services.kernel.journeys.tree import all_steps
 
 
 def in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
@@ -63,3 +67,30 @@ def _references_in(rule: RuleMessage) -> Iterator[tuple[ReferenceKind, str]]:
             yield from _references_in(getattr(rule, "not"))
         case "reference":
             yield rule.reference.kind, rule.reference.id
+
+
+def journeys_in_order(pack: Pack) -> list[Journey]:
+    """Return the journeys of a pack, each after those of the pack that it begins.
+
+    Raises CycleError where they begin each other.
+    """
+    journeys = {journey.journey_id: journey for journey in pack.journeys}
+    begun = {id_: _begun_by(journey) & journeys.keys() for id_, journey in journeys.items()}
+    begun = {id_: ids - {id_} for id_, ids in begun.items()}
+    return [journeys[id_] for id_ in TopologicalSorter(begun).static_order()]
+
+
+def cyclic_journeys(pack: Pack) -> list[str]:
+    """Return a mistake for each journey that is part of a cycle of journeys."""
+    try:
+        journeys_in_order(pack)
+    except CycleError as error:
+        cycle = list(dict.fromkeys(error.args[1]))
+        problem = f"the journeys {', '.join(cycle)} begin each other: remove one `start`"
+        return [f"{pack.place('journey', id_)}{problem}" for id_ in cycle]
+    return []
+
+
+def _begun_by(journey: Journey) -> set[str]:
+    steps = all_steps(journey_from_proto(journey))
+    return {step.journey_id for step in steps if isinstance(step, StartStep)}

@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from onefold.activation.v1.activation_service_pb2 import (
-    DefineDestinationRequest,
-    DefineTemplateRequest,
     ListDestinationsRequest,
     ListTemplatesRequest,
 )
 from onefold.activation.v1.journey_service_pb2 import (
-    DefineContactPolicyRequest,
-    DefineJourneyRequest,
     GetContactPolicyRequest,
     JourneyAssumptions,
     ListJourneysRequest,
 )
-from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
-from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, ListSourcesRequest
-from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.identity.v1.identity_service_pb2 import GetPolicyRequest
+from onefold.ingest.v1.admin_service_pb2 import ListSourcesRequest
 from onefold.profile.v1.profile_service_pb2 import (
     CountTraitsRequest,
     CountTraitsResponse,
-    DefineSettingsRequest,
-    DefineTagRequest,
     GetSettingsRequest,
     ListTagsRequest,
 )
-from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
+from onefold.segment.v1.segment_service_pb2 import ListSegmentsRequest
 from typer import Option, Typer
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
@@ -43,7 +36,8 @@ from services.cli.commands.rules import wrong_references
 from services.cli.commands.traits import print_cleaner_changes
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
-from services.cli.pack_order import in_order_of_references, kind_of, reference_to
+from services.cli.pack_definitions import PackDefinition, definitions_of
+from services.cli.pack_order import cyclic_journeys, kind_of, reference_to
 from services.cli.rule_forms import membership_ids
 from services.cli.segment_previews import Previewed, preview, print_sizes
 from services.client.client import Client
@@ -287,7 +281,7 @@ async def apply_pack(
         applied += [one.applied for one in compared]
         return
     token = Token()
-    for definition, one in zip(_definitions(client, pack), compared, strict=True):
+    for definition, one in zip(definitions_of(client, pack), compared, strict=True):
         try:
             response = await definition.define(dry_run=False, etag=one.etag)
         except ClientError as error:
@@ -308,7 +302,9 @@ class _Compared(NamedTuple):
 async def _compare(client: Client, pack: Pack) -> list[_Compared]:
     """Return what applying a pack would do. Raises PackErrors with all mistakes."""
     compared: list[_Compared] = []
-    definitions = list(_definitions(client, pack))
+    if problems := cyclic_journeys(pack):
+        raise PackErrors(problems)
+    definitions = list(definitions_of(client, pack))
     problems = [*await _missing_segments(client, pack), *wrong_references(pack)]
     assumed = [*map(reference_to, pack.tags), *map(reference_to, pack.segments)]
     for definition in definitions:
@@ -355,7 +351,7 @@ async def _missing_segments(client: Client, pack: Pack) -> list[str]:
     ]
 
 
-def _applied(definition: _Definition, response: Any) -> AppliedDefinition:
+def _applied(definition: PackDefinition, response: Any) -> AppliedDefinition:
     # A policy has no separate message.
     message = getattr(response, definition.kind, response)
     kind = definition.shown_as or definition.kind
@@ -391,59 +387,3 @@ async def _is_live(client: Client, token: Token) -> bool:
         segments_live = all(segment.live for segment in listed.segments)
         return policy.live and segments_live and all(tag.live for tag in listed.tags)
     return False
-
-
-class _Definition(NamedTuple):
-    kind: str
-    id: str
-    #: Calls the service, with `dry_run` and `etag`.
-    define: Callable[..., Awaitable[Any]]
-    #: The kind as it is shown, where it is another word: that of the pack.
-    shown_as: str = ""
-    #: Whether its rules may refer to others; then `define` takes `assumed`, too.
-    has_references: bool = False
-    #: Whether it may have a template; then `define` takes `assumed_templates`, too.
-    has_template: bool = False
-
-
-def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
-    """Yield the definitions of a pack in the order in which they must be made."""
-
-    def call(method: Callable[[Any], Awaitable[Any]], request: Any, **content: Any) -> Any:
-        return lambda **more: method(request(**content, **more))
-
-    policy, identity, admin = pack.identity_policy, client.identity, client.admin
-    if policy is not None:
-        yield _Definition(
-            "identity policy", "", call(identity.DefinePolicy, DefinePolicyRequest, policy=policy)
-        )
-    for source in pack.sources:
-        define = call(admin.DefineSource, DefineSourceRequest, source=source)
-        yield _Definition("source", source.source_id, define)
-    if pack.settings is not None:
-        define = call(client.profile.DefineSettings, DefineSettingsRequest, settings=pack.settings)
-        yield _Definition("settings", "", define)
-    for ruled in in_order_of_references(pack):
-        if isinstance(ruled, TagDefined):
-            define = call(client.profile.DefineTag, DefineTagRequest, tag=ruled)
-            yield _Definition(
-                "tag", ruled.tag_id, define, shown_as=kind_of(ruled), has_references=True
-            )
-        else:
-            define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=ruled)
-            yield _Definition("segment", ruled.segment_id, define, has_references=True)
-    for template in pack.templates:
-        define = call(client.activation.DefineTemplate, DefineTemplateRequest, template=template)
-        yield _Definition("template", template.template_id, define)
-    for each in pack.destinations:
-        define = call(
-            client.activation.DefineDestination, DefineDestinationRequest, destination=each
-        )
-        yield _Definition("destination", each.destination_id, define, has_template=True)
-    if pack.contact_policy is not None:
-        method = client.journeys.DefineContactPolicy
-        define = call(method, DefineContactPolicyRequest, policy=pack.contact_policy)
-        yield _Definition("contact policy", "", define)
-    for journey in pack.journeys:
-        define = call(client.journeys.DefineJourney, DefineJourneyRequest, journey=journey)
-        yield _Definition("journey", journey.journey_id, define)

@@ -19,9 +19,11 @@ from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1 import event_pb2
 from service_fixtures import MakeSettings, wait_until
 
+from services.activation.projection.journeys.own_effects import TOO_DEEP
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
-from services.kernel.time import HOUR_US, MINUTE_US, SECOND_US
+from services.kernel.calendar import local_date
+from services.kernel.time import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 PACK = """
 contact_policy:
@@ -151,3 +153,105 @@ async def test_payment_in_time_or_learnt_before_the_attempt_stops_the_message_an
     assert {each.profile_id: each.state for each in held} == {sun: SUPPRESSED, wu: SENT}
     await advance(system, 6 * HOUR_US)
     assert len(await ended(system, 2)) == len(await ended(system, 2, "held")) == 2
+
+
+MORE = """
+destinations:
+  - {id: calls, file: {name: calls.ndjson}}
+  - {id: dates, file: {name: dates.ndjson}}
+  - {id: merged, file: {name: merged.ndjson}}
+templates:
+  - {id: wish, locales: {en: {text: "{{ occasion.date }}"}}}
+  - {id: plain, locales: {en: {text: "hello"}}}
+journeys:
+  - id: birthday
+    enter: {date: {trait: birthday, clock: "09:00"}}
+    steps: [{send: {id: wish, to: dates, template: wish}}]
+  - id: called
+    enter: {call: true}
+    steps: [{send: {id: answer, to: calls, template: plain}}]
+  - id: ping
+    enter: {call: true}
+    steps: [{wait: 1s}, {start: pong}]
+  - id: pong
+    enter: {call: true}
+    steps: [{wait: 1s}]
+  - id: registered
+    enter: {event: registered, again: never}
+    steps: [{wait: 1d}, {send: {id: hello, to: merged, template: plain}}]
+"""
+LOOP = """
+journeys: [{id: pong, enter: {call: true}, steps: [{wait: 1s}, {start: ping}]}]
+"""
+
+
+async def enter(system: WholeSystem, journey_id: str, who: str, request_id: str) -> bool:
+    request = pb.EnterJourneyRequest(
+        journey_id=journey_id, identifiers=[identifier(who)], request_id=request_id
+    )
+    return (await system.service.journeys.EnterJourney(request)).is_new
+
+
+async def identify(system: WholeSystem, who: str, birthday: str) -> None:
+    event = event_pb2.Event(
+        type=event_pb2.EVENT_TYPE_IDENTIFY,
+        message_id=f"j-{next(_MESSAGES)}",
+        identifiers=[identifier(who)],
+        traits=json.dumps({"birthday": birthday}).encode(),
+    )
+    response = await system.source.ingest.IngestEvents(IngestEventsRequest(events=[event]))
+    assert not response.rejections, response.rejections
+
+
+@pytest.mark.timeout(300)
+async def test_dates_calls_merges_old_events_and_journeys_that_begin_each_other(
+    system: WholeSystem, tmp_path: Path
+) -> None:
+    await define(system, tmp_path, MORE)
+    await define(system, tmp_path, LOOP)
+    start_us = await system.now_us()
+    tomorrow = local_date(start_us + DAY_US, "UTC")
+    await identify(system, "user_id:born", f"1990-{tomorrow:%m-%d}")
+    await identify(system, "user_id:corrected", f"1990-{tomorrow:%m-%d}")
+    # Years of old events begin nothing, and a call begins one run.
+    for days in (1, 400, 1_800):
+        await track(system, "registered", "user_id:old", at_us=start_us - days * DAY_US)
+    await system.drain()
+    assert await enter(system, "called", "user_id:old", "r-1")
+    assert not await enter(system, "called", "user_id:old", "r-1")
+    assert await enter(system, "ping", "user_id:old", "r-2")
+    # Two identifiers of one person, which is known only later: one message.
+    await track(system, "registered", "user_id:a")
+    await track(system, "registered", "device_id:a")
+    await advance(system, HOUR_US)
+    await track(system, "opened", "user_id:a", "device_id:a")
+    later = local_date(start_us + 40 * DAY_US, "UTC")
+    await identify(system, "user_id:corrected", f"1990-{later:%m-%d}")
+    for _ in range(6):
+        await advance(system, 10 * HOUR_US)
+    [called] = await ended(system, 1, "calls")
+    assert called.state == SENT
+    [wish] = await ended(system, 1, "dates")
+    [born] = await system.profiles("user_id:born")
+    assert (wish.profile_id, wish.state) == (born, SENT)
+    told = [each for each in await ended(system, 1, "merged") if each.state == SENT]
+    [person] = set(await system.profiles("user_id:a", "device_id:a"))
+    assert [each.profile_id for each in told] == [person]
+    refused = await refused_starts(system)
+    assert [each.reason for each in refused] == [TOO_DEEP]
+
+
+async def refused_starts(system: WholeSystem) -> list[Delivery]:
+    """Return the effects that would have begun one more journey, once there is one."""
+    request = ListDeliveriesRequest(state=SUPPRESSED, page_size=100)
+
+    async def found() -> list[list[Delivery]]:
+        await advance(system, 2 * SECOND_US)
+        listed = (await system.service.activation.ListDeliveries(request)).deliveries
+        own = [each for each in listed if not each.destination_id]
+        return [own] if own else []
+
+    [own] = await wait_until(found)
+    await advance(system, HOUR_US)
+    assert await found() == [own]
+    return own

@@ -89,3 +89,24 @@ journeys:
     done = await applied(tmp_path, PACK + journeys)
     assert (done[-1].kind, done[-1].id) == ("journey", "j")
     assert done[-1].warnings == ("goal: there is none; d t life buyer a",)
+
+
+JOURNEYS = """
+journeys:
+  - {id: a, enter: {call: true}, steps: [{start: b}]}
+  - {id: b, enter: {call: true}, steps: [{wait: 1h}, {start: %s}]}
+  - {id: c, enter: {call: true}, steps: [{wait: 1h}]}
+"""
+
+
+async def test_journey_is_defined_after_those_that_it_begins(tmp_path: Path) -> None:
+    done = await applied(tmp_path, JOURNEYS % "c")
+    assert [one.id for one in done] == ["c", "b", "a"]
+
+
+async def test_journeys_that_begin_each_other_are_reported_at_each_of_them(tmp_path: Path) -> None:
+    with pytest.raises(PackErrors) as error:
+        await applied(tmp_path, JOURNEYS % "a")
+    assert len(error.value.problems) == 2
+    assert "journeys[1] (b): the journeys" in "".join(error.value.problems)
+    assert "begin each other: remove one `start`" in error.value.problems[0]
