@@ -178,6 +178,10 @@ def change_from_row(row: Any) -> MembershipChange:
 async def _load_last_changes(
     conn: asyncpg.Connection, changes: Sequence[MembershipChange]
 ) -> dict[tuple[ProfileId, str], Any]:
-    profiles, segments = [c.profile_id for c in changes], [c.segment_id for c in changes]
-    rows = await conn.fetch(Q.load_last_changes, profiles, segments)
+    rows = await conn.fetch(
+        Q.load_last_changes,
+        [c.workspace_id for c in changes],
+        [c.profile_id for c in changes],
+        [c.segment_id for c in changes],
+    )
     return {(row["profile_id"], row["segment_id"]): row for row in rows}

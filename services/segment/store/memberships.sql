@@ -58,10 +58,11 @@ WHERE n.profile_id = t.profile_id AND n.segment_id = t.segment_id;
 -- name: load_last_changes
 -- The last published change of each of these profiles and segments.
 SELECT t.profile_id, t.segment_id, h.ordinal, h.changed_at_us, h.cause
-FROM unnest($1::bytea[], $2::text[]) AS t (profile_id, segment_id)
+FROM unnest($1::text[], $2::bytea[], $3::text[]) AS t (workspace_id, profile_id, segment_id)
 CROSS JOIN LATERAL (
     SELECT ordinal, changed_at_us, cause FROM history h
-    WHERE h.profile_id = t.profile_id AND h.segment_id = t.segment_id
+    WHERE h.workspace_id = t.workspace_id AND h.segment_id = t.segment_id
+        AND h.profile_id = t.profile_id
     ORDER BY ordinal DESC LIMIT 1
 ) h;
 
@@ -120,9 +121,23 @@ WHERE h.shard = $1 AND h.sequence >= $2 AND h.workspace_id = $3
 ORDER BY h.sequence, h.position;
 
 -- name: load_changes_of_profile
--- The changes of one profile.
-SELECT * FROM history WHERE workspace_id = $1 AND profile_id = $2
-ORDER BY changed_at_us, segment_id, ordinal;
+-- The changes of one profile, searched in each segment of the workspace that has any. The order of
+-- each segment makes every plan take the index that has it.
+WITH RECURSIVE segment AS (
+    (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
+    UNION ALL
+    SELECT next.segment_id FROM segment CROSS JOIN LATERAL (
+        SELECT h.segment_id FROM history h
+        WHERE h.workspace_id = $1 AND h.segment_id > segment.segment_id
+        ORDER BY h.segment_id LIMIT 1
+    ) AS next
+)
+SELECT h.* FROM segment CROSS JOIN LATERAL (
+    SELECT * FROM history
+    WHERE workspace_id = $1 AND segment_id = segment.segment_id AND profile_id = $2
+    ORDER BY ordinal
+) AS h
+ORDER BY h.changed_at_us, h.segment_id, h.ordinal;
 
 -- name: load_next_sequences
 -- The sequence after the last change, by shard; a shard without changes is left out.

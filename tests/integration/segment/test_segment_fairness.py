@@ -23,6 +23,15 @@ SELECT 0, n, 0, 'large', 's', 1, decode(md5(n::text), 'hex'), true, 1, n, 1, 0
 FROM generate_series(1, 20000) AS n;
 ANALYZE history
 """
+#: The changes of two profiles in a small workspace.
+_FEW_CHANGES = """
+INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
+                     profile_id, entered, ordinal, changed_at_us, cause, reached_offset)
+SELECT 1, 1, n, 'small', segment_id, 1, decode(repeat(profile, 16), 'hex'), true, ordinal, at, 1, 0
+FROM (VALUES
+    (1, 's1', '00', 1, 10), (2, 's1', '00', 2, 30), (3, 's2', '01', 1, 10), (4, 's3', '00', 1, 20)
+) AS t (n, segment_id, profile, ordinal, at)
+"""
 _MANY_PROFILES = """
 INSERT INTO evaluation
     (shard, profile_id, workspace_id, version, true_predicates, changed_at_us, number)
@@ -46,6 +55,24 @@ async def test_watcher_of_a_quiet_workspace_reads_no_changes_of_others(
         assert all("history_by_workspace" in scan for scan in scans), plan
         assert "Filter" not in plan.replace("Join Filter", ""), plan
         assert await conn.fetch(statement, 0, 0, "quiet", 100) == []
+
+
+async def test_history_of_a_profile_is_searched_by_index_in_each_segment_of_its_workspace(
+    workers: SegmentWorkers,
+) -> None:
+    async with workers.pool.acquire() as conn:
+        await conn.execute(_MANY_CHANGES)
+        await conn.execute(_FEW_CHANGES)
+        statement, profile_id = memberships.Q.load_changes_of_profile, bytes(16)
+        plan = await plan_of(conn, statement, "small", profile_id)
+        scans = [line for line in plan.splitlines() if "Scan using" in line or "Seq Scan" in line]
+        assert all("history_by_segment" in scan for scan in scans), plan
+        assert "Filter" not in plan, plan
+        found = await conn.fetch(statement, "small", profile_id)
+        assert [(row["segment_id"], row["ordinal"]) for row in found] == [
+            *(("s1", 1), ("s3", 1), ("s1", 2))
+        ]
+        assert await conn.fetch(statement, "quiet", profile_id) == []
 
 
 async def test_sweep_of_a_small_workspace_reads_no_profiles_of_others(

@@ -7,7 +7,7 @@ CREATE TABLE leaf (
     workspace_id text    NOT NULL,
     -- A kernel LeafState: canonical bytes.
     state        bytea   NOT NULL,
-    PRIMARY KEY (shard, leaf_id)
+    PRIMARY KEY (leaf_id, shard)
 ) WITH (fillfactor = 70);
 
 ALTER TABLE leaf ALTER COLUMN state SET STORAGE EXTERNAL;

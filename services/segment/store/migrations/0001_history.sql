@@ -18,9 +18,9 @@ CREATE TABLE history (
     PRIMARY KEY (shard, sequence, position)
 );
 
-CREATE UNIQUE INDEX history_by_profile ON history (profile_id, segment_id, ordinal);
+-- The memberships of a segment, and of a profile: it is searched in each segment of the workspace. An
+-- index by profile beside this one would cost each change a quarter more.
+CREATE UNIQUE INDEX history_by_segment ON history (workspace_id, segment_id, profile_id, ordinal);
 
 -- A watcher reads the changes of its own workspace only, however many the others have.
 CREATE INDEX history_by_workspace ON history (workspace_id, shard, sequence, position);
-
-CREATE INDEX history_by_segment ON history (workspace_id, segment_id, profile_id, ordinal);
