@@ -53,9 +53,10 @@ class SegmentProjection:
     """The projection of this service.
 
     A definition, or the last predicate that a segment waits for, schedules a backfill that
-    re-evaluates every profile of the workspace. It blocks the tokens of a shard where the workspace
-    is small there: then a token is reached only after the definitions before it have been carried
-    out. Of a larger workspace, `live` of the segment shows that.
+    re-evaluates every profile of the workspace; a new definition that waits for predicates
+    schedules none. It blocks the tokens of a shard where the workspace is small there: then a token
+    is reached only after the definitions before it have been carried out. Of a larger workspace,
+    `live` of the segment shows that.
     """
 
     def __init__(
@@ -205,6 +206,8 @@ class SegmentProjection:
                 log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
                 continue
             is_changed |= is_saved
+            if await definitions.waits_for_backfill(conn, fact, self._shards):
+                continue
             # Every shard sweeps at its own copy of the definition; most journeys need no members.
             if fact.kind in NAMED_KINDS or is_saved or await definitions.needs_members(conn, fact):
                 sweeps[WorkspaceId(fact.workspace_id)].add(shard)

@@ -17,7 +17,7 @@ from services.kernel.rules.ids import predicate_id, predicates, to_bigint
 from services.kernel.rules.references import Definitions, NamedRules, names_of
 from services.segment.codec.definitions import decode_definition, decode_rules, journey_members
 from services.segment.domain.membership import ActiveSegments
-from services.segment.domain.model import SegmentDefinition, followed
+from services.segment.domain.model import SegmentDefinition, followed, membership_id
 
 Q = Queries.load(__package__, "definitions.sql")
 #: The kinds of facts that memberships follow from.
@@ -101,6 +101,22 @@ async def save_definition(conn: asyncpg.Connection, fact: Any) -> bool:
     row = (fact.workspace_id, fact.kind, rules.name.id, rules.version, fact.payload)
     status: str = await conn.execute(Q.save_definition, *row)
     return status.endswith(" 1")
+
+
+async def waits_for_backfill(conn: asyncpg.Connection, fact: Any, shards: int) -> bool:
+    """Return whether a definition changes no membership before its predicates are backfilled.
+
+    So it is with the first version of one of which no rule is backfilled.
+    """
+    if fact.kind not in NAMED_KINDS:
+        return False
+    rules = decode_rules(fact.kind, fact.payload)
+    if rules.version > 1 or rules.retired:
+        return False
+    own = {membership_id(rules.name, value) for value in rules.classification.names}
+    ready = await count_ready_shards(conn)
+    found = await load_followed(conn, WorkspaceId(fact.workspace_id))
+    return not any(d.segment_id in own and is_backfilled(d, ready, shards) for d in found)
 
 
 async def needs_members(conn: asyncpg.Connection, fact: Any) -> bool:

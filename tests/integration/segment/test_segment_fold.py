@@ -34,6 +34,7 @@ from onefold.segment.v1.segment_stream_pb2 import (
 )
 
 from services.chassis.codec.named_rules import SEGMENT_DEFINED
+from services.chassis.projection.backfill import load_backlog
 from services.chassis.projection.checkpoint import load_checkpoint
 from services.kernel.ids import shard_of
 from services.segment.codec.bus import evaluation_from_proto
@@ -341,6 +342,31 @@ async def test_definitions_of_a_batch_share_one_sweep(workers: SegmentWorkers) -
     assert added == 2 * SHARDS, "one message and one sweep of each shard"
     members = [await workers.members(f"s{n}") for n in range(20)]
     assert all(each == members[0] for each in members)
+    await workers.check()
+
+
+async def test_new_segment_sweeps_no_profile_before_its_predicates_are_backfilled(
+    workers: SegmentWorkers,
+) -> None:
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1))
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    swept: list[int] = []
+    async with workers.pool.acquire() as conn:
+        for shard in range(workers.shards):
+            at = await load_checkpoint(conn, shard)
+            assert at is not None
+            at = await workers.fold_once(conn, at, workers.messages(shard, 0, 5))
+            swept.append((await load_backlog(conn, shard)).newest_run)
+    assert not any(swept)
+    workers.backfilled(BOUGHT_ID)
+    await workers.fold_all()
+    assert await workers.members("buyers") == {profile(1)}
+    # A second version, and one whose predicates are backfilled already, change memberships.
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT, 2, retired=True)])
+    workers.publish_everywhere(broadcast_facts=[defined("again", BOUGHT)])
+    await workers.fold_all()
+    assert await workers.members("buyers") == set()
+    assert await workers.members("again") == {profile(1)}
     await workers.check()
 
 
