@@ -23,8 +23,9 @@ from services.identity.store.policy import ROLLOUT, load_rollout_page, save_poli
 
 log = structlog.get_logger(__name__)
 
-#: Identifiers that one step of a rollout pages over.
-PAGE = 2_000
+#: The most identifiers that one step of a rollout pages over, and those for each row that a step
+#: should work on: most of them are not resolved again.
+PAGE, IDENTIFIERS_PER_ROW = 2_000, 4
 
 
 async def fold_policies(
@@ -56,7 +57,8 @@ async def resolve_page(
     if not job.cursor:
         # Transactions that began before the policy was saved may still add profiles by the old one.
         await store.drain()
-    page = await load_rollout_page(conn, shard, job.workspace_id, job.cursor, PAGE)
+    size = min(PAGE, IDENTIFIERS_PER_ROW * job.most)
+    page = await load_rollout_page(conn, shard, job.workspace_id, job.cursor, size)
     profiles = {job.workspace_id: page.profiles}
     applied = await apply_evidence(store, Evidence(), StoredEvidence(), profiles)
     return page.cursor, applied
