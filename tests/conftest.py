@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from properties import asserting, examples
 
-pytest_plugins = ["service_fixtures"]
+pytest_plugins = ["service_fixtures", "command_server"]
 
 settings.register_profile("onefold", examples(100))
 settings.load_profile("onefold")

@@ -1,11 +1,10 @@
-"""The command line as a user has it: one process per command, over one data folder."""
+"""The command line as a user has it: one process a command, over one data folder."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,7 +21,8 @@ from services.devstack.ports import FIRST_PORT_VARIABLE
 class CommandLine:
     """`onefold` over one data folder, on free ports."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, program: Path, data: Path) -> None:
+        self._program = program
         self._data = data
         own = {"ONEFOLD_DATA": str(data), FIRST_PORT_VARIABLE: "0", "COLUMNS": "200"}
         self._environ = os.environ | own
@@ -30,7 +30,7 @@ class CommandLine:
     def __call__(self, *arguments: str, fails: bool = False) -> str:
         """Run a command, and return its output, or its errors where it fails."""
         run = subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments],
+            [self._program, *arguments],
             cwd=ROOT,
             env=self._environ,
             capture_output=True,
@@ -59,8 +59,8 @@ class CommandLine:
 
 
 @pytest.fixture
-def onefold(tmp_path: Path) -> Iterator[CommandLine]:
+def onefold(onefold_program: Path, tmp_path: Path) -> Iterator[CommandLine]:
     """Provide the command line over a new folder; stop its system at the end."""
-    command_line = CommandLine(tmp_path / "data")
+    command_line = CommandLine(onefold_program, tmp_path / "data")
     yield command_line
     command_line("down")

@@ -104,8 +104,10 @@ def test_every_guide_runs_or_states_what_it_needs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_commands_of_the_guides_succeed(environment: dict[str, str], tmp_path: Path) -> None:
-    make_files(tmp_path)
+def test_commands_of_the_guides_succeed(
+    environment: dict[str, str], tmp_path: Path, onefold_program: Path
+) -> None:
+    make_files(tmp_path, onefold_program)
     done = run(SETUP, tmp_path, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     key_id = (tmp_path / "key.id").read_text().strip()
@@ -146,10 +148,10 @@ curl --fail --silent --user "$(cat orders.key):" "$url/identify" --data '{"userI
 """
 
 
-def make_files(folder: Path) -> None:
-    """Make the files that the guides name."""
-    for name in ("onefold", "packs"):
-        (folder / name).symlink_to(ROOT / name)
+def make_files(folder: Path, program: Path) -> None:
+    """Make the files that the guides name; `program` is `./onefold`."""
+    (folder / "onefold").symlink_to(program)
+    (folder / "packs").symlink_to(ROOT / "packs")
     (folder / "coupon.secret").write_text("whsec_dGhlIHNlY3JldCBvZiB0aGUgZG9jdW1lbnRz\n")
     guides = {name: (ROOT / "docs" / "how-to" / f"{name}.md").read_text("utf-8") for name in GUIDES}
     (folder / "policy.yaml").write_text(yaml_blocks(guides["identity-policy"])[0], "utf-8")
