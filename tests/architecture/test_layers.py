@@ -31,6 +31,7 @@ KNOWS_PROTOBUF = {
     "projection.upstream": "reads the service before it",
     "rebuild": "reads the log itself",
     "delivery.render": "reads the profiles that a message names",
+    "delivery.mirrors": "reads the members of segments and their profiles",
     "log.codec": "translates facts into messages and back",
     "commands.bootstrap": "names the facts of the first start",
     "service": "names the servicers that it registers, and nothing else",

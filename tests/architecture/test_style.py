@@ -29,6 +29,7 @@ EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _HOSTS = """
     github.com www.apache.org www.standardwebhooks.com segment.com www.w3.org onefold.dev x.exa
     json-schema.org
+    api.push.apple.com api.sandbox.push.apple.com api.e.qq.com open.fxiaoke.com
     dysmsapi.aliyuncs.com sms.tencentcloudapi.com api.twilio.com oapi.dingtalk.com
     qyapi.weixin.qq.com open.feishu.cn api.weixin.qq.com fcm.googleapis.com www.googleapis.com
     oauth2.googleapis.com restapi.getui.com graph.facebook.com datamanager.googleapis.com

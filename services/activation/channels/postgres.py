@@ -10,8 +10,8 @@ from typing import Any, Self
 import asyncpg
 
 from services.activation.channels import Message, Sender
+from services.activation.channels.connections import ConnectionCache, shown_result
 from services.activation.channels.http import NOT_REACHED
-from services.activation.channels.kept import KeptConnections, shown_result
 from services.activation.channels.ssrf import PrivateAddressError, TargetDialer
 from services.activation.domain.channels import port_of
 from services.activation.domain.mirror_channels import PostgresMirror
@@ -50,7 +50,7 @@ class PostgresServers:
         self._dialer = dialer
         self._keys = keys
         self._authorities = authorities
-        self._kept = KeptConnections[asyncpg.Connection](_close)
+        self._connections = ConnectionCache[asyncpg.Connection](_close)
 
     async def run(
         self,
@@ -73,7 +73,7 @@ class PostgresServers:
             password = self._keys.open_all(
                 destination.workspace_id, destination.destination_id, channel
             )["password"]
-            async with self._kept.use(
+            async with self._connections.use(
                 destination, lambda: self._connect(channel, password)
             ) as conn:
                 begun = True
@@ -122,7 +122,7 @@ class PostgresServers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._kept.close()
+        await self._connections.close()
 
 
 class PostgresSender(Sender):

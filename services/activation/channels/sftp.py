@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from services.activation.channels import Message, Sender
+from services.activation.channels.connections import ConnectionCache, shown_result
 from services.activation.channels.extras import MissingExtra, load_extra
 from services.activation.channels.http import NOT_REACHED
-from services.activation.channels.kept import KeptConnections, shown_result
 from services.activation.channels.ssrf import PrivateAddressError, TargetDialer
 from services.activation.domain.channels import port_of
 from services.activation.domain.model import Destination
@@ -29,7 +29,7 @@ class SftpSender(Sender):
     def __init__(self, dialer: TargetDialer, keys: SecretKeys) -> None:
         self._dialer = dialer
         self._keys = keys
-        self._kept = KeptConnections["_Session"](_close)
+        self._connections = ConnectionCache["_Session"](_close)
 
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         channel = destination.channel
@@ -50,7 +50,7 @@ class SftpSender(Sender):
             secrets = self._keys.open_all(
                 destination.workspace_id, destination.destination_id, channel
             )
-            async with self._kept.use(
+            async with self._connections.use(
                 destination, lambda: self._connect(channel, secrets)
             ) as session:
                 begun = True
@@ -104,7 +104,7 @@ class SftpSender(Sender):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._kept.close()
+        await self._connections.close()
 
 
 if TYPE_CHECKING:

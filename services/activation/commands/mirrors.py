@@ -1,4 +1,4 @@
-"""Shows mirrors, and has them written anew."""
+"""Shows mirrors, and has all of their entries written again."""
 
 from __future__ import annotations
 

@@ -25,7 +25,13 @@ from services.activation.channels.change import ChangedIdentifier, ChangedProfil
 from services.activation.channels.mirrors import MirrorSender, MirrorWrite
 from services.activation.domain.channels import name_of
 from services.activation.domain.circuit_breaker import CircuitBreaker
-from services.activation.domain.mirrors import Entry, after_write, assign, begin_write, is_member
+from services.activation.domain.mirrors import (
+    MirrorEntry,
+    after_write,
+    assign,
+    begin_write,
+    is_member,
+)
 from services.activation.domain.model import Destination
 from services.activation.domain.transitions import AttemptResult, RetryPolicy
 from services.activation.store import mirrors as store
@@ -175,9 +181,9 @@ class MirrorWorker:
             # One that has changed since is due again.
             current = [each for each in locked if each.version == versions[each.profile_id]]
             keys = {k for each in current for k in (*each.keys, *targets.get(each.profile_id, {}))}
-            entries: dict[str, Entry] = await store.lock_entries(conn, self._key, keys)
+            entries: dict[str, MirrorEntry] = await store.lock_entries(conn, self._key, keys)
             now_us = int(await conn.fetchval(store.Q.now_s) * 1e6)
-            changed: dict[str, Entry | None] = {}
+            changed: dict[str, MirrorEntry | None] = {}
             for each in current:
                 has = targets.get(each.profile_id, {})
                 own = assign(each.profile_id, each.keys, has, entries, now_us)

@@ -29,7 +29,7 @@ CREDENTIALS_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MirrorEntry:
     """One entry of a mirror. Instants are Unix seconds."""
 
     key: str
@@ -69,15 +69,15 @@ def assign(
     member: ProfileId,
     had: Collection[str],
     targets: Mapping[str, bytes],
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, MirrorEntry],
     now_us: int,
-) -> dict[str, Entry | None]:
+) -> dict[str, MirrorEntry | None]:
     """Return the entries that change where a member has other entries than before, by key.
 
     `had`: the keys of the member before; `targets`: what it has now; `entries`: those of all these
     keys. None stands for one that is deleted, as it was never written. `now_us`: Unix microseconds.
     """
-    changed: dict[str, Entry | None] = {}
+    changed: dict[str, MirrorEntry | None] = {}
     for key in sorted({*had, *targets}):
         before = entries.get(key)
         owners = {id_: v for id_, v in before.owners.items() if id_ != member} if before else {}
@@ -85,7 +85,7 @@ def assign(
             owners[member] = targets[key]
         if before is None:
             if owners:
-                changed[key] = Entry(key, owners, now_us, now_us / 1e6)
+                changed[key] = MirrorEntry(key, owners, now_us, now_us / 1e6)
             continue
         after = replace(before, owners=owners)
         if after.wanted != before.wanted:
@@ -96,12 +96,12 @@ def assign(
     return changed
 
 
-def _changed(entry: Entry, now_us: int) -> Entry:
+def _changed(entry: MirrorEntry, now_us: int) -> MirrorEntry:
     version = max(now_us, entry.version + 1)
     return replace(entry, version=version, due_s=now_us / 1e6, attempts=0, reason="")
 
 
-def begin_write(entry: Entry, now_s: float, lease_s: float) -> Entry:
+def begin_write(entry: MirrorEntry, now_s: float, lease_s: float) -> MirrorEntry:
     """Return an entry whose write begins; it is due again where no result comes in the lease."""
     doubtful_until_s = now_s + DOUBT_S if entry.in_flight else entry.doubtful_until_s
     return replace(
@@ -114,13 +114,13 @@ def begin_write(entry: Entry, now_s: float, lease_s: float) -> Entry:
 
 
 def after_write(
-    entry: Entry,
+    entry: MirrorEntry,
     version: int,
     result: AttemptResult,
     now_s: float,
     policy: RetryPolicy,
     jitter: float,
-) -> Entry | None:
+) -> MirrorEntry | None:
     """Return an entry after the write of a version of it; None = it is deleted.
 
     `jitter`: 0 to 1, spreads the delay.
@@ -144,7 +144,7 @@ def after_write(
     return replace(entry, due_s=now_s + delay)
 
 
-def _confirmed(entry: Entry, now_s: float) -> Entry | None:
+def _confirmed(entry: MirrorEntry, now_s: float) -> MirrorEntry | None:
     if entry.doubtful_until_s > now_s:
         return replace(entry, due_s=entry.doubtful_until_s)
     if entry.wanted is None:

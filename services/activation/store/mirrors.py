@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from services.activation.domain.contracts import ChannelKind
-from services.activation.domain.mirrors import Entry, newest_changes
+from services.activation.domain.mirrors import MirrorEntry, newest_changes
 from services.activation.domain.model import Destination, TriggeringChange
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Queries
@@ -163,20 +163,20 @@ async def save_members(
 
 async def lock_entries(
     conn: asyncpg.Connection, key: DestinationKey, keys: Collection[str]
-) -> dict[str, Entry]:
+) -> dict[str, MirrorEntry]:
     """Lock entries and return them by key."""
     return _entries(await conn.fetch(Q.lock_entries, *key, sorted(keys)))
 
 
 async def lock_due_entries(
     conn: asyncpg.Connection, key: DestinationKey, limit: int
-) -> dict[str, Entry]:
+) -> dict[str, MirrorEntry]:
     """Lock entries that are to be written, and return them by key."""
     return _entries(await conn.fetch(Q.lock_due_entries, *key, limit))
 
 
 async def save_entries(
-    conn: asyncpg.Connection, key: DestinationKey, changed: Mapping[str, Entry | None]
+    conn: asyncpg.Connection, key: DestinationKey, changed: Mapping[str, MirrorEntry | None]
 ) -> None:
     """Save entries by key; None stands for one that is deleted."""
     deleted = sorted(k for k, entry in changed.items() if entry is None)
@@ -200,14 +200,14 @@ async def save_entries(
         )
 
 
-def _owners_text(entry: Entry) -> str:
+def _owners_text(entry: MirrorEntry) -> str:
     owners = {to_hex(id_): msgspec.Raw(fields) for id_, fields in entry.owners.items()}
     return msgspec.json.encode(owners).decode()
 
 
-def _entries(rows: Sequence[Any]) -> dict[str, Entry]:
+def _entries(rows: Sequence[Any]) -> dict[str, MirrorEntry]:
     return {
-        row["key"]: Entry(
+        row["key"]: MirrorEntry(
             row["key"],
             {
                 ProfileId(from_hex(id_)): bytes(fields)

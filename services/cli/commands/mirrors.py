@@ -1,4 +1,4 @@
-"""`./onefold mirror`: shows copies of memberships, and has them written anew."""
+"""`./onefold mirror`: shows copies of memberships, and has all of their entries written again."""
 
 from __future__ import annotations
 

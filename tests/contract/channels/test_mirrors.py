@@ -28,7 +28,7 @@ from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuar
 from services.activation.domain import mirror_channels as channels
 from services.activation.domain.channels import CHANNELS, Channel, secrets_of, with_secrets
 from services.activation.domain.contracts import ChannelKind
-from services.activation.domain.mirrors import Entry, after_write, assign, begin_write
+from services.activation.domain.mirrors import MirrorEntry, after_write, assign, begin_write
 from services.activation.domain.transitions import AttemptStatus, RetryPolicy
 from services.kernel.ids import ProfileId, from_hex
 
@@ -204,7 +204,7 @@ class Ledger:
     """The entries of one mirror, as the service stores them."""
 
     rig: OpenMirror
-    entries: dict[str, Entry]
+    entries: dict[str, MirrorEntry]
     has: dict[ProfileId, dict[str, bytes]]
     now_s: float = 1_000.0
 
@@ -227,7 +227,7 @@ class Ledger:
             after = after_write(entry, entry.version, result, self.now_s, RetryPolicy(), 0.5)
             self._save({entry.key: after})
 
-    def _save(self, changed: dict[str, Entry | None] | dict[str, Entry]) -> None:
+    def _save(self, changed: dict[str, MirrorEntry | None] | dict[str, MirrorEntry]) -> None:
         for key, entry in changed.items():
             if entry is None:
                 self.entries.pop(key, None)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from services.activation.domain.mirrors import (
     DOUBT_S,
     REFUSED_REMOVAL_S,
-    Entry,
+    MirrorEntry,
     after_write,
     assign,
     begin_write,
@@ -34,7 +34,7 @@ class MirrorMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 1_000.0
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, MirrorEntry] = {}
         self.members: dict[ProfileId, dict[str, bytes]] = {}
         self.network: dict[str, bytes] = {}
         #: What still arrives at the network: when, the key and what it writes.
@@ -120,7 +120,7 @@ class MirrorMachine(RuleBasedStateMachine):
         else:
             self.network[key] = wanted
 
-    def save(self, changed: dict[str, Entry | None]) -> None:
+    def save(self, changed: dict[str, MirrorEntry | None]) -> None:
         for key, entry in changed.items():
             if entry is None:
                 self.entries.pop(key, None)
@@ -131,19 +131,19 @@ class MirrorMachine(RuleBasedStateMachine):
 TestMirror = MirrorMachine.TestCase
 
 
-def written(entry: Entry, status: str, now_s: float = 2_000.0) -> Entry | None:
+def written(entry: MirrorEntry, status: str, now_s: float = 2_000.0) -> MirrorEntry | None:
     begun = begin_write(entry, now_s, 60.0)
     return after_write(begun, begun.version, STATUSES[status], now_s, POLICY, 0.5)
 
 
-def entry_of(*owners: ProfileId, is_written: bool = True) -> Entry:
-    return Entry("a", dict.fromkeys(owners, b"{}"), 10**9, 1_000.0, is_written)
+def entry_of(*owners: ProfileId, is_written: bool = True) -> MirrorEntry:
+    return MirrorEntry("a", dict.fromkeys(owners, b"{}"), 10**9, 1_000.0, is_written)
 
 
 def test_value_that_the_receiver_has_is_not_written_again() -> None:
-    settled = replace(entry_of(PEOPLE[0]), due_s=None)
-    assert not assign(PEOPLE[0], ["a"], {"a": b"{}"}, {"a": settled}, 2 * 10**9)
-    changed = assign(PEOPLE[0], ["a"], {"a": b'{"x":1}'}, {"a": settled}, 2 * 10**9)["a"]
+    written_before = replace(entry_of(PEOPLE[0]), due_s=None)
+    assert not assign(PEOPLE[0], ["a"], {"a": b"{}"}, {"a": written_before}, 2 * 10**9)
+    changed = assign(PEOPLE[0], ["a"], {"a": b'{"x":1}'}, {"a": written_before}, 2 * 10**9)["a"]
     assert changed is not None
     assert (changed.version, changed.due_s) == (2 * 10**9, 2_000.0)
 
@@ -180,9 +180,9 @@ def test_lost_write_is_written_once_more_after_it_may_have_arrived_late() -> Non
     confirmed = written(lost, "delivered", 2_010.0)
     assert confirmed is not None
     assert confirmed.due_s == lost.doubtful_until_s
-    settled = written(confirmed, "delivered", lost.doubtful_until_s)
-    assert settled is not None
-    assert settled.due_s is None
+    confirmed_twice = written(confirmed, "delivered", lost.doubtful_until_s)
+    assert confirmed_twice is not None
+    assert confirmed_twice.due_s is None
 
 
 def test_interrupted_write_counts_as_lost() -> None:

@@ -1,4 +1,4 @@
-"""Keeps a connection of each destination open between attempts."""
+"""Caches a connection of each destination between attempts."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ C = TypeVar("C")
 
 
 @dataclass(slots=True)
-class _Kept(Generic[C]):
+class _Cached(Generic[C]):
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     connection: C | None = None
     version: int = 0
     used_at: float = 0.0
 
 
-class KeptConnections(Generic[C]):
+class ConnectionCache(Generic[C]):
     """One connection a destination, which one attempt uses at a time."""
 
     def __init__(self, close: Callable[[C], Awaitable[None]]) -> None:
         self._close = close
-        self._kept: dict[tuple[str, str], _Kept[C]] = {}
+        self._cached: dict[tuple[str, str], _Cached[C]] = {}
 
     @asynccontextmanager
     async def use(
@@ -41,34 +41,34 @@ class KeptConnections(Generic[C]):
     ) -> AsyncIterator[C]:
         """Lend the connection of a destination; it is closed where the scope raises."""
         key = destination.workspace_id, destination.destination_id
-        kept = self._kept.setdefault(key, _Kept())
-        async with kept.lock:
-            if kept.version != destination.version:
-                await self._drop(kept)
-            if kept.connection is None:
-                kept.connection, kept.version = await connect(), destination.version
+        cached = self._cached.setdefault(key, _Cached())
+        async with cached.lock:
+            if cached.version != destination.version:
+                await self._drop(cached)
+            if cached.connection is None:
+                cached.connection, cached.version = await connect(), destination.version
             try:
-                yield kept.connection
+                yield cached.connection
             except BaseException:
-                await self._drop(kept)
+                await self._drop(cached)
                 raise
-            kept.used_at = time.monotonic()
+            cached.used_at = time.monotonic()
         await self._close_idle()
 
     async def close(self) -> None:
         """Close all connections."""
-        for kept in self._kept.values():
-            await self._drop(kept)
+        for cached in self._cached.values():
+            await self._drop(cached)
 
     async def _close_idle(self) -> None:
         since = time.monotonic() - IDLE_S
-        for key, kept in list(self._kept.items()):
-            if not kept.lock.locked() and kept.used_at < since:
-                del self._kept[key]
-                await self._drop(kept)
+        for key, cached in list(self._cached.items()):
+            if not cached.lock.locked() and cached.used_at < since:
+                del self._cached[key]
+                await self._drop(cached)
 
-    async def _drop(self, kept: _Kept[C]) -> None:
-        connection, kept.connection = kept.connection, None
+    async def _drop(self, cached: _Cached[C]) -> None:
+        connection, cached.connection = cached.connection, None
         if connection is not None:
             with suppress(Exception):
                 await self._close(connection)
