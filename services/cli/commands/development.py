@@ -18,6 +18,7 @@ import typer
 from typer import Argument, Option
 
 from services.chassis.runtime import logs
+from services.chassis.runtime.cpu import usable_processors
 from services.cli import output
 from services.cli.commands.console import login_link
 from services.cli.commands.system import start_system
@@ -28,13 +29,10 @@ from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports
 
 FAULT_SEEDS = "ONEFOLD_FAULT_SEEDS"
 HYPOTHESIS_PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
-#: Files are run by several processes, one per core, each with its own servers; more than four
-#: would be too much for one machine.
-_PARALLEL = (
-    *("-n", "auto", "--maxprocesses", "4"),
-    # In the order of the files: the slow ones come first, and unit tests fill up the end.
-    *("--dist", "loadfile", "--no-loadscope-reorder"),
-)
+#: The most processes of tests: each has servers of its own.
+_MOST_PROCESSES = 4
+#: In the order of the files: the slow ones come first, and unit tests fill up the end.
+_BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 #: A test that fails once is a failure: no plugin may run it again.
 _NO_RERUNS = ("-p", "no:rerunfailures", "-p", "no:flaky")
 
@@ -116,7 +114,9 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
         environ[FAULT_SEEDS] = str(fault_seeds)
         options = ["tests/faults", "tests/fleet", "--timeout", "7200", *options]
     elif not any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
-        options = [*_PARALLEL, *options]
+        # One more than processors: about a third of the time of a slow test is waiting.
+        processes = min(usable_processors() + 1, _MOST_PROCESSES)
+        options = ["-n", str(processes), *_BY_FILE, *options]
     return subprocess.call([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=environ)
 
 

@@ -37,6 +37,16 @@ def test_whole_suite_runs_in_parallel_and_a_named_file_in_one_process(calls: lis
     assert ["-n" in argv for argv, _ in calls] == [True, False]
 
 
+@pytest.mark.parametrize(("processors", "processes"), [(1, "2"), (2, "3"), (64, "4")])
+def test_whole_suite_runs_in_more_processes_than_there_are_processors(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch, processors: int, processes: str
+) -> None:
+    monkeypatch.setattr(development, "usable_processors", lambda: processors)
+    development.run_tests([])
+    ((argv, _),) = calls
+    assert argv[argv.index("-n") + 1] == processes
+
+
 def test_deep_sets_the_hypothesis_profile(calls: list[Any]) -> None:
     development.run_tests([], deep=True)
     development.run_tests([])
