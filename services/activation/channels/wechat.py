@@ -27,9 +27,10 @@ _EXPIRED = frozenset({40001, 40014, 42001})
 
 CODES = Codes(
     later="-1 45009 45011 45047",
-    address_dead="40003 43004 43101",
+    address_dead="40003",
     credentials="40013 40125 40164 41002 41004 48001 48004 50001 50002 61024 89503 89506 89507",
-    refused="40037 41030 47003 45008 40097 20016 43108",
+    # The first two end when the person follows the account, or consents again.
+    refused="43004 43101 40037 41030 47003 45008 40097 20016 43108",
 )
 
 

@@ -298,12 +298,16 @@ class FakeFeishu(FakeRobot):
         return "" if is_right else "there is no such hook"
 
 
+@dataclass
 class FakeWechat(Fake):
+    #: How many subscribe messages the person has consented to; None = they are not counted.
+    consents: int | None = None
+
     ANSWERS: ClassVar[dict[str, Answer]] = {
         "accepted": (200, {"errcode": 0, "errmsg": "ok", "msgid": 1}),
         "later": (200, {"errcode": -1, "errmsg": "system error"}),
         "refused": (200, {"errcode": 40037, "errmsg": "invalid template_id"}),
-        "address_dead": (200, {"errcode": 43101, "errmsg": "user refuse to accept the msg"}),
+        "address_dead": (200, {"errcode": 40003, "errmsg": "invalid openid"}),
         "credentials": (200, {"errcode": 48001, "errmsg": "api unauthorized"}),
         "expired": (200, {"errcode": 42001, "errmsg": "access_token expired"}),
     }
@@ -322,6 +326,15 @@ class FakeWechat(Fake):
 
     def problem(self, request: web.Request, body: bytes) -> str:
         return "" if request.query["access_token"] == "T/1" else "the token is wrong"
+
+    def lookup(self, request: web.Request, body: bytes) -> Answer | None:
+        """Refuse a subscribe message without a consent; each consent is used up by one message."""
+        if self.consents is None or not request.path.endswith("/subscribe/send"):
+            return None
+        if not self.consents:
+            return 200, {"errcode": 43101, "errmsg": "user refuse to accept the msg"}
+        self.consents -= 1
+        return None
 
     def message(self, request: web.Request, body: bytes) -> tuple[str, str]:
         sent = json.loads(body)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from contract.channels.fake_apns import FakeApns
-from contract.channels.fakes import TAKEN
+from contract.channels.fakes import TAKEN, FakeWechat
 from contract.channels.rigs import RIGS, destination_of, message_of, opened
 from structlog.testing import capture_logs
 
+from services.activation.channels import provider
 from services.activation.channels.providers import PROVIDERS
 from services.activation.domain.channels import CHANNELS, secrets_of, with_secrets
 from services.activation.domain.contracts import Deduplication, Repeat, repeat_of
@@ -161,6 +163,41 @@ async def test_robot_gets_as_many_posts_in_a_minute_as_it_takes() -> None:
         for _ in range(3):
             result = await rig.sender.send(rig.destination, message_of(rig.message))
         assert rig.fake.problems == ["too many posts"], "the fake blocks above its own limit"
+
+
+async def test_subscription_that_is_used_up_refuses_a_message_and_no_address() -> None:
+    async with opened("wechat_subscribe") as rig:
+        assert isinstance(rig.fake, FakeWechat)
+        rig.fake.consents = 1
+        first, second = [
+            await rig.sender.send(rig.destination, message_of(rig.message)) for _ in range(2)
+        ]
+        assert first.status is AttemptStatus.DELIVERED
+        assert (second.status, second.reason) == (AttemptStatus.REJECTED, "43101")
+        rig.fake.consents = 1
+        again = await rig.sender.send(rig.destination, message_of(rig.message))
+        assert again.status is AttemptStatus.DELIVERED
+
+
+@pytest.mark.parametrize("name", ["aliyun_sms", "tencent_sms", "dingtalk_robot", "feishu_robot"])
+async def test_fake_turns_away_an_old_timestamp(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SimpleNamespace(time=lambda: time.time() - 4_000, monotonic=time.monotonic)
+    monkeypatch.setattr(provider, "time", slow)
+    async with opened(name) as rig:
+        result = await rig.sender.send(rig.destination, message_of(rig.message))
+        assert result.status is AttemptStatus.CREDENTIALS
+        assert rig.fake.problems
+        assert not rig.fake.taken
+
+
+async def test_fake_turns_away_a_nonce_that_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened("aliyun_sms") as rig:
+        monkeypatch.setattr(provider.secrets, "token_hex", lambda _: "0" * 32)
+        first, second = [
+            await rig.sender.send(rig.destination, message_of(rig.message)) for _ in range(2)
+        ]
+        assert (first.status, second.status) == (AttemptStatus.DELIVERED, AttemptStatus.CREDENTIALS)
+        assert rig.fake.problems == ["the nonce was used"]
 
 
 async def test_pushes_share_one_connection_and_one_token() -> None:

@@ -1,26 +1,34 @@
 """Tests signatures against those of the official libraries of the providers.
 
-The files in `signed` have random requests, as `alibabacloud-openapi-util` 0.2,
-`tencentcloud-sdk-python-sms` 3.1 and `botocore` 1.44 sign them, and all codes of errors that the
-second one lists.
+The files in `signed` have random requests: what those of SMS consist of (see `sms_requests`), as
+`botocore` 1.44 signs those of a bucket, and all codes of errors that Tencent's library lists.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+from contract.channels.sms_requests import (
+    COUNT,
+    SIGNED,
+    SmsInputs,
+    aliyun_identity,
+    tencent_identity,
+    twilio_identity,
+)
 
-from services.activation.channels import aliyun_sms, tencent_sms
-from services.activation.channels.http import HttpAnswer
+from services.activation.channels import aliyun_sms, tencent_sms, twilio_sms
+from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.objects import authorize_s3
-from services.activation.channels.provider import Codes
+from services.activation.channels.provider import Codes, ProviderCall
 from services.activation.channels.robots import dingtalk_signature, feishu_signature
+from services.activation.domain.message_channels import AliyunSms, TencentSms, TwilioSms
+from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptStatus
-
-SIGNED = Path(__file__).parent / "signed"
 
 
 def requests(name: str) -> list[dict[str, Any]]:
@@ -29,18 +37,53 @@ def requests(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_requests_of_aliyun_are_signed_as_its_library_signs_them() -> None:
-    for each in requests("aliyun_sms.ndjson"):
-        query = aliyun_sms.query_of(each["query"])
-        signature = aliyun_sms.sign("POST", "/", query, each["headers"], each["secret"])
-        assert signature == each["signature"]
+SMS_CALLS: dict[str, tuple[Callable[[SmsInputs], Any], str, Callable[..., OutboundRequest]]] = {
+    "aliyun_sms": (
+        lambda each: AliyunSms("AKID", "", each.sign_name, "https://sms.example"),
+        "access_key_secret",
+        aliyun_sms.request,
+    ),
+    "tencent_sms": (
+        lambda each: TencentSms("SID", "", "1400006666", each.sign_name, "", "https://sms.example"),
+        "secret_key",
+        tencent_sms.request,
+    ),
+    "twilio_sms": (
+        lambda _: TwilioSms("AC1", "", "+12025550123", "https://x.example/{key}"),
+        "auth_token",
+        twilio_sms.request,
+    ),
+}
 
 
-def test_requests_of_tencent_are_signed_as_its_library_signs_them() -> None:
-    for each in requests("tencent_sms.ndjson"):
-        body = each["body"].encode()
-        signed = tencent_sms.authorize(body, each["host"], each["timestamp"], "SID", each["secret"])
-        assert signed == each["authorization"]
+def our_request(name: str, each: SmsInputs) -> OutboundRequest:
+    """Return the request of a channel that is made of these inputs."""
+    settings, secret, request = SMS_CALLS[name]
+    message = RenderedMessage(
+        to=each.to, text=each.text, provider_template=each.template, parameters=each.parameters
+    )
+    payload, secrets = msgspec.json.encode(message), {secret: each.secret}
+    return request(
+        ProviderCall(settings(each), secrets, payload, each.key, float(each.now_s), each.nonce)
+    )
+
+
+def identity_of(name: str, made: OutboundRequest) -> str:
+    authorization = made.headers["authorization"]
+    match name:
+        case "aliyun_sms":
+            return aliyun_identity(made.url.partition("?")[2], authorization)
+        case "tencent_sms":
+            return tencent_identity(made.body, authorization)
+    return twilio_identity(made.url, made.body, authorization)
+
+
+@pytest.mark.parametrize("name", SMS_CALLS)
+def test_thousand_random_requests_are_those_of_the_official_library(name: str) -> None:
+    stored = (SIGNED / f"{name}.txt").read_text("utf-8").split()
+    assert len(stored) == COUNT
+    ours = [identity_of(name, our_request(name, SmsInputs.of(n))) for n in range(COUNT)]
+    assert [n for n in range(COUNT) if ours[n] != stored[n]] == []
 
 
 def test_requests_of_s3_are_signed_as_the_library_of_its_maker_signs_them() -> None:

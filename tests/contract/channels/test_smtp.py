@@ -179,6 +179,20 @@ async def test_answer_after_the_last_dot_decides(
         assert after.status is AttemptStatus.DELIVERED
 
 
+async def test_server_that_closes_in_the_middle_of_many_mails_gets_each_once() -> None:
+    async with mailbox() as box, sending() as sender:
+        messages, destination = [message_of(MAIL) for _ in range(6)], plain(box)
+        box.script = ["250 2.0.0 OK", "250 2.0.0 OK", "421 4.3.2 closing"]
+        waiting = list(messages)
+        for _ in range(2):
+            results = [(each, await sender.send(destination, each)) for each in waiting]
+            waiting = [each for each, r in results if r.status is AttemptStatus.FAILED]
+            assert len(waiting) in (0, 1)
+        accepted = [content for n, (_, _, content) in enumerate(box.mails) if n != 2]
+        ids = [content.split(b"Message-ID: <")[1].split(b"@")[0].decode() for content in accepted]
+        assert sorted(ids) == sorted(each.key for each in messages)
+
+
 async def test_refused_recipient_is_dead_and_the_connection_goes_on() -> None:
     async with mailbox() as box, sending() as sender:
         box.refused = {"li.lei@y.example": "550 5.1.1 li.lei@y.example unknown"}
