@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from asyncpg import Connection
@@ -121,15 +121,14 @@ class ProfileEvaluator:
         """Evaluate locked profiles and save the results; also return the objects that changed."""
         indexes = await self.predicates.for_all_shards(conn)
         until_us = max([at_us, *(state.last_seen_us for state in fresh_states.values())])
-        if lasting := lasting_scopes(scopes, indexes):
-            stored = await evaluation_store.load_evaluations(conn, lasting.keys())
-            unaffected = {
-                profile_id
-                for profile_id, evaluation in stored.items()
-                if is_unaffected(lasting[profile_id], evaluation, until_us)
-            }
-            scopes = {p: scope for p, scope in scopes.items() if p not in unaffected}
-        profiles = await self._load(conn, scopes.keys(), fresh_states)
+        stored = await evaluation_store.load_evaluations(conn, scopes.keys())
+        unaffected = {
+            profile_id
+            for profile_id, scope in lasting_scopes(scopes, indexes).items()
+            if profile_id in stored and is_unaffected(scope, stored[profile_id], until_us)
+        }
+        scopes = {p: scope for p, scope in scopes.items() if p not in unaffected}
+        profiles = await self._load(conn, scopes.keys(), stored, fresh_states)
         if read := object_leaves(profiles, indexes):
             objects = await load_objects(conn, read)
             profiles = [objects.add_to(profile) for profile in profiles]
@@ -201,31 +200,23 @@ class ProfileEvaluator:
             locked |= more
 
     async def _load(
-        self, conn: Connection, profiles: Set[ProfileId], fresh_states: Mapping[LeafId, LeafState]
+        self,
+        conn: Connection,
+        profiles: Set[ProfileId],
+        evaluations: Mapping[ProfileId, Evaluation],
+        fresh_states: Mapping[LeafId, LeafState],
     ) -> list[ProfileState]:
-        """Return the stored profiles; unknown ones are left out."""
-        leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
-        evaluations: dict[ProfileId, Evaluation | None] = {}
-        for leaf, evaluation in await evaluation_store.load_profile_leaves(conn, profiles):
-            leaves[leaf.profile_id].append(leaf)
-            evaluations[leaf.profile_id] = evaluation
+        """Return the stored profiles, with their evaluations; unknown ones are left out."""
+        leaves = await evaluation_store.load_profile_leaves(conn, profiles)
         states = [
-            ProfileState(
-                profile_id, own[0].workspace_id, evaluations[profile_id], _view(own, fresh_states)
-            )
-            for profile_id, own in leaves.items()
+            ProfileState(id_, own[0].workspace_id, evaluations.get(id_), _view(own, fresh_states))
+            for id_, own in leaves.items()
         ]
-        emptied = profiles - leaves.keys()
-        return states + (await self._load_emptied(conn, emptied) if emptied else [])
-
-    async def _load_emptied(
-        self, conn: Connection, profiles: Collection[ProfileId]
-    ) -> list[ProfileState]:
-        """Return profiles that have no leaves any more, with their heirs."""
-        evaluations = await evaluation_store.load_evaluations(conn, profiles)
-        assignments = await load_assignments(conn, evaluations.keys())
-        heirs = {a.identifier_id: a.profile_id for a in assignments.values()}
-        return [ProfileState.emptied(evaluation, heirs) for evaluation in evaluations.values()]
+        if emptied := [evaluations[p] for p in profiles if p in evaluations and p not in leaves]:
+            assignments = await load_assignments(conn, [one.profile_id for one in emptied])
+            heirs = {a.identifier_id: a.profile_id for a in assignments.values()}
+            states += [ProfileState.emptied(evaluation, heirs) for evaluation in emptied]
+        return states
 
     async def _save(
         self, conn: Connection, shard: int, changes: EvaluationChanges

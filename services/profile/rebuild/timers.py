@@ -6,23 +6,17 @@ is later than the one that follows from the profile's leaves.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from asyncpg import Connection
 
 from services.kernel.fold.leaf import decode, view_of
 from services.kernel.ids import ProfileId
-from services.profile.domain.evaluation import (
-    EMPTY_INDEX,
-    Evaluation,
-    ProfileState,
-    evaluate_predicates,
-)
+from services.profile.domain.evaluation import EMPTY_INDEX, ProfileState, evaluate_predicates
 from services.profile.domain.objects import object_leaves
 from services.profile.store.definitions import load_indexes
-from services.profile.store.evaluations import later_timers, load_profile_leaves
-from services.profile.store.profiles import ProfileLeaf, load_objects
+from services.profile.store.evaluations import later_timers, load_evaluations, load_profile_leaves
+from services.profile.store.profiles import load_objects
 
 #: Profiles whose timers are computed at a time.
 PAGE = 1_000
@@ -51,12 +45,8 @@ async def late_timers(
 async def _late_among(
     conn: Connection, profiles: Sequence[ProfileId], at_us: int
 ) -> list[ProfileId]:
-    leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
-    evaluations: dict[ProfileId, Evaluation] = {}
-    for leaf, evaluation in await load_profile_leaves(conn, profiles):
-        leaves[leaf.profile_id].append(leaf)
-        if evaluation is not None:
-            evaluations[leaf.profile_id] = evaluation
+    leaves = await load_profile_leaves(conn, profiles)
+    evaluations = await load_evaluations(conn, leaves.keys())
     indexes = await load_indexes(conn)
     states = [
         ProfileState(id_, own.workspace_id, own, view_of(decode(r.state) for r in leaves[id_]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any
 
@@ -29,18 +30,12 @@ async def try_lock_ids(conn: Connection, space: str, ids: Iterable[bytes]) -> bo
 
 async def load_profile_leaves(
     conn: Connection, profiles: Collection[ProfileId]
-) -> list[tuple[ProfileLeaf, Evaluation | None]]:
-    """Return the leaves of profiles, each with its profile's evaluation (None = there is none)."""
-    rows = await conn.fetch(Q.load_profile_leaves, profiles)
-    return [
-        (
-            ProfileLeaf(profile, workspace, leaf, state),
-            None
-            if version is None
-            else Evaluation(profile, workspace, version, unpack_ids(true), due, at, merged_into),
-        )
-        for profile, workspace, leaf, state, version, true, due, at, merged_into in rows
-    ]
+) -> dict[ProfileId, list[ProfileLeaf]]:
+    """Return the leaves of each profile; profiles without one are left out."""
+    leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
+    for row in await conn.fetch(Q.load_profile_leaves, profiles):
+        leaves[row[0]].append(ProfileLeaf(*row))
+    return leaves
 
 
 async def load_evaluations(

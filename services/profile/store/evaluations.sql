@@ -1,9 +1,7 @@
 -- name: load_profile_leaves
--- The leaves of some profiles, each with the evaluation of its profile.
-SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state,
-       e.version, e.true_predicates, e.next_due, e.changed_at, e.merged_into
+-- The leaves of some profiles.
+SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state
 FROM assignment a JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
-LEFT JOIN evaluation e ON e.profile_id = a.profile_id
 WHERE a.profile_id = ANY ($1::bytea[])
 
 -- name: load_evaluations
