@@ -1,220 +1,362 @@
-"""Tests the console in a real browser, before five running services."""
+"""Tests the console in a real browser, before five running services, mostly by keyboard."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
+import re
+from base64 import b64encode
+from itertools import count
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from contract.clients.browser import find_browser
-from integration.console.running_console import Console, running_console
+import pytest_asyncio
+from integration.console.conftest import HANG_MS, Hook, Watched
+from integration.console.running_console import Console
+from integration.whole.whole_system import identifier
+from onefold.activation.v1 import activation_facts_pb2 as activation_facts
+from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
-from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
+from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from onefold.type.v1 import event_pb2
-from onefold.type.v1.identifier_pb2 import Identifier
-from playwright.async_api import ConsoleMessage, Page, Request, async_playwright, expect
-from service_fixtures import MakeSettings, wait_until
+from playwright.async_api import Browser, expect
+from service_fixtures import wait_until
 
-from services.chassis.codec.rules import rule_to_proto
-from services.cli.commands.console import login_link
-from services.client.client import ApiEndpoints, Client
+from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
+from services.kernel.time import DAY_US
 
-SCREENS = ("", "profiles", "segments", "tags", "quarantine", "deliveries", "sources")
-HANG_MS = 30_000
-#: What the component library violates: it measures a scrollbar with a style that has no nonce.
-_KNOWN = "Applying inline style violates"
-NAME = "李 <img src=x onerror=alert(1)>"
-
-
-@dataclass
-class Watched:
-    """A page, and what went wrong while it was used."""
-
-    page: Page
-    console: Console
-    faults: list[str] = field(default_factory=list)
-
-    def watch(self) -> None:
-        self.page.on("console", self._on_message)
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("request", self._on_request)
-        self.page.on("dialog", lambda _: self.faults.append("a script of an event ran"))
-
-    def _on_message(self, message: ConsoleMessage) -> None:
-        # A failed call is shown by the page, and by the browser as well.
-        expected = _KNOWN in message.text or "Failed to load resource" in message.text
-        if message.type == "error" and not expected:
-            self.faults.append(message.text)
-
-    def _on_request(self, request: Request) -> None:
-        if not request.url.startswith((self.console.url, "data:")):
-            self.faults.append(f"a request leaves the console: {request.url}")
-
-    async def open(self, path: str) -> None:
-        await self.page.goto(f"{self.console.url}/console/{path}")
-
-    async def check_accessibility(self, place: str) -> None:
-        """Note each serious fault that axe finds on the page that is open."""
-        found = await Axe().run(self.page)
-        for each in found.response["violations"]:
-            if each["impact"] in ("serious", "critical"):
-                html = [node["html"][:200] for node in each["nodes"]]
-                self.faults.append(f"{place}: {each['id']} {html}")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SCREENS = (
+    *("", "profiles", "identity", "segments", "segments/new", "tags", "journeys", "quarantine"),
+    *("destinations", "deliveries", "sources", "events", "definitions"),
+    *("definitions/segment/buyers", "segments/buyers", "segments/buyers/edit"),
+)
+NAME = "李雷 <img src=x onerror=alert(1)>"
+BOUGHT = {"count": {"event": "bought", "at_least": 1}}
+SECRET = "whsec_" + b64encode(bytes(24)).decode()
+_numbers = count()
 
 
-@pytest.fixture
-async def watched(
-    make_settings: MakeSettings, internal_key: str, tmp_path: Path
-) -> AsyncIterator[Watched]:
-    browser = find_browser()
-    if browser is None:
-        pytest.skip("there is no browser: install chromium, or name one in ONEFOLD_TEST_BROWSER")
-    async with (
-        running_console(make_settings, internal_key, tmp_path) as console,
-        async_playwright() as playwright,
-    ):
-        launched = await playwright.chromium.launch(
-            executable_path=browser,
-            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-        )
-        context = await launched.new_context(
-            locale="zh-CN", viewport={"width": 1280, "height": 900}
-        )
-        context.set_default_timeout(HANG_MS)
-        expect.set_options(timeout=HANG_MS)
-        shown = Watched(await context.new_page(), console)
-        shown.watch()
-        yield shown
-        await launched.close()
+def event(kind: str, *names: str, at_us: int = 0, **fields: bytes) -> event_pb2.Event:
+    """Return an event: an `identify`, or a track event of this name."""
+    is_identify = kind == "identify"
+    return event_pb2.Event(
+        type=event_pb2.EVENT_TYPE_IDENTIFY if is_identify else event_pb2.EVENT_TYPE_TRACK,
+        name="" if is_identify else kind,
+        message_id=f"b{next(_numbers)}",
+        identifiers=map(identifier, names),
+        occurred_at_us=at_us,
+        **fields,
+    )
 
 
-async def send_events(console: Console) -> None:
-    """Send the events of one person, and an event that is refused."""
-    events = [
-        event_pb2.Event(
-            type=event_pb2.EVENT_TYPE_IDENTIFY,
-            message_id="m0",
-            identifiers=[
-                Identifier(namespace="user_id", value="u1"),
-                Identifier(namespace="email", value="li@example.cn"),
-            ],
-            traits=f'{{"name": "{NAME}", "city": "北京"}}'.encode(),
-        ),
-        event_pb2.Event(
-            type=event_pb2.EVENT_TYPE_TRACK,
-            name="bought",
-            message_id="m1",
-            identifiers=[Identifier(namespace="user_id", value="u1")],
-            properties='{"product": "A产品"}'.encode(),
-        ),
-        event_pb2.Event(type=event_pb2.EVENT_TYPE_TRACK, name="lost", message_id="m2"),
-    ]
+async def send(console: Console, *events: event_pb2.Event) -> int:
+    """Send events; return how many are refused."""
     request = IngestEventsRequest(events=events)
     answer = await console.system.source.ingest.IngestEvents(request)
-    assert len(answer.rejections) == 1
-    rule = rule_to_proto(parse_rule({"count": {"event": "bought", "at_least": 1}}))
-    segment = SegmentDefined(segment_id="buyers", title="买家", rule=rule)
+    await console.system.drain()
+    return len(answer.rejections)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def people(console: Console, hook: Hook) -> None:
+    """One buyer, two people, a segment, and a destination that refuses its first webhook."""
+    hook.statuses = [400]
+    segment = SegmentDefined(
+        segment_id="buyers", title="买家", rule=rule_to_proto(parse_rule(BOUGHT))
+    )
     await console.system.admin.segment.DefineSegment(DefineSegmentRequest(segment=segment))
     await console.system.drain()
+    destination = activation_facts.DestinationDefined(
+        destination_id="hook",
+        webhook=activation_facts.Webhook(url=hook.url, secret=SECRET),
+        segment_ids=["buyers"],
+        triggers=[activation_facts.TRIGGER_ENTERED],
+    )
+    request = DefineDestinationRequest(destination=destination)
+    await console.system.admin.activation.DefineDestination(request)
+    await console.system.drain()
+    day_ago = await console.system.now_us() - 2 * DAY_US
+    traits = f'{{"name": "{NAME}", "city": "北京"}}'.encode()
+    await send(
+        console,
+        event("identify", "user_id:u1", "email:li@example.cn", traits=traits, at_us=day_ago),
+        event("bought", "user_id:u1", properties='{"product": "A产品"}'.encode()),
+        event("identify", "user_id:u2", traits='{"name": "韩梅梅"}'.encode()),
+        event("seen", "anonymous_id:shared"),
+    )
 
 
-async def log_in(watched: Watched) -> str:
-    """Log in by a link, and return the link."""
-    own = watched.console.system.admin.endpoints
-    endpoints = ApiEndpoints(grpc=own.grpc, key=own.key, calls_url=watched.console.url)
-    async with Client(endpoints) as client:
-        link = await login_link(client)
-    await watched.page.goto(link)
-    await expect(watched.page.get_by_role("heading", name="概览")).to_be_visible()
-    return link
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_marketer_finds_a_person_and_reads_why_and_repairs_an_event(watched: Watched) -> None:
-    page = watched.page
-    await send_events(watched.console)
-    link = await log_in(watched)
+async def test_login_link_works_once_and_a_copied_cookie_ends_with_the_session(
+    browser: Browser, console: Console
+) -> None:
+    context = await browser.new_context(locale="zh-CN")
+    context.set_default_timeout(HANG_MS)
+    page = await context.new_page()
+    watched = Watched(page, console, Hook())
+    link = await watched.link()
+    await page.goto(link)
+    await expect(page.get_by_role("heading", name="概览")).to_be_visible()
     assert "#" not in page.url, "the key of the link is in the history"
-
-    await watched.open("profiles")
-    await page.get_by_role("searchbox").fill("LI@EXAMPLE.CN")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
-    await expect(page.get_by_role("cell", name="email:li@example.cn")).to_be_visible()
-    await expect(page.get_by_role("cell", name="北京")).to_be_visible()
-    await expect(page.get_by_text("A产品")).to_be_visible()
-
-    await page.get_by_role("button", name="为什么？").click()
-    await expect(page.get_by_text("bought 次数").first).to_be_visible()
-    fact = page.locator(".ant-drawer a[href^='#fact-']").first
-    assert (
-        await page.locator(f"[id='{(await fact.get_attribute('href') or '#')[1:]}']").count() == 1
-    )
-    await page.keyboard.press("Escape")
-
-    # Nothing was known a year ago.
-    await page.goto(f"{page.url.split('?')[0]}?as_of=1600000000000000")
-    await expect(page.get_by_role("alert")).to_be_visible()
-
-    await watched.open("quarantine")
-    await page.get_by_role("button", name="修复").click()
-    text = page.get_by_role("textbox", name="收到的原始事件")
-    await text.fill(
-        '{"type": "EVENT_TYPE_TRACK", "name": "bought", "message_id": "m2",'
-        ' "identifiers": [{"namespace": "user_id", "value": "u2"}]}'
-    )
-    await page.get_by_role("button", name="放行").click()
-    await expect(page.get_by_text("没有被隔离的事件")).to_be_visible()
-    await watched.console.system.drain()
-    assert len(await watched.console.system.members("buyers")) == 2
-
-    await page.get_by_role("button", name="English").click()
-    await expect(page.get_by_role("heading", name="Quarantine")).to_be_visible()
-    context = page.context
+    await watched.press("English")
     cookies = await context.cookies()
-    await page.get_by_role("button", name="Log out").click()
-    await expect(page.get_by_role("button", name="Log in")).to_be_visible()
-    # A copy of the cookie is worth nothing after the session has ended.
+    await watched.press("Log out")
+    await expect(watched.button("Log in")).to_be_visible()
     copied = "; ".join(f"{each['name']}={each['value']}" for each in cookies)
     headers = {"cookie": copied, "sec-fetch-site": "same-origin"}
-    url = f"{watched.console.url}/api/ingest/GetCaller"
+    url = f"{console.url}/api/ingest/GetCaller"
 
     async def is_refused() -> bool:
-        async with watched.console.http.post(url, json={}, headers=headers) as response:
+        async with console.http.post(url, json={}, headers=headers) as response:
             return response.status == 401
 
     await wait_until(is_refused)
     await page.goto(link)
     await page.reload()
     await expect(page.get_by_text("This link has been used")).to_be_visible()
-    assert not watched.faults, "\n".join(watched.faults)
+    await context.close()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_every_screen_in_both_languages_is_accessible_and_calls_no_other_host(
-    watched: Watched,
+@pytest.mark.parametrize("text", ["LI@EXAMPLE.CN", "李", "lilei", "user_id:u1"])
+async def test_person_is_found_by_any_identifier_and_by_name(watched: Watched, text: str) -> None:
+    page = watched.page
+    await watched.open("profiles")
+    await page.get_by_role("searchbox", name="查找").focus()
+    await page.keyboard.insert_text(text)
+    await page.keyboard.press("Enter")
+    # Markup of a source is shown as text.
+    await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
+    await expect(page.get_by_role("cell", name="email:li@example.cn")).to_be_visible()
+    await expect(page.get_by_role("cell", name="北京")).to_be_visible()
+
+
+async def test_reason_of_a_membership_leads_to_its_fact_in_the_timeline(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("profiles?q=lilei")
+    await watched.press("为什么？")
+    await expect(page.get_by_text("bought 次数").first).to_be_visible()
+    fact = page.locator(".ant-drawer a[href*='#fact-']").first
+    await fact.press("Enter")
+    await expect(page.locator("[aria-current]")).to_contain_text("A产品")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    # Another person with the address sees the same.
+    await page.reload()
+    await expect(page.locator("[aria-current]")).to_contain_text("A产品")
+
+
+async def test_as_of_shows_the_person_of_a_day_before(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("profiles?q=lilei")
+    await expect(page.get_by_text("A产品")).to_be_visible()
+    segments = page.locator(".ant-card", has_text="所属人群")
+    await expect(segments.get_by_text("在人群中", exact=True)).to_be_visible()
+    await watched.press("一天前")
+    await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
+    await expect(segments.get_by_text("不在人群中", exact=True)).to_be_visible()
+    await expect(page.get_by_text("A产品")).to_have_count(0)
+    slider = page.get_by_role("slider", name="截至")
+    value = int(await slider.get_attribute("aria-valuenow") or 0)
+    await slider.focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(slider).to_have_attribute("aria-valuenow", str(value - 1))
+    await expect(page).to_have_url(re.compile(rf"as_of={(value - 1) * 3_600_000_000}"))
+
+
+async def test_segment_is_built_by_keyboard_and_equals_its_rule(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("segments")
+    await watched.press("新建人群")
+    await watched.enter("ID", "not-beijing")
+    await watched.enter("标题", "外地买家")
+    await watched.enter("事件 1.1", "bought")
+    await watched.press("其中… 1.1")
+    await watched.enter("事件属性 1.1 1", "product")
+    await watched.enter("值 1.1 1", "A产品")
+    await watched.press("添加分组 1")
+    await watched.choose("关系 1.2", "任一满足")
+    await watched.choose("条件类型 1.2.1", "属性")
+    await watched.enter("属性 1.2.1", "city")
+    await page.keyboard.press("Escape")
+    await watched.enter("值 1.2.1", "北京")
+    await watched.press("添加条件 1.2")
+    await watched.choose("条件类型 1.2.2", "规则文本")
+    await watched.enter("规则文本 1.2.2", "最近7天内 viewed 次数 ≥ 2")
+    await page.keyboard.press("Enter")
+    form = {
+        "all": [
+            {"count": {"event": "bought", "where": {"product": "A产品"}, "at_least": 1}},
+            {
+                "any": [
+                    {"trait": {"name": "city", "eq": "北京"}},
+                    {"count": {"event": "viewed", "within": "7d", "at_least": 2}},
+                ]
+            },
+        ]
+    }
+    preview = page.locator(".ant-card", has_text="预览")
+    await expect(preview.locator(".ant-statistic-content")).to_have_text("1")
+    await expect(preview.get_by_role("link", name=NAME)).to_be_visible()
+    text = page.get_by_role("textbox", name="规则文本", exact=True)
+    await expect(text).to_have_value(re.compile("viewed"))
+    await watched.press("保存")
+    await expect(page.get_by_role("heading", name="外地买家")).to_be_visible()
+    listed = await watched.console.system.admin.segment.ListSegments(ListSegmentsRequest())
+    rules = {each.segment.segment_id: each.segment.rule for each in listed.segments}
+    assert rule_from_proto(rules["not-beijing"]) == parse_rule(form)
+    # The text is edited, and the groups follow.
+    await watched.open("segments/not-beijing/edit")
+    await expect(text).to_have_value(re.compile("viewed"))
+    await watched.enter("规则文本", "bought 次数 ≥ 5")
+    await watched.press("读取文本")
+    await expect(page.get_by_label("值 1", exact=True)).to_have_value("5")
+    await expect(preview.get_by_text("将离开").first).to_be_visible()
+
+
+async def test_edit_of_a_segment_that_was_changed_meanwhile_is_not_lost(watched: Watched) -> None:
+    page = watched.page
+    admin = watched.console.system.admin.segment
+    rule = rule_to_proto(parse_rule(BOUGHT))
+    made = SegmentDefined(segment_id="shared", title="a", rule=rule)
+    await admin.DefineSegment(DefineSegmentRequest(segment=made))
+    await watched.open("segments/shared/edit")
+    await watched.enter("标题", "mine")
+    await expect(page.locator(".ant-statistic-content").first).to_be_visible()
+    made.title = "theirs"
+    await admin.DefineSegment(DefineSegmentRequest(segment=made))
+    await watched.press("保存")
+    await expect(page.get_by_text("期间有人修改了它")).to_be_visible()
+    await expect(page.get_by_label("标题", exact=True)).to_have_value("mine")
+
+
+async def test_two_linked_people_are_separated_and_both_are_shown(watched: Watched) -> None:
+    page, system = watched.page, watched.console.system
+    await send(watched.console, event("seen", "user_id:u3"), event("seen", "user_id:u4"))
+    [one] = await system.profiles("user_id:u3")
+
+    async def decide(reason: str) -> None:
+        await watched.enter("原因", reason)
+        await watched.press("记录")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+
+    await watched.open(f"identity/{one}")
+    await page.get_by_role("checkbox", name="user_id:u3").press("Space")
+    await watched.enter("另一标识，如 email:a@example.cn", "user_id:u4")
+    await watched.press("合并")
+    await decide("同一位客户")
+    assert len(set(await system.profiles("user_id:u3", "user_id:u4"))) == 1
+    await expect(page.get_by_role("checkbox", name="user_id:u4")).to_be_visible()
+    await page.get_by_role("checkbox", name="user_id:u3").press("Space")
+    await page.get_by_role("checkbox", name="user_id:u4").press("Space")
+    await watched.press("分开这两个标识")
+    await decide("兄弟二人")
+    assert len(set(await system.profiles("user_id:u3", "user_id:u4"))) == 2
+    decisions = page.locator(".ant-card", has_text="人工决定")
+    await expect(decisions.get_by_text("兄弟二人")).to_be_visible()
+    await decisions.get_by_role("button", name="撤销").press("Enter")
+    await decide("误会")
+    await expect(page.get_by_text("兄弟二人")).to_have_count(0)
+
+
+async def test_refused_event_is_repaired_and_released(watched: Watched) -> None:
+    page = watched.page
+    assert await send(watched.console, event("bought")) == 1
+    await watched.open("quarantine")
+    await page.get_by_role("button", name="修复").first.press("Enter")
+    await watched.enter(
+        "收到的原始事件。修改后放行。",
+        '{"type": "EVENT_TYPE_TRACK", "name": "bought", "message_id": "repaired",'
+        ' "identifiers": [{"namespace": "user_id", "value": "u9"}]}',
+    )
+    await watched.press("放行")
+    await expect(page.get_by_text("没有被隔离的事件")).to_be_visible()
+    await watched.console.system.drain()
+    [released] = await watched.console.system.profiles("user_id:u9")
+    assert released in await watched.console.system.members("buyers")
+
+
+async def test_dead_delivery_is_sent_again(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("deliveries?state=DELIVERY_STATE_DEAD")
+    dead = page.get_by_role("row", name="HTTP 400")
+    await expect(dead).to_be_visible()
+    await watched.console.system.drain()
+    before = watched.hook.received
+    await dead.get_by_role("button", name="重新发送").press("Enter")
+    await expect(dead).to_have_count(0)
+    await wait_until(lambda: watched.hook.received > before)
+    [who] = await watched.console.system.profiles("user_id:u1")
+    await watched.open(f"profiles/{who}")
+    messages = page.locator(".ant-card", has_text="消息")
+    await expect(messages.get_by_text("已送达")).to_be_visible()
+
+
+async def test_definition_is_compared_and_applied_as_yaml(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("definitions/segment/new")
+    await watched.enter(
+        "定义", "segment_id: vip\ntitle: 贵宾\nrule:\n  count: {event: bought, at_least: 5}\n"
+    )
+    await watched.press("比较差异")
+    await expect(page.locator("pre")).to_contain_text("+ segment_id: vip")
+    await watched.press("应用")
+    await expect(page.get_by_role("link", name="vip")).to_be_visible()
+    await page.get_by_role("link", name="vip").press("Enter")
+    await expect(page.get_by_label("定义")).to_have_value(re.compile("at_least: 5"))
+    await watched.press("比较差异")
+    await expect(page.get_by_text("没有变化")).to_be_visible()
+    await watched.enter("定义", "segment_id: vip\nrule:\n  cuont: {event: bought}\n")
+    await watched.press("比较差异")
+    await expect(page.get_by_role("alert").first).to_contain_text("cuont")
+
+
+async def test_live_events_are_shown_as_they_arrive_by_their_filters(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("events?name=wanted")
+    await expect(page.get_by_text("等待事件")).to_be_visible()
+
+    async def is_shown() -> bool:
+        await send(watched.console, event("wanted", "user_id:u5"), event("other", "user_id:u5"))
+        return await page.get_by_text("wanted").count() > 1
+
+    await wait_until(is_shown)
+    assert not await page.get_by_role("cell", name="other").count()
+    await watched.press("暂停")
+    await expect(watched.button("继续")).to_be_visible()
+
+
+async def test_key_is_shown_once_and_disabled(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("sources")
+    await watched.choose("角色", "只读")
+    await watched.enter("标题", "报表")
+    await watched.press("签发密钥")
+    key = (await page.get_by_text(re.compile("^ofk_reader_")).inner_text()).strip()
+    status, _ = await watched.console.plain("profile", "ListTags", {}, key)
+    assert status == 200
+    row = page.get_by_role("row", name="报表")
+    await row.get_by_role("button", name="停用").press("Enter")
+    await page.locator(".ant-popconfirm").get_by_role("button").last.press("Enter")
+    await expect(row.get_by_text("已停用")).to_be_visible()
+
+    async def is_refused() -> bool:
+        return (await watched.console.plain("profile", "ListTags", {}, key))[0] == 401
+
+    await wait_until(is_refused)
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"], indirect=True)
+async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
+    watched: Watched, locale: str
 ) -> None:
     page = watched.page
-    await send_events(watched.console)
-    await log_in(watched)
-    for language, button in (("zh", "English"), ("en", "中文")):
-        for screen in SCREENS:
-            await watched.open(screen)
-            await expect(page.get_by_role("heading").nth(1)).to_be_visible()
-            await page.wait_for_load_state("networkidle")
-            assert not await page.get_by_text("[object").count()
-            await watched.check_accessibility(f"{screen or 'home'} in {language}")
-        await page.get_by_role("button", name=button).click()
-    await page.set_viewport_size({"width": 390, "height": 844})
-    for screen in SCREENS:
+    [who] = await watched.console.system.profiles("user_id:u1")
+    screens = [*SCREENS, f"profiles/{who}", f"identity/{who}"]
+    for screen in screens:
         await watched.open(screen)
-        await page.wait_for_load_state("networkidle")
+        await expect(page.get_by_role("heading").nth(1)).to_be_visible()
+        await expect(page.locator(".ant-skeleton")).to_have_count(0)
+        assert not await page.get_by_text("[object").count()
+        await watched.check_accessibility(f"{screen or 'home'} in {locale}")
+        await page.set_viewport_size({"width": 390, "height": 844})
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390, f"{screen} is {width} pixels wide on a telephone"
-    assert not watched.faults, "\n".join(watched.faults)
+        await page.set_viewport_size({"width": 1280, "height": 900})

@@ -13,7 +13,12 @@ const FACTS = 5;
 export function Fact(props: { id: string }) {
   const { search } = useLocation();
   return (
-    <Link to={{ search, hash: `fact-${props.id}` }} style={{ marginInlineEnd: 8 }}>
+    <Link
+      to={{ search, hash: `fact-${props.id}` }}
+      style={{ marginInlineEnd: 8 }}
+      // A tree that the link is in takes the keys else.
+      onKeyDown={(event) => event.stopPropagation()}
+    >
       <code>{props.id.slice(0, 8)}</code>
     </Link>
   );

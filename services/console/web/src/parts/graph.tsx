@@ -73,7 +73,15 @@ export function IdentityGraph(props: { graph: Graph }) {
       {[...places].map(([text, node]) => (
         <g key={text}>
           <circle cx={node.x} cy={node.y} r={7} fill={node.own ? COLOURS.own : COLOURS.other} />
-          <text x={node.x} y={node.y - 12} textAnchor="middle" fontSize={13}>
+          <text
+            x={node.x}
+            y={node.y - 14}
+            textAnchor="middle"
+            fontSize={13}
+            stroke="#fff"
+            strokeWidth={4}
+            paintOrder="stroke"
+          >
             {text.length > 34 ? `${text.slice(0, 33)}…` : text}
           </text>
         </g>

@@ -27,7 +27,7 @@ export default function Destinations() {
   });
   return (
     <>
-      <Flex justify="space-between" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small">
         <Typography.Title level={2}>{t("destinations")}</Typography.Title>
         <Link to="/definitions/destination/new">
           <Button>{t("newDestination")}</Button>

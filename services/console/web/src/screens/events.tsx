@@ -104,7 +104,7 @@ function Rows(props: { events: Watched[] }) {
       rowKey="fact_id"
       pagination={false}
       scroll={{ x: true }}
-      locale={{ emptyText: t("live_waiting") }}
+      locale={{ emptyText: <span style={{ color: "#595959" }}>{t("live_waiting")}</span> }}
       dataSource={props.events}
       columns={[
         { title: t("time"), render: (_, row) => instant(row.recorded_at_us, i18n.language) },
@@ -135,7 +135,10 @@ function Rows(props: { events: Watched[] }) {
           title: t("value"),
           render: (_, row) => (
             <code style={{ overflowWrap: "anywhere" }}>
-              {[row.event?.properties, row.event?.traits].filter(Boolean).map(valueText).join(" ")}
+              {[row.event?.properties, row.event?.traits]
+                .map((value) => (value == null ? "" : valueText(value)))
+                .filter((text) => text && text !== "{}")
+                .join(" ")}
             </code>
           ),
         },

@@ -65,6 +65,10 @@ function Choose({ graph, onDecide }: Part) {
   const colon = other.indexOf(":");
   const linked = { namespace: other.slice(0, colon).trim(), value: other.slice(colon + 1).trim() };
   const identifiers = graph.identifiers.map((each) => ({ ...each, text: identifierText(each.identifier) }));
+  const decide = (decided: Pair, first: Decision) => {
+    setChosen([]);
+    onDecide(decided, first);
+  };
   const pair = chosen.map((text) => identifiers.find((each) => each.text === text)?.identifier);
   return (
     <Card title={t("identifiers")} style={BELOW}>
@@ -101,7 +105,7 @@ function Choose({ graph, onDecide }: Part) {
       <Space wrap style={BELOW}>
         <Button
           disabled={chosen.length !== 2}
-          onClick={() => onDecide({ a: pair[0]!, b: pair[1]! }, "DECISION_SEPARATE")}
+          onClick={() => decide({ a: pair[0]!, b: pair[1]! }, "DECISION_SEPARATE")}
         >
           {t("separate")}
         </Button>
@@ -114,7 +118,7 @@ function Choose({ graph, onDecide }: Part) {
         />
         <Button
           disabled={chosen.length !== 1 || colon < 1}
-          onClick={() => onDecide({ a: pair[0]!, b: linked }, "DECISION_LINK")}
+          onClick={() => decide({ a: pair[0]!, b: linked }, "DECISION_LINK")}
         >
           {t("link")}
         </Button>

@@ -34,7 +34,7 @@ export default function JourneyView() {
   const found = journey.data?.journey;
   return (
     <>
-      <Flex justify="space-between" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small">
         <Typography.Title level={2}>{found?.title || id}</Typography.Title>
         {journey.data && <FlowButtons id={id} flow={journey.data.flow} />}
       </Flex>

@@ -130,7 +130,7 @@ export function formOf(fields: Fields): Form {
 /** Returns fields of another kind that say as much of the same as they can. */
 export function ofKind(fields: Fields, kind: string): Fields {
   const allowed = comparisonsOf(kind);
-  const keeps = allowed.includes(fields.operator) && AGE_KINDS.includes(kind) === AGE_KINDS.includes(fields.kind);
+  const keeps = allowed === comparisonsOf(fields.kind);
   const operator = keeps ? fields.operator : allowed[0]!;
   const isNumber = operator === "at_least" && !AGE_KINDS.includes(kind);
   const value = keeps ? fields.value : AGE_KINDS.includes(kind) ? "7d" : isNumber ? 1 : "";

@@ -23,6 +23,11 @@ const KINDS: Kind[] = [
 ];
 const PAGE = 50;
 
+/** Returns whether a value says anything. */
+function hasContent(text: string | undefined): boolean {
+  return text !== undefined && text !== "" && text !== "{}" && text !== "null";
+}
+
 export function Events(props: { id: string; asOf: number }) {
   const { t, i18n } = useTranslation();
   const hash = useLocation().hash.slice(1);
@@ -78,12 +83,12 @@ export function Events(props: { id: string; asOf: number }) {
         <Timeline
           items={entries.map((entry) => {
             const id = `fact-${entry.fact_id}`;
-            const details = [entry.properties, entry.traits].filter(Boolean).map(valueText);
+            const details = [entry.properties, entry.traits].map(valueText).filter(hasContent);
             return {
               ...(id === hash ? { color: "red" } : {}),
               content: (
                 <div id={id} {...(id === hash ? { "aria-current": true } : {})}>
-                  <strong>{entry.name || entry.type || entry.kind}</strong>{" "}
+                  <strong>{entry.name || entry.type || entry.kind?.split(".").at(-1)}</strong>{" "}
                   <Tag>{word(entry.timeline_kind, "TIMELINE_KIND_", i18n.language)}</Tag>{" "}
                   <Typography.Text type="secondary">
                     {instant(entry.occurred_at_us, i18n.language)} · {entry.source_id}

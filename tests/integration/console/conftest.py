@@ -1,0 +1,226 @@
+"""Fixtures: one running console and one browser for all tests of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from axe_playwright_python.async_playwright import Axe
+from contract.clients.browser import find_browser
+from integration.console.running_console import Console, running_console
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
+from service_fixtures import BUS_KEY, SECRETS_KEY, MakeSettings, create_database
+
+from services.activation.settings import ActivationSettings
+from services.cli.commands.console import login_link
+from services.client.client import ApiEndpoints, Client
+from tests.index_key import INDEX_KEY_TEXT
+
+HANG_MS = int(os.environ.get("G7_HANG", "60000"))
+#: Options of a box.
+_MOST_OPTIONS = 40
+#: What the component library violates: it measures a scrollbar with a style that has no nonce.
+_KNOWN = "Applying inline style violates"
+
+
+@dataclass
+class Hook:
+    """A receiver of webhooks, which refuses some of them."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=list)
+    received: int = 0
+
+    async def receive(self, _request: web.Request) -> web.Response:
+        self.received += 1
+        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+
+
+@dataclass
+class Watched:
+    """A page of a console, and what went wrong while it was used."""
+
+    page: Page
+    console: Console
+    hook: Hook
+    faults: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", self._on_message)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", self._on_request)
+        self.page.on("dialog", lambda _: self.faults.append("a script of an event ran"))
+
+    def _on_message(self, message: ConsoleMessage) -> None:
+        # A failed call is shown by the page, and by the browser as well.
+        expected = _KNOWN in message.text or "Failed to load resource" in message.text
+        if message.type == "error" and not expected:
+            self.faults.append(message.text)
+
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith((self.console.url, "data:")):
+            self.faults.append(f"a request leaves the console: {request.url}")
+
+    async def open(self, path: str) -> None:
+        await self.page.goto(f"{self.console.url}/console/{path}")
+
+    async def link(self) -> str:
+        """Return a link that logs in once."""
+        own = self.console.system.admin.endpoints
+        endpoints = ApiEndpoints(grpc=own.grpc, key=own.key, calls_url=self.console.url)
+        async with Client(endpoints) as client:
+            return await login_link(client)
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    async def press(self, name: str) -> None:
+        """Press a button with the keyboard."""
+        await self.button(name).focus()
+        await self.page.keyboard.press("Enter")
+
+    async def choose(self, box: str, option: str) -> None:
+        """Choose an option of a box with the keyboard."""
+        await self.page.get_by_role("combobox", name=box, exact=True).focus()
+        await self.page.keyboard.press("ArrowDown")
+        active = self.page.locator(".ant-select-dropdown:visible .ant-select-item-option-active")
+        await expect(active.first).to_be_visible()
+        for _ in range(_MOST_OPTIONS):
+            if (await active.first.inner_text()).strip() == option:
+                break
+            await self.page.keyboard.press("ArrowDown")
+        await self.page.keyboard.press("Enter")
+        await expect(self.page.locator(".ant-select-dropdown:visible")).to_have_count(0)
+
+    async def enter(self, name: str, text: str) -> None:
+        """Enter a text into a field with the keyboard."""
+        await self.page.get_by_label(name, exact=True).focus()
+        await self.page.keyboard.press("ControlOrMeta+a")
+        await self.page.keyboard.insert_text(text)
+
+    async def check_accessibility(self, place: str) -> None:
+        """Note each serious fault that axe finds on the page that is open."""
+        found = await Axe().run(self.page)
+        for each in found.response["violations"]:
+            if each["impact"] in ("serious", "critical"):
+                html = [node["html"][:200] for node in each["nodes"]]
+                self.faults.append(f"{place}: {each['id']} {html}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def hook() -> AsyncIterator[Hook]:
+    made = Hook()
+    app = web.Application()
+    app.router.add_post("/", made.receive)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("console")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def module_settings(
+    postgres_server: Any, nats_server: Any, internal_key: str, folder: Path, hook: Hook
+) -> AsyncIterator[MakeSettings]:
+    """Settings of services on a database for all tests of a file."""
+    admin = await asyncpg.connect(postgres_server.admin_dsn)
+    name = await create_database(admin)
+    shared = {
+        "postgres_dsn": postgres_server.dsn.rpartition("/")[0] + f"/{name}",
+        "nats_url": nats_server.url,
+        "internal_key": internal_key,
+        "bus_key": BUS_KEY,
+        "data_dir": folder,
+        # Ingest begins before activation, and calls it for receipts alone.
+        "activation_url": "127.0.0.1:1",
+    }
+
+    def make(kind: Any, **fields: Any) -> Any:
+        own: dict[str, Any] = {}
+        if "index_key" in kind.model_fields:
+            own["index_key"] = INDEX_KEY_TEXT
+        if "secrets_key" in kind.model_fields:
+            own["secrets_key"] = SECRETS_KEY
+        if kind is ActivationSettings:
+            own["private_targets"] = hook.url.split("/")[2]
+        return kind(**{**shared, **own, **fields})
+
+    yield make
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def console(
+    module_settings: MakeSettings, internal_key: str, folder: Path
+) -> AsyncIterator[Console]:
+    async with running_console(module_settings, internal_key, folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser_path() -> str:
+    found = find_browser()
+    if found is None:
+        pytest.skip("there is no browser: install chromium, or name one in ONEFOLD_TEST_BROWSER")
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def browser(browser_path: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(
+            executable_path=browser_path,
+            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+        )
+        yield launched
+        await launched.close()
+
+
+@pytest.fixture(params=["zh-CN"])
+def locale(request: pytest.FixtureRequest) -> str:
+    """The language of the browser; a test may name others."""
+    found: str = request.param
+    return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(
+    browser: Browser, console: Console, hook: Hook, locale: str
+) -> AsyncIterator[Watched]:
+    """A page that is logged in; its faults fail the test."""
+    context = await browser.new_context(locale=locale, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(HANG_MS)
+    expect.set_options(timeout=HANG_MS)
+    shown = Watched(await context.new_page(), console, hook)
+    shown.watch()
+    body = {"key": console.system.admin.endpoints.key}
+    headers = {"sec-fetch-site": "same-origin"}
+    url = f"{console.url}/console/session"
+    response = await context.request.post(url, data=body, headers=headers)
+    assert response.ok
+    yield shown
+    await context.close()
+    assert not shown.faults, "\n".join(shown.faults)
