@@ -25,11 +25,11 @@ from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.references import RuleChecker
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
-from services.activation.delivery.admission import Admission
+from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.mirrors import MirrorContext
 from services.activation.delivery.outcomes import OutcomePublisher
-from services.activation.delivery.render import Renderer
+from services.activation.delivery.render import PersonReader, Renderer
 from services.activation.delivery.reports import ReportPublisher
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
@@ -81,8 +81,12 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
             DeliveryMetrics(base.metrics),
             settings.max_in_flight,
-            admission=Admission(
-                base.database, log, profile, TemplateReader(base.database), settings.shards
+            admission=RunAdmission(
+                base.database,
+                log,
+                PersonReader(profile),
+                TemplateReader(base.database),
+                settings.shards,
             ),
         )
         mirrors = MirrorContext(

@@ -6,11 +6,14 @@ from typing import Any
 
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as service_pb
+from onefold.activation.v1 import journey_facts_pb2
 from onefold.log.v1 import log_pb2
 from onefold.segment.v1 import segment_stream_pb2 as pb
 
 from services.activation.domain.model import DeliveryState, Trigger, TriggeringChange
+from services.chassis.codec.journey_facts import DELIVERY_REPORTED, REPORT_KINDS
 from services.kernel.ids import ProfileId, WorkspaceId, hash_id, to_hex
+from services.kernel.journeys.model import ReportKind
 
 DELIVERY_ENDED: str = facts_pb.DeliveryEnded.DESCRIPTOR.full_name
 
@@ -75,6 +78,30 @@ def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
         fact_id=key,
         kind=DELIVERY_ENDED,
         leaf_id=row["leaf_id"] or row["profile_id"],
+        actor=actor,
+        payload=message.SerializeToString(),
+    )
+
+
+def delivery_reported(row: Any, actor: str) -> log_pb2.Fact:
+    """Return the fact that a provider has reported something of a message."""
+    message = journey_facts_pb2.DeliveryReported(
+        effect_id=to_hex(row["effect_id"]),
+        destination_id=row["destination_id"],
+        what=REPORT_KINDS.to_proto(ReportKind(row["what"])),
+        at_us=row["at_us"],
+        is_machine=row["is_machine"],
+        reason=row["reason"],
+        run_id=row["run_id"] or b"",
+        journey_id=row["journey_id"] or "",
+        step_id=row["step_id"] or "",
+    )
+    return log_pb2.Fact(
+        workspace_id=row["workspace_id"],
+        fact_id=row["fact_id"],
+        kind=DELIVERY_REPORTED,
+        leaf_id=row["leaf_id"],
+        occurred_at_us=row["at_us"],
         actor=actor,
         payload=message.SerializeToString(),
     )

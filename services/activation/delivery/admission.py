@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-from onefold.profile.v1 import profile_service_pb2 as pb
-from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
-from services.activation.delivery.render import LoadTemplate, Unsendable
-from services.activation.delivery.run_messages import (
-    Recipient,
-    is_personalised,
-    recipient_of,
-    render_run_message,
-)
+from services.activation.delivery.render import LoadPersons, LoadTemplate, Unsendable
+from services.activation.delivery.run_messages import is_personalised, render_run_message
 from services.activation.domain.journeys.catalogue import FlowChange
 from services.activation.domain.journeys.program import Program
 from services.activation.domain.journeys.transitions import run_effect_id
@@ -43,6 +36,7 @@ from services.activation.domain.policy.gate import (
     SentMessage,
     Verdict,
 )
+from services.activation.domain.recipients import Recipient
 from services.activation.domain.templates import Template
 from services.activation.domain.transitions import Transition, hold, requeue, suppress
 from services.activation.store import gate as store
@@ -51,16 +45,17 @@ from services.activation.store.effects import Attempt
 from services.activation.store.gate import Beginning, Contact
 from services.activation.store.journeys import FlowKind, load_contact_policies, load_flows
 from services.activation.store.run_effects import add_planned_effects, release_effects
-from services.chassis.access.principal import WORKSPACE_KEY
-from services.chassis.codec.fields import token_to_proto
 from services.chassis.postgres.database import Database, acquire, transaction
-from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.rpc.clients import LogClient
 from services.kernel.ids import LeafId, WorkspaceId, to_hex
-from services.kernel.journeys.contact_policy import ChannelPolicy, ContactPolicy, zone_of
+from services.kernel.journeys.contact_policy import (
+    ChannelPolicy,
+    ConsentNeed,
+    ContactPolicy,
+    zone_of,
+)
 from services.kernel.journeys.model import DEFAULT_PURPOSE, SendStep
 from services.kernel.local_time import ZoneHistory
-from services.kernel.tokens import Token
 
 #: The template that is sent to persons who refuse profiling is named by the other one and this.
 PLAIN_SUFFIX: Final = ".plain"
@@ -107,12 +102,12 @@ class _Definitions:
 
 
 @dataclass(frozen=True)
-class Admission:
+class RunAdmission:
     """Asks the gate about attempts of one workspace."""
 
     database: Database
     log: LogClient
-    profiles: ServiceChannel
+    load_persons: LoadPersons
     load_template: LoadTemplate
     shards: int
 
@@ -127,7 +122,7 @@ class Admission:
         token, now_us = await self.log.now()
         effects = [(a, a.run) for a in attempts if a.run is not None]
         leaves = {run.leaf_id for _, run in effects}
-        persons = await self._persons(destination.workspace_id, leaves, token)
+        persons = await self.load_persons(destination.workspace_id, leaves, token)
         async with acquire(self.database.pool) as conn:
             keys = {(run.journey_id, run.journey_version) for _, run in effects}
             definitions = await _load_definitions(conn, destination.workspace_id, keys)
@@ -168,22 +163,6 @@ class Admission:
         lost = [attempt for attempt, _ in effects if attempt.effect_id not in held]
         over = requeue("another replica took it over", 0.0)
         return replace(admitted, ended=[*admitted.ended, *((a, over) for a in lost)])
-
-    async def _persons(
-        self, workspace_id: WorkspaceId, leaf_ids: Collection[LeafId], token: Token
-    ) -> dict[LeafId, Recipient]:
-        """Return the persons of leaves, as of a state of the log; a leaf without one is alone."""
-        request = pb.BatchGetProfilesRequest(
-            profile_ids=sorted(map(to_hex, leaf_ids)), at_least=token_to_proto(token)
-        )
-        stub: Any = pb_grpc.ProfileServiceStub(self.profiles)
-        metadata = ((WORKSPACE_KEY, workspace_id),)
-        response = await stub.BatchGetProfiles(request, metadata=metadata)
-        found: dict[LeafId, Recipient] = {}
-        for profile in response.profiles:
-            recipient = recipient_of(profile)
-            found |= {leaf_id: recipient for leaf_id in recipient.leaf_ids if leaf_id in leaf_ids}
-        return found | {id_: Recipient(leaf_ids=(id_,)) for id_ in leaf_ids if id_ not in found}
 
     async def _with_templates(
         self,
@@ -314,7 +293,7 @@ class _Decision:
                 instead += self._instead(run)
             elif answer.verdict is Verdict.PASS:
                 key = self._address_key(self._persons[run.leaf_id], self.destination)
-                begun.append(Beginning(attempt, message, key))
+                begun.append(Beginning(self._repeating(attempt, run), message, key))
                 began_before.add(effect_id)
             elif answer.verdict is Verdict.POSTPONE:
                 ended.append((attempt, hold(_reason(answer), answer.until_us)))
@@ -331,6 +310,14 @@ class _Decision:
             if answer.reason in _NO_ADDRESS:
                 instead += self._instead(run)
         return Admitted(begun, ended), instead
+
+    def _repeating(self, attempt: Attempt, run: RunEffect) -> Attempt:
+        """Return an attempt that is repeated, or not, where its answer is lost.
+
+        What a contract or a law demands is better sent twice than not at all.
+        """
+        need = self.definitions.policy.purpose(run.purpose).consent
+        return replace(attempt, repeats=need is ConsentNeed.NOTHING)
 
     def _answers(
         self,
@@ -355,7 +342,7 @@ class _Decision:
             to = self.definitions.destinations.get(contact.destination_id)
             if to is not None and not to.retired and self._step(contact) is not None:
                 messages.append(self._message(contact, person, to, addresses))
-        zone = zone_of(self.definitions.policy.zone, person.traits, ())
+        zone = zone_of(self.definitions.policy.zone, person.traits, person.zones_of_phone)
         known = GatePerson(ZoneHistory(zone), consents_of(person.consents), sent)
         return gate.pass_gate(messages, known, self.definitions.policy, self.now_us)
 

@@ -33,10 +33,10 @@ async def publish_pages(publish_once: Callable[[], Awaitable[int]], name: str) -
                 await asyncio.sleep(POLL_INTERVAL_S)
             backoff.reset()
         except RetryableError as error:
-            log.warning(f"{name}_delayed", reason=error.reason)
+            log.warning("facts_delayed", facts=name, reason=error.reason)
             await asyncio.sleep(backoff.next_s())
         except Exception as error:
-            log.error(f"{name}_failed", exc_info=error)
+            log.error("facts_failed", facts=name, exc_info=error)
             await asyncio.sleep(backoff.next_s())
 
 

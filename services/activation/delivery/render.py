@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
+from services.activation.codec.recipients import recipient_of
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, Trigger
 from services.activation.domain.policy.contact import address_of
+from services.activation.domain.recipients import Recipient
 from services.activation.domain.templates import Template, missing_part, render_texts
 from services.activation.store.effects import Attempt
 from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.codec.fields import token_to_proto
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import NotFound, RetryableError
-from services.kernel.ids import WorkspaceId, to_hex
+from services.kernel.ids import LeafId, WorkspaceId, to_hex
 from services.kernel.time import to_rfc3339
+from services.kernel.tokens import Token
 
 #: Attempts that are rendered alone at the same time, where they cannot be rendered together.
 ALONE_CONCURRENCY = 16
@@ -28,6 +33,10 @@ _AWAY_CODES = frozenset({"", "UNAVAILABLE"})
 NO_TEMPLATE = "the template is not defined, or is retired"
 #: Returns the newest version of a template of a workspace; None = there is none.
 LoadTemplate: TypeAlias = Callable[[WorkspaceId, str], Awaitable[Template | None]]
+#: Returns the persons of leaves of a workspace, at least as new as a state of the log.
+LoadPersons: TypeAlias = Callable[
+    [WorkspaceId, Collection[LeafId], Token], Awaitable[dict[LeafId, Recipient]]
+]
 _MESSAGE_TYPES = {Trigger.ENTERED: "segment.entered", Trigger.LEFT: "segment.left"}
 
 
@@ -85,6 +94,29 @@ class Renderer:
                 continue
             found[profile_id] = response.profile
         return found
+
+
+@dataclass(frozen=True)
+class PersonReader:
+    """Reads the persons that messages of runs go to."""
+
+    profiles: ServiceChannel
+
+    async def __call__(
+        self, workspace_id: WorkspaceId, leaf_ids: Collection[LeafId], at_least: Token
+    ) -> dict[LeafId, Recipient]:
+        """Return the person of each leaf; one without data is alone. Raises OnefoldError."""
+        request = pb.BatchGetProfilesRequest(
+            profile_ids=sorted(map(to_hex, leaf_ids)), at_least=token_to_proto(at_least)
+        )
+        stub: Any = pb_grpc.ProfileServiceStub(self.profiles)
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        response = await stub.BatchGetProfiles(request, metadata=metadata)
+        found: dict[LeafId, Recipient] = {}
+        for profile in response.profiles:
+            recipient = recipient_of(profile)
+            found |= {leaf_id: recipient for leaf_id in recipient.leaf_ids if leaf_id in leaf_ids}
+        return found | {id_: Recipient(leaf_ids=(id_,)) for id_ in leaf_ids if id_ not in found}
 
 
 async def render_each(

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import structlog
-from onefold.activation.v1 import journey_facts_pb2 as pb
-from onefold.log.v1 import log_pb2
 
+from services.activation.codec.bus import delivery_reported
 from services.activation.delivery.outcomes import publish_pages
 from services.activation.store import reports as store
 from services.activation.store.effects import DestinationKey
-from services.chassis.codec.journey_facts import DELIVERY_REPORTED, REPORT_KINDS
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.rpc.clients import LogClient
-from services.kernel.ids import WorkspaceId, to_hex
+from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.model import ReportKind
 
 #: Reports in one call.
@@ -82,27 +80,3 @@ def is_unwanted(messages: int, complaints: int, bounces: int) -> bool:
     if messages < LEAST:
         return False
     return complaints > messages * MAX_COMPLAINTS or bounces > messages * MAX_BOUNCES
-
-
-def delivery_reported(row: Any, actor: str) -> log_pb2.Fact:
-    """Return the fact that a provider has reported something of a message."""
-    message = pb.DeliveryReported(
-        effect_id=to_hex(row["effect_id"]),
-        destination_id=row["destination_id"],
-        what=REPORT_KINDS.to_proto(ReportKind(row["what"])),
-        at_us=row["at_us"],
-        is_machine=row["is_machine"],
-        reason=row["reason"],
-        run_id=row["run_id"] or b"",
-        journey_id=row["journey_id"] or "",
-        step_id=row["step_id"] or "",
-    )
-    return log_pb2.Fact(
-        workspace_id=row["workspace_id"],
-        fact_id=row["fact_id"],
-        kind=DELIVERY_REPORTED,
-        leaf_id=row["leaf_id"],
-        occurred_at_us=row["at_us"],
-        actor=actor,
-        payload=message.SerializeToString(),
-    )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.activation.delivery.render import Unsendable
 from services.activation.domain import liquid_text
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, RunEffect
-from services.activation.domain.policy.contact import StatedConsent, address_of
+from services.activation.domain.recipients import Recipient
 from services.activation.domain.templates import (
     RenderedMessage,
     Template,
@@ -21,7 +19,7 @@ from services.activation.domain.templates import (
     missing_part,
     render_texts,
 )
-from services.kernel.ids import LeafId, from_hex, to_hex
+from services.kernel.ids import to_hex
 from services.kernel.journeys.model import SendStep
 from services.kernel.time import to_rfc3339
 
@@ -31,37 +29,6 @@ MESSAGE_TYPE: Final = "journey.message"
 _PERSONAL: Final = frozenset({"person", "entry", "occasion"})
 #: What of a template that a run sends is rendered.
 RUN_VARIABLES: Final = frozenset({"person", "entry", "coupon", "occasion", "journey"})
-
-
-@dataclass(frozen=True)
-class Recipient:
-    """A person as a message needs it."""
-
-    identifiers: Sequence[tuple[str, str]] = ()
-    traits: Mapping[str, Any] = field(default_factory=dict)
-    #: All leaves of the person.
-    leaf_ids: tuple[LeafId, ...] = ()
-    profile_id: str = ""
-    consents: Sequence[StatedConsent] = ()
-
-    def address_for(self, destination: Destination) -> str:
-        """Return the address in the channel of a destination; "" = none."""
-        source = destination.address or destination.channel.contract.address
-        return address_of(self.identifiers, self.traits, source)
-
-
-def recipient_of(profile: pb.Profile) -> Recipient:
-    """Return the person of a profile."""
-    return Recipient(
-        [(i.namespace, i.value) for i in profile.identifiers],
-        {trait.name: msgspec.json.decode(trait.value) for trait in profile.traits},
-        tuple(LeafId(from_hex(leaf_id)) for leaf_id in profile.leaf_ids),
-        profile.profile_id,
-        [
-            StatedConsent(c.purpose, c.granted, c.since_us, from_hex(c.fact_id), c.source_id)
-            for c in profile.consents
-        ],
-    )
 
 
 def is_personalised(template: Template | None, step: SendStep) -> bool:
@@ -145,7 +112,7 @@ def _description(
     recipient: Recipient,
     message: RenderedMessage,
 ) -> bytes:
-    """Return the message for a system: whom it concerns, and the rendered texts."""
+    """Return the message for a system: the person and the rendered texts."""
     traits = {
         name: recipient.traits[name] for name in destination.traits if name in recipient.traits
     }

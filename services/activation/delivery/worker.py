@@ -22,11 +22,17 @@ from typing import TypeVar
 import structlog
 
 from services.activation.channels import Message, Sender
-from services.activation.delivery.admission import Admission, Admitted
+from services.activation.delivery.admission import Admitted, RunAdmission
 from services.activation.delivery.render import Renderer, is_profile_away, render_each
 from services.activation.domain.channels import name_of
 from services.activation.domain.circuit_breaker import CircuitBreaker
-from services.activation.domain.contracts import Deduplication, Repeat, age_of, repeat_of
+from services.activation.domain.contracts import (
+    ChannelContract,
+    Deduplication,
+    Repeat,
+    age_of,
+    repeat_of,
+)
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.transitions import (
     AttemptResult,
@@ -100,7 +106,7 @@ class DeliveryContext:
     max_in_flight: int
     lease_s: float = LEASE_S
     #: Decides whether messages of runs are sent; None = there are no journeys.
-    admission: Admission | None = None
+    admission: RunAdmission | None = None
 
 
 class DestinationWorker:
@@ -364,7 +370,9 @@ class DestinationWorker:
         self, destination: Destination, attempt: Attempt, message: Message
     ) -> bool:
         """Return whether an earlier attempt without an answer decides, so that none is made."""
-        repeat = repeat_of(destination.channel.contract, age_of(message.position, time.time()))
+        repeat = repeat_of(
+            _contract_of(destination, attempt), age_of(message.position, time.time())
+        )
         if repeat is Repeat.LEAVE:
             self._end([attempt], Transition(DeliveryState.UNCONFIRMED, UNCONFIRMED_REASON))
         if repeat is not Repeat.QUERY:
@@ -382,7 +390,7 @@ class DestinationWorker:
             attempt.number,
             self._context.retry_policy,
             random.random(),  # noqa: S311 - spreads retries, no secret
-            destination.channel.contract,
+            _contract_of(destination, attempt),
             unanswered=attempt.unanswered,
         )
 
@@ -411,6 +419,14 @@ class DestinationWorker:
 def _reason(error: Exception) -> str:
     """Return the reason of an error, without its message, which may be personal."""
     return error.reason if isinstance(error, OnefoldError) else type(error).__name__
+
+
+def _contract_of(destination: Destination, attempt: Attempt) -> ChannelContract:
+    """Return the contract of a channel; a message that repeats is sent as if it had a key."""
+    contract = destination.channel.contract
+    if attempt.repeats and contract.deduplication is not Deduplication.QUERYABLE:
+        return replace(contract, deduplication=Deduplication.KEYED)
+    return contract
 
 
 def _lost_state(destination: Destination) -> DeliveryState:

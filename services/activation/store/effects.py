@@ -54,6 +54,8 @@ class Attempt:
     unanswered: bool = False
     #: What a run asks for; None = the change of a membership triggers the message.
     run: RunEffect | None = None
+    #: Whether a second message is better than none, where an answer is lost.
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Beginning:
 async def lock_persons_of(conn: asyncpg.Connection, leaf_ids: Iterable[LeafId]) -> None:
     """Lock persons by their leaves, until the transaction ends.
 
-    Two readers of a person, of whom one has seen a merge, have a leaf in common.
+    Two readers of a person have a leaf in common, also where only one has read a merge.
     """
     await conn.execute(Q.lock_leaves, lock_keys("activation contacts", leaf_ids))
 

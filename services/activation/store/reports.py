@@ -121,10 +121,10 @@ async def _apply(conn: asyncpg.Connection, reports: Sequence[Report]) -> None:
 async def _mark_addresses(conn: asyncpg.Connection, reports: Sequence[Report], now_us: int) -> None:
     marks: dict[tuple[WorkspaceId, bytes], list[Report]] = {}
     for report in reports:
-        said = report.receipt.what is ReportKind.COMPLAINED or (
+        is_of_address = report.receipt.what is ReportKind.COMPLAINED or (
             report.receipt.bounce is not Bounce.NONE
         )
-        if said and report.effect.address_key:
+        if is_of_address and report.effect.address_key:
             address = report.key.workspace_id, report.effect.address_key
             marks.setdefault(address, []).append(report)
     for (workspace_id, address_key), own in sorted(marks.items()):

@@ -14,8 +14,9 @@ from integration.activation.ledger_fixture import SHARDS, Ledger, W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 
 from services.activation.codec.templates import template_to_proto
-from services.activation.delivery.admission import Admission
+from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.render import PersonReader
 from services.activation.domain.journeys.catalogue import FlowChange, Overdue
 from services.activation.domain.journeys.transitions import run_effect_id
 from services.activation.domain.model import RunEffect
@@ -64,7 +65,7 @@ class GatedLedger:
 
     ledger: Ledger
     peers: FakePeers
-    admission: Admission
+    admission: RunAdmission
     journeys: dict[str, Journey] = field(default_factory=dict)
     _flows: int = 0
 
@@ -165,7 +166,7 @@ async def gated(ledger: Ledger) -> AsyncIterator[GatedLedger]:
         peers.log.now_us = NOON_US
         log = LogClient(channel, "activation")
         reader = TemplateReader(ledger.database)
-        admission = Admission(ledger.database, log, channel, reader, SHARDS)
+        admission = RunAdmission(ledger.database, log, PersonReader(channel), reader, SHARDS)
         opened = GatedLedger(ledger, peers, admission)
         await opened.move_to(NOON_US)
         yield opened

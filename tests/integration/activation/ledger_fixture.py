@@ -19,7 +19,7 @@ from services.activation.channels.http import HttpClient
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.channels.webhook import WebhookSender
 from services.activation.codec.definitions import destination_to_fact
-from services.activation.delivery.admission import Admission
+from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.render import render_payload
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
@@ -176,7 +176,7 @@ class Ledger:
         database: Database | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
         lease_s: float = 60.0,
-        admission: Admission | None = None,
+        admission: RunAdmission | None = None,
     ) -> DeliveryContext:
         return DeliveryContext(
             database or self.database,

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from integration.activation.gated_ledger import NOON_US, GatedLedger, gated, leaf
-from integration.activation.ledger_fixture import Ledger, hook
+from integration.activation.ledger_fixture import Ledger, destination, hook
 from integration.activation.receiver import Receiver
 from service_fixtures import wait_until
 
+from services.activation.channels import Message, Sender
 from services.activation.domain.journeys.catalogue import Overdue
-from services.activation.domain.model import DeliveryState
+from services.activation.domain.message_channels import DingtalkRobot
+from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.policy.gate import Flow
+from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.activation.store.journeys import FlowKind
 from services.kernel.ids import to_hex
 from services.kernel.time import HOUR_US
@@ -243,3 +246,37 @@ async def test_effect_that_cannot_be_read_holds_back_no_other(
     async with gate.dispatching():
         await gate.ledger.all_are(DELIVERED, DeliveryState.DEAD)
     assert await gate.ledger.states() == {"DELIVERED": 2, "DEAD": 1}
+
+
+class LosingProvider(Sender):
+    """Takes every message, and loses its first answer."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def send(self, to: Destination, message: Message) -> AttemptResult:
+        self.taken.append(message.key)
+        lost = self.taken.count(message.key) == 1
+        return AttemptResult(AttemptStatus.LOST if lost else AttemptStatus.DELIVERED, "answer")
+
+
+async def test_lost_answer_is_repeated_only_for_what_needs_no_consent(gate: GatedLedger) -> None:
+    """A channel that drops no repeat: marketing is left as it is, a duty is sent again."""
+    robot = destination(DingtalkRobot("token", ""), "robot", template_id="cart")
+    await gate.ledger.define(robot)
+    send = {"id": "reminder", "to": "robot", "template": "cart"}
+    await gate.define(
+        {"id": "offer", "steps": [{"send": send}]},
+        {"id": "bill", "purpose": "duty", "steps": [{"send": send}]},
+    )
+    purposes = {"marketing": {"consent": "implied"}, "duty": {"consent": "none"}}
+    await gate.policy({"purposes": purposes})
+    for n, journey_id in enumerate(("offer", "bill")):
+        person(gate, n)
+        await gate.plan(n, journey_id=journey_id)
+    provider = LosingProvider()
+    async with gate.dispatching(senders={DingtalkRobot: provider}):
+        await gate.ledger.all_are(DeliveryState.UNCONFIRMED, DELIVERED)
+    states = {name: state for name, (state, _) in (await gate.reasons()).items()}
+    assert states == {"offer.reminder": DeliveryState.UNCONFIRMED, "bill.reminder": DELIVERED}
+    assert len(provider.taken) == 3

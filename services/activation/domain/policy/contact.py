@@ -83,8 +83,8 @@ def flow_of(changes: Iterable[FlowChange]) -> Flow:
 def valid_until(at_us: int, valid_until_us: int, changes: Iterable[FlowChange]) -> int:
     """Return until when an effect is valid, after pauses during which it was due; 0 = for ever.
 
-    `changes`: of its journey or its destination, ascending. What becomes of it is said by the
-    resumption after the pause.
+    `changes`: of its journey or its destination, ascending. The resumption after the
+    pause decides about it.
     """
     paused_us: int | None = None
     for change in changes:

@@ -1,1 +1,1 @@
-"""Reads what providers report of messages: receipts, bounces, complaints, replies."""
+"""Defines receipts, what follows from them, and the tokens of the doors for strangers."""

@@ -18,6 +18,7 @@ from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.codec.rules import rule_to_proto
 from services.chassis.rpc.channel import ServiceChannel
+from services.kernel.identifiers.phone_zones import zones_of_phone
 from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.journeys.contact_policy import ZonePolicy, zone_of
 from services.kernel.tokens import Token
@@ -81,8 +82,13 @@ class JourneyUpstream:
                 traits = {t.name: msgspec.json.decode(t.value) for t in profile.traits}
                 person = workspace_id, ProfileId(from_hex(profile.profile_id))
                 if person in persons:
-                    found[person] = zone_of(persons[person], traits, ())
+                    by_phone = zones_of_phone(_phone_of(profile))
+                    found[person] = zone_of(persons[person], traits, by_phone)
         return found
+
+
+def _phone_of(profile: profile_pb.Profile) -> str:
+    return next((i.value for i in profile.identifiers if i.namespace == "phone"), "")
 
 
 def _question(asked: Asked) -> pb.JudgeQuestion:

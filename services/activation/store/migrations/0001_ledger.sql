@@ -69,6 +69,13 @@ CREATE INDEX effect_held ON effect (held_until_us) WHERE state = 8;
 -- The effects of the runs of a person, by the leaves of the entries.
 CREATE INDEX effect_of_leaf ON effect (leaf_id, changed_at_us) WHERE leaf_id IS NOT NULL;
 
+-- The effects to an address, by which replies find the message that they follow.
+CREATE INDEX effect_of_address ON effect (address_key, begun_at_us) WHERE address_key IS NOT NULL;
+
+-- The last messages of a destination, of which it is counted how many complained.
+CREATE INDEX effect_of_destination ON effect (workspace_id, destination_id, changed_at_us DESC)
+WHERE state IN (3, 9, 10);
+
 CREATE INDEX effect_newest ON effect (workspace_id, changed_at_us DESC, effect_id DESC);
 
 -- Dead effects, which an operator lists among many that were delivered.

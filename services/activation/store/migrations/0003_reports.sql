@@ -38,10 +38,3 @@ CREATE TABLE report (
 CREATE INDEX report_of_effect ON report (effect_id);
 
 CREATE INDEX report_unpublished ON report (fact_id) WHERE NOT published;
-
--- The effects to an address, by which replies find the message that they follow.
-CREATE INDEX effect_of_address ON effect (address_key, begun_at_us) WHERE address_key IS NOT NULL;
-
--- The last messages of a destination, of which it is counted how many complained.
-CREATE INDEX effect_of_destination ON effect (workspace_id, destination_id, changed_at_us DESC)
-WHERE state IN (3, 9, 10);

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
+from services.activation.codec.receipts.mail import MAX_MAIL, read_mail
 from services.activation.domain.message_channels import Smtp
-from services.activation.domain.receipts.mail import MAX_MAIL, read_mail
 from services.activation.domain.receipts.model import (
     Bounce,
     Receipt,

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from twilio.request_validator import RequestValidator
 
+from services.activation.codec.receipts.sms import read_aliyun, read_tencent, read_twilio
 from services.activation.domain.receipts.model import (
     Bounce,
     Receipt,
@@ -16,7 +17,6 @@ from services.activation.domain.receipts.model import (
     ReceiptRequest,
     consent_in_reply,
 )
-from services.activation.domain.receipts.sms import read_aliyun, read_tencent, read_twilio
 from services.kernel.journeys.model import ReportKind
 from services.kernel.time import parse_rfc3339
 

@@ -27,8 +27,8 @@ MAX_MAIL: Final = 1024 * 1024
 _HARD: Final = frozenset(["5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.4"])
 _STATUS: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _MESSAGE_ID: Final = re.compile(r"<([0-9a-f]{32})@([^<>@\s]{1,255})>")
-#: The address that a mail is returned to: `bounce+KEY@x.example`.
-_RETURNED: Final = re.compile(r"([^<>@\s+,;]{1,64})\+([0-9a-f]{32})@([a-z0-9.-]{1,253})")
+#: What stands in the address that a mail is returned to, as in `bounce+KEY@x.example`.
+_RETURNED: Final = re.compile(r"\+([0-9a-f]{32})@")
 _COMPLAINTS: Final = frozenset({"abuse", "fraud", "opt-out", "opt-out-list", "virus", "other"})
 #: The parts that have the headers of the mail that is reported of.
 _ORIGINALS: Final = frozenset({"message/rfc822", "text/rfc822-headers", "message/rfc822-headers"})
@@ -116,9 +116,10 @@ def _key_of(mail: EmailMessage, smtp: Smtp) -> str:
         name, _, domain = smtp.return_path.lower().partition("@")
         for header in _ADDRESSED_HEADERS:
             for value in mail.get_all(header, []):
-                for found in _RETURNED.finditer(str(value).lower()):
-                    if (found[1], found[3]) == (name, domain):
-                        return found[2]
+                text = str(value).lower()
+                for found in _RETURNED.finditer(text):
+                    if f"{name}+{found[1]}@{domain}" in text:
+                        return found[1]
     own_domain = smtp.from_address.rpartition("@")[2].lower()
     for part in mail.walk():
         if part.get_content_type() not in _ORIGINALS:

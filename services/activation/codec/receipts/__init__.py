@@ -1,0 +1,1 @@
+"""Decodes what providers report of messages: mails, and requests of providers of SMS."""
