@@ -45,6 +45,8 @@ class Labels(Words):
         #: Steps wait for it when they have written their rows.
         self.may_end = asyncio.Event()
         self.may_end.set()
+        #: Whether steps pause after they have begun.
+        self.pauses = False
         #: The step with this cursor never ends.
         self.hang_at: str | None = None
         #: Every step raises it.
@@ -76,6 +78,8 @@ class Labels(Words):
         if job.cursor.decode() == self.hang_at:
             await asyncio.Event().wait()
         await self.may_step.wait()
+        if self.pauses:
+            await job.pause()
         if self.error is not None:
             raise self.error
         rows = await conn.fetch(

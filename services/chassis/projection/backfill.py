@@ -7,7 +7,7 @@ outputs, its digest changes and its cursor are saved together, so a crash resume
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -33,6 +33,10 @@ log = structlog.get_logger(__name__)
 Q = Queries.load(__package__, "backfill.sql")
 
 
+async def _never() -> None:
+    """Let nothing go first."""
+
+
 class BackfillJob(NamedTuple):
     """One backfill of one shard."""
 
@@ -51,6 +55,9 @@ class BackfillJob(NamedTuple):
     log_offset_at_end: int = 0
     #: The rows that the step should work on at most, so that it takes the time that steps may take.
     most: int = MOST_ROWS
+    #: Called by a step between its parts, while it holds no lock but the fence: it waits for
+    #: batches, or raises what undoes the step.
+    pause: Callable[[], Awaitable[None]] = _never
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +136,20 @@ async def run_step(
     *,
     publish: bool = True,
     most: int = MOST_ROWS,
+    pause: Callable[[], Awaitable[None]] = _never,
 ) -> tuple[BackfillStep, Checkpoint, Backlog] | None:
     """Run one step of the shard's next job in an open transaction; None where there is no job.
 
-    `most`: the rows that the step should work on at most.
+    `most` and `pause`: those of the job.
 
     The fence must be held. Return the step's result, and the checkpoint and the backlog after it.
     Without `publish` the outputs are dropped. Raises InvalidFoldResult, and ServiceUnavailable
     where a blocking job was requested again during its last step.
     """
-    job = await _load_next_job(conn, at, most)
+    job = await _load_next_job(conn, at)
     if job is None:
         return None
+    job = job._replace(most=most, pause=pause)
     step = await projection.backfill_step(conn, job, at)
     if step.cursor in (b"", job.cursor):
         raise InvalidFoldResult(f"the backfill {job.name} does not move its cursor")
@@ -171,7 +180,7 @@ async def run_to_end(pool: asyncpg.Pool, projection: Backfilling) -> None:
                 is_done = not at or not await run_step(conn, projection, at, publish=False)
 
 
-async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint, most: int) -> BackfillJob | None:
+async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint) -> BackfillJob | None:
     row = await conn.fetchrow(Q.load_next_backfill, at.shard)
     if row is None:
         return None
@@ -185,5 +194,4 @@ async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint, most: int) ->
         blocking=row["blocking"],
         run=row["run"],
         log_offset_at_end=at.log_offset if others else at.folded_offset,
-        most=most,
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 #: Shards of a process that do a step at a time: another one would delay the folds of the process.
-CONCURRENT_STEPS = 1
+CONCURRENT_STEPS = 2
 #: Seconds of CPU that a step should take: a message of its shard waits for it, and so does one in
 #: the service downstream, which folds what the step has published.
-STEP_CPU_S = 0.01
+STEP_CPU_S = 0.02
 #: Seconds that a step should take at most, the waits included.
 STEP_TOOK_S = 0.2
+#: Seconds for which a step waits for folds at one place of it.
+MAX_PAUSE_S = 0.01
 #: The rows that the first step of a worker works on, and the fewest and the most of any.
 FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 100, 10, 500
 
@@ -21,6 +25,10 @@ def rows_after(rows: int, cpu_s: float, took_s: float) -> int:
     """Return the rows of the next step, after one of so many took so many seconds."""
     took = max(cpu_s / STEP_CPU_S, took_s / STEP_TOOK_S, 0.01)
     return min(max(int(rows * min(max(1 / took, 0.5), 2.0)), FEWEST_ROWS), MOST_ROWS)
+
+
+class StepGaveWay(Exception):
+    """A message has arrived for the shard of a step: the step is undone, and repeated after it."""
 
 
 class StepTurns:
@@ -37,6 +45,28 @@ class StepTurns:
         self._last: int | None = None
         #: What wakes each shard that waits.
         self._waiting: dict[int, Callable[[], None]] = {}
+        #: The folds that are under way in the process, and the end of the last of them.
+        self._folds = 0
+        self._folded = asyncio.Event()
+
+    @contextmanager
+    def folding(self) -> Iterator[None]:
+        """Let the steps of the process pause while a batch is folded."""
+        self._folds += 1
+        self._folded.clear()
+        try:
+            yield
+        finally:
+            self._folds -= 1
+            if not self._folds:
+                self._folded.set()
+
+    async def wait_for_folds(self) -> None:
+        """Wait until no batch is folded in the process, and for a short time at most."""
+        if self._folds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MAX_PAUSE_S):
+                    await self._folded.wait()
 
     def is_waiting(self, shard: int) -> bool:
         """Return whether a shard waits until it is woken."""
@@ -72,14 +102,22 @@ class BackfillShare:
     A step is followed by batches that take at least as long as it took, or by the moment at which
     no message waits or another job begins. So a backfill delays a message by one step, however long
     the whole job is, and without messages it runs as fast as it can. The rows of a step follow from
-    the time that those before it took.
+    the time that those before it took. A step gives way to a message that arrives meanwhile, once.
     """
 
     def __init__(
-        self, turns: StepTurns, shard: int = 0, wake: Callable[[], None] = lambda: None
+        self,
+        turns: StepTurns,
+        shard: int = 0,
+        wake: Callable[[], None] = lambda: None,
+        has_message: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`wake` is called when it is the turn of the shard, after it was not."""
+        """`wake` is called when it is the turn of the shard, after it was not; `has_message`
+        returns whether a message of the shard waits."""
         self._turns = turns
+        self._has_message = has_message
+        #: Whether the last attempt of the next step gave way: the next one does not.
+        self._gave_way = False
         self._shard = shard
         self._wake = wake
         #: The rows that the next step should work on at most.
@@ -104,6 +142,16 @@ class BackfillShare:
         is_due = self._owed_s <= 0.0 and self._postponed_until <= time.monotonic()
         return is_due and self._turns.begin(self._shard, self._wake)
 
+    async def pause(self) -> None:
+        """Let messages go first in the middle of a step. Raises StepGaveWay, once a step."""
+        if self._gave_way:
+            return
+        if self._has_message():
+            # A batch goes first, however short it is.
+            self._gave_way, self._owed_s = True, 1e-9
+            raise StepGaveWay
+        await self._turns.wait_for_folds()
+
     def end_step(self) -> None:
         """End a step, or stop waiting for one."""
         self._turns.end(self._shard)
@@ -116,6 +164,7 @@ class BackfillShare:
     def note_step(self, took_s: float, cpu_s: float = 0.0) -> None:
         """Record the seconds that a step took, and those of CPU."""
         self._owed_s = took_s
+        self._gave_way = False
         self.rows = rows_after(self.rows, cpu_s, took_s)
 
     def note_batch(self, took_s: float) -> None:

@@ -109,6 +109,10 @@ class ShardConsumer:
             received, self._unacknowledged = self._unacknowledged, None
             await self._subscription.ack(received)
 
+    def has_message(self) -> bool:
+        """Return whether a message is here, or can be read."""
+        return self._reading is not None or self._subscription.peek() is not None
+
     def is_full(self, at: int) -> bool:
         """Return whether a batch of the largest span has arrived already, or can be read."""
         end = self._subscription.high_water_mark(at)

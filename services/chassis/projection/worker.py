@@ -14,7 +14,7 @@ import structlog
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.errors import is_session_lost, translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
-from services.chassis.projection.backfill_share import BackfillShare, StepTurns
+from services.chassis.projection.backfill_share import BackfillShare, StepGaveWay, StepTurns
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace, gathering_s
 from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import (
@@ -85,7 +85,8 @@ class ShardWorker:
         #: The newest backfill request that was seen.
         self._newest_run = 0
         self._step_backoff = Backoff(max_s=MAX_RETRY_S)
-        self._share = BackfillShare(step_turns, shard, consumer.interrupt)
+        self._turns = step_turns
+        self._share = BackfillShare(step_turns, shard, consumer.interrupt, consumer.has_message)
         self._positions = PositionOutputs(projection)
 
     def wake(self) -> None:
@@ -188,7 +189,8 @@ class ShardWorker:
         while True:
             try:
                 batch = make_batch(checkpoint, self._take(checkpoint, messages))
-                after = await self._fold_or_isolate(checkpoint, batch)
+                with self._turns.folding():
+                    after = await self._fold_or_isolate(checkpoint, batch)
             except FenceLost:
                 raise
             except Exception as error:
@@ -396,6 +398,8 @@ class ShardWorker:
             checkpoint = await self._step_once(projection, checkpoint)
         except FenceLost:
             raise
+        except StepGaveWay:
+            pass
         except Exception as error:
             if self._conn.is_closed():
                 raise
@@ -410,7 +414,10 @@ class ShardWorker:
     async def _step_once(self, projection: Backfilling, checkpoint: Checkpoint) -> Checkpoint:
         began = time.perf_counter()
         async with self._fenced(checkpoint):
-            step_run = CpuTimed(run_step(self._conn, projection, checkpoint, most=self._share.rows))
+            share = self._share
+            step_run = CpuTimed(
+                run_step(self._conn, projection, checkpoint, most=share.rows, pause=share.pause)
+            )
             done = await step_run
         self._share.note_step(time.perf_counter() - began, step_run.cpu_s)
         if done is None:

@@ -216,6 +216,7 @@ class Backfiller:
         shard, workspace_id, limit = job.shard, job.workspace_id, job.most
         rows = await profile_store.leaf_page(conn, shard, workspace_id, cursor.swept_to, limit)
         states = {row.leaf_id: decode(row.state) for row in rows}
+        await job.pause()
         incomplete = plan.incomplete_accumulators(index, stages, sweep)
         is_last = len(rows) < limit
         if incomplete:
@@ -228,7 +229,8 @@ class Backfiller:
             within = plan.page_within(counts, self.evaluator.members_per_transaction)
             is_last = is_last and within == len(rows)
             rows = rows[:within]
-        deltas = await self._refill(conn, at, rows, states, plan.LeafRefill(index, incomplete))
+        refill = plan.LeafRefill(index, incomplete)
+        deltas = await self._refill(conn, job, at, rows, states, refill)
         scopes = plan.sweep_scopes([row.leaf_id for row in rows], states, sweep, index)
         assignments = await profile_store.load_assignments(conn, scopes.keys())
         request = EvaluationRequest(
@@ -236,6 +238,7 @@ class Backfiller:
             assignments,
             is_stored=True,
         )
+        await job.pause()
         changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us, states)
         deltas.update(changes.deltas)
         if not _is_under_way(stages):
@@ -258,6 +261,7 @@ class Backfiller:
     async def _refill(
         self,
         conn: Connection,
+        job: BackfillJob,
         at: Checkpoint,
         rows: Sequence[LeafRow],
         states: Mapping[LeafId, LeafState],
@@ -276,6 +280,7 @@ class Backfiller:
             ):
                 metrics.BACKFILLED_EVENTS.inc(len(events))
                 refill.add(events)
+                await job.pause()
         changed: list[LeafRow] = []
         deltas = Counter[str]()
         for leaf_id, workspace_id, before in rows:

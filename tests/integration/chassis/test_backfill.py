@@ -177,6 +177,28 @@ async def test_first_step_of_a_new_backfill_does_not_wait_for_messages(
     assert words.steps[1][1] == 2
 
 
+async def test_message_that_arrives_in_the_middle_of_a_step_is_folded_first(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = Labels()
+    words.pauses = True
+    async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
+        await toy.runner.wait_for(await append(word_log, None, leaves(1)), DEADLINE)
+        words.may_step.clear()
+        await append(word_log, None, [definition(W, 1)])
+        await wait_until(lambda: words.steps)
+        words.journal.clear()
+        await toy.bus.ensure_stream("onefold.log")
+        [output] = await word_log.append(0, leaves(1, first=1))
+        await (await toy.bus.publish("onefold.log.0", output))
+        await received(toy, output.next)
+        words.may_step.set()
+        await all_have(toy, 1)
+        assert toy.runner.stalled == {}
+    assert words.journal[:2] == ["fold", "step"]
+    assert words.steps[0] == words.steps[1]
+
+
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_backfill_of_a_small_workspace_makes_the_next_step(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path, blocking: bool

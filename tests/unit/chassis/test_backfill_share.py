@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from services.chassis.projection.backfill_share import (
     STEP_CPU_S,
     STEP_TOOK_S,
     BackfillShare,
+    StepGaveWay,
     StepTurns,
     rows_after,
 )
@@ -74,6 +77,50 @@ def test_step_after_one_that_failed_works_on_half_of_the_rows() -> None:
     before = share.rows
     share.postpone(1.0)
     assert share.rows == before // 2
+
+
+async def test_step_gives_way_to_a_message_once_and_is_then_done() -> None:
+    waiting: list[str] = []
+    share = BackfillShare(StepTurns(), has_message=lambda: bool(waiting))
+    assert share.begin_step()
+    await share.pause()
+    waiting.append("message")
+    with pytest.raises(StepGaveWay):
+        await share.pause()
+    share.end_step()
+    assert not share.begin_step()
+    share.note_batch(0.001)
+    assert share.begin_step()
+    await share.pause()
+    share.note_step(0.01, 0.01)
+    share.end_step()
+    share.make_step_due()
+    assert share.begin_step()
+    with pytest.raises(StepGaveWay):
+        await share.pause()
+
+
+async def test_steps_wait_for_the_folds_of_the_process() -> None:
+    turns = StepTurns()
+    share, order = BackfillShare(turns), list[str]()
+
+    async def step() -> None:
+        await share.pause()
+        order.append("step")
+
+    async with asyncio.timeout(60.0), asyncio.TaskGroup() as group:
+        with turns.folding(), turns.folding():
+            group.create_task(step())
+            await asyncio.sleep(0)
+            order.append("fold")
+    assert order == ["fold", "step"]
+
+
+async def test_steps_wait_for_folds_without_an_end_for_a_while_only() -> None:
+    turns = StepTurns()
+    with turns.folding():
+        async with asyncio.timeout(60.0):
+            await BackfillShare(turns).pause()
 
 
 class Shards:
