@@ -8,17 +8,17 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from services.activation.codec.receipts.mail import read_mail
+from services.activation.codec.receipts.sms import read_aliyun, read_tencent, read_twilio
 from services.activation.domain.message_channels import AliyunSms, Smtp, TencentSms, TwilioSms
 from services.activation.domain.model import Destination
 from services.activation.domain.policy.contact import address_key, contact_channel, purpose_in
-from services.activation.domain.receipts.mail import read_mail
 from services.activation.domain.receipts.model import (
     Receipt,
     ReceiptAnswer,
     ReceiptRefused,
     ReceiptRequest,
 )
-from services.activation.domain.receipts.sms import read_aliyun, read_tencent, read_twilio
 from services.activation.domain.receipts.tokens import DoorToken, LinkTokens, UnsubscribeToken
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.store.destinations import load_destinations

@@ -25,6 +25,7 @@ from services.ingest.api.http_request import HttpRequest
 from services.ingest.codec.events import ProtoEvent
 from services.ingest.commands.intake import EventIntake
 from services.ingest.domain.body_budget import BodyBudget
+from services.ingest.domain.definitions import SYSTEM_SOURCE_ID
 from services.ingest.domain.events import Producer
 from services.ingest.domain.producer_limits import Sent
 from services.kernel.errors import InvalidField
@@ -32,8 +33,6 @@ from services.kernel.identifiers.phones import DEFAULT_REGION
 
 RECEIPTS: Final = "/v1/receipts/"
 UNSUBSCRIBE: Final = "/v1/unsubscribe/"
-#: The source of the events that persons cause through a link.
-SOURCE_ID: Final = "onefold"
 #: The largest receipt, bytes: a list of reports, or a mail that was returned.
 MAX_BYTES: Final = 1024 * 1024
 _HEADERS: Final = ("x-twilio-signature", "content-type")
@@ -107,6 +106,7 @@ class ReceiptDoor:
     async def _record(self, consents: Iterable[pb.ConsentStatement]) -> None:
         """Record what persons state as events, as if a source had sent them."""
         for each in consents:
+            system = SYSTEM_SOURCE_ID, SYSTEM_SOURCE_ID
             stated = {"purpose": each.purpose, "granted": each.granted}
             event = Event(
                 type=EVENT_TYPE_TRACK,
@@ -116,7 +116,7 @@ class ReceiptDoor:
                 occurred_at_us=each.at_us,
                 properties=msgspec.json.encode(stated),
             )
-            producer = Producer(each.workspace_id, SOURCE_ID, SOURCE_ID, "http", DEFAULT_REGION)
+            producer = Producer(each.workspace_id, *system, "http", DEFAULT_REGION)
             result = await self._intake.ingest(producer, [ProtoEvent(event)], Sent(0, ""))
             if result.rejected:
                 raise InvalidField("the address in the receipt is none", field="identifier")

@@ -24,6 +24,8 @@ _TRUSTS = frozenset(map(int, SourceTrust))
 _PARTIES = frozenset(map(int, Party))
 #: Ids are parts of NATS subjects and of URLs.
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+#: The source of the events that the system itself records, such as an unsubscription.
+SYSTEM_SOURCE_ID = "onefold"
 
 
 class WorkspaceDefinition(NamedTuple):

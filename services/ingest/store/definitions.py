@@ -10,11 +10,13 @@ from cachetools import TTLCache
 
 from services.chassis.postgres.database import Queries, acquire
 from services.ingest.domain.definitions import (
+    SYSTEM_SOURCE_ID,
     AccessDefinition,
     KeyDefinition,
     SourceDefinition,
     WorkspaceDefinition,
 )
+from services.kernel.trust import SourceTrust
 
 Q = Queries.load(__package__, "definitions.sql")
 D = TypeVar("D", WorkspaceDefinition, SourceDefinition, KeyDefinition)
@@ -113,12 +115,16 @@ class SourceDirectory:
         self._cache: TTLCache[tuple[str, str], SourceDefinition] = TTLCache(_MAX_CACHED, _CACHE_S)
 
     async def find(self, workspace_id: str, source_id: str) -> SourceDefinition:
-        """Return a source; one that is not known is public. Raises StoreUnavailable."""
+        """Return a source; one that is not known is public, except for that of the system itself.
+
+        Raises StoreUnavailable.
+        """
         source = self._cache.get((workspace_id, source_id))
         if source is None:
             ids = (workspace_id, source_id)
             found = await _load(self._pool, SourceDefinition, Q.source, *ids)
-            source = _first(found) or SourceDefinition(*ids)
+            own = SourceTrust.SERVER if source_id == SYSTEM_SOURCE_ID else SourceTrust.PUBLIC
+            source = _first(found) or SourceDefinition(*ids, trust=own)
             self._cache[ids] = source
         return source
 

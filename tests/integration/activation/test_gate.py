@@ -13,7 +13,7 @@ from service_fixtures import wait_until
 
 from services.activation.channels import Message, Sender
 from services.activation.domain.journeys.catalogue import Overdue
-from services.activation.domain.message_channels import DingtalkRobot
+from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.policy.gate import Flow
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
@@ -262,9 +262,9 @@ class LosingProvider(Sender):
 
 async def test_lost_answer_is_repeated_only_for_what_needs_no_consent(gate: GatedLedger) -> None:
     """A channel that drops no repeat: marketing is left as it is, a duty is sent again."""
-    robot = destination(DingtalkRobot("token", ""), "robot", template_id="cart")
-    await gate.ledger.define(robot)
-    send = {"id": "reminder", "to": "robot", "template": "cart"}
+    mail = Smtp("mail.x.example", from_address="shop@x.example")
+    await gate.ledger.define(destination(mail, "mail", template_id="cart"))
+    send = {"id": "reminder", "to": "mail", "template": "cart"}
     await gate.define(
         {"id": "offer", "steps": [{"send": send}]},
         {"id": "bill", "purpose": "duty", "steps": [{"send": send}]},
@@ -275,8 +275,11 @@ async def test_lost_answer_is_repeated_only_for_what_needs_no_consent(gate: Gate
         person(gate, n)
         await gate.plan(n, journey_id=journey_id)
     provider = LosingProvider()
-    async with gate.dispatching(senders={DingtalkRobot: provider}):
-        await gate.ledger.all_are(DeliveryState.UNCONFIRMED, DELIVERED)
+    async with gate.dispatching(senders={Smtp: provider}):
+        await gate.ledger.all_are(DeliveryState.UNCONFIRMED, DeliveryState.ACCEPTED)
     states = {name: state for name, (state, _) in (await gate.reasons()).items()}
-    assert states == {"offer.reminder": DeliveryState.UNCONFIRMED, "bill.reminder": DELIVERED}
+    assert states == {
+        "offer.reminder": DeliveryState.UNCONFIRMED,
+        "bill.reminder": DeliveryState.ACCEPTED,
+    }
     assert len(provider.taken) == 3
