@@ -22,7 +22,6 @@ from services.activation.commands.contact import ContactCommands
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
 from services.activation.commands.receipts import ReceiptCommands
-from services.activation.commands.references import RuleChecker
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.admission import RunAdmission
@@ -41,10 +40,9 @@ from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
-from services.activation.projection.journeys.knowledge import JourneyUpstream
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier
-from services.activation.projection.upstream import SegmentUpstream
+from services.activation.projection.upstream import JourneyUpstream, RuleChecker, SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import DestinationKey, count_rows
 from services.activation.store.templates import TemplateReader
@@ -90,12 +88,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             ),
         )
         mirrors = MirrorContext(
-            base.database,
-            profile,
-            segment,
-            senders.mirrors,
-            context.retry_policy,
-            settings.shards,
+            base.database, profile, segment, senders.mirrors, context.retry_policy, settings.shards
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s, mirrors=mirrors)
         projection = ActivationProjection(

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from onefold.activation.v1 import journey_facts_pb2 as pb
+from onefold.log.v1 import log_pb2
 
-from services.activation.domain.journeys.catalogue import FlowChange, Overdue
+from services.activation.domain.journeys.catalogue import FlowChange, FlowState, Overdue
 from services.activation.domain.journeys.program import Program, compile_journey
 from services.activation.domain.policy.gate import Flow
 from services.chassis.codec.comparisons import EnumNumbers
-from services.chassis.codec.journeys import contact_policy_from_proto, journey_from_proto
+from services.chassis.codec.journeys import (
+    contact_policy_from_proto,
+    contact_policy_to_proto,
+    journey_from_proto,
+    journey_to_proto,
+)
+from services.chassis.definitions import DefinitionFact
 from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId, hash_id
 from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.journeys.model import Journey
 
 JOURNEY_DEFINED: Final[str] = pb.JourneyDefined.DESCRIPTOR.full_name
 CONTACT_POLICY_DEFINED: Final[str] = pb.ContactPolicyDefined.DESCRIPTOR.full_name
@@ -61,6 +70,24 @@ def flow_change(
     )
 
 
+def decode_journey_flow(payload: bytes, changed_at_us: int) -> tuple[str, FlowChange]:
+    """Return the journey of a serialised JourneyFlowChanged, and its change.
+
+    Raises InvalidField.
+    """
+    message = decode(pb.JourneyFlowChanged, payload)
+    return message.journey_id, flow_change(message, changed_at_us)
+
+
+def decode_destination_flow(payload: bytes, changed_at_us: int) -> tuple[str, FlowChange]:
+    """Return the destination of a serialised DestinationFlowChanged, and its change.
+
+    Raises InvalidField.
+    """
+    message = decode(pb.DestinationFlowChanged, payload)
+    return message.destination_id, flow_change(message, changed_at_us)
+
+
 def decode(kind: type[M], payload: bytes) -> M:
     """Return the message of a payload. Raises InvalidField."""
     try:
@@ -68,3 +95,65 @@ def decode(kind: type[M], payload: bytes) -> M:
     except DecodeError:
         name = kind.DESCRIPTOR.name
         raise InvalidField(f"the payload is not a {name}", field="payload") from None
+
+
+def journey_definition(workspace_id: WorkspaceId, journey: Journey) -> DefinitionFact:
+    """Return the fact that defines a version of a journey."""
+    return DefinitionFact.from_message(
+        pb.JourneyDefined(journey=journey_to_proto(journey)),
+        workspace_id=workspace_id,
+        key=journey.journey_id,
+        version=journey.version,
+    )
+
+
+def contact_policy_definition(
+    workspace_id: WorkspaceId, policy: ContactPolicy, version: int
+) -> DefinitionFact:
+    """Return the fact that defines a version of a contact policy."""
+    message = pb.ContactPolicyDefined(policy=contact_policy_to_proto(policy), version=version)
+    return DefinitionFact.from_message(message, workspace_id=workspace_id, key="", version=version)
+
+
+def journey_flow_definition(
+    workspace_id: WorkspaceId, journey_id: str, journey_version: int, change: FlowState
+) -> DefinitionFact:
+    """Return the fact that pauses, resumes or stops a journey whose version is current."""
+    message = pb.JourneyFlowChanged(
+        journey_id=journey_id, journey_version=journey_version, **_flow_numbers(change)
+    )
+    return DefinitionFact.from_message(
+        message, workspace_id=workspace_id, key=journey_id, version=change.version
+    )
+
+
+def destination_flow_definition(
+    workspace_id: WorkspaceId, destination_id: str, change: FlowState
+) -> DefinitionFact:
+    """Return the fact that pauses, resumes or stops a destination."""
+    message = pb.DestinationFlowChanged(destination_id=destination_id, **_flow_numbers(change))
+    return DefinitionFact.from_message(
+        message, workspace_id=workspace_id, key=destination_id, version=change.version
+    )
+
+
+def journey_call(
+    workspace_id: WorkspaceId, journey_id: str, leaf_id: bytes, properties: bytes, request_id: str
+) -> log_pb2.Fact:
+    """Return the fact of a call that begins a run; a repeat of a request is the same fact."""
+    message = pb.JourneyEntered(journey_id=journey_id, properties=properties)
+    return log_pb2.Fact(
+        workspace_id=workspace_id,
+        fact_id=hash_id(workspace_id, JOURNEY_ENTERED, journey_id, request_id),
+        kind=JOURNEY_ENTERED,
+        leaf_id=leaf_id,
+        payload=message.SerializeToString(),
+    )
+
+
+def _flow_numbers(change: FlowState) -> dict[str, Any]:
+    return {
+        "flow": FLOWS.to_proto(change.flow),
+        "overdue": OVERDUE.to_proto(change.overdue),
+        "version": change.version,
+    }

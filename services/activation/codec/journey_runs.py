@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 from onefold.activation.v1 import journey_runs_pb2 as pb
+from onefold.log.v1 import log_pb2
 
 from services.activation.domain.journeys.run import (
     PlannedEffect,
@@ -30,13 +31,16 @@ from services.activation.domain.journeys.transitions import (
     RunTransition,
     WithdrawalReason,
     fold_transitions,
+    transition_fact_id,
 )
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField
-from services.kernel.ids import FactId, LeafId
+from services.kernel.ids import FactId, LeafId, WorkspaceId
 
 RUN_TRANSITIONED: str = pb.RunTransitioned.DESCRIPTOR.full_name
+#: A transition as the log has it.
+LoggedTransition: TypeAlias = pb.RunTransitioned
 RUN_ENDS = EnumNumbers(RunEnd, pb.RunEnd, "end of a run")
 _WITHDRAWALS = EnumNumbers(WithdrawalReason, pb.WithdrawalReason, "reason")
 
@@ -91,6 +95,46 @@ def transitions_to_bytes(
     """Return transitions as a run stores them; those that follow are appended to the bytes."""
     messages = [transition_to_proto(each, journey_id, known_at_us) for each in transitions]
     return pb.RunTransitions(transitions=messages).SerializeToString(deterministic=True)
+
+
+def stored_transitions(stored: bytes, after: int = 0) -> list[LoggedTransition]:
+    """Return the transitions that a run stores, those after a number."""
+    return [t for t in pb.RunTransitions.FromString(stored).transitions if t.number > after]
+
+
+def stored_bytes(transitions: Iterable[LoggedTransition]) -> bytes:
+    """Return transitions as a run stores them."""
+    return pb.RunTransitions(transitions=transitions).SerializeToString(deterministic=True)
+
+
+def logged_transition(payload: bytes) -> LoggedTransition:
+    """Return the transition of the payload of a fact."""
+    return pb.RunTransitioned.FromString(payload)
+
+
+def transition_fact(
+    workspace_id: WorkspaceId, leaf_id: LeafId, transition: LoggedTransition, actor: str
+) -> log_pb2.Fact:
+    """Return the fact of a transition, named by its run and its number."""
+    return log_pb2.Fact(
+        workspace_id=workspace_id,
+        fact_id=transition_fact_id(workspace_id, transition.run_id, transition.number),
+        kind=RUN_TRANSITIONED,
+        leaf_id=leaf_id,
+        actor=actor,
+        payload=transition.SerializeToString(deterministic=True),
+    )
+
+
+def first_leaf(transitions: Sequence[LoggedTransition]) -> LeafId:
+    """Return the leaf of the first entry of a run: that of the last transition that names one."""
+    for each in reversed(transitions):
+        match each.WhichOneof("change"):
+            case "restarted":
+                return LeafId(each.restarted.first.leaf_id)
+            case "began":
+                return LeafId(each.began.entry.leaf_id)
+    raise ValueError("a run has a first transition")
 
 
 def record_from_bytes(stored: bytes) -> RunRecord:

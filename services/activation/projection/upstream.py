@@ -1,22 +1,42 @@
-"""Reads from segment the messages that the bus no longer has."""
+"""Reads the services upstream: messages the bus lost, checks of rules, what journeys need."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
+import msgspec
+from onefold.profile.v1 import profile_service_pb2 as profile_pb
+from onefold.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from onefold.segment.v1 import segment_service_pb2 as pb
-from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
+from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
 
+from services.activation.projection.journeys.knowledge import Person, PersonQuestion
+from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.codec.fields import token_to_proto
+from services.chassis.codec.rules import names_to_proto, rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers.phone_zones import zones_of_phone
+from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.journeys.contact_policy import ZonePolicy, zone_of
+from services.kernel.journeys.model import Journey
+from services.kernel.journeys.naming import JourneyProblem, journey_rules, named_memberships
+from services.kernel.rules.model import Rule
+from services.kernel.rules.references import Name
+from services.kernel.tokens import Token
+
+#: The most questions of one call.
+_MAX_QUESTIONS: Final = 1_000
 
 
 class SegmentUpstream:
     """Segment's outbox; the coordinate of its messages is their sequence."""
 
     def __init__(self, channel: ServiceChannel) -> None:
-        self._stub: Any = pb_grpc.SegmentServiceStub(channel)
+        self._stub: Any = segment_grpc.SegmentServiceStub(channel)
 
     async def read(
         self, shard: int, first: int, end: int, life: int = 0
@@ -30,3 +50,94 @@ class SegmentUpstream:
             next_sequence = response.next_sequence or batch.sequence + 1
             payload = batch.SerializeToString()
             yield StreamMessage(batch.sequence, next_sequence, payload, response.life)
+
+
+@dataclass(frozen=True)
+class RuleChecker:
+    """Has profile check rules beside the others of a workspace."""
+
+    profile: ServiceChannel
+
+    async def problems(
+        self,
+        workspace_id: WorkspaceId,
+        journey: Journey,
+        at_least: Token,
+        assumed: Collection[Name],
+    ) -> list[JourneyProblem]:
+        """Return the rules and memberships of a journey that cannot be, with the reasons.
+
+        `assumed`: what is taken as defined. Raises RetryableError.
+        """
+        found: list[JourneyProblem] = []
+        for at, rule in (*named_memberships(journey), *journey_rules(journey)):
+            try:
+                await self._check(workspace_id, rule, at_least, assumed)
+            except InvalidField as error:
+                remedy = "define what it refers to, or change it"
+                found.append(JourneyProblem(at, error.message, remedy))
+        return list(dict.fromkeys(found))
+
+    async def _check(
+        self, workspace_id: WorkspaceId, rule: Rule, at_least: Token, assumed: Collection[Name]
+    ) -> None:
+        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
+        request = profile_pb.PreviewRuleRequest(
+            rule=rule_to_proto(rule),
+            at_least=token_to_proto(at_least),
+            assumed=names_to_proto(assumed),
+        )
+        await stub.PreviewRule(request, metadata=((WORKSPACE_KEY, workspace_id),))
+
+
+class JourneyUpstream:
+    """Reads segment and profile."""
+
+    def __init__(self, segment: ServiceChannel, profile: ServiceChannel) -> None:
+        self._segment: Any = segment_grpc.SegmentServiceStub(segment)
+        self._profile: Any = profile_grpc.ProfileServiceStub(profile)
+
+    async def judge(
+        self, questions: Collection[PersonQuestion], at_least: Token
+    ) -> dict[PersonQuestion, bool]:
+        """See `JourneyReads`."""
+        found: dict[PersonQuestion, bool] = {}
+        every = list(questions)
+        for start in range(0, len(every), _MAX_QUESTIONS):
+            part = every[start : start + _MAX_QUESTIONS]
+            request = pb.JudgeRequest(
+                questions=map(_question, part), at_least=token_to_proto(at_least)
+            )
+            response = await self._segment.Judge(request)
+            found |= dict(zip(part, (a.is_true for a in response.answers), strict=True))
+        return found
+
+    async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
+        """See `JourneyReads`."""
+        found = {person: policy.default for person, policy in persons.items()}
+        for workspace_id in {workspace_id for workspace_id, _ in persons}:
+            own = [each for each in persons if each[0] == workspace_id]
+            request = profile_pb.BatchGetProfilesRequest(profile_ids=[to_hex(p) for _, p in own])
+            metadata = ((WORKSPACE_KEY, workspace_id),)
+            response = await self._profile.BatchGetProfiles(request, metadata=metadata)
+            for profile in response.profiles:
+                traits = {t.name: msgspec.json.decode(t.value) for t in profile.traits}
+                person = workspace_id, ProfileId(from_hex(profile.profile_id))
+                if person in persons:
+                    by_phone = zones_of_phone(_phone_of(profile))
+                    found[person] = zone_of(persons[person], traits, by_phone)
+        return found
+
+
+def _phone_of(profile: profile_pb.Profile) -> str:
+    return next((i.value for i in profile.identifiers if i.namespace == "phone"), "")
+
+
+def _question(own: PersonQuestion) -> pb.JudgeQuestion:
+    person, question = own
+    return pb.JudgeQuestion(
+        workspace_id=person.workspace_id,
+        profile_id=person.profile_id,
+        rule=rule_to_proto(question.rule),
+        at_us=question.at_us,
+    )

@@ -17,7 +17,7 @@ from services.activation.codec.journey_runs import (
     record_from_bytes,
     transitions_to_bytes,
 )
-from services.activation.domain.journeys.looks import JourneyFact, Look, RunLook
+from services.activation.domain.journeys.looks import JourneyFact, LeafMoved, Look, RunLook
 from services.activation.domain.journeys.run import Question
 from services.activation.domain.journeys.transitions import RunRecord
 from services.activation.store.journeys import FOREVER_US
@@ -46,17 +46,6 @@ class PersonKey(NamedTuple):
     workspace_id: WorkspaceId
     journey_id: str
     profile_id: ProfileId
-
-
-class LeafMoved(NamedTuple):
-    """A leaf belongs to a profile; the highest version counts."""
-
-    workspace_id: WorkspaceId
-    leaf_id: LeafId
-    profile_id: ProfileId
-    version: int
-    #: From which instant of the log's clock on it counts, Unix microseconds.
-    since_us: int
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _OVERDUE = {
 
 
 @app.command("list")
-def list_(data: DataDir) -> None:
+def list_journeys(data: DataDir) -> None:
     """List the journeys."""
     request = pb.ListJourneysRequest()
     response = run_with_client(data, lambda client: client.journeys.ListJourneys(request))

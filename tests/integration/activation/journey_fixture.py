@@ -30,7 +30,7 @@ from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.domain.journeys.run import Question
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
-from services.activation.projection.journeys.knowledge import Asked, Person
+from services.activation.projection.journeys.knowledge import Person, PersonQuestion
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier, Verification
 from services.activation.store.effects import DestinationKey
@@ -124,7 +124,7 @@ class FakeUpstream:
     """Answers questions by a function, and says zones."""
 
     truth: Callable[[Question], bool] = lambda _: True
-    asked: list[Question] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
     error: Exception | None = None
 
     #: By leaf.
@@ -133,11 +133,13 @@ class FakeUpstream:
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         return {p: self.zone.get(p[1], policy.default) for p, policy in persons.items()}
 
-    async def judge(self, asked: Collection[Asked], at_least: Token) -> dict[Asked, bool]:
+    async def judge(
+        self, questions: Collection[PersonQuestion], at_least: Token
+    ) -> dict[PersonQuestion, bool]:
         if self.error is not None:
             raise self.error
-        self.asked += [question for _, question in asked]
-        return {each: self.truth(each[1]) for each in asked}
+        self.questions += [question for _, question in questions]
+        return {each: self.truth(each[1]) for each in questions}
 
 
 class FakeRunner:
@@ -304,7 +306,7 @@ class JourneyBench:
             while await self.engine.player.look():
                 pass
 
-    async def settle(self, hours: float = 0) -> None:
+    async def come_to_rest(self, hours: float = 0) -> None:
         """Let time pass by a microsecond more, play what is due, and publish it."""
         await self.pass_time(hours, us=1)
         await self.look()
@@ -364,12 +366,12 @@ class JourneyBench:
             self.projection.forget(shard)
         for shard, message in self._published:
             # What is replayed from its history has no time, and no facts without a leaf.
-            kept = MembershipsChanged(
+            replayed = MembershipsChanged(
                 changes=message.changes,
                 matched_events=message.matched_events,
                 leaf_moves=message.leaf_moves,
             )
-            await self._fold(shard, kept)
+            await self._fold(shard, replayed)
 
     async def runs(self) -> list[asyncpg.Record]:
         return await self.ledger.database.pool.fetch("SELECT * FROM run ORDER BY begun_at_us")

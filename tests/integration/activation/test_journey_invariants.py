@@ -201,9 +201,9 @@ class Machine:
     async def check_end(self) -> None:
         """Let everything come to rest, and check what must hold then."""
         for _ in range(3):
-            await self.bench.settle(4)
+            await self.bench.come_to_rest(4)
             await self.send()
-        await self.bench.settle()
+        await self.bench.come_to_rest()
         await self.check()
         found = await self.bench.verify()
         assert found.unjustified == [], "I12"
@@ -215,7 +215,7 @@ class Machine:
         assert {bytes(row["effect_id"]) for row in await self.bench.ledger.rows(state=3)} == sent
         assert {bytes(r["run_id"]): r["end_reason"] for r in await self.bench.runs()} == states
         known = len(self.bench.log.facts)
-        await self.bench.settle(4)
+        await self.bench.come_to_rest(4)
         assert len(self.bench.log.facts) == known, "I15"
         assert {bytes(row["effect_id"]) for row in await self.bench.ledger.rows()} <= effects
 
@@ -231,7 +231,7 @@ async def live(ledger: Ledger, steps: list[Step]) -> None:
     await machine.check_end()
 
 
-@examples(12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_invariants_hold_whatever_happens(ledger: Ledger, steps: list[Step]) -> None:
     await live(ledger, steps)
@@ -328,7 +328,7 @@ async def test_store_sends_what_the_player_alone_sends(bench: JourneyBench, seed
             await runs.add_facts(conn, facts)
             await runs.add_dues(conn, [(key, look)])
         bench.now_us = look
-        await bench.settle()
+        await bench.come_to_rest()
         bench.now_us = look
         await bench.send()
         due = await pool.fetchval("SELECT min(due_us) FROM journey_due WHERE due_us > $1", look)

@@ -9,10 +9,11 @@ from integration.activation.ledger_fixture import W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 
-from services.activation.codec.journey_runs import RUN_TRANSITIONED
+from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_fact
 from services.activation.projection.journeys.verification import FACT_DIFFERS, NOT_LOGGED
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.kernel.errors import ServiceUnavailable
+from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
 from services.kernel.time import HOUR_US
 
@@ -40,15 +41,15 @@ async def test_cart_that_is_not_paid_gets_one_message_after_its_transition(
 ) -> None:
     await bench.define(**CART)
     await bench.happen("cart_updated")
-    await bench.settle(1.9)
+    await bench.come_to_rest(1.9)
     assert bench.log.kinds() == ["began"]
     await bench.pass_time(0.2)
     await bench.look()
     assert await bench.effects() == {"reminder": "planned"}
-    await bench.settle()
+    await bench.come_to_rest()
     assert bench.log.kinds() == ["began", "planned", "ended"]
     assert await bench.send() == ["reminder"]
-    await bench.settle(24)
+    await bench.come_to_rest(24)
     assert await bench.send() == []
     [run] = await bench.runs()
     assert (run["state"], run["published"]) == (3, 3)
@@ -68,7 +69,7 @@ async def test_payment_of_another_shard_at_the_last_microsecond_stops_the_messag
     assert await bench.effects() == {}
     bench.now_us = due_us
     await bench.happen("order_paid", 2, profile=1, version=1)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     assert bench.log.kinds() == ["began", "ended"]
     assert await bench.effects() == {}
 
@@ -76,10 +77,10 @@ async def test_payment_of_another_shard_at_the_last_microsecond_stops_the_messag
 async def test_payment_before_the_attempt_withdraws_the_message(bench: JourneyBench) -> None:
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
-    await bench.settle(2)
+    await bench.come_to_rest(2)
     assert await bench.effects() == {"reminder": "pending"}
     paid = await bench.happen("order_paid", 1)
-    await bench.settle()
+    await bench.come_to_rest()
     assert bench.log.kinds() == ["began", "planned", "ended", "withdrawn"]
     [row] = await bench.ledger.rows()
     assert (row["state"], row["reason"]) == (5, f"overtaken:{paid.fact_id.hex()}")
@@ -88,10 +89,10 @@ async def test_payment_before_the_attempt_withdraws_the_message(bench: JourneyBe
 async def test_payment_after_the_attempt_leaves_the_message(bench: JourneyBench) -> None:
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
-    await bench.settle(2)
+    await bench.come_to_rest(2)
     assert await bench.send() == ["reminder"]
     await bench.happen("order_paid", 1)
-    await bench.settle()
+    await bench.come_to_rest()
     assert bench.log.kinds() == ["began", "planned", "ended"]
 
 
@@ -100,10 +101,10 @@ async def test_question_is_answered_between_two_looks_and_its_answer_is_in_the_l
 ) -> None:
     await bench.define(**CHOOSE)
     await bench.happen("entered")
-    await bench.settle(2)
+    await bench.come_to_rest(2)
     assert bench.log.kinds() == ["began", "answered", "planned", "ended"]
     assert list(await bench.effects()) == ["vip"]
-    assert [question.at_us for question in bench.upstream.asked] == [BEGIN + HOUR_US]
+    assert [question.at_us for question in bench.upstream.questions] == [BEGIN + HOUR_US]
 
 
 async def test_question_without_an_answer_holds_its_run_and_no_other(bench: JourneyBench) -> None:
@@ -112,23 +113,23 @@ async def test_question_without_an_answer_holds_its_run_and_no_other(bench: Jour
     await bench.happen("entered", 1)
     await bench.happen("cart_updated", 2)
     bench.upstream.error = ServiceUnavailable("not backfilled yet")
-    await bench.settle(3)
+    await bench.come_to_rest(3)
     assert list(await bench.effects()) == ["reminder"]
     bench.upstream.error = None
     await bench.ledger.database.pool.execute("UPDATE journey_due SET retry_at = NULL")
-    await bench.settle()
+    await bench.come_to_rest()
     assert set(await bench.effects()) == {"reminder", "vip"}
 
 
-async def test_refused_entry_is_not_asked_for_again(bench: JourneyBench) -> None:
+async def test_condition_that_refused_an_entry_is_evaluated_once(bench: JourneyBench) -> None:
     vip = {"trait": {"name": "vip", "exists": True}}
     await bench.define(**{**CART, "enter": {"event": "cart_updated", "if": vip}})
     bench.upstream.truth = lambda _: False
     await bench.happen("cart_updated")
-    await bench.settle()
+    await bench.come_to_rest()
     await bench.happen("order_paid")
-    await bench.settle()
-    assert len(bench.upstream.asked) == 1
+    await bench.come_to_rest()
+    assert len(bench.upstream.questions) == 1
     assert await bench.runs() == []
 
 
@@ -142,21 +143,21 @@ async def test_quiet_hours_are_those_of_the_zone_of_the_person(bench: JourneyBen
     bench.upstream.zone[leaf(1)] = "Asia/Shanghai"
     await bench.happen("cart_updated", 1)
     await bench.happen("cart_updated", 2)
-    await bench.settle(2.5)  # 02:30 in UTC, 10:30 in Shanghai
+    await bench.come_to_rest(2.5)  # 02:30 in UTC, 10:30 in Shanghai
     states = {run["leaf_id"]: run["state"] for run in await bench.runs()}
     assert states == {leaf(1): 3, leaf(2): 1}
-    await bench.settle(7)
+    await bench.come_to_rest(7)
     assert [run["state"] for run in await bench.runs()] == [3, 3]
 
 
 async def test_runs_of_two_merged_persons_send_one_message(bench: JourneyBench) -> None:
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     await bench.happen("cart_updated", 2)
-    await bench.settle()
+    await bench.come_to_rest()
     await bench.move(2, 1, version=1)
-    await bench.settle(5)
+    await bench.come_to_rest(5)
     assert await bench.send() == ["reminder"]
     assert [run["state"] for run in await bench.runs()] == [3, 2]
 
@@ -167,13 +168,13 @@ async def test_goal_of_a_leaf_that_leaves_the_person_opens_the_run_again(
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
     await bench.move(2, 1, version=1)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     await bench.happen("order_paid", 2, profile=1, version=1)
-    await bench.settle()
+    await bench.come_to_rest()
     assert bench.log.kinds() == ["began", "ended"]
     await bench.move(2, 2, version=2)
-    await bench.settle(0.1)
-    await bench.settle(5)
+    await bench.come_to_rest(0.1)
+    await bench.come_to_rest(5)
     assert bench.log.kinds() == ["began", "ended", "reopened", "planned", "ended"]
 
 
@@ -181,20 +182,20 @@ async def test_event_of_before_the_journey_begins_no_run(bench: JourneyBench) ->
     bench.now_us += HOUR_US
     await bench.define(**CART)
     await bench.happen("cart_updated", occurred_at_us=BEGIN)
-    await bench.settle(5)
+    await bench.come_to_rest(5)
     assert await bench.runs() == []
 
 
 async def test_stop_ends_open_runs_and_withdraws_what_was_not_begun(bench: JourneyBench) -> None:
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
-    await bench.settle(2)
+    await bench.come_to_rest(2)
     await bench.happen("cart_updated", 2)
-    await bench.settle()
+    await bench.come_to_rest()
     await bench.flow("cart", facts_pb.FLOW_STOPPED)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     await bench.happen("cart_updated", 3)
-    await bench.settle(5)
+    await bench.come_to_rest(5)
     ends = [run["end_reason"] for run in await bench.runs()]
     assert ends == [1, 9]
 
@@ -202,12 +203,12 @@ async def test_stop_ends_open_runs_and_withdraws_what_was_not_begun(bench: Journ
 async def test_new_version_moves_the_people_inside(bench: JourneyBench) -> None:
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     steps = [{"wait": "4h"}, {"send": {"id": "later", "to": "mail", "template": "t"}}]
     await bench.define(**{**CART, "steps": steps, "people_inside": "move"})
-    await bench.settle(2)
+    await bench.come_to_rest(2)
     assert bench.log.kinds() == ["began", "moved"]
-    await bench.settle(2)
+    await bench.come_to_rest(2)
     assert list(await bench.effects()) == ["later"]
     assert [run["version"] for run in await bench.runs()] == [2]
 
@@ -221,11 +222,11 @@ async def test_refused_transition_makes_the_run_that_of_the_log(bench: JourneyBe
     # Another worker was first: the same run, as it was known at another instant.
     [began] = runs_pb.RunTransitions.FromString(row["transitions"]).transitions
     began.known_at_us -= 1
-    fact = bench.engine.publisher.fact_of("school", leaf(1), began)
+    fact = transition_fact(W, LeafId(leaf(1)), began, "activation")
     bench.log.facts[fact.fact_id] = fact
-    await bench.settle()
+    await bench.come_to_rest()
     assert [each.known_at_us for each in bench.log.transitions()] == [began.known_at_us]
-    await bench.settle(3)
+    await bench.come_to_rest(3)
     assert bench.log.kinds() == ["began", "planned", "ended"]
 
 
@@ -235,9 +236,9 @@ async def test_lost_database_is_restored_from_the_log_and_sends_nothing_twice(
     await bench.define(**CART)
     for number in range(1, 9):
         await bench.happen("cart_updated", number)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     await bench.happen("order_paid", 8)
-    await bench.settle(1)
+    await bench.come_to_rest(1)
     pool = bench.ledger.database.pool
     await pool.execute(
         "UPDATE effect SET state = 3, attempts = 1, begun_at_us = 5, ended_at = now()"
@@ -252,7 +253,7 @@ async def test_lost_database_is_restored_from_the_log_and_sends_nothing_twice(
     assert after == {id_: 3 if state == 3 else 2 for id_, state in before.items()}
     assert {bytes(r["run_id"]): bytes(r["transitions"]) for r in await bench.runs()} == records
     appended = len(bench.log.facts)
-    await bench.settle(24)
+    await bench.come_to_rest(24)
     assert len(bench.log.facts) == appended
     assert {bytes(r["effect_id"]) for r in await bench.ledger.rows()} == set(before)
 
@@ -265,9 +266,9 @@ async def test_step_starts_another_journey_with_the_properties_of_the_entry(
     await bench.define(**first)
     await bench.define(id="second", enter={"call": True}, steps=[send])
     await bench.happen("entered", plan="gold")
-    await bench.settle()
+    await bench.come_to_rest()
     assert await bench.carry_out() == ["JourneyEntered"]
-    await bench.settle(0.1)
+    await bench.come_to_rest(0.1)
     rows = await bench.ledger.rows(step_id="hello")
     assert [row["variables"] for row in rows] == [b'{"coupon":{},"entry":{"plan":"gold"}}']
     assert await bench.carry_out() == []
@@ -282,7 +283,7 @@ async def test_journeys_that_begin_each_other_stop_at_a_depth(bench: JourneyBenc
     await bench.happen("entered")
     started = 0
     for _ in range(12):
-        await bench.settle(0.1)
+        await bench.come_to_rest(0.1)
         started += len(await bench.carry_out())
     assert started == 8
     refused = await bench.ledger.rows(state=5)
@@ -292,7 +293,7 @@ async def test_journeys_that_begin_each_other_stop_at_a_depth(bench: JourneyBenc
 async def test_step_puts_a_tag_as_a_fact_of_the_person(bench: JourneyBench) -> None:
     await bench.define(id="p", enter={"event": "entered"}, steps=[{"put": {"tag": "eager"}}])
     await bench.happen("entered")
-    await bench.settle()
+    await bench.come_to_rest()
     assert await bench.carry_out() == ["TraitCorrected"]
     assert [row["state"] for row in await bench.ledger.rows()] == [3]
 
@@ -304,13 +305,13 @@ async def lived_journeys(bench: JourneyBench) -> None:
     for number in range(1, 5):
         await bench.happen("cart_updated", number, total=number)
         await bench.happen("entered", number)
-    await bench.settle(0.5)
+    await bench.come_to_rest(0.5)
     await bench.happen("order_paid", 2)
     await bench.move(4, 3, version=1)
-    await bench.settle(1.6)
+    await bench.come_to_rest(1.6)
     await bench.send()
     await bench.happen("order_paid", 1, occurred_at_us=BEGIN + HOUR_US)
-    await bench.settle(3)
+    await bench.come_to_rest(3)
 
 
 async def test_transitions_follow_from_what_the_log_has(bench: JourneyBench) -> None:
@@ -349,7 +350,7 @@ async def test_transition_that_does_not_follow_is_found(bench: JourneyBench) -> 
     last = next(each for each in stored.transitions if each.HasField("ended"))
     last.ended.at_us += 1
     await pool.execute("UPDATE run SET transitions = $1", stored.SerializeToString())
-    fact = bench.engine.publisher.fact_of(W, row["leaf_id"], last)
+    fact = transition_fact(W, row["leaf_id"], last, "activation")
     bench.log.facts[fact.fact_id] = fact
     await pool.execute("DELETE FROM run WHERE run_id <> $1", row["run_id"])
     [problem] = (await bench.verify()).unjustified

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
@@ -42,6 +42,19 @@ class FlowChange(NamedTuple):
     flow: Flow
     overdue: Overdue
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """Whether a journey or a destination lets messages through, as one version of a definition."""
+
+    flow: Flow
+    overdue: Overdue = Overdue.SKIP
+    version: int = 0
+
+    def at_version(self, version: int) -> FlowState:
+        """Return the same state with another version."""
+        return replace(self, version=version)
 
 
 class JourneyVersion(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
 from services.activation.domain.journeys.edits import edit_run, stop_run
@@ -41,7 +41,7 @@ from services.activation.domain.journeys.transitions import (
     fold_transitions,
     run_id,
 )
-from services.kernel.ids import FactId, LeafId, WorkspaceId
+from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX
 from services.kernel.journeys.model import DateTrigger, Movement
 from services.kernel.rules.values import Json
@@ -78,6 +78,17 @@ class JourneyFact:
         return RunEntry(
             self.occurred_at_us, self.fact_id, self.leaf_id, self.recorded_at_us, self.properties
         )
+
+
+class LeafMoved(NamedTuple):
+    """A leaf belongs to a profile; the highest version counts."""
+
+    workspace_id: WorkspaceId
+    leaf_id: LeafId
+    profile_id: ProfileId
+    version: int
+    #: From which instant of the log's clock on it counts, Unix microseconds.
+    since_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-from services.activation.projection.journeys.knowledge import Upstream
+from services.activation.projection.journeys.knowledge import JourneyReads
 from services.activation.projection.journeys.own_effects import OwnEffects
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.publisher import TransitionPublisher
@@ -25,7 +25,7 @@ class JourneyEngine:
         database: Database,
         runner: ProjectionRunner,
         log: LogClient,
-        upstream: Upstream,
+        upstream: JourneyReads,
         shards: int,
         on_effects: Callable[[Collection[DestinationKey]], None],
     ) -> None:

@@ -6,23 +6,20 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 import structlog
-from onefold.activation.v1 import journey_facts_pb2 as facts_pb
-from onefold.profile.v1.profile_stream_pb2 import MatchedEvent
-from onefold.segment.v1 import segment_stream_pb2 as pb
 
 from services.activation.codec.journey_facts import (
     CONTACT_POLICY_DEFINED,
     DESTINATION_FLOW_CHANGED,
     JOURNEY_DEFINED,
     JOURNEY_FLOW_CHANGED,
-    decode,
+    decode_destination_flow,
+    decode_journey_flow,
     decode_program,
-    flow_change,
 )
+from services.activation.codec.journey_inputs import journey_facts, moved_leaves
 from services.activation.domain.journeys.looks import JourneyFact
-from services.activation.domain.journeys.program import Subject, event_subject, segment_subject
+from services.activation.domain.journeys.program import Subject
 from services.activation.store import runs as store
 from services.activation.store.gate import end_pause
 from services.activation.store.journeys import (
@@ -32,15 +29,12 @@ from services.activation.store.journeys import (
     save_flow,
     save_journey,
 )
-from services.activation.store.runs import EVERY_LEAF, DueKey, LeafMoved
+from services.activation.store.runs import EVERY_LEAF, DueKey
 from services.kernel.errors import InvalidField
-from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, hash_id
-from services.kernel.journeys.model import Movement
+from services.kernel.ids import FactId, WorkspaceId
 
 log = structlog.get_logger(__name__)
 
-#: The causes of changes of memberships that say nothing about what the person did.
-_NOT_LIVED: Final = (pb.MEMBERSHIP_CAUSE_MERGE, pb.MEMBERSHIP_CAUSE_DEFINITION)
 DEFINITIONS: Final = frozenset(
     (JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED, CONTACT_POLICY_DEFINED, DESTINATION_FLOW_CHANGED)
 )
@@ -63,28 +57,19 @@ class JourneyIntake:
         """Forget what is remembered of a shard."""
         self._waiting.pop(shard, None)
 
-    async def take_in(
-        self, conn: asyncpg.Connection, shard: int, messages: Sequence[pb.MembershipsChanged]
-    ) -> None:
+    async def take_in(self, conn: asyncpg.Connection, shard: int, messages: Sequence[Any]) -> None:
         """Store what messages of segment say, inside the transaction of the fold."""
         facts = [f for m in messages for f in m.broadcast_facts if f.kind in DEFINITIONS]
         dues = [due for fact in facts for due in await define(conn, fact)]
         if facts:
             self.forget(shard)
-        events = [event for message in messages for event in message.matched_events]
-        moves = [_moved(move, m.log_time_us) for m in messages for move in m.leaf_moves]
-        changes = [c for m in messages for c in m.changes if c.cause not in _NOT_LIVED]
-        named = {e.workspace_id for e in events} | {c.workspace_id for c in changes}
-        waiting = await self._load(conn, shard, named)
-        moves += [_assigned(event) for event in events]
-        moved = await store.move_leaves(conn, moves)
+        own = list(journey_facts(messages))
+        waiting = await self._load(conn, shard, {workspace_id for workspace_id, _ in own})
+        moved = await store.move_leaves(conn, list(moved_leaves(messages)))
         now_us = max((message.log_time_us for message in messages), default=0)
         dues += [(key, now_us) for key in moved]
         found: dict[tuple[WorkspaceId, FactId], JourneyFact] = {}
-        own = [(e.workspace_id, _event(e)) for e in events]
-        own += [(c.workspace_id, _membership(c)) for c in changes]
-        for name, fact in own:
-            workspace_id = WorkspaceId(name)
+        for workspace_id, fact in own:
             journeys = {
                 journey_id
                 for subject in fact.subjects
@@ -98,10 +83,10 @@ class JourneyIntake:
         await store.add_dues(conn, dues)
 
     async def _load(
-        self, conn: asyncpg.Connection, shard: int, workspaces: set[str]
+        self, conn: asyncpg.Connection, shard: int, workspaces: set[WorkspaceId]
     ) -> dict[WorkspaceId, Waiting]:
         known = self._waiting.setdefault(shard, {})
-        missing = {WorkspaceId(each) for each in workspaces} - known.keys()
+        missing = workspaces - known.keys()
         if missing:
             known |= {workspace_id: {} for workspace_id in missing}
             for (workspace_id, journey_id), history in (await load_journeys(conn, missing)).items():
@@ -120,15 +105,11 @@ async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]
                 await save_journey(conn, workspace_id, at_us, fact.payload)
                 journey_id = decode_program(fact.payload).journey.journey_id
             case kind if kind == JOURNEY_FLOW_CHANGED:
-                message = decode(facts_pb.JourneyFlowChanged, fact.payload)
-                change = flow_change(message, at_us)
-                journey_id = message.journey_id
+                journey_id, change = decode_journey_flow(fact.payload, at_us)
                 await save_flow(conn, workspace_id, FlowKind.JOURNEY, journey_id, change)
                 await end_pause(conn, workspace_id, journey_id=journey_id)
             case kind if kind == DESTINATION_FLOW_CHANGED:
-                other = decode(facts_pb.DestinationFlowChanged, fact.payload)
-                change = flow_change(other, at_us)
-                id_ = other.destination_id
+                id_, change = decode_destination_flow(fact.payload, at_us)
                 await save_flow(conn, workspace_id, FlowKind.DESTINATION, id_, change)
                 await end_pause(conn, workspace_id, destination_id=id_)
                 return []
@@ -141,49 +122,3 @@ async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]
         log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
         return []
     return [(DueKey(workspace_id, journey_id, EVERY_LEAF), at_us)]
-
-
-def _moved(move: Any, since_us: int) -> LeafMoved:
-    return LeafMoved(
-        WorkspaceId(move.workspace_id),
-        LeafId(move.leaf_id),
-        ProfileId(move.profile_id),
-        move.version,
-        since_us,
-    )
-
-
-def _assigned(event: MatchedEvent) -> LeafMoved:
-    return LeafMoved(
-        WorkspaceId(event.workspace_id),
-        LeafId(event.leaf_id),
-        ProfileId(event.profile_id),
-        event.assignment_version,
-        event.recorded_at_us,
-    )
-
-
-def _event(event: MatchedEvent) -> JourneyFact:
-    return JourneyFact(
-        LeafId(event.leaf_id),
-        FactId(event.fact_id),
-        event.occurred_at_us,
-        event.recorded_at_us,
-        tuple(map(event_subject, event.filter_ids)),
-        msgspec.json.decode(event.properties) if event.properties else {},
-    )
-
-
-def _membership(change: pb.MembershipChange) -> JourneyFact:
-    parts = (change.workspace_id, "membership", change.segment_id, change.profile_id)
-    return JourneyFact(
-        LeafId(change.profile_id),
-        FactId(hash_id(*parts, str(change.ordinal))),
-        change.changed_at_us,
-        change.changed_at_us,
-        (segment_subject(change.segment_id, _movement(change)),),
-    )
-
-
-def _movement(change: pb.MembershipChange) -> Movement:
-    return Movement.ENTERED if change.entered else Movement.LEFT

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 import structlog
-from onefold.activation.v1.journey_facts_pb2 import JourneyEntered
-from onefold.log.v1.log_pb2 import Fact
-from onefold.profile.v1.profile_facts_pb2 import TraitCorrected
 
+from services.activation.codec.own_effects import own_effect_fact
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.model import DeliveryState
 from services.activation.store.journeys import load_journeys
@@ -24,7 +21,7 @@ from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import RetryableError
 from services.kernel.ids import WorkspaceId
-from services.kernel.journeys.model import EffectStep, PutStep, StartStep
+from services.kernel.journeys.model import EffectStep
 
 log = structlog.get_logger(__name__)
 
@@ -73,12 +70,12 @@ class OwnEffects:
                 return 0
             histories = await load_journeys(conn, {row["workspace_id"] for row in rows})
             deep = await _too_deep(conn, rows)
-        facts: list[Fact] = []
+        facts = []
         refused: dict[bytes, str] = {row["effect_id"]: TOO_DEEP for row in rows if row in deep}
         for row in rows:
             if row["effect_id"] in refused:
                 continue
-            fact = _fact(row, _step(row, histories), self.actor)
+            fact = own_effect_fact(row, _step(row, histories), self.actor)
             if fact is None:
                 refused[row["effect_id"]] = NOT_SERVED
             else:
@@ -117,29 +114,6 @@ def _step(
         return history.program(row["journey_version"]).effects.get(row["step_id"])
     except LookupError:
         return None
-
-
-def _fact(row: Any, step: EffectStep | None, actor: str) -> Fact | None:
-    """Return the fact of an effect, named by the effect itself; None = nothing carries it out."""
-    fact = Fact(
-        workspace_id=row["workspace_id"],
-        fact_id=row["effect_id"],
-        leaf_id=row["leaf_id"],
-        occurred_at_us=row["changed_at_us"],
-        actor=actor,
-    )
-    match step:
-        case StartStep(journey_id=journey_id):
-            entry = msgspec.json.decode(row["variables"])["entry"]
-            properties = msgspec.json.encode(entry, order="sorted")
-            message: Any = JourneyEntered(journey_id=journey_id, properties=properties)
-        case PutStep(tag=tag):
-            reason = f"journey {row['journey_id']}"
-            message = TraitCorrected(trait=tag, value=b"true", reason=reason[:500])
-        case _:
-            return None
-    fact.kind, fact.payload = message.DESCRIPTOR.full_name, message.SerializeToString()
-    return fact
 
 
 async def _end(

@@ -24,7 +24,12 @@ from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.looks import KnownPerson, Look, look_at
 from services.activation.domain.journeys.planned import LedgerChanges, ledger_changes
 from services.activation.domain.journeys.run import ContactHours, Question
-from services.activation.projection.journeys.knowledge import Asked, Knowledge, Person, Upstream
+from services.activation.projection.journeys.knowledge import (
+    JourneyReads,
+    Knowledge,
+    Person,
+    PersonQuestion,
+)
 from services.activation.store import runs as store
 from services.activation.store.journeys import load_contact_policies, load_journeys
 from services.activation.store.run_effects import (
@@ -39,7 +44,7 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import OnefoldError, RetryableError
-from services.kernel.ids import WorkspaceId
+from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy, ZonePolicy
 from services.kernel.local_time import ZoneHistory
 
@@ -49,7 +54,7 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 #: Seconds between two checks of what is due, where nothing wakes the player.
 POLL_INTERVAL_S = 0.25
-#: Seconds after a due for which the log may move on by itself; then it is asked for a tick.
+#: Seconds after a due for which the log may move on by itself; then a tick is requested.
 TICK_AFTER_S = 0.25
 MAX_BACKOFF_S = 10.0
 NOTHING: Final = Knowledge()
@@ -62,7 +67,7 @@ class LookResult:
     #: Leaves that were looked at.
     looked_at: int = 0
     #: What is to be answered before these stay due no more.
-    asked: dict[Asked, list[DueKey]] = field(default_factory=dict)
+    questions: dict[PersonQuestion, list[DueKey]] = field(default_factory=dict)
     #: The persons whose zone is to be read first, with the policies that say how.
     zones: dict[Person, ZonePolicy] = field(default_factory=dict)
     waiting: list[DueKey] = field(default_factory=list)
@@ -77,7 +82,7 @@ class JourneyPlayer:
     database: Database
     runner: ProjectionRunner
     log_client: LogClient
-    upstream: Upstream
+    upstream: JourneyReads
     shards: int
     #: Set when runs have transitions to publish.
     transitions: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,8 +129,8 @@ class JourneyPlayer:
     async def _ask(self, result: LookResult, known: Knowledge) -> Knowledge:
         """Return what is known with what a look lacks. Raises OnefoldError."""
         answers, zones = dict(known.answers), dict(known.zones)
-        if result.asked:
-            answers |= await self.upstream.judge(result.asked, await self.runner.token())
+        if result.questions:
+            answers |= await self.upstream.judge(result.questions, await self.runner.token())
         if result.zones:
             zones |= await self.upstream.zones(result.zones)
         return Knowledge(answers, zones)
@@ -157,7 +162,8 @@ class JourneyPlayer:
         persons: defaultdict[PersonKey, list[DueKey]] = defaultdict(list)
         for key in due:
             profile_id = profiles.get((key.workspace_id, key.leaf_id), key.leaf_id)
-            persons[PersonKey(key.workspace_id, key.journey_id, profile_id)].append(key)  # type: ignore[arg-type]
+            person = PersonKey(key.workspace_id, key.journey_id, ProfileId(profile_id))
+            persons[person].append(key)
         await lock_persons(conn, {person.profile_id for person in persons})
         stored = await store.load_persons(conn, persons, known_us)
         workspaces = {person.workspace_id for person in persons}
@@ -180,12 +186,12 @@ class JourneyPlayer:
                 result.waiting += persons[person]
                 continue
             hours = contact_hours(policy, knowledge.zones.get(owner, policy.zone.default))
-            answers = {q: a for (asked, q), a in knowledge.answers.items() if asked == person}
+            answers = {q: a for (whose, q), a in knowledge.answers.items() if whose == person}
             known = known_person(person, own, begun, hours, answers)
             looks[person] = look_at(known, history, known_us)
         for person, look in looks.items():
             for question in look.questions:
-                result.asked[person, question] = persons[person]
+                result.questions[person, question] = persons[person]
             if look.questions:
                 result.waiting += persons[person]
         await self._save(conn, persons, stored, looks, histories, known_us)

@@ -13,15 +13,19 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 import structlog
-from onefold.activation.v1 import journey_runs_pb2 as pb
-from onefold.log.v1 import log_pb2
 
-from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_from_proto
+from services.activation.codec.journey_runs import (
+    RUN_TRANSITIONED,
+    LoggedTransition,
+    logged_transition,
+    stored_transitions,
+    transition_fact,
+    transition_from_proto,
+)
 from services.activation.domain.journeys.transitions import (
     EffectsPlanned,
     WithdrawalReason,
     run_effect_id,
-    transition_fact_id,
 )
 from services.activation.projection.journeys.restore import logged_runs, restore_runs
 from services.activation.store import runs as store
@@ -58,7 +62,7 @@ class _Unpublished(NamedTuple):
     leaf_id: LeafId
     #: The number of the last one.
     number: int
-    transitions: list[pb.RunTransitioned]
+    transitions: list[LoggedTransition]
 
     def planned(self) -> list[tuple[bytes, LeafId]]:
         changes = [transition_from_proto(each).change for each in self.transitions]
@@ -117,22 +121,9 @@ class TransitionPublisher:
                     await self._read_again(run)
         return len(runs)
 
-    def fact_of(
-        self, workspace_id: WorkspaceId, leaf_id: LeafId, transition: pb.RunTransitioned
-    ) -> log_pb2.Fact:
-        """Return the fact of a transition."""
-        return log_pb2.Fact(
-            workspace_id=workspace_id,
-            fact_id=transition_fact_id(workspace_id, transition.run_id, transition.number),
-            kind=RUN_TRANSITIONED,
-            leaf_id=leaf_id,
-            actor=self.actor,
-            payload=transition.SerializeToString(deterministic=True),
-        )
-
     async def _append(self, runs: Collection[_Unpublished]) -> None:
         facts = [
-            self.fact_of(run.workspace_id, run.leaf_id, each)
+            transition_fact(run.workspace_id, run.leaf_id, each, self.actor)
             for run in runs
             for each in run.transitions
         ]
@@ -158,11 +149,7 @@ class TransitionPublisher:
         """Replace a run by what the log has of it, and look at it again."""
         log.warning("transition_refused", number=run.transitions[0].number)
         facts = await self.log_client.read_leaves(run.workspace_id, [run.leaf_id])
-        found = [
-            pb.RunTransitioned.FromString(fact.payload)
-            for fact in facts
-            if fact.kind == RUN_TRANSITIONED
-        ]
+        found = [logged_transition(fact.payload) for fact in facts if fact.kind == RUN_TRANSITIONED]
         own = [(run.workspace_id, each) for each in found if each.run_id == run.run_id]
         key = DueKey(run.workspace_id, run.transitions[0].journey_id, run.leaf_id)
         async with transaction(self.database.pool) as conn:
@@ -183,11 +170,10 @@ class TransitionPublisher:
 
 
 def _unpublished(row: Any) -> _Unpublished:
-    every = pb.RunTransitions.FromString(row["transitions"]).transitions
     return _Unpublished(
         WorkspaceId(row["workspace_id"]),
         row["run_id"],
         LeafId(row["leaf_id"]),
         row["number"],
-        [each for each in every if each.number > row["published"]],
+        stored_transitions(row["transitions"], row["published"]),
     )

@@ -12,10 +12,17 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 import structlog
-from onefold.activation.v1 import journey_runs_pb2 as pb
 
 from services.activation.codec.bus import DELIVERY_ENDED
-from services.activation.codec.journey_runs import RUN_ENDS, RUN_TRANSITIONED, record_from_bytes
+from services.activation.codec.journey_runs import (
+    RUN_ENDS,
+    RUN_TRANSITIONED,
+    LoggedTransition,
+    first_leaf,
+    logged_transition,
+    record_from_bytes,
+    stored_bytes,
+)
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.planned import effects_of
 from services.activation.domain.model import RunEffect
@@ -29,7 +36,7 @@ from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import RetryableError
-from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import ProfileId, WorkspaceId
 
 log = structlog.get_logger(__name__)
 
@@ -63,12 +70,12 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
             for fact in page:
                 await define(conn, fact)
     for shard in range(shards):
-        transitions: list[tuple[WorkspaceId, pb.RunTransitioned]] = []
+        transitions: list[tuple[WorkspaceId, LoggedTransition]] = []
         ends: list[Any] = []
         async for page in log_client.read(shard, 0, 0, kinds=[DELIVERY_ENDED, RUN_TRANSITIONED]):
             for fact in page:
                 if fact.kind == RUN_TRANSITIONED:
-                    message = pb.RunTransitioned.FromString(fact.payload)
+                    message = logged_transition(fact.payload)
                     transitions.append((WorkspaceId(fact.workspace_id), message))
                 elif fact.kind == DELIVERY_ENDED:
                     ends.append(fact)
@@ -76,7 +83,12 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
             runs = logged_runs(transitions)
             histories = await load_journeys(conn, {run.workspace_id for run in runs})
             dues = [
-                (DueKey(run.workspace_id, run.transitions[0].journey_id, _leaf_of(run)), 0)
+                (
+                    DueKey(
+                        run.workspace_id, run.transitions[0].journey_id, first_leaf(run.transitions)
+                    ),
+                    0,
+                )
                 for run in runs
             ]
             await store.add_dues(conn, dues)
@@ -90,15 +102,9 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
         await conn.execute(store.Q.mark_restored)
 
 
-def _leaf_of(run: LoggedRun) -> LeafId:
-    """Return the leaf of the first entry of a run: that of its last transition that names one."""
-    for each in reversed(run.transitions):
-        match each.WhichOneof("change"):
-            case "restarted":
-                return LeafId(each.restarted.first.leaf_id)
-            case "began":
-                return LeafId(each.began.entry.leaf_id)
-    raise ValueError("a run has a first transition")
+def _key_of(run: LoggedRun) -> DueKey:
+    journey_id = run.transitions[0].journey_id
+    return DueKey(run.workspace_id, journey_id, first_leaf(run.transitions))
 
 
 class LoggedRun(NamedTuple):
@@ -106,7 +112,7 @@ class LoggedRun(NamedTuple):
 
     workspace_id: WorkspaceId
     #: In the order of their numbers, from the first.
-    transitions: Sequence[pb.RunTransitioned]
+    transitions: Sequence[LoggedTransition]
 
 
 async def restore_runs(
@@ -124,7 +130,7 @@ async def restore_runs(
     """
     rows, effects = [], list[RunEffect]()
     for workspace_id, transitions in runs:
-        stored = pb.RunTransitions(transitions=transitions).SerializeToString(deterministic=True)
+        stored = stored_bytes(transitions)
         record, journey_id = record_from_bytes(stored), transitions[0].journey_id
         ending, leaf_id = record.ending, record.first.leaf_id
         state, end = (1, 0) if ending is None else (3, RUN_ENDS.to_proto(ending.reason))
@@ -147,9 +153,9 @@ async def restore_runs(
     return effects
 
 
-def logged_runs(transitions: Iterable[tuple[WorkspaceId, pb.RunTransitioned]]) -> list[LoggedRun]:
+def logged_runs(transitions: Iterable[tuple[WorkspaceId, LoggedTransition]]) -> list[LoggedRun]:
     """Return the runs of transitions in any order; a repeated one counts once."""
-    found: dict[tuple[WorkspaceId, bytes], dict[int, pb.RunTransitioned]] = {}
+    found: dict[tuple[WorkspaceId, bytes], dict[int, LoggedTransition]] = {}
     for workspace_id, each in transitions:
         found.setdefault((workspace_id, each.run_id), {})[each.number] = each
     return [

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
-from onefold.activation.v1 import journey_runs_pb2 as pb
-from onefold.log.v1.log_pb2 import Fact
-from onefold.type.v1.event_pb2 import Event
 
-from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_from_proto
+from services.activation.codec.journey_inputs import EVENT, event_properties
+from services.activation.codec.journey_runs import (
+    RUN_TRANSITIONED,
+    LoggedTransition,
+    logged_transition,
+    stored_transitions,
+    transition_from_proto,
+)
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.looks import JourneyFact, KnownPerson
 from services.activation.domain.journeys.program import event_subject, named_events
@@ -24,7 +28,7 @@ from services.activation.domain.journeys.verified import (
     check_look,
     looks_of,
 )
-from services.activation.projection.journeys.knowledge import Upstream
+from services.activation.projection.journeys.knowledge import JourneyReads
 from services.activation.projection.journeys.player import contact_hours, needs_zone
 from services.activation.store import run_reads
 from services.activation.store.journeys import load_contact_policies, load_journeys_of_workspace
@@ -41,7 +45,6 @@ from services.kernel.rules.ids import structure_id
 _PAGE: Final = 200
 #: The most findings that are returned.
 MAX_FINDINGS: Final = 100
-_EVENT: Final = Event.DESCRIPTOR.full_name
 NOT_LOGGED: Final = "the log does not have it, or has another one"
 FACT_DIFFERS: Final = "a fact that it may rest on is not that of the log"
 
@@ -61,7 +64,7 @@ class RunVerifier:
 
     pool: asyncpg.Pool
     log_client: LogClient
-    upstream: Upstream
+    upstream: JourneyReads
 
     async def verify(
         self, workspace_id: WorkspaceId, journey_id: str, from_us: int, to_us: int
@@ -98,7 +101,7 @@ class RunVerifier:
         of_log = _transitions(logged)
         for row in rows:
             history = histories.get(row["journey_id"])
-            stored = pb.RunTransitions.FromString(row["transitions"]).transitions
+            stored = stored_transitions(row["transitions"])
             result.runs += 1
             result.transitions += len(stored)
             missing = [
@@ -156,33 +159,33 @@ def _of_runs(stored: StoredPerson) -> list[KnownTransition]:
     return [
         known
         for run in stored.runs.values()
-        for known in _known(pb.RunTransitions.FromString(run.transitions).transitions)
+        for known in _known(stored_transitions(run.transitions))
     ]
 
 
-def _known(transitions: Iterable[pb.RunTransitioned]) -> list[KnownTransition]:
+def _known(transitions: Iterable[LoggedTransition]) -> list[KnownTransition]:
     return [KnownTransition(t.known_at_us, transition_from_proto(t)) for t in transitions]
 
 
-def _transitions(facts: Iterable[Fact]) -> Mapping[bytes, dict[int, pb.RunTransitioned]]:
+def _transitions(facts: Iterable[Any]) -> Mapping[bytes, dict[int, LoggedTransition]]:
     """Return the transitions among facts, by run and number."""
-    found: defaultdict[bytes, dict[int, pb.RunTransitioned]] = defaultdict(dict)
+    found: defaultdict[bytes, dict[int, LoggedTransition]] = defaultdict(dict)
     for fact in facts:
         if fact.kind == RUN_TRANSITIONED:
-            message = pb.RunTransitioned.FromString(fact.payload)
+            message = logged_transition(fact.payload)
             found[message.run_id][message.number] = message
     return found
 
 
-def _differs(fact: JourneyFact, facts: Mapping[bytes, Fact], history: JourneyHistory) -> bool:
+def _differs(fact: JourneyFact, facts: Mapping[bytes, Any], history: JourneyHistory) -> bool:
     """Return whether an event of a leaf that was read is not the one that the log has."""
     logged = facts.get(fact.fact_id)
-    if logged is None or logged.kind != _EVENT:
+    if logged is None or logged.kind != EVENT:
         return False
     instants = logged.occurred_at_us, logged.recorded_at_us
     if instants != (fact.occurred_at_us, fact.recorded_at_us):
         return True
-    properties = read_object(Event.FromString(logged.payload).properties)
+    properties = read_object(event_properties(logged.payload))
     if any(properties.get(name) != value for name, value in fact.properties.items()):
         return True
     return any(

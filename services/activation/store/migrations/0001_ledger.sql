@@ -76,6 +76,9 @@ CREATE INDEX effect_of_address ON effect (address_key, begun_at_us) WHERE addres
 CREATE INDEX effect_of_destination ON effect (workspace_id, destination_id, changed_at_us DESC)
 WHERE state IN (3, 9, 10);
 
+-- The effects of runs that are facts of the log and have no receiver outside.
+CREATE INDEX effect_own ON effect (due_at) WHERE destination_id = '' AND state IN (1, 2);
+
 CREATE INDEX effect_newest ON effect (workspace_id, changed_at_us DESC, effect_id DESC);
 
 -- Dead effects, which an operator lists among many that were delivered.

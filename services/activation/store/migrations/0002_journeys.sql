@@ -90,9 +90,6 @@ CREATE TABLE entry_answer (
     PRIMARY KEY (workspace_id, journey_id, leaf_id)
 );
 
--- The effects of runs that are facts of the log and have no receiver outside.
-CREATE INDEX effect_own ON effect (due_at) WHERE destination_id = '' AND state IN (1, 2);
-
 -- Has a row as soon as runs and the ledger are those of the log: this database may be another one
 -- than that in which they arose.
 CREATE TABLE ledger_restored (

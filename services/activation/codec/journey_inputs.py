@@ -1,0 +1,93 @@
+"""Decodes what segment passes on to journeys: events, memberships, moves of leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+from onefold.profile.v1.profile_stream_pb2 import MatchedEvent
+from onefold.segment.v1 import segment_stream_pb2 as pb
+from onefold.type.v1.event_pb2 import Event
+
+from services.activation.domain.journeys.looks import JourneyFact, LeafMoved
+from services.activation.domain.journeys.program import event_subject, segment_subject
+from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, hash_id
+from services.kernel.journeys.model import Movement
+
+#: The causes of changes of memberships that say nothing about what the person did.
+_NOT_LIVED: Final = (pb.MEMBERSHIP_CAUSE_MERGE, pb.MEMBERSHIP_CAUSE_DEFINITION)
+
+EVENT: Final[str] = Event.DESCRIPTOR.full_name
+
+
+def event_properties(payload: bytes) -> bytes:
+    """Return the properties of a serialised event: a JSON object, or empty."""
+    return Event.FromString(payload).properties
+
+
+def moved_leaves(messages: Iterable[pb.MembershipsChanged]) -> Iterator[LeafMoved]:
+    """Yield which profiles leaves belong to, by messages of segment."""
+    for message in messages:
+        for move in message.leaf_moves:
+            yield _moved(move, message.log_time_us)
+        for event in message.matched_events:
+            yield _assigned(event)
+
+
+def journey_facts(
+    messages: Iterable[pb.MembershipsChanged],
+) -> Iterator[tuple[WorkspaceId, JourneyFact]]:
+    """Yield what happened to persons, by messages of segment, with their workspaces."""
+    for message in messages:
+        for event in message.matched_events:
+            yield WorkspaceId(event.workspace_id), _event(event)
+        for change in message.changes:
+            if change.cause not in _NOT_LIVED:
+                yield WorkspaceId(change.workspace_id), _membership(change)
+
+
+def _moved(move: Any, since_us: int) -> LeafMoved:
+    return LeafMoved(
+        WorkspaceId(move.workspace_id),
+        LeafId(move.leaf_id),
+        ProfileId(move.profile_id),
+        move.version,
+        since_us,
+    )
+
+
+def _assigned(event: MatchedEvent) -> LeafMoved:
+    return LeafMoved(
+        WorkspaceId(event.workspace_id),
+        LeafId(event.leaf_id),
+        ProfileId(event.profile_id),
+        event.assignment_version,
+        event.recorded_at_us,
+    )
+
+
+def _event(event: MatchedEvent) -> JourneyFact:
+    return JourneyFact(
+        LeafId(event.leaf_id),
+        FactId(event.fact_id),
+        event.occurred_at_us,
+        event.recorded_at_us,
+        tuple(map(event_subject, event.filter_ids)),
+        msgspec.json.decode(event.properties) if event.properties else {},
+    )
+
+
+def _membership(change: pb.MembershipChange) -> JourneyFact:
+    parts = (change.workspace_id, "membership", change.segment_id, change.profile_id)
+    return JourneyFact(
+        LeafId(change.profile_id),
+        FactId(hash_id(*parts, str(change.ordinal))),
+        change.changed_at_us,
+        change.changed_at_us,
+        (segment_subject(change.segment_id, _movement(change)),),
+    )
+
+
+def _movement(change: pb.MembershipChange) -> Movement:
+    return Movement.ENTERED if change.entered else Movement.LEFT
