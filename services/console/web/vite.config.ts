@@ -15,6 +15,8 @@ export default defineConfig({
     outDir: "../dist",
     emptyOutDir: true,
     sourcemap: false,
+    // The licences of the packages that the built files contain.
+    license: { fileName: "licences.md" },
     chunkSizeWarningLimit: 1500,
     rolldownOptions: {
       output: {

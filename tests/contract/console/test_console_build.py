@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,8 +24,12 @@ _INSTALL = (
     "--no-fund",
     "--omit-lockfile-registry-resolved",
 )
-#: Of all built files.
+#: Of all built files; and compressed: of all, of what the first page loads, of the chunks that a
+#: further screen loads, and of one chunk that is a screen.
 MOST_BYTES = 6_000_000
+MOST_GZIP, FIRST_LOAD, FURTHER_SCREEN, OWN_CODE = 1_800_000, 500_000, 250_000, 25_000
+#: What the licence of this project may be distributed with.
+LICENCES = {"MIT", "ISC", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "0BSD"}
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -79,6 +86,28 @@ def test_built_files_are_small_and_name_no_other_host() -> None:
     assert "https:" not in page
     lock = (CONSOLE / "web" / "package-lock.json").read_text("utf-8")
     assert '"resolved"' not in lock
+
+
+def test_first_page_and_further_screens_load_few_bytes() -> None:
+    files = files_of(CONSOLE / "dist")
+    sizes = {Path(name).name: len(gzip.compress(content, 9)) for name, content in files.items()}
+    assert sum(sizes.values()) <= MOST_GZIP
+    named = set(re.findall(r"assets/([\w-]+\.js)", files["index.html"].decode()))
+    assert any(name.startswith("index-") for name in named)
+    assert sum(sizes[name] for name in named) <= FIRST_LOAD
+    later = {name: size for name, size in sizes.items() if name.endswith(".js")}
+    later = {name: size for name, size in later.items() if name not in named}
+    assert sum(later.values()) <= FURTHER_SCREEN
+    own = {name: size for name, size in later.items() if not name.startswith("yaml-")}
+    assert max(own.values()) <= OWN_CODE, own
+
+
+def test_licences_of_the_bundled_packages_are_listed_and_permissive() -> None:
+    text = (CONSOLE / "dist" / "licences.md").read_text("utf-8")
+    listed = dict(re.findall(r"^## (\S+) - \S+ \((.+)\)$", text, re.MULTILINE))
+    manifest = json.loads((CONSOLE / "web" / "package.json").read_text("utf-8"))
+    assert manifest["dependencies"].keys() <= listed.keys()
+    assert {name: own for name, own in listed.items() if own not in LICENCES} == {}
 
 
 def test_texts_of_both_languages_have_the_same_keys() -> None:

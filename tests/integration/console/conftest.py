@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ from services.cli.commands.console import login_link
 from services.client.client import ApiEndpoints, Client
 from tests.index_key import INDEX_KEY_TEXT
 
-HANG_MS = int(os.environ.get("G7_HANG", "60000"))
+HANG_MS = 60_000
 #: Options of a box.
 _MOST_OPTIONS = 40
 #: What the component library violates: it measures a scrollbar with a style that has no nonce.
