@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from onefold.activation.v1 import journey_facts_pb2 as pb
-
-from services.activation.codec.journey_facts import FLOWS, OVERDUE
-from services.activation.domain.journeys.catalogue import FlowChange, Overdue
+from services.activation.codec.journey_facts import (
+    contact_policy_definition,
+    destination_flow_definition,
+    journey_flow_definition,
+)
+from services.activation.domain.journeys.catalogue import FlowChange, FlowState, Overdue
 from services.activation.domain.policy.gate import Flow
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import (
@@ -18,8 +18,7 @@ from services.activation.store.journeys import (
     load_flows,
     load_journeys_of_workspace,
 )
-from services.chassis.codec.journeys import contact_policy_to_proto
-from services.chassis.definitions import Defined, DefinitionFact, define
+from services.chassis.definitions import Defined, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
@@ -37,20 +36,6 @@ class PolicyVersion:
     version: int = 0
 
     def at_version(self, version: int) -> PolicyVersion:
-        return replace(self, version=version)
-
-
-@dataclass(frozen=True, slots=True)
-class FlowVersion:
-    """One change of whether a journey or a destination lets messages through."""
-
-    flow: Flow
-    overdue: Overdue = Overdue.SKIP
-    version: int = 0
-    #: Of a journey: the version that was current.
-    journey_version: int = 0
-
-    def at_version(self, version: int) -> FlowVersion:
         return replace(self, version=version)
 
 
@@ -87,45 +72,43 @@ class ContactCommands:
             lambda _: PolicyVersion(policy),
             log=self.log,
             load=load,
-            to_fact=lambda own: _policy_fact(workspace_id, own),
+            to_fact=lambda own: contact_policy_definition(workspace_id, own.policy, own.version),
             etag=etag,
             dry_run=dry_run,
         )
 
     async def set_journey_flow(
         self, workspace_id: WorkspaceId, journey_id: str, flow: Flow, overdue: Overdue
-    ) -> Defined[FlowVersion]:
+    ) -> Defined[FlowState]:
         """Pause, resume or stop a journey. Raises NotFound, Conflict, RetryableError."""
-        current_version = 0
+        journey_version = 0
 
-        async def load(token: Token) -> FlowVersion | None:
-            nonlocal current_version
+        async def load(token: Token) -> FlowState | None:
+            nonlocal journey_version
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
                 journeys = await load_journeys_of_workspace(conn, workspace_id)
             history = journeys.get(journey_id)
             if history is None:
                 raise NotFound("no journey has this id; list them")
-            current_version = history.versions[-1].program.journey.version
+            journey_version = history.versions[-1].program.journey.version
             return _newest(history.flows)
 
-        def to_fact(change: FlowVersion) -> DefinitionFact:
-            message = pb.JourneyFlowChanged(
-                journey_id=journey_id, journey_version=change.journey_version, **_numbers(change)
-            )
-            return _flow_fact(workspace_id, journey_id, message)
-
-        def desired(current: FlowVersion | None) -> FlowVersion:
-            return _changed(current, FlowVersion(flow, overdue, journey_version=current_version))
-
-        return await define(desired, log=self.log, load=load, to_fact=to_fact)
+        return await define(
+            lambda current: _changed(current, FlowState(flow, overdue)),
+            log=self.log,
+            load=load,
+            to_fact=lambda state: journey_flow_definition(
+                workspace_id, journey_id, journey_version, state
+            ),
+        )
 
     async def set_destination_flow(
         self, workspace_id: WorkspaceId, destination_id: str, flow: Flow, overdue: Overdue
-    ) -> Defined[FlowVersion]:
+    ) -> Defined[FlowState]:
         """Pause, resume or stop a destination. Raises NotFound, Conflict, RetryableError."""
 
-        async def load(token: Token) -> FlowVersion | None:
+        async def load(token: Token) -> FlowState | None:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
                 destinations = await load_destinations(conn, workspace_id)
@@ -134,47 +117,22 @@ class ContactCommands:
                 raise NotFound("no destination has this id; list them")
             return _newest(flows.get(destination_id, ()))
 
-        def to_fact(change: FlowVersion) -> DefinitionFact:
-            message = pb.DestinationFlowChanged(destination_id=destination_id, **_numbers(change))
-            return _flow_fact(workspace_id, destination_id, message)
-
-        def desired(current: FlowVersion | None) -> FlowVersion:
-            return _changed(current, FlowVersion(flow, overdue))
-
-        return await define(desired, log=self.log, load=load, to_fact=to_fact)
+        return await define(
+            lambda current: _changed(current, FlowState(flow, overdue)),
+            log=self.log,
+            load=load,
+            to_fact=lambda state: destination_flow_definition(workspace_id, destination_id, state),
+        )
 
 
-def _newest(flows: tuple[FlowChange, ...]) -> FlowVersion:
+def _newest(flows: tuple[FlowChange, ...]) -> FlowState:
     """Return the last change; before the first one everything is open."""
     if not flows:
-        return FlowVersion(Flow.OPEN)
+        return FlowState(Flow.OPEN)
     last = max(flows, key=lambda change: change.version)
-    return FlowVersion(last.flow, last.overdue, last.version)
+    return FlowState(last.flow, last.overdue, last.version)
 
 
-def _changed(current: FlowVersion | None, desired: FlowVersion) -> FlowVersion:
+def _changed(current: FlowState | None, desired: FlowState) -> FlowState:
     """Return the current state where the desired one is the same but for what was overdue."""
     return current if current is not None and current.flow is desired.flow else desired
-
-
-def _numbers(change: FlowVersion) -> Mapping[str, Any]:
-    return {
-        "flow": FLOWS.to_proto(change.flow),
-        "overdue": OVERDUE.to_proto(change.overdue),
-        "version": change.version,
-    }
-
-
-def _flow_fact(workspace_id: WorkspaceId, id_: str, message: Any) -> DefinitionFact:
-    return DefinitionFact.from_message(
-        message, workspace_id=workspace_id, key=id_, version=message.version
-    )
-
-
-def _policy_fact(workspace_id: WorkspaceId, own: PolicyVersion) -> DefinitionFact:
-    message = pb.ContactPolicyDefined(
-        policy=contact_policy_to_proto(own.policy), version=own.version
-    )
-    return DefinitionFact.from_message(
-        message, workspace_id=workspace_id, key="", version=own.version
-    )

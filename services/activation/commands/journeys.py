@@ -6,29 +6,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn
 
-from onefold.activation.v1 import journey_facts_pb2 as facts_pb
-from onefold.log.v1 import log_pb2
-
-from services.activation.codec.journey_facts import JOURNEY_ENTERED
-from services.activation.commands.references import RuleChecker
+from services.activation.codec.journey_facts import journey_call, journey_definition
 from services.activation.delivery.run_messages import RUN_VARIABLES
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.edits import check_edit
 from services.activation.domain.liquid_text import members_of
 from services.activation.domain.model import Destination
 from services.activation.domain.templates import Template, check_fits
+from services.activation.projection.upstream import RuleChecker
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.templates import load_templates
 from services.chassis.codec.fields import token_from_proto
-from services.chassis.codec.journeys import journey_to_proto
-from services.chassis.definitions import Defined, DefinitionFact, WorkspaceLocks, define
+from services.chassis.definitions import Defined, WorkspaceLocks, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import WorkspaceId, hash_id
+from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.checks import check_journey
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.inputs import entry_properties
@@ -123,7 +119,7 @@ class JourneyCommands:
                 lambda _: desired,
                 log=self.log,
                 load=load,
-                to_fact=lambda journey: _to_fact(workspace_id, journey),
+                to_fact=lambda journey: journey_definition(workspace_id, journey),
                 etag=etag,
                 dry_run=dry_run,
             )
@@ -162,14 +158,7 @@ class JourneyCommands:
                 break
         else:
             raise NotFound("no person has such an identifier: send an event of the person first")
-        entered = facts_pb.JourneyEntered(journey_id=journey_id, properties=properties)
-        fact = log_pb2.Fact(
-            workspace_id=workspace_id,
-            fact_id=hash_id(workspace_id, JOURNEY_ENTERED, journey_id, request_id),
-            kind=JOURNEY_ENTERED,
-            leaf_id=profile_id,
-            payload=entered.SerializeToString(),
-        )
+        fact = journey_call(workspace_id, journey_id, profile_id, properties, request_id)
         response = await self.log.append([fact])
         return response.appended > 0, token_from_proto(response.token)
 
@@ -238,12 +227,3 @@ def _check_texts(journey: Journey) -> None:
 
 def _reject(field_: str, expected: str) -> NoReturn:
     raise InvalidField(f"{field_} {expected}", field=f"journey.{field_}")
-
-
-def _to_fact(workspace_id: WorkspaceId, journey: Journey) -> DefinitionFact:
-    return DefinitionFact.from_message(
-        facts_pb.JourneyDefined(journey=journey_to_proto(journey)),
-        workspace_id=workspace_id,
-        key=journey.journey_id,
-        version=journey.version,
-    )

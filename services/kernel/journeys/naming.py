@@ -9,7 +9,7 @@ from typing import NamedTuple
 from services.kernel.journeys import model
 from services.kernel.journeys.model import Journey
 from services.kernel.journeys.tree import all_steps, condition_parts
-from services.kernel.rules.model import ReferenceKind, Rule
+from services.kernel.rules.model import Reference, ReferenceKind, Rule
 from services.kernel.rules.references import references
 
 
@@ -96,3 +96,26 @@ def _named(
             is_segment = reference.kind is ReferenceKind.SEGMENT
             names = known.segments if is_segment else known.tags
             yield at, reference.kind.value, reference.id, names
+
+
+def named_memberships(journey: Journey) -> Iterator[tuple[str, Rule]]:
+    """Yield the memberships that a journey names, as rules, each with where it is named."""
+    entry = journey.entry
+    if isinstance(entry.by, model.SegmentTrigger):
+        yield "enter", reference_of(entry.by.segment_id)
+    if isinstance(entry.by, model.StageTrigger):
+        yield "enter", Reference(ReferenceKind.STAGE, entry.by.stages_id, entry.by.stage)
+    if entry.audience:
+        yield "enter", reference_of(entry.audience)
+    for trigger in journey_triggers(journey):
+        if isinstance(trigger, model.SegmentTrigger):
+            yield "goal, leave or listen", reference_of(trigger.segment_id)
+
+
+def reference_of(segment_id: str) -> Reference:
+    """Return the reference to what a membership is one of, such as `tag:ID=VALUE`."""
+    for kind in (ReferenceKind.TAG, ReferenceKind.STAGE):
+        if segment_id.startswith(f"{kind.value}:"):
+            id_, _, value = segment_id.removeprefix(f"{kind.value}:").partition("=")
+            return Reference(kind, id_, value)
+    return Reference(ReferenceKind.SEGMENT, segment_id)

@@ -17,7 +17,7 @@ from services.kernel.rules.model import Any_
 from services.kernel.rules.references import NamedRules
 from services.segment.domain.model import SegmentDefinition
 
-#: A rule that is true of nobody.
+#: A rule that is never true.
 NEVER = Any_(())
 
 

@@ -98,21 +98,9 @@ class SegmentProjection:
         log_time_us = max(batch.log_time_us, messages[-1].log_time_us)
         blocking = await self._blocking(conn, sweeps)
         is_blocked = batch.is_withheld or any(shard == batch.shard for shard, _ in blocking)
-        outputs: list[OutboxMessage] = []
-        *earlier, last = passed_on(messages) or [b""]
-        for part in earlier:
-            output = await decisions.publish(
-                conn,
-                batch.shard,
-                batch.next_output + len(outputs),
-                (),
-                passed=part,
-                log_offset=batch.log_offset,
-                log_time_us=batch.log_time_us,
-                reached_offset=batch.log_offset,
-            )
-            outputs.append(output)
-        if changes or facts or last:
+        passed = passed_on(messages)
+        outputs = await self._pass_on(conn, batch, passed[:-1])
+        if changes or facts or passed:
             # Profile may have come further without a message before the first that has changes.
             begins = min((m.from_log_offset for m in decoded if m.changes), default=0)
             output = await decisions.publish(
@@ -121,7 +109,7 @@ class SegmentProjection:
                 batch.next_output + len(outputs),
                 changes,
                 facts,
-                passed=last,
+                passed=b"".join(passed[-1:]),
                 log_offset=batch.log_offset if is_blocked else log_offset,
                 log_time_us=log_time_us,
                 reached_offset=max(batch.log_offset, begins),
@@ -142,6 +130,24 @@ class SegmentProjection:
         return FoldResult(
             batch.next, log_offset, log_time_us, tuple(outputs), decisions.digest_deltas(changes)
         )
+
+    async def _pass_on(
+        self, conn: asyncpg.Connection, batch: Batch, parts: Iterable[bytes]
+    ) -> list[OutboxMessage]:
+        """Publish what is passed on, as far as it does not fit into the last message."""
+        return [
+            await decisions.publish(
+                conn,
+                batch.shard,
+                sequence,
+                (),
+                passed=part,
+                log_offset=batch.log_offset,
+                log_time_us=batch.log_time_us,
+                reached_offset=batch.log_offset,
+            )
+            for sequence, part in enumerate(parts, batch.next_output)
+        ]
 
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         """Return the units of a message; see `Isolating`."""

@@ -234,9 +234,9 @@ async def test_dates_calls_merges_old_events_and_journeys_that_begin_each_other(
     [wish] = await ended(system, 1, "dates")
     [born] = await system.profiles("user_id:born")
     assert (wish.profile_id, wish.state) == (born, SENT)
-    told = [each for each in await ended(system, 1, "merged") if each.state == SENT]
+    greeted = [each for each in await ended(system, 1, "merged") if each.state == SENT]
     [person] = set(await system.profiles("user_id:a", "device_id:a"))
-    assert [each.profile_id for each in told] == [person]
+    assert [each.profile_id for each in greeted] == [person]
     refused = await refused_starts(system)
     assert [each.reason for each in refused] == [TOO_DEEP]
 
