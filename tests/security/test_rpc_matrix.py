@@ -46,6 +46,7 @@ ROLES = {
         **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
         "DefineContactPolicy": "A",
     },
+    "activation.v1.ReceiptService": dict.fromkeys(("TakeReceipt", "Unsubscribe"), "I"),
     "identity.v1.IdentityService": {
         **dict.fromkeys(("GetGraph", "ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
         **dict.fromkeys(("GetPolicy", "PreviewPolicy", "WatchMerges"), "RSA"),
@@ -106,6 +107,7 @@ PUBLIC = {
 #: The services that operators and the services themselves call, and which processes serve them.
 INTERNAL = {
     **{name: (process,) for name, process in PUBLIC.items()},
+    "activation.v1.ReceiptService": ("activation",),
     "ingest.v1.AdminService": ("ingest",),
     "log.v1.LogService": ("ingest",),
     "projection.v1.ProjectionService": ("identity", "profile", "segment", "activation"),

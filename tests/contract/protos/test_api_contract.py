@@ -17,6 +17,8 @@ BINARY = {
     "onefold.identity.v1.FactsAttributed.fact_batch": "a serialised message",
     "onefold.identity.v1.ReadRebuildPagesResponse.fact_batch": "a serialised message",
     "onefold.identity.v1.FactsAttributed.profile_ids": "packed ids, 16 bytes per fact",
+    "onefold.activation.v1.TakeReceiptRequest.body": "any bytes, as they were received",
+    "onefold.activation.v1.TakeReceiptResponse.body": "what the provider expects",
     "onefold.ingest.v1.Quarantined.raw": "any bytes, as they were received",
     "onefold.internal.v1.EventIdentifiers.identifiers": "serialised messages",
     "onefold.log.v1.Fact.payload": "a serialised message",
@@ -54,6 +56,7 @@ WRITES = {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
         *("SetDestinationFlow", "SetJourneyFlow"),
     },
+    "onefold.activation.v1.ReceiptService": {"TakeReceipt", "Unsubscribe"},
     "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
     "onefold.ingest.v1.AdminService": {
         *("CreateWorkspace", "DefineSource", "DisableKey", "IssueKey", "RecordKeyUses", "RotateKey")

@@ -38,6 +38,8 @@ CHANGES = {
         "RecordKeyUses",
         "Rebuild",
         "RetryFailedFacts",
+        "TakeReceipt",
+        "Unsubscribe",
     },
 }
 #: What may be read only by some of the roles that read, besides what only services read.
