@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from onefold.activation.v1.activation_service_pb2_grpc import (
@@ -16,6 +17,7 @@ from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
 from services.activation.api.journeys import JourneyRpc
 from services.activation.api.receipts import RECEIPTS_ALLOWED, ReceiptRpc
+from services.activation.channels import Sender
 from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.commands.contact import ContactCommands
@@ -46,15 +48,31 @@ from services.activation.projection.upstream import JourneyUpstream, RuleChecker
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import DestinationKey, count_rows
 from services.activation.store.templates import TemplateReader
-from services.chassis.bootstrap import open_service
+from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.postgres.workspace import workspace_scope
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.rpc.clients import IdentityClient, LogClient
+from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 
 DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class _Peers:
+    """The services around this one."""
+
+    segment: ServiceChannel
+    profile: ServiceChannel
+    identity: IdentityClient
+    log: LogClient
+
+    @property
+    def journeys(self) -> JourneyUpstream:
+        return JourneyUpstream(self.segment, self.profile)
 
 
 @asynccontextmanager
@@ -72,21 +90,8 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         open_senders(base.bus, settings.data_dir, targets, keys, subjects) as senders,
     ):
         log = LogClient(ingest, settings.service)
-        context = DeliveryContext(
-            base.database,
-            Renderer(profile, TemplateReader(base.database)),
-            senders.messages,
-            RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
-            DeliveryMetrics(base.metrics),
-            settings.max_in_flight,
-            admission=RunAdmission(
-                base.database,
-                log,
-                PersonReader(profile),
-                TemplateReader(base.database),
-                settings.shards,
-            ),
-        )
+        peers = _Peers(segment, profile, IdentityClient(identity), log)
+        context = _delivery_context(settings, base, peers, senders.messages)
         mirrors = MirrorContext(
             base.database, profile, segment, senders.mirrors, context.retry_policy, settings.shards
         )
@@ -109,37 +114,16 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             metrics=base.metrics,
             on_committed=projection.committed,
         )
-        receipts = ReceiptCommands(base.database, log, keys)
-        activation_rpc = ActivationRpc(
-            DestinationCommands(base.database, runner, log, targets, keys, subjects),
-            TemplateCommands(base.database, runner, log),
-            RetryCommands(base.database, on_effects=dispatcher.wake),
-            receipts,
-            base.database,
-            runner,
-        )
-        upstream = JourneyUpstream(segment, profile)
         journeys = JourneyEngine(
-            base.database, runner, log, upstream, settings.shards, dispatcher.wake
+            *(base.database, runner, log, peers.journeys, settings.shards, dispatcher.wake)
         )
         contact = ContactCommands(base.database, runner, log)
-        journey_rpc = JourneyRpc(
-            journeys=JourneyCommands(
-                base.database, runner, log, IdentityClient(identity), RuleChecker(profile)
-            ),
-            contact=contact,
-            database=base.database,
-            runner=runner,
-            verifier=RunVerifier(base.database.api_pool, log, upstream),
-        )
-        receipt_rpc = ReceiptRpc(receipts)
-        rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
-        rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
-        rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
-        rpc.add(add_ReceiptServiceServicer_to_server, receipt_rpc)
+        destinations = DestinationCommands(base.database, runner, log, targets, keys, subjects)
+        retries = RetryCommands(base.database, on_effects=dispatcher.wake)
+        receipts = ReceiptCommands(base.database, log, keys)
+        rpc = _rpc(base, runner, peers, destinations, retries, receipts, contact)
         outcomes = OutcomePublisher(base.database, log, settings.service)
-        pause = partial(_pause, contact)
-        reported = ReportPublisher(base.database, log, settings.service, pause)
+        reported = ReportPublisher(base.database, log, settings.service, partial(_pause, contact))
         retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
         serving = base.serving(rpc, runner, counts=count_rows)
         await restore_ledger(base.database, log, settings.shards)
@@ -151,6 +135,53 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             background(outcomes.run(), reported.run(), retention.run()),
         ):
             yield endpoints
+
+
+def _delivery_context(
+    settings: ActivationSettings,
+    base: ServiceContext,
+    peers: _Peers,
+    senders: Mapping[type, Sender],
+) -> DeliveryContext:
+    templates = TemplateReader(base.database)
+    persons = PersonReader(peers.profile)
+    return DeliveryContext(
+        base.database,
+        Renderer(peers.profile, templates),
+        senders,
+        RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
+        DeliveryMetrics(base.metrics),
+        settings.max_in_flight,
+        admission=RunAdmission(base.database, peers.log, persons, templates, settings.shards),
+    )
+
+
+def _rpc(
+    base: ServiceContext,
+    runner: ProjectionRunner,
+    peers: _Peers,
+    destinations: DestinationCommands,
+    retries: RetryCommands,
+    receipts: ReceiptCommands,
+    contact: ContactCommands,
+) -> RpcServer:
+    """Return the gRPC endpoints."""
+    database, log = base.database, peers.log
+    templates = TemplateCommands(database, runner, log)
+    activation_rpc = ActivationRpc(destinations, templates, retries, receipts, database, runner)
+    rules = RuleChecker(peers.profile)
+    journey_rpc = JourneyRpc(
+        journeys=JourneyCommands(database, runner, log, peers.identity, rules),
+        contact=contact,
+        database=database,
+        runner=runner,
+        verifier=RunVerifier(database.api_pool, log, peers.journeys),
+    )
+    rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
+    rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
+    rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
+    rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
+    return rpc
 
 
 async def _pause(contact: ContactCommands, key: DestinationKey) -> None:
