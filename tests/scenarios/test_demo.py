@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import urllib.request
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -117,7 +118,14 @@ def test_commands_of_the_readme_succeed_for_a_newcomer(newcomer: Newcomer) -> No
     assert "57 customers were planted; 57 profiles" in planted.stdout
     assert "stage:lifecycle=沉默客户" in planted.stdout
 
-    assert "Onefold is running." in newcomer("up").stdout
+    kept = newcomer("demo", "saas", "--visitors", "57", "--keep", "--data", "data")
+    assert "All figures are as expected." in kept.stdout
+    [link] = re.findall(r"people: (http://127\.0\.0\.1:\d+)/console/#once=", kept.stdout)
+    with urllib.request.urlopen(f"{link}/console/") as page:
+        assert page.status == 200
+    assert "Onefold was already running." in newcomer("up").stdout
+    again = newcomer("demo", "saas", "--keep", "--data", "data").stdout
+    assert "The data of a demo are in data already." in again
     shown = newcomer("status").stdout
     assert len([line for line in shown.splitlines() if "grpc" in line]) == 5
     assert "Stopped." in newcomer("down").stdout

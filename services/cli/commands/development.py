@@ -124,7 +124,8 @@ def bench(
     names: Annotated[
         list[str],
         Argument(
-            metavar="NAME", help="append, ingest, pipeline, rebuild, fairness, segments, identity."
+            metavar="NAME",
+            help="append, ingest, pipeline, rebuild, fairness, segments, identity, console.",
         ),
     ],
 ) -> None:
