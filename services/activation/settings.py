@@ -21,9 +21,10 @@ class ActivationSettings(ServiceSettings):
     #: by commas. The one with the highest version seals; the others open what they have sealed.
     #: Required; keep it outside of PostgreSQL and its backups.
     secrets_key: SecretStr
-    #: Private targets that webhooks may reach, such as
+    #: Private targets that destinations may reach, such as
     #: `coupons.internal:8080,10.1.2.3:443,10.2.0.0/16:8443,[fd00::/8]:443`. An entry without a port
-    #: stands for ports 80 and 443. All users who may define destinations can reach them.
+    #: stands for ports 80 and 443. All users who may define destinations can reach them. Brokers of
+    #: Kafka stand here one by one, public ones too.
     private_targets: str = ""
     #: NATS subjects outside of `onefold.out.WORKSPACE.` that destinations may publish on, such as
     #: `school=orders.created,school=coupons.>`; `*=` stands for every workspace. The service's user
