@@ -20,9 +20,12 @@ from onefold.type.v1 import event_pb2
 from service_fixtures import MakeSettings, wait_until
 
 from services.activation.projection.journeys.own_effects import TOO_DEEP
+from services.chassis.codec.journeys import journey_to_proto
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.kernel.calendar import local_date
+from services.kernel.errors import Conflict, InvalidField, NotFound
+from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.time import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 PACK = """
@@ -156,7 +159,16 @@ async def test_payment_in_time_or_learnt_before_the_attempt_stops_the_message_an
 
 
 MORE = """
+contact_policy:
+  purposes:
+    marketing: {consent: none}
+    capped: {consent: none, caps: [{at_most: 1, in: 24h}]}
+segments:
+  - {id: keen, title: Keen, rule: {count: {event: viewed, at_least: 3}}}
 destinations:
+  - {id: series, file: {name: series.ndjson}}
+  - {id: trial, file: {name: trial.ndjson}}
+  - {id: capped, file: {name: capped.ndjson}}
   - {id: calls, file: {name: calls.ndjson}}
   - {id: dates, file: {name: dates.ndjson}}
   - {id: merged, file: {name: merged.ndjson}}
@@ -164,6 +176,32 @@ templates:
   - {id: wish, locales: {en: {text: "{{ occasion.date }}"}}}
   - {id: plain, locales: {en: {text: "hello"}}}
 journeys:
+  - id: welcome
+    enter: {event: joined}
+    goal: [{event: order_paid}]
+    steps:
+      - send: {id: first, to: series, template: plain}
+      - wait: 1d
+      - send: {id: second, to: series, template: plain}
+      - wait: 1d
+      - send: {id: third, to: series, template: plain}
+  - id: high-intent
+    enter: {segment: {id: keen, on: entered}}
+    goal: [{event: bought}]
+    steps:
+      - send: {id: offer, to: trial, template: plain}
+      - wait: 1d
+      - send: {id: last-day, to: trial, template: plain}
+  - id: churned
+    purpose: capped
+    priority: 10
+    enter: {event: both}
+    steps: [{wait: 1h}, {send: {id: low, to: capped, template: plain}}]
+  - id: valuable
+    purpose: capped
+    priority: 90
+    enter: {event: both}
+    steps: [{wait: 1h}, {send: {id: high, to: capped, template: plain}}]
   - id: birthday
     enter: {date: {trait: birthday, clock: "09:00"}}
     steps: [{send: {id: wish, to: dates, template: wish}}]
@@ -192,6 +230,54 @@ async def enter(system: WholeSystem, journey_id: str, who: str, request_id: str)
     return (await system.service.journeys.EnterJourney(request)).is_new
 
 
+async def check_definitions(system: WholeSystem) -> None:
+    """Check that definitions are read as they were made, and refused with all their mistakes."""
+    journeys = system.service.journeys
+    listed = {each.journey.journey_id: each for each in (await listed_journeys(system))}
+    assert listed["pong"].journey.version == 2
+    older = await journeys.GetJourney(pb.GetJourneyRequest(journey_id="pong", version=1))
+    assert (older.journey.version, older.etag) == (1, listed["pong"].etag)
+    wrong = parse_journey(
+        {
+            "id": "wrong",
+            "enter": {"segment": {"id": "lost"}, "if": {"tag": "gone"}},
+            "steps": [
+                {"send": {"id": "m", "to": "nowhere", "template": "plain"}},
+                {"send": {"id": "n", "to": "shop", "template": "reminder"}},
+            ],
+        }
+    )
+    request = pb.DefineJourneyRequest(journey=journey_to_proto(wrong), dry_run=True)
+    with pytest.raises(InvalidField) as error:
+        await journeys.DefineJourney(request)
+    for mistake in ("`lost`", "`gone`", "'nowhere'", "uses `total`"):
+        assert mistake in error.value.message
+    request = pb.DefineJourneyRequest(journey=listed["called"].journey, etag="7")
+    assert not (await journeys.DefineJourney(request)).changed
+    request.journey.title = "Called"
+    with pytest.raises(Conflict):
+        await journeys.DefineJourney(request)
+    with pytest.raises(NotFound):
+        await journeys.SetJourneyFlow(
+            pb.SetJourneyFlowRequest(journey_id="none", flow=facts_pb.FLOW_PAUSED)
+        )
+    with pytest.raises(InvalidField, match="no call begins"):
+        await enter(system, "birthday", "user_id:old", "r-0")
+    policy = await journeys.GetContactPolicy(pb.GetContactPolicyRequest())
+    assert (policy.etag, "capped" in policy.policy.purposes) == ("2", True)
+
+
+async def effects_of(system: WholeSystem, journey_id: str) -> dict[str, int]:
+    """Return the state of the effect of each step; the journey has one run."""
+    request = pb.SummarizeJourneyRequest(journey_id=journey_id)
+    summary = await system.service.journeys.SummarizeJourney(request)
+    return {step.step_id: each.state for step in summary.steps for each in step.effects}
+
+
+async def listed_journeys(system: WholeSystem) -> list[pb.JourneySummary]:
+    return list((await system.service.journeys.ListJourneys(pb.ListJourneysRequest())).journeys)
+
+
 async def identify(system: WholeSystem, who: str, birthday: str) -> None:
     event = event_pb2.Event(
         type=event_pb2.EVENT_TYPE_IDENTIFY,
@@ -204,11 +290,12 @@ async def identify(system: WholeSystem, who: str, birthday: str) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_dates_calls_merges_old_events_and_journeys_that_begin_each_other(
+async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
     system: WholeSystem, tmp_path: Path
 ) -> None:
     await define(system, tmp_path, MORE)
     await define(system, tmp_path, LOOP)
+    await check_definitions(system)
     start_us = await system.now_us()
     tomorrow = local_date(start_us + DAY_US, "UTC")
     await identify(system, "user_id:born", f"1990-{tomorrow:%m-%d}")
@@ -223,12 +310,29 @@ async def test_dates_calls_merges_old_events_and_journeys_that_begin_each_other(
     # Two identifiers of one person, which is known only later: one message.
     await track(system, "registered", "user_id:a")
     await track(system, "registered", "device_id:a")
+    for name in ("stays", "pays"):
+        await track(system, "joined", f"user_id:{name}")
+        for _ in range(3):
+            await track(system, "viewed", f"user_id:{name}")
+    await track(system, "both", "user_id:both", at_us=await system.now_us())
     await advance(system, HOUR_US)
+    await track(system, "order_paid", "user_id:pays")
+    await track(system, "bought", "user_id:pays")
     await track(system, "opened", "user_id:a", "device_id:a")
     later = local_date(start_us + 40 * DAY_US, "UTC")
     await identify(system, "user_id:corrected", f"1990-{later:%m-%d}")
     for _ in range(6):
         await advance(system, 10 * HOUR_US)
+    stays, pays = await system.profiles("user_id:stays", "user_id:pays")
+    for destination_id, messages in (("series", 3), ("trial", 2)):
+        sent = await ended(system, messages + 1, destination_id)
+        assert {each.state for each in sent} == {SENT}
+        receivers = sorted(each.profile_id for each in sent)
+        assert receivers == sorted([stays] * messages + [pays])
+    # Of two messages of one instant the cap leaves the one of the greater priority.
+    await ended(system, 2, "capped")
+    assert await effects_of(system, "valuable") == {"high": SENT}
+    assert await effects_of(system, "churned") == {"low": SUPPRESSED}
     [called] = await ended(system, 1, "calls")
     assert called.state == SENT
     [wish] = await ended(system, 1, "dates")
@@ -239,6 +343,11 @@ async def test_dates_calls_merges_old_events_and_journeys_that_begin_each_other(
     assert [each.profile_id for each in greeted] == [person]
     refused = await refused_starts(system)
     assert [each.reason for each in refused] == [TOO_DEEP]
+    # Each decision follows from what the log had recorded, and no run is stuck.
+    verified = await system.service.journeys.VerifyRuns(pb.VerifyRunsRequest())
+    assert (verified.runs > 15, list(verified.unjustified)) == (True, [])
+    audit = await system.service.journeys.AuditRuns(pb.AuditRunsRequest())
+    assert not audit.findings
 
 
 async def refused_starts(system: WholeSystem) -> list[Delivery]:
