@@ -15,6 +15,7 @@ import asyncpg
 from google.protobuf.message import Message
 from integration.whole.whole_system import WholeSystem, identifier
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.activation.v1 import journey_service_pb2 as journey_pb
 from onefold.identity.v1 import identity_facts_pb2 as identity_facts
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
@@ -204,6 +205,21 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         WHERE workspace_id = '{OTHER}'
         ON CONFLICT (workspace_id, key_id) DO UPDATE SET last_day = excluded.last_day;
         UPDATE activation.effect SET state = 4 WHERE workspace_id = '{OTHER}';
+        INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
+        INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
+        INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
+        INSERT INTO activation.leaf_profile
+        SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
+        WHERE workspace_id = '{OTHER}' LIMIT 1;
+        INSERT INTO activation.run
+        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, '{MARK}', NULL
+        FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
+        INSERT INTO activation.journey_due
+        SELECT '{OTHER}', '{MARK}', leaf_id, {2**62}, now()
+        FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
+        UPDATE activation.effect SET journey_id = '{MARK}', step_id = '{MARK}', run_id = effect_id,
+            leaf_id = (SELECT leaf_id FROM activation.leaf_profile WHERE workspace_id = '{OTHER}')
+        WHERE workspace_id = '{OTHER}';
         INSERT INTO activation.mirror VALUES ('{OTHER}', '{MARK}', 1);
         INSERT INTO activation.mirror_entry
         VALUES ('{OTHER}', '{MARK}', '{MARK}', '{{}}', 1, NULL, true, false, 'epoch', 0, '');
@@ -349,8 +365,18 @@ def _segment_calls(own: Tenant, other: OtherIds) -> list[Call]:
 
 
 def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
-    activation = own.admin.activation
+    activation, journeys = own.admin.activation, own.admin.journeys
+    profile_id, of_other = other.leaf.hex(), {"journey_id": MARK}
     return [
+        partial(journeys.ListJourneys, journey_pb.ListJourneysRequest()),
+        partial(journeys.GetContactPolicy, journey_pb.GetContactPolicyRequest()),
+        partial(journeys.ListRuns, journey_pb.ListRunsRequest()),
+        partial(journeys.ListRuns, journey_pb.ListRunsRequest(profile_id=profile_id)),
+        partial(journeys.GetRun, journey_pb.GetRunRequest(run_id=profile_id)),
+        partial(journeys.WhyRun, journey_pb.WhyRunRequest(profile_id=profile_id, **of_other)),
+        partial(journeys.SummarizeJourney, journey_pb.SummarizeJourneyRequest(**of_other)),
+        partial(journeys.AuditRuns, journey_pb.AuditRunsRequest()),
+        partial(journeys.VerifyRuns, journey_pb.VerifyRunsRequest()),
         partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),
         partial(activation.ListTemplates, activation_pb.ListTemplatesRequest()),
         partial(activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id=MARK)),

@@ -133,9 +133,8 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
         key = workspace_id(), request.journey_id
         async with acquire(self.database.api_pool) as conn:
             known_us = await conn.fetchval(store.Q.load_known_us)
-            open_runs = await conn.fetchval(store.Q.count_open, *key)
-            asleep = await conn.fetchval(store.Q.count_asleep, *key)
-            unanswered = await conn.fetchval(store.Q.count_unanswered, *key)
+            unended = await conn.fetch(store.Q.count_unended, *key)
+            waiting = await conn.fetch(store.Q.count_unanswered, *key)
             rows = await conn.fetch(store.Q.find_problems, *key, known_us - OVERDUE_US)
         findings = [
             pb.RunFinding(run=_run(row), problem=row["problem"])
@@ -143,9 +142,11 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
             if row["problem"] != pb.RUN_PROBLEM_NOT_PUBLISHED
             or _last_known_us(row) <= known_us - OVERDUE_US
         ]
+        unanswered = sum(row["count"] for row in waiting)
+        open_runs = sum(row["count"] for row in unended if row["state"] == pb.RUN_STATE_OPEN)
         return pb.AuditRunsResponse(
             wait_for_time=max(0, open_runs - unanswered),
-            asleep=asleep,
+            asleep=sum(row["count"] for row in unended if row["state"] != pb.RUN_STATE_OPEN),
             wait_for_answers=unanswered,
             findings=findings,
         )

@@ -105,10 +105,10 @@ async def load_contact_policies(
 
 
 async def load_contact_policy(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, at_us: int = FOREVER_US
 ) -> tuple[ContactPolicy, int] | None:
-    """Return the contact policy of a workspace and its version; None = it has none."""
-    row = await conn.fetchrow(Q.load_contact_policy, workspace_id)
+    """Return the contact policy of a workspace at an instant and its version; None = none."""
+    row = await conn.fetchrow(Q.load_contact_policy, workspace_id, at_us)
     return None if row is None else decode_contact_policy(row["payload"])
 
 

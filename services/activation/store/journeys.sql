@@ -39,6 +39,6 @@ SELECT DISTINCT ON (workspace_id) workspace_id, payload FROM contact_policy
 WHERE workspace_id = ANY ($1::text[]) AND defined_at_us <= $2 ORDER BY workspace_id, version DESC;
 
 -- name: load_contact_policy
--- The contact policy of a workspace.
+-- The contact policy of a workspace at an instant.
 SELECT workspace_id, payload FROM contact_policy
-WHERE workspace_id = $1 ORDER BY version DESC LIMIT 1;
+WHERE workspace_id = $1 AND defined_at_us <= $2 ORDER BY version DESC LIMIT 1;

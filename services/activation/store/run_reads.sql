@@ -43,18 +43,17 @@ SELECT step_id, state, count(*) AS count FROM effect
 WHERE workspace_id = $1 AND journey_id = $2 AND run_id IS NOT NULL
 GROUP BY step_id, state ORDER BY step_id, state;
 
--- name: count_open
--- The open runs of a workspace.
-SELECT count(*) FROM run WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND state = 1;
-
--- name: count_asleep
--- The runs of a workspace that are asleep beside another one.
-SELECT count(*) FROM run WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND state = 2;
+-- name: count_unended
+-- The runs of a workspace that have not ended, by journey and state.
+SELECT journey_id, state, count(*) AS count FROM run
+WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND state < 3
+GROUP BY journey_id, state;
 
 -- name: count_unanswered
--- The looks for which an answer is missing.
-SELECT count(*) FROM journey_due
-WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND retry_at IS NOT NULL;
+-- The looks for which an answer is missing, by journey.
+SELECT journey_id, count(*) AS count FROM journey_due
+WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND retry_at IS NOT NULL
+GROUP BY journey_id;
 
 -- name: load_known_us
 -- The instant up to which every shard has taken in the log.

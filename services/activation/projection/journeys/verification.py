@@ -31,7 +31,7 @@ from services.activation.domain.journeys.verified import (
 from services.activation.projection.journeys.knowledge import JourneyReads
 from services.activation.projection.journeys.player import contact_hours, needs_zone
 from services.activation.store import run_reads
-from services.activation.store.journeys import load_contact_policies, load_journeys_of_workspace
+from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.runs import PersonKey, StoredPerson, load_persons, profiles_of
 from services.chassis.postgres.database import acquire
 from services.chassis.rpc.clients import LogClient
@@ -138,8 +138,8 @@ class RunVerifier:
             stored = (await load_persons(conn, [key], known_us))[key]
             leaves = {run.record.first.leaf_id for run in stored.runs.values()}
             effects = await conn.fetch(run_reads.Q.load_run_effects, workspace_id, list(leaves))
-            policies = await load_contact_policies(conn, [workspace_id], known_us)
-        policy = policies.get(workspace_id, ContactPolicy())
+            found = await load_contact_policy(conn, workspace_id, known_us)
+        policy = found[0] if found else ContactPolicy()
         zone = policy.zone.default
         if needs_zone(history, policy):
             person = workspace_id, profile_id
