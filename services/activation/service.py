@@ -93,7 +93,9 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         peers = _Peers(segment, profile, IdentityClient(identity), log)
         context = _delivery_context(settings, base, peers, senders.messages)
         mirrors = MirrorContext(
-            base.database, profile, segment, senders.mirrors, context.retry_policy, settings.shards
+            *(base.database, profile, segment, senders.mirrors, context.retry_policy),
+            settings.shards,
+            context.metrics,
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s, mirrors=mirrors)
         projection = ActivationProjection(

@@ -14,6 +14,7 @@ import aiosmtplib
 import msgspec
 
 from services.activation.channels import Message, Sender
+from services.activation.channels.connections import shown_result
 from services.activation.channels.http import NOT_REACHED
 from services.activation.channels.mail_message import (
     BadAddress,
@@ -89,9 +90,23 @@ class SmtpSender(Sender):
             return AttemptResult(AttemptStatus.ADDRESS_DEAD, str(error))
         except ValueError:
             return AttemptResult(AttemptStatus.CREDENTIALS, "dkim_private_key is no private key")
+        result = await self._deliver(
+            destination, smtp, secrets["password"], rendered.to, message, mail
+        )
+        return shown_result(self._dialer.guard, smtp.host, port_of(smtp), result)
+
+    async def _deliver(
+        self,
+        destination: Destination,
+        smtp: Smtp,
+        password: str,
+        to: str,
+        message: Message,
+        mail: bytes,
+    ) -> AttemptResult:
         try:
-            async with self._connection(destination, smtp, secrets["password"]) as client:
-                return await _transaction(client, smtp, rendered.to, message.key, mail)
+            async with self._connection(destination, smtp, password) as client:
+                return await _transaction(client, smtp, to, message.key, mail)
         except PrivateAddressError:
             return AttemptResult(AttemptStatus.FAILED, NOT_REACHED)
         except aiosmtplib.SMTPAuthenticationError as error:

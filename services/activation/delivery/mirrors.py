@@ -23,6 +23,7 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 
 from services.activation.channels.change import ChangedIdentifier, ChangedProfile
 from services.activation.channels.mirrors import MirrorSender, MirrorWrite
+from services.activation.delivery.worker import DeliveryMetrics
 from services.activation.domain.channels import name_of
 from services.activation.domain.circuit_breaker import CircuitBreaker
 from services.activation.domain.mirrors import (
@@ -33,7 +34,7 @@ from services.activation.domain.mirrors import (
     is_member,
 )
 from services.activation.domain.model import Destination
-from services.activation.domain.transitions import AttemptResult, RetryPolicy
+from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 from services.activation.store import mirrors as store
 from services.activation.store.effects import DestinationKey
 from services.chassis.access.principal import WORKSPACE_KEY
@@ -66,6 +67,7 @@ class MirrorContext:
     retry_policy: RetryPolicy
     #: The shards of the log.
     shards: int
+    metrics: DeliveryMetrics
 
 
 class MirrorWorker:
@@ -228,10 +230,14 @@ class MirrorWorker:
             begun = {key: begin_write(entry, now_s, LEASE_S) for key, entry in due.items()}
             await store.save_entries(conn, self._key, begun)
         writes = [MirrorWrite(e.key, e.wanted, e.version) for e in begun.values()]
+        start = time.perf_counter()
         async with asyncio.timeout(LEASE_S / 2):
             results = await sender.write(destination, writes)
+        self._context.metrics.count_writes(destination, results, time.perf_counter() - start)
         await self._save_results(writes, results)
         for result in set(results):
+            if result.status is AttemptStatus.CREDENTIALS:
+                self._log.warning("destination_paused", reason=result.reason)
             self._breaker = self._breaker.after_attempt(result, _now(), self._context.retry_policy)
         self._log.debug("mirror_written", channel=name_of(destination.channel), entries=len(due))
         return len(due)

@@ -91,6 +91,15 @@ class DeliveryMetrics:
         self._attempts(channel, result.status.value if result else "cancelled").inc()
         self._durations(channel).observe(seconds)
 
+    def count_writes(
+        self, destination: Destination, results: Sequence[AttemptResult], seconds: float
+    ) -> None:
+        """Count the entries of a mirror that were written together."""
+        channel = name_of(destination.channel)
+        for result in results:
+            self._attempts(channel, result.status.value).inc()
+        self._durations(channel).observe(seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -238,6 +239,22 @@ async def test_private_server_is_not_dialled(host: str) -> None:
         result = await sender.send(plain(box, host=host), message_of(MAIL))
         assert result.status is AttemptStatus.FAILED
         assert box.connections == 0
+
+
+async def test_server_of_an_allowed_range_shows_no_reason() -> None:
+    """Otherwise a tenant could learn what listens in an inner network."""
+    allowed = AllowedTargets(networks=((ip_network("127.0.0.0/8"), frozenset(range(65_536))),))
+    async with (
+        mailbox() as box,
+        SmtpSender(TargetDialer(TargetGuard(allowed), Resolver()), KEYS) as sender,
+    ):
+        box.script = ["554 5.7.1 spam"]
+        refused = await sender.send(plain(box), message_of(MAIL))
+        away = destination_of(
+            replace(SMTP, port=1, security="none", username="", password=""), version=2
+        )
+        assert await sender.send(away, message_of(MAIL)) == refused
+        assert refused.status is AttemptStatus.FAILED
 
 
 async def test_address_that_is_none_is_not_dialled() -> None:
