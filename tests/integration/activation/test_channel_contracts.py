@@ -97,7 +97,7 @@ async def test_provider_that_can_be_queried_is_queried_before_a_repeat(ledger: L
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(rig.channel), "contract", contract)
             rows = await deliver(ledger, rig, ["lost", "unanswered"], effects=2)
-        assert {row["state"] for row in rows} == {DeliveryState.DELIVERED}
+        assert {row["state"] for row in rows} == {DeliveryState.ACCEPTED}
         assert set(Counter(key for key, _ in rig.fake.taken).values()) == {1}
         assert {key for key, _ in rig.fake.taken} == {to_hex(row["effect_id"]) for row in rows}
 
@@ -147,7 +147,7 @@ async def test_wrong_credentials_pause_the_destination_and_end_no_effect(ledger:
                 # The next version has other credentials, and everything is sent at once.
                 rig.fake.script = []
                 await ledger.define(replace(to, version=2))
-                await ledger.all_are(DeliveryState.DELIVERED)
+                await ledger.all_are(DeliveryState.ACCEPTED)
         assert len(rig.fake.taken) == 100
         assert any(line["event"] == "destination_paused" for line in lines)
         assert circuit_breaker.CREDENTIALS_OPEN_S >= 60.0
