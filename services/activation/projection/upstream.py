@@ -112,6 +112,18 @@ class JourneyUpstream:
             found |= dict(zip(part, (a.is_true for a in response.answers), strict=True))
         return found
 
+    async def members(
+        self, workspace_id: WorkspaceId, segment_id: str, at_us: int, page_token: str
+    ) -> tuple[list[ProfileId], str]:
+        """See `JourneyReads`."""
+        request = pb.ListMembersRequest(
+            segment_id=segment_id, page_size=_MAX_QUESTIONS, page_token=page_token, as_of_us=at_us
+        )
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        response = await self._segment.ListMembers(request, metadata=metadata)
+        members = [ProfileId(from_hex(each.profile_id)) for each in response.members]
+        return members, response.next_page_token
+
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         """See `JourneyReads`."""
         found = {person: policy.default for person, policy in persons.items()}

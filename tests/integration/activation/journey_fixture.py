@@ -38,7 +38,7 @@ from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import transaction
 from services.kernel.errors import Conflict
-from services.kernel.ids import shard_of
+from services.kernel.ids import ProfileId, shard_of
 from services.kernel.journeys.contact_policy import ZonePolicy
 from services.kernel.journeys.inputs import awaited_events, call_filter_id
 from services.kernel.journeys.journey_form import parse_journey
@@ -52,7 +52,7 @@ from services.kernel.tokens import Token
 EMPTY = (
     "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
     " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
-    " entry_answer, ledger_restored;"
+    " entry_answer, ledger_restored, schedule_occurrence;"
     " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
 )
 #: 2026-03-02, a Monday.
@@ -132,6 +132,16 @@ class FakeUpstream:
 
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         return {p: self.zone.get(p[1], policy.default) for p, policy in persons.items()}
+
+    #: By segment, in pages.
+    audience: dict[str, list[list[bytes]]] = field(default_factory=dict)
+
+    async def members(
+        self, workspace_id: str, segment_id: str, at_us: int, page_token: str
+    ) -> tuple[list[ProfileId], str]:
+        pages, number = self.audience[segment_id], int(page_token or 0)
+        following = str(number + 1) if number + 1 < len(pages) else ""
+        return [ProfileId(each) for each in pages[number]], following
 
     async def judge(
         self, questions: Collection[PersonQuestion], at_least: Token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from integration.activation.journey_fixture import BEGIN, CART, JourneyBench, leaf
@@ -355,3 +356,43 @@ async def test_transition_that_does_not_follow_is_found(bench: JourneyBench) -> 
     await pool.execute("DELETE FROM run WHERE run_id <> $1", row["run_id"])
     [problem] = (await bench.verify()).unjustified
     assert (problem.run_id, problem.number) == (row["run_id"], last.number)
+
+
+def schedule(**enter: Any) -> dict[str, Any]:
+    send = {"send": {"id": "news", "to": "mail", "template": "t"}}
+    at = {"at": "2026-03-02T10:00", "zone": "UTC"}
+    return {"id": "news", "enter": {"schedule": at, "audience": "all", **enter}, "steps": [send]}
+
+
+async def test_audience_of_a_schedule_begins_once_whatever_repeats(bench: JourneyBench) -> None:
+    bench.upstream.audience["all"] = [[leaf(1), leaf(2)], [leaf(3)]]
+    await bench.define(**schedule())
+    await bench.come_to_rest(9)
+    assert await bench.engine.scheduler.take_once() == 0
+    await bench.come_to_rest(2)
+    await asyncio.gather(*(bench.engine.scheduler.take_once() for _ in range(2)))
+    while await bench.engine.scheduler.take_once():
+        pass
+    await bench.come_to_rest()
+    runs = await bench.runs()
+    assert {run["leaf_id"] for run in runs} == {leaf(1), leaf(2), leaf(3)}
+    assert {run["begun_at_us"] for run in runs} == {BEGIN + 10 * HOUR_US}
+    row = await bench.ledger.database.pool.fetchrow("SELECT * FROM schedule_occurrence")
+    assert row is not None
+    assert (row["taken"], row["is_complete"]) == (3, True)
+
+
+async def test_audience_of_a_schedule_begins_at_its_pace_and_in_the_zone_of_each(
+    bench: JourneyBench,
+) -> None:
+    form = {"zone": {"traits": ["timezone"], "else": "UTC"}}
+    await bench.policy(contact_policy_to_proto(parse_contact_policy(form)))
+    bench.upstream.audience["all"] = [[leaf(1), leaf(2)]]
+    bench.upstream.zone[leaf(1)] = "Asia/Shanghai"
+    own = {"at": "2026-03-03T10:00", "zone": "person"}
+    await bench.define(**schedule(schedule=own, pace="60/h"))
+    await bench.come_to_rest(24)
+    assert await bench.engine.scheduler.take_once() == 1
+    await bench.come_to_rest(12)
+    begun = {run["leaf_id"]: run["begun_at_us"] - BEGIN for run in await bench.runs()}
+    assert begun == {leaf(1): 26 * HOUR_US, leaf(2): 34 * HOUR_US + HOUR_US // 60}

@@ -15,6 +15,7 @@ from services.activation.domain.journeys.program import (
     TriggerSubject,
     coupon_subject,
     event_subject,
+    schedule_subject,
     segment_subject,
     trigger_subject,
 )
@@ -155,6 +156,8 @@ def entry_subject(journey: model.Journey) -> TriggerSubject:
             return trigger_subject(trigger, journey.journey_id)
         case model.StageTrigger(stages_id, stage):
             subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
+        case model.ScheduleTrigger():
+            subject = schedule_subject(journey.journey_id)
         case model.CallTrigger():
             subject = event_subject(call_filter_id(journey.journey_id))
         case _:

@@ -11,12 +11,14 @@ from services.kernel.calendar import local_date, start_of_date
 from services.kernel.cron import parse_cron
 from services.kernel.ids import FactId, LeafId, WorkspaceId, hash_id
 from services.kernel.journeys.inputs import date_zone
-from services.kernel.journeys.model import PERSON_ZONE, DateTrigger, ScheduleTrigger
+from services.kernel.journeys.model import PERSON_ZONE, DateTrigger, Journey, ScheduleTrigger
 from services.kernel.local_time import ZoneHistory, anniversary, instant_of
 from services.kernel.rules.readings.dates import date_of
 from services.kernel.rules.values import Json
-from services.kernel.time import DAY_US
+from services.kernel.time import DAY_US, HOUR_US
 
+#: Where each day begins first.
+_EARLIEST_ZONE = "Pacific/Kiritimati"
 #: The last year whose dates have neighbours in all zones.
 _LAST_YEAR = 9998
 
@@ -113,6 +115,36 @@ def schedule_instants(
     while found <= until_us:
         yield found
         found = cron.next_after(found, own)
+
+
+def first_instant(trigger: ScheduleTrigger, after_us: int, until_us: int) -> int | None:
+    """Return the first occurrence of a schedule with after < instant <= until, or None.
+
+    Where it goes by the zones of the persons, it occurs when the first zone comes to it.
+    """
+    zone = _EARLIEST_ZONE if trigger.zone == PERSON_ZONE else trigger.zone
+    return next(schedule_instants(trigger, zone, after_us, until_us), None)
+
+
+def member_entry(
+    workspace_id: WorkspaceId,
+    journey: Journey,
+    occurs_us: int,
+    leaf_id: LeafId,
+    zone: str,
+    before: int,
+) -> tuple[FactId, int]:
+    """Return the id of the entry of a member of the audience, and its instant.
+
+    `occurs_us`: the occurrence of the schedule. `before`: how many members begin before this one.
+    """
+    trigger, pace = journey.entry.by, journey.entry.pace_an_hour
+    at_us = occurs_us
+    if isinstance(trigger, ScheduleTrigger) and trigger.zone == PERSON_ZONE:
+        instants = schedule_instants(trigger, zone, occurs_us - 1, occurs_us + 2 * DAY_US)
+        at_us = next(instants, occurs_us)
+    parts = (workspace_id, "schedule", journey.journey_id, str(occurs_us), leaf_id)
+    return FactId(hash_id(*parts)), at_us + (before * HOUR_US // pace if pace else 0)
 
 
 def _occasion(

@@ -121,6 +121,11 @@ def report_subject(journey_id: str, step_id: str, what: model.ReportKind) -> Sub
     return event_subject(report_filter_id(journey_id, step_id, what))
 
 
+def schedule_subject(journey_id: str) -> Subject:
+    """Return the subject of the members of the audience of a journey, when they begin."""
+    return "schedule", journey_id
+
+
 def coupon_subject(name: str) -> Subject:
     """Return the subject of the uses of a coupon of the run."""
     return "coupon", name

@@ -10,6 +10,7 @@ from services.activation.projection.journeys.knowledge import JourneyReads
 from services.activation.projection.journeys.own_effects import OwnEffects
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.publisher import TransitionPublisher
+from services.activation.projection.journeys.scheduler import JourneyScheduler
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Database
 from services.chassis.projection.runner import ProjectionRunner
@@ -39,11 +40,12 @@ class JourneyEngine:
         self.publisher = TransitionPublisher(
             database, log, runner.service, shards, release, self.player.transitions
         )
+        self.scheduler = JourneyScheduler(database, upstream, self.player.wake)
         self.own_effects = OwnEffects(database, log, runner.service, released)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Play until the scope ends."""
-        running = self.player.run(), self.publisher.run(), self.own_effects.run()
-        async with background(*running):
+        own = self.own_effects.run(), self.scheduler.run()
+        async with background(self.player.run(), self.publisher.run(), *own):
             yield

@@ -37,3 +37,8 @@ class JourneyReads(Protocol):
 
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         """Return the zones of persons by the contact policies of their workspaces."""
+
+    async def members(
+        self, workspace_id: WorkspaceId, segment_id: str, at_us: int, page_token: str
+    ) -> tuple[list[ProfileId], str]:
+        """Return a page of the members of a segment at an instant, and the token of the next."""

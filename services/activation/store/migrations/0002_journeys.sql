@@ -90,6 +90,19 @@ CREATE TABLE entry_answer (
     PRIMARY KEY (workspace_id, journey_id, leaf_id)
 );
 
+-- The occurrences of schedules, and how many members of the audience have begun.
+CREATE TABLE schedule_occurrence (
+    workspace_id text    NOT NULL,
+    journey_id   text    NOT NULL,
+    -- The instant at which the audience is taken, Unix microseconds.
+    occurs_us    bigint  NOT NULL,
+    -- Of the next page of members.
+    page_token   text    NOT NULL DEFAULT '',
+    taken        bigint  NOT NULL DEFAULT 0,
+    is_complete  boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (workspace_id, journey_id, occurs_us)
+);
+
 -- Has a row as soon as runs and the ledger are those of the log: this database may be another one
 -- than that in which they arose.
 CREATE TABLE ledger_restored (
