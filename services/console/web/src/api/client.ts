@@ -97,3 +97,10 @@ function failureOf(
   const message = failure.message ?? response.statusText;
   return new CallError(failure.code ?? "unknown", failure.reason ?? "", message);
 }
+
+const PROJECTIONS = ["identity", "profile", "segment", "activation"] as const;
+
+/** Waits until every service has reached a state of the log, so that what is read includes it. */
+export async function awaitToken(token: Schemas["type.v1.Token"]): Promise<void> {
+  await Promise.all(PROJECTIONS.map((service) => call(`/api/${service}/AwaitToken`, { token })));
+}

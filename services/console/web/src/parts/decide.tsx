@@ -4,7 +4,7 @@ import { Alert, App, Input, Modal, Radio, Space } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
-import { call, type Schemas } from "../api/client";
+import { awaitToken, call, type Schemas } from "../api/client";
 import { identifierText } from "../format";
 import { useFailureText } from "./states";
 
@@ -27,11 +27,7 @@ export function Decide(props: { pair: Pair; first?: Decision; onEnd: () => void 
     mutationFn: async () => {
       const { token } = await call("/api/identity/RecordDecision", { a, b, decision, reason });
       // What is shown afterwards includes the decision.
-      await Promise.all([
-        call("/api/identity/AwaitToken", { token }),
-        call("/api/profile/AwaitToken", { token }),
-        call("/api/segment/AwaitToken", { token }),
-      ]);
+      await awaitToken(token);
     },
     onSuccess: async () => {
       void message.success(t("decisionRecorded"));

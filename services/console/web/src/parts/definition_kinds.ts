@@ -11,6 +11,7 @@ export interface Definition {
 
 export interface Defined {
   changed: boolean;
+  token: Schemas["type.v1.Token"];
 }
 
 export interface Kind {

@@ -4,7 +4,7 @@ import { Alert, App, Button, Card, Input, Popconfirm, Select, Space, Table, Tag,
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
-import { call, type Schemas } from "../api/client";
+import { awaitToken, call, type Schemas } from "../api/client";
 import { instant } from "../format";
 import { word } from "../words";
 import { Shown, useFailureText } from "./states";
@@ -22,7 +22,8 @@ export function Keys(props: { sources: string[] }) {
     queryFn: ({ signal }) => call("/api/ingest/ListKeys", {}, signal),
   });
   const disable = useMutation({
-    mutationFn: (key_id: string) => call("/api/ingest/DisableKey", { key_id }),
+    mutationFn: async (key_id: string) =>
+      awaitToken((await call("/api/ingest/DisableKey", { key_id })).token),
     onSuccess: () => void queries.invalidateQueries({ queryKey: ["keys"] }),
     onError: (error) => void message.error(failure(error)),
   });

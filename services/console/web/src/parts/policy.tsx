@@ -4,7 +4,7 @@ import { Alert, App, Button, Card, Input, Space, Table } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
-import { call, type Schemas, stream } from "../api/client";
+import { awaitToken, call, type Schemas, stream } from "../api/client";
 import { number } from "../format";
 import { Person, useNames } from "./people";
 import { Shown, useFailureText } from "./states";
@@ -39,11 +39,13 @@ export function PolicyEditor() {
     },
   });
   const apply = useMutation({
-    mutationFn: () =>
-      call("/api/identity/DefinePolicy", {
+    mutationFn: async () => {
+      const { token } = await call("/api/identity/DefinePolicy", {
         policy: JSON.parse(text) as Policy,
         etag: query.data?.etag ?? "",
-      }),
+      });
+      await awaitToken(token);
+    },
     onSuccess: async () => {
       void message.success(t("saved"));
       setEdited(null);

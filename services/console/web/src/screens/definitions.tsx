@@ -6,7 +6,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
 import { parse, stringify, YAMLParseError } from "yaml";
 
-import { CallError } from "../api/client";
+import { awaitToken, CallError } from "../api/client";
 import { type Definition, KINDS, withRuleForms } from "../parts/definition_kinds";
 import { difference } from "../parts/difference";
 import { Shown, useFailureText } from "../parts/states";
@@ -118,7 +118,7 @@ function Apply(props: { kind: string; etag: string; before: string; text: string
     mutationFn: async () => ({ ...(await define(true)), text }),
   });
   const apply = useMutation({
-    mutationFn: () => define(false),
+    mutationFn: async () => awaitToken((await define(false)).token),
     onSuccess: async () => {
       void message.success(t("saved"));
       await queries.invalidateQueries();

@@ -5,7 +5,7 @@ import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams, useSearchParams } from "react-router";
 
-import { call, type Schemas } from "../api/client";
+import { awaitToken, call, type Schemas } from "../api/client";
 import { instant, number } from "../format";
 import { JourneyCanvas } from "../parts/journey/canvas";
 import { type Box, layoutOf } from "../parts/journey/layout";
@@ -61,7 +61,7 @@ function FlowButtons(props: { id: string; flow: Flow }) {
         flow,
         ...(flow === "FLOW_OPEN" ? { overdue: "OVERDUE_SEND" as const } : {}),
       });
-      await call("/api/activation/AwaitToken", { token });
+      await awaitToken(token);
     },
     onSuccess: () => void queries.invalidateQueries({ queryKey: ["journey", props.id] }),
     onError: (error) => void message.error(failure(error)),

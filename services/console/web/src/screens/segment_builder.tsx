@@ -5,7 +5,7 @@ import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
 
-import { call, CallError, type Schemas } from "../api/client";
+import { awaitToken, call, CallError, type Schemas } from "../api/client";
 import { number } from "../format";
 import { Person, useNames } from "../parts/people";
 import { RuleBuilder } from "../parts/rule/builder";
@@ -240,11 +240,13 @@ function Save(props: {
   const queries = useQueryClient();
   const { id, title, rule, existing } = props;
   const save = useMutation({
-    mutationFn: () =>
-      call("/api/segment/DefineSegment", {
+    mutationFn: async () => {
+      const { token } = await call("/api/segment/DefineSegment", {
         segment: { ...existing?.segment, segment_id: id, title, rule: rule! },
         ...(existing?.etag ? { etag: existing.etag } : {}),
-      }),
+      });
+      await awaitToken(token);
+    },
     onSuccess: async () => {
       void message.success(t("saved"));
       await queries.invalidateQueries({ queryKey: ["segments"] });
