@@ -67,6 +67,7 @@ OF_FOLDS = frozenset(
         "activation/store/mirrors.loaded_version",
         "activation/store/mirrors.lock_due_entries",
         "activation/store/mirrors.lock_entries",
+        "activation/store/mirrors.lock_joins",
         "activation/store/mirrors.lock_members",
         "activation/store/mirrors.save_members",
         # The workspace is that of the token in the address of the door, or of a saved report.

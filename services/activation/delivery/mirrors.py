@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from services.activation.channels.mirrors import MirrorSender, MirrorWrite
 from services.activation.delivery.worker import DeliveryMetrics
 from services.activation.domain.channels import name_of
 from services.activation.domain.circuit_breaker import CircuitBreaker
+from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.mirrors import (
     MirrorEntry,
     after_write,
@@ -37,12 +39,14 @@ from services.activation.domain.model import Destination
 from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 from services.activation.store import mirrors as store
 from services.activation.store.effects import DestinationKey
+from services.activation.store.journeys import load_journeys
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import NotFound
-from services.kernel.ids import ProfileId, from_hex, to_hex
+from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.journeys.model import DropStep, JoinStep
 
 #: Profiles of one step, and members of one page.
 PROFILES, PAGE = 500, 1_000
@@ -124,11 +128,12 @@ class MirrorWorker:
         """Derive and write what is due, once; return whether there was anything."""
         destination = self._destination
         await self._load(destination)
+        joined = await self._join()
         derived = await self._derive(destination)
         written = 0
         if _now() >= self._breaker.open_until:
             written = await self._write(destination)
-        return bool(derived or written)
+        return bool(joined or derived or written)
 
     async def _load(self, destination: Destination) -> None:
         """Take in those who were members before the destination, once for each of its versions."""
@@ -168,6 +173,15 @@ class MirrorWorker:
             if last is None:
                 return
             request.page_token, after = page.next_page_token, last
+
+    async def _join(self) -> int:
+        """Add and remove the persons for which runs of journeys ask; return how many there were."""
+        async with transaction(self._context.database.pool) as conn:
+            rows = await store.lock_joins(conn, self._key, PROFILES)
+            if rows:
+                histories = await load_journeys(conn, {self._key.workspace_id})
+                await store.save_joins(conn, self._key, [(r, _joined(r, histories)) for r in rows])
+        return len(rows)
 
     async def _derive(self, destination: Destination) -> int:
         """Derive the entries of profiles that are due; return how many there were."""
@@ -264,6 +278,17 @@ class MirrorWorker:
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return ((WORKSPACE_KEY, self._key.workspace_id),)
+
+
+def _joined(row: Any, histories: Mapping[tuple[WorkspaceId, str], JourneyHistory]) -> bool | None:
+    """Return whether an effect adds its person; None = its step is not defined any more."""
+    history = histories.get((row["workspace_id"], row["journey_id"]))
+    step: object = None
+    if history is not None:
+        with suppress(LookupError):
+            program = history.program(row["journey_version"])
+            step = program.effects.get(row["step_id"])
+    return isinstance(step, JoinStep) if isinstance(step, (JoinStep, DropStep)) else None
 
 
 def _changed(profile: profile_pb.Profile, destination: Destination) -> ChangedProfile:

@@ -28,6 +28,10 @@ REFUSED_REMOVAL_S = 86_400.0
 CREDENTIALS_S = 60.0
 
 
+#: What stands in place of a segment for the persons that runs of journeys have added.
+JOINED = "journey:"
+
+
 @dataclass(frozen=True, slots=True)
 class MirrorEntry:
     """One entry of a mirror. Instants are Unix seconds."""
@@ -58,11 +62,11 @@ class MirrorEntry:
 
 
 def is_member(memberships: Mapping[str, int], destination: Destination) -> bool:
-    """Return whether a profile is in one of the segments of a destination.
+    """Return whether a profile is in one of the segments of a destination, or was added by a run.
 
     `memberships`: by segment, the ordinal of the last change; an odd one is an entry.
     """
-    return any(memberships.get(id_, 0) % 2 for id_ in destination.segment_ids)
+    return any(memberships.get(id_, 0) % 2 for id_ in (*destination.segment_ids, JOINED))
 
 
 def assign(

@@ -10,13 +10,14 @@ import asyncpg
 import msgspec
 
 from services.activation.domain.contracts import ChannelKind
-from services.activation.domain.mirrors import MirrorEntry, newest_changes
-from services.activation.domain.model import Destination, TriggeringChange
+from services.activation.domain.mirrors import JOINED, MirrorEntry, newest_changes
+from services.activation.domain.model import DeliveryState, Destination, TriggeringChange
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
 
 Q = Queries.load(__package__, "mirrors.sql")
+_DELIVERED, _SUPPRESSED = DeliveryState.DELIVERED.value, DeliveryState.SUPPRESSED.value
 _OWNERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -70,6 +71,35 @@ async def save_changes(
     if rows:
         await conn.execute(Q.save_changes, *map(list, zip(*rows, strict=True)))
     return {DestinationKey(workspace_id, id_) for workspace_id, id_, _, _ in rows}
+
+
+async def lock_joins(
+    conn: asyncpg.Connection, key: DestinationKey, limit: int
+) -> Sequence[asyncpg.Record]:
+    """Lock the effects of runs that add persons to a mirror or remove them, the oldest first."""
+    return await conn.fetch(Q.lock_joins, *key, limit)
+
+
+async def save_joins(
+    conn: asyncpg.Connection,
+    key: DestinationKey,
+    joins: Sequence[tuple[asyncpg.Record, bool | None]],
+) -> None:
+    """Record what locked effects ask for, and end them.
+
+    True adds the person, False removes it; None = the step is not defined any more.
+    """
+    last = {row["profile_id"]: int(joined) for row, joined in joins if joined is not None}
+    ids = sorted(last)
+    await conn.execute(Q.save_joins, *key, JOINED, ids, [last[id_] for id_ in ids])
+    ended = sorted((row["effect_id"], row["shard"], joined is None) for row, joined in joins)
+    await conn.execute(
+        Q.end_joins,
+        [id_ for id_, _, _ in ended],
+        [shard for _, shard, _ in ended],
+        [_SUPPRESSED if is_gone else _DELIVERED for _, _, is_gone in ended],
+        ["the step is not defined any more" if is_gone else "" for _, _, is_gone in ended],
+    )
 
 
 async def save_page(

@@ -35,6 +35,36 @@ WHERE workspace_id = $1 AND destination_id = $2 AND profile_id <> ALL ($4::bytea
   AND changed_at < to_timestamp($5) AND (memberships ->> $3)::int % 2 = 1
   AND profile_id > $6 AND ($7::bytea IS NULL OR profile_id <= $7);
 
+-- name: lock_joins
+-- Locks the effects of runs that add persons to a mirror or remove them, the oldest first.
+SELECT effect_id, shard, workspace_id, profile_id, journey_id, journey_version, step_id FROM effect
+WHERE workspace_id = $1 AND destination_id = $2 AND state IN (1, 2) AND due_at <= now()
+  AND run_id IS NOT NULL
+ORDER BY changed_at_us, effect_id LIMIT $3 FOR UPDATE SKIP LOCKED;
+
+-- name: save_joins
+-- Records whether runs have added profiles (1) or removed them (0): the parity of the ordinal.
+INSERT INTO mirror_member AS m
+    (workspace_id, destination_id, profile_id, memberships, changed_at, due_at)
+SELECT $1, $2, t.profile_id, jsonb_build_object($3::text, t.joined), now(), now()
+FROM unnest($4::bytea[], $5::int[]) AS t (profile_id, joined)
+ON CONFLICT (workspace_id, destination_id, profile_id) DO UPDATE
+SET memberships = m.memberships || jsonb_build_object(
+        $3::text,
+        coalesce((m.memberships ->> $3)::int, 0)
+            + (coalesce((m.memberships ->> $3)::int, 0) + (excluded.memberships ->> $3)::int) % 2
+    ),
+    version = m.version + 1, changed_at = now(), due_at = now();
+
+-- name: end_joins
+-- Ends locked effects: what they ask for is recorded.
+UPDATE effect e
+SET state = t.state, reason = t.reason, attempts = e.attempts + 1, ended_at = now(),
+    begun_at_us = coalesce(e.begun_at_us, (SELECT max(log_time_us) FROM checkpoint))
+FROM unnest($1::bytea[], $2::int[], $3::smallint[], $4::text[])
+    AS t (effect_id, shard, state, reason)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
+
 -- name: loaded_version
 -- The version of a destination whose segments were read; no row before the first one.
 SELECT loaded_version FROM mirror WHERE workspace_id = $1 AND destination_id = $2;

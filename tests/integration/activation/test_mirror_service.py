@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from contract.channels import fakes
@@ -15,6 +16,7 @@ from integration.activation.ledger_fixture import profile
 from integration.activation.running_activation import (
     OTHER,
     SCHOOL,
+    SHARDS,
     RunningActivation,
     activation,
     coupon,
@@ -22,13 +24,21 @@ from integration.activation.running_activation import (
 )
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as pb
-from onefold.activation.v1 import channels_pb2
+from onefold.activation.v1 import channels_pb2, journey_facts_pb2
 from onefold.segment.v1 import segment_stream_pb2 as segment_pb
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import MakeSettings, wait_until
 
+from services.activation.domain.journeys.transitions import run_effect_id
+from services.activation.domain.model import DeliveryState, RunEffect
+from services.activation.store.journeys import save_journey
+from services.activation.store.run_effects import add_planned_effects, release_effects
+from services.chassis.codec.journeys import journey_to_proto
 from services.kernel.errors import InvalidField, NotFound
-from services.kernel.ids import to_hex
+from services.kernel.ids import LeafId, WorkspaceId, to_hex
+from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.journeys.model import DropStep, JoinStep
+from services.kernel.journeys.tree import all_steps
 
 
 @dataclass
@@ -177,3 +187,50 @@ async def test_mirror_is_reconciled_and_follows_its_definition(mirrored: Mirrore
         await school.ReconcileMirror(pb.ReconcileMirrorRequest(destination_id="coupon"))
     no_deliveries = await school.ListDeliveries(pb.ListDeliveriesRequest(destination_id="crm"))
     assert not no_deliveries.deliveries, "a mirror has no messages"
+
+
+async def test_runs_add_persons_to_a_mirror_and_remove_them(
+    mirrored: Mirrored, database: str
+) -> None:
+    for n in range(4):
+        mirrored.person(n)
+    await define_and_fold(mirrored.whole, crm_destination(mirrored.crm.url))
+    form = {
+        "id": "care",
+        "enter": {"event": "registered", "again": "always"},
+        "steps": [{"join": "crm"}, {"wait": "1d"}, {"drop": "crm"}],
+    }
+    journey = replace(parse_journey(form), version=1)
+    join, drop = (s.id for s in all_steps(journey) if isinstance(s, (JoinStep, DropStep)))
+    path = {"search_path": "activation_g1,activation"}
+    conn = await asyncpg.connect(database, server_settings=path)
+    defined = journey_facts_pb2.JourneyDefined(journey=journey_to_proto(journey))
+    await save_journey(conn, "school", 1, defined.SerializeToString())
+
+    async def carried_out(*steps: tuple[int, str]) -> None:
+        effects = [_run_effect(n, step, visit) for visit, (n, step) in enumerate(steps)]
+        async with conn.transaction():
+            await add_planned_effects(conn, effects, SHARDS)
+            keys = [(each.effect_id, each.leaf_id) for each in effects]
+            await release_effects(conn, keys, SHARDS)
+
+    await carried_out((0, join), (1, join), (2, join), (3, "gone"))
+    wanted = {f"p{n}@x.example" for n in range(3)}
+    await wait_until(lambda: mirrored.crm.members.keys() == wanted)
+    # One is added and removed at once; another one is in a segment besides, and stays.
+    await mirrored.whole.publish_changes(mirrored.change(1))
+    await carried_out((0, drop), (1, drop), (3, join), (3, drop))
+    await wait_until(lambda: mirrored.crm.members.keys() == wanted - {"p0@x.example"})
+    ended = await conn.fetch("SELECT step_id, state FROM effect WHERE destination_id = 'crm'")
+    await conn.close()
+    states = {True: DeliveryState.SUPPRESSED, False: DeliveryState.DELIVERED}
+    assert len(ended) == 8
+    assert all(row["state"] == states[row["step_id"] == "gone"] for row in ended)
+
+
+def _run_effect(n: int, step_id: str, visit: int) -> RunEffect:
+    run_id = profile(1_000 + n)
+    return RunEffect(
+        *(run_effect_id(run_id, (step_id, visit)), WorkspaceId("school"), run_id, "care", 1),
+        *(step_id, visit, LeafId(profile(n)), profile(n), 1_000 + visit, "crm", "care", 50),
+    )
