@@ -117,7 +117,8 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             on_committed=projection.committed,
         )
         journeys = JourneyEngine(
-            *(base.database, runner, log, peers.journeys, settings.shards, dispatcher.wake)
+            *(base.database, runner, log, peers.journeys, settings.shards, dispatcher.wake),
+            base.metrics,
         )
         contact = ContactCommands(base.database, runner, log)
         destinations = DestinationCommands(base.database, runner, log, targets, keys, subjects)

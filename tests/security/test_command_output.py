@@ -129,6 +129,7 @@ templates:
     sample: {{person: {{name: {TEXT}}}}}
     locales: {{zh: {{text: "{{{{ person.name }}}}"}}}}
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
+journeys: [{{id: waits, title: {TEXT}, enter: {{segment: {{id: seen}}}}, steps: [{{wait: 1d}}]}}]
 """
 POLICY = f"""
 identity_policy:
@@ -245,6 +246,16 @@ CASES: dict[str, Callable[[System], Case]] = {
     "segments overlap": lambda _: Case(["seen", MARKUP], shows=False, fails=True),
     "segments members": lambda _: Case(["seen"], shows=False),
     "segments snapshot": lambda _: Case([HOSTILE, "--of", "seen"], shows=False, fails=True),
+    "journeys list": lambda _: Case([]),
+    "journeys show": lambda _: Case(["waits"], shows=False),
+    "journeys runs": lambda _: Case([], shows=False),
+    "journeys run": lambda _: Case([HOSTILE], shows=False, fails=True),
+    "journeys why": lambda _: Case(["waits", WHO], shows=False),
+    "journeys audit": lambda _: Case([], shows=False),
+    "journeys verify": lambda _: Case([], shows=False),
+    "journeys pause": lambda _: Case(["waits"], shows=False),
+    "journeys resume": lambda _: Case(["waits", "--overdue", "skip"], shows=False),
+    "journeys stop": lambda _: Case(["waits"], shows=False),
     "tags fit": lambda _: Case(["scored"]),
     "mirror show": lambda _: Case([HOSTILE], shows=False, fails=True),
     "mirror reconcile": lambda _: Case([HOSTILE], shows=False, fails=True),

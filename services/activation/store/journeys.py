@@ -62,6 +62,15 @@ async def load_journeys_of_workspace(
     return {id_: history for (_, id_), history in _histories(rows, flows).items()}
 
 
+async def load_longest_delay(conn: asyncpg.Connection) -> int:
+    """Return the longest span after which an entry of any journey is too late, microseconds."""
+    delays = [0]
+    for row in await conn.fetch(Q.load_payloads):
+        with suppress(InvalidField):
+            delays.append(decode_program(row["payload"]).journey.entry.not_after_us)
+    return max(delays)
+
+
 async def save_flow(
     conn: asyncpg.Connection, workspace_id: str, kind: FlowKind, id_: str, change: FlowChange
 ) -> None:

@@ -13,6 +13,10 @@ WHERE workspace_id = ANY ($1::text[]) ORDER BY workspace_id, journey_id, version
 SELECT workspace_id, version, defined_at_us, payload FROM journey
 WHERE workspace_id = $1 ORDER BY journey_id, version;
 
+-- name: load_payloads
+-- Every version of all journeys.
+SELECT payload FROM journey;
+
 -- name: save_flow
 -- Saves a pause, a resumption or a stop.
 INSERT INTO flow_change (workspace_id, kind, id, version, flow, overdue, changed_at_us)

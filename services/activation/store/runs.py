@@ -189,6 +189,7 @@ async def save_runs(
                 *(before + new, look.state.value),
                 *(0 if ending is None else RUN_ENDS.to_proto(ending.reason),),
                 *(look.position.step_id, look.due_us, False, record.first.fact_id),
+                *(None if ending is None else ending.at_us,),
             )
         )
     if rows:

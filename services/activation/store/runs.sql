@@ -75,29 +75,31 @@ ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE SET answers = excluded
 -- Saves runs whose persons are locked; an older state than the stored one changes nothing.
 INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
                  published, transitions, state, end_reason, step_id, due_us, closed,
-                 entry_fact_id)
+                 entry_fact_id, ended_at_us)
 SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
                      $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
-                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[])
+                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[],
+                     $16::bigint[])
 ON CONFLICT (workspace_id, run_id) DO UPDATE
 SET version = excluded.version, number = excluded.number, transitions = excluded.transitions,
     state = excluded.state, end_reason = excluded.end_reason, step_id = excluded.step_id,
     due_us = excluded.due_us, leaf_id = excluded.leaf_id, begun_at_us = excluded.begun_at_us,
-    entry_fact_id = excluded.entry_fact_id
+    entry_fact_id = excluded.entry_fact_id, ended_at_us = excluded.ended_at_us
 WHERE run.number <= excluded.number;
 
 -- name: restore_runs
 -- Saves runs as the log has them, whatever is stored.
 INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
                  published, transitions, state, end_reason, step_id, due_us, closed,
-                 entry_fact_id)
+                 entry_fact_id, ended_at_us)
 SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
                      $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
-                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[])
+                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[],
+                     $16::bigint[])
 ON CONFLICT (workspace_id, run_id) DO UPDATE
 SET version = excluded.version, number = excluded.number, published = excluded.published,
     transitions = excluded.transitions, state = excluded.state,
-    end_reason = excluded.end_reason;
+    end_reason = excluded.end_reason, ended_at_us = excluded.ended_at_us;
 
 -- name: save_dues
 -- Says when leaves are looked at next, after a look at them.
@@ -191,3 +193,29 @@ SELECT EXISTS (SELECT FROM ledger_restored);
 -- name: mark_restored
 -- Records that runs and the ledger are those of the log.
 INSERT INTO ledger_restored (restored_at) VALUES (now());
+
+-- name: count_overdue
+-- The looks that have been due since before an instant.
+SELECT count(*) FROM journey_due WHERE due_us <= $1 AND retry_at IS NULL;
+
+-- name: delete_facts
+-- Deletes facts that were recorded before an instant, of persons whose runs have all ended before
+-- another one.
+DELETE FROM journey_fact f
+USING (
+    SELECT workspace_id, leaf_id, fact_id FROM journey_fact o
+    WHERE recorded_at_us < $1 AND NOT EXISTS (
+        SELECT FROM run r
+        WHERE r.workspace_id = o.workspace_id AND r.leaf_id = o.leaf_id
+          AND (r.state < 3 OR r.ended_at_us >= $2)
+    ) AND NOT EXISTS (
+        SELECT FROM leaf_profile l
+        JOIN leaf_profile other USING (workspace_id, profile_id)
+        JOIN run r ON r.workspace_id = other.workspace_id AND r.leaf_id = other.leaf_id
+        WHERE l.workspace_id = o.workspace_id AND l.leaf_id = o.leaf_id
+          AND (r.state < 3 OR r.ended_at_us >= $2)
+    )
+    ORDER BY recorded_at_us LIMIT $3 FOR UPDATE SKIP LOCKED
+) old
+WHERE f.workspace_id = old.workspace_id AND f.leaf_id = old.leaf_id AND f.fact_id = old.fact_id
+RETURNING f.fact_id;

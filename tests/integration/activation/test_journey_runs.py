@@ -396,3 +396,37 @@ async def test_audience_of_a_schedule_begins_at_its_pace_and_in_the_zone_of_each
     await bench.come_to_rest(12)
     begun = {run["leaf_id"]: run["begun_at_us"] - BEGIN for run in await bench.runs()}
     assert begun == {leaf(1): 26 * HOUR_US, leaf(2): 34 * HOUR_US + HOUR_US // 60}
+
+
+async def test_look_that_is_not_taken_for_a_minute_is_overdue(bench: JourneyBench) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.come_to_rest()
+    await bench.pass_time(2)
+    assert await bench.engine.upkeep.count_overdue() == 0
+    await bench.pass_time(0.1)
+    assert await bench.engine.upkeep.count_overdue() == 1
+    await bench.look()
+    assert await bench.engine.upkeep.count_overdue() == 0
+
+
+async def test_facts_are_deleted_long_after_the_last_run_of_their_person(
+    bench: JourneyBench,
+) -> None:
+    steps = [*CART["steps"], {"wait": "70d"}]
+    await bench.define(**{**CART, "steps": steps})
+    await bench.happen("cart_updated", 1)
+    await bench.happen("cart_updated", 2)
+    await bench.come_to_rest()
+    await bench.happen("order_paid", 2)
+    for days in (59, 2, 62):
+        await bench.come_to_rest(24 * days)
+        deleted = await bench.engine.upkeep.delete_facts()
+        assert deleted == {59: 0, 2: 2, 62: 0}[days]
+    before = bench.log.kinds()
+    await bench.come_to_rest(24 * 10)
+    assert await bench.engine.upkeep.delete_facts() == 1
+    await bench.happen("cart_updated", 2)
+    await bench.come_to_rest()
+    # What was deleted changes nothing of what has ended.
+    assert bench.log.kinds() == [*before, "began"]

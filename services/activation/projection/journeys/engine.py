@@ -11,11 +11,13 @@ from services.activation.projection.journeys.own_effects import OwnEffects
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.publisher import TransitionPublisher
 from services.activation.projection.journeys.scheduler import JourneyScheduler
+from services.activation.projection.journeys.upkeep import JourneyUpkeep
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Database
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.tasks import background
+from services.chassis.runtime.telemetry import Metrics
 
 
 class JourneyEngine:
@@ -29,6 +31,7 @@ class JourneyEngine:
         upstream: JourneyReads,
         shards: int,
         on_effects: Callable[[Collection[DestinationKey]], None],
+        metrics: Metrics | None = None,
     ) -> None:
         self.player = JourneyPlayer(database, runner, log, upstream, shards)
         released = asyncio.Event()
@@ -40,12 +43,13 @@ class JourneyEngine:
         self.publisher = TransitionPublisher(
             database, log, runner.service, shards, release, self.player.transitions
         )
+        self.upkeep = JourneyUpkeep(database, metrics or Metrics(runner.service))
         self.scheduler = JourneyScheduler(database, upstream, self.player.wake)
         self.own_effects = OwnEffects(database, log, runner.service, released)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Play until the scope ends."""
-        own = self.own_effects.run(), self.scheduler.run()
+        own = self.own_effects.run(), self.scheduler.run(), self.upkeep.run()
         async with background(self.player.run(), self.publisher.run(), *own):
             yield

@@ -139,6 +139,7 @@ async def restore_runs(
                 *(workspace_id, record.run_id, journey_id, record.version, leaf_id),
                 *(record.first.occurred_at_us, record.number, record.number, stored),
                 *(state, end, "", None, closes and ending is not None, record.first.fact_id),
+                *(None if ending is None else ending.at_us,),
             )
         )
         history = histories.get((workspace_id, journey_id))

@@ -50,6 +50,8 @@ CREATE TABLE run (
     state         smallint NOT NULL,
     -- The number of onefold.activation.v1.RunEnd; 0 = not ended.
     end_reason    smallint NOT NULL,
+    -- When it ended, Unix microseconds; NULL = it has not.
+    ended_at_us   bigint,
     -- The step before which it stands; empty = none.
     step_id       text    NOT NULL,
     -- When time makes it go on, Unix microseconds; NULL = it waits for something else.
