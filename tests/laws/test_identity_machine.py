@@ -9,6 +9,7 @@ from laws.identity_memory import MemoryEvidence, run
 from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
 from properties import examples
 
+from services.identity.domain.changes import ResolutionChanges
 from services.identity.domain.co_occurrence import UNREMARKABLE
 from services.identity.domain.digest import deltas
 from services.identity.domain.evidence import DecisionKind, Evidence
@@ -100,7 +101,8 @@ class IdentityMachine(RuleBasedStateMachine):
         """A state that is rebuilt from all facts at once is the same."""
         if self.store.cursors:
             return
-        found = full_resolution(WORKSPACE, evidence_of(self.folded), self.policy)
+        resolved = full_resolution(WORKSPACE, evidence_of(self.folded), self.policy)
+        found = next(resolved.pages(1 << 20), ResolutionChanges())
         assert found.added == self.store.rows
         edges = {edge: change.after for edge, change in found.edges.items()}
         assert edges == self.store.edges

@@ -21,7 +21,7 @@ from services.identity.codec.bus import LinkDecision, Observations, decode_facts
 from services.identity.domain.delta import split_by_workspace
 from services.identity.domain.digest import deltas
 from services.identity.domain.evidence import Evidence
-from services.identity.domain.full_resolution import full_resolution, pages
+from services.identity.domain.full_resolution import full_resolution
 from services.identity.projection.apply_evidence import apply_evidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import add_decisions
@@ -85,7 +85,8 @@ class EvidenceLoader:
 
     def _evidence(self, observations: Observations, decisions: Sequence[LinkDecision]) -> Evidence:
         evidence, cache = Evidence(), self.cache
-        for identifier_set, span in observations.items():
+        while observations:  # a set needs no memory any more once its evidence is added
+            identifier_set, span = observations.popitem()
             evidence.add(cache.observation(identifier_set), span)
         add_decisions(evidence, cache, decisions)
         return evidence
@@ -98,7 +99,8 @@ class EvidenceLoader:
             found = await asyncio.to_thread(full_resolution, workspace_id, evidence, policy)
             store = PostgresEvidence(conn, shards=self.shards, space=REBUILD)
             version = await store.next_version()
-            for page in pages(found, PAGE):
+            pages = found.pages(PAGE)
+            while (page := await asyncio.to_thread(next, pages, None)) is not None:
                 await store.save(page, evidence.identifiers, version)
                 sums.update(deltas(page, evidence.identifiers, ()))
             await add_digest(conn, 0, sums)

@@ -104,13 +104,12 @@ def resolve_group(
     evidence, workspace_id = _evidence_of(records)
     identifiers = evidence.identifiers
     found = full_resolution(workspace_id, evidence, policies.get(workspace_id, DEFAULT))
-    for id_, (profile_id, first, flags) in found.added.items():
+    for id_, (profile_id, first, flags) in found.identifier_rows():
         identifier = identifiers[id_].identifier or (None, None)
         yield "identifier", (id_, workspace_id, *identifier, profile_id, *first, flags)
-    for edge, change in found.edges.items():
-        if change.after is not None:
-            yield "edge", (*edge, workspace_id, *edge_columns_of(change.after))
-    for pair, (_, (at, kind, actor, reason)) in found.decisions.items():
+    for edge, row in found.edge_rows():
+        yield "edge", (*edge, workspace_id, *edge_columns_of(row))
+    for pair, (at, kind, actor, reason) in evidence.decisions.items():
         yield "decision", (*pair, workspace_id, *at, kind, actor, reason)
 
 
