@@ -31,7 +31,7 @@ from tests.index_key import INDEX_KEY_TEXT
 
 PEOPLE, EVENTS_A_PERSON = 100_000, 10
 LEAVES, LONG_EVENTS, READS, EXPLANATIONS = 200, 100_000, 200, 3
-BATCH, PROBES, PROBE_INTERVAL_S, BASELINE_S = 500, 4, 0.05, 10.0
+BATCH, PROBES, PROBE_INTERVAL_S, BASELINE_S = 500, 2, 0.1, 10.0
 GOAL_RATE, GOAL_LIVE, GOAL_OUT_S, GOAL_READ_MS, GOAL_EXPLAIN_S = 0.1, 2.0, 10.0, 50.0, 5.0
 PARTS = ("backfill", "due", "reads")
 RECENT: Form = {"count": {"event": "seen", "within": "7d", "at_least": 1}}

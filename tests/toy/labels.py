@@ -79,7 +79,7 @@ class Labels(Words):
             await asyncio.Event().wait()
         await self.may_step.wait()
         if self.pauses:
-            await job.pause()
+            job.pause()
         if self.error is not None:
             raise self.error
         rows = await conn.fetch(

@@ -7,7 +7,7 @@ outputs, its digest changes and its cursor are saved together, so a crash resume
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 Q = Queries.load(__package__, "backfill.sql")
 
 
-async def _never() -> None:
+def _go_on() -> None:
     """Let nothing go first."""
 
 
@@ -55,9 +55,8 @@ class BackfillJob(NamedTuple):
     log_offset_at_end: int = 0
     #: The rows that the step should work on at most, so that it takes the time that steps may take.
     most: int = MOST_ROWS
-    #: Called by a step between its parts, while it holds no lock but the fence: it waits for
-    #: batches, or raises what undoes the step.
-    pause: Callable[[], Awaitable[None]] = _never
+    #: Called by a step between its parts; it may raise what undoes the step.
+    pause: Callable[[], None] = _go_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ async def run_step(
     *,
     publish: bool = True,
     most: int = MOST_ROWS,
-    pause: Callable[[], Awaitable[None]] = _never,
+    pause: Callable[[], None] = _go_on,
 ) -> tuple[BackfillStep, Checkpoint, Backlog] | None:
     """Run one step of the shard's next job in an open transaction; None where there is no job.
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 
-#: Shards of a process that do a step at a time: another one would delay the folds of the process.
+#: Shards of a process that do a step at a time: one computes while the store works for another.
 CONCURRENT_STEPS = 2
+#: Seconds without a batch after which a process does more than one step at a time: they delay the
+#: batches of other shards, as one process computes for all.
+QUIET_S = 0.1
 #: Seconds of CPU that a step should take: a message of its shard waits for it, and so does one in
 #: the service downstream, which folds what the step has published.
-STEP_CPU_S = 0.02
+STEP_CPU_S = 0.016
 #: Seconds that a step should take at most, the waits included.
 STEP_TOOK_S = 0.2
-#: Seconds for which a step waits for folds at one place of it.
-MAX_PAUSE_S = 0.01
 #: The rows that the first step of a worker works on, and the fewest and the most of any.
 FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 100, 10, 500
 
@@ -45,28 +44,12 @@ class StepTurns:
         self._last: int | None = None
         #: What wakes each shard that waits.
         self._waiting: dict[int, Callable[[], None]] = {}
-        #: The folds that are under way in the process, and the end of the last of them.
-        self._folds = 0
-        self._folded = asyncio.Event()
+        #: When the process folded a batch last (monotonic clock).
+        self._folded_at = -math.inf
 
-    @contextmanager
-    def folding(self) -> Iterator[None]:
-        """Let the steps of the process pause while a batch is folded."""
-        self._folds += 1
-        self._folded.clear()
-        try:
-            yield
-        finally:
-            self._folds -= 1
-            if not self._folds:
-                self._folded.set()
-
-    async def wait_for_folds(self) -> None:
-        """Wait until no batch is folded in the process, and for a short time at most."""
-        if self._folds:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(MAX_PAUSE_S):
-                    await self._folded.wait()
+    def note_fold(self) -> None:
+        """Note that the process folds a batch: for a while it does one step at a time."""
+        self._folded_at = time.monotonic()
 
     def is_waiting(self, shard: int) -> bool:
         """Return whether a shard waits until it is woken."""
@@ -75,7 +58,8 @@ class StepTurns:
     def begin(self, shard: int, wake: Callable[[], None]) -> bool:
         """Begin a turn and return True; or return False, and call `wake` when to try again."""
         is_next = shard != self._last or not self._waiting.keys() - {shard}
-        if is_next and len(self._active) < self._most:
+        is_busy = time.monotonic() < self._folded_at + QUIET_S
+        if is_next and len(self._active) < (1 if is_busy else self._most):
             self._waiting.pop(shard, None)
             self._active.add(shard)
             return True
@@ -142,15 +126,12 @@ class BackfillShare:
         is_due = self._owed_s <= 0.0 and self._postponed_until <= time.monotonic()
         return is_due and self._turns.begin(self._shard, self._wake)
 
-    async def pause(self) -> None:
-        """Let messages go first in the middle of a step. Raises StepGaveWay, once a step."""
-        if self._gave_way:
-            return
-        if self._has_message():
+    def pause(self) -> None:
+        """Let a message go first in the middle of a step. Raises StepGaveWay, once a step."""
+        if self._has_message() and not self._gave_way:
             # A batch goes first, however short it is.
             self._gave_way, self._owed_s = True, 1e-9
             raise StepGaveWay
-        await self._turns.wait_for_folds()
 
     def end_step(self) -> None:
         """End a step, or stop waiting for one."""

@@ -189,8 +189,8 @@ class ShardWorker:
         while True:
             try:
                 batch = make_batch(checkpoint, self._take(checkpoint, messages))
-                with self._turns.folding():
-                    after = await self._fold_or_isolate(checkpoint, batch)
+                self._turns.note_fold()
+                after = await self._fold_or_isolate(checkpoint, batch)
             except FenceLost:
                 raise
             except Exception as error:

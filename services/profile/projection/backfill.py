@@ -216,7 +216,7 @@ class Backfiller:
         shard, workspace_id, limit = job.shard, job.workspace_id, job.most
         rows = await profile_store.leaf_page(conn, shard, workspace_id, cursor.swept_to, limit)
         states = {row.leaf_id: decode(row.state) for row in rows}
-        await job.pause()
+        job.pause()
         incomplete = plan.incomplete_accumulators(index, stages, sweep)
         is_last = len(rows) < limit
         if incomplete:
@@ -238,7 +238,7 @@ class Backfiller:
             assignments,
             is_stored=True,
         )
-        await job.pause()
+        job.pause()
         changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us, states)
         deltas.update(changes.deltas)
         if not _is_under_way(stages):
@@ -280,7 +280,7 @@ class Backfiller:
             ):
                 metrics.BACKFILLED_EVENTS.inc(len(events))
                 refill.add(events)
-                await job.pause()
+                job.pause()
         changed: list[LeafRow] = []
         deltas = Counter[str]()
         for leaf_id, workspace_id, before in rows:

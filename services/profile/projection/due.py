@@ -29,7 +29,7 @@ async def evaluate_due_page(
     The job ends when no more are due.
     """
     due = await load_due(conn, at.shard, at.log_time_us, job.most + 1)
-    await job.pause()
+    job.pause()
     scopes = {each.profile_id: DUE_ONLY for each in due[: job.most]}
     request = EvaluationRequest(profile_scopes=scopes)
     changes = await evaluator.evaluate(conn, at.shard, request, at.log_time_us)

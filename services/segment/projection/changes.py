@@ -97,7 +97,7 @@ async def reevaluate_page(
 ) -> tuple[BackfillStep, list[MembershipChange]]:
     """Re-evaluate the profiles after the job's cursor; return the step and its changes."""
     page = await load_profile_page(conn, job.shard, job.workspace_id, job.cursor, job.most)
-    await job.pause()
+    job.pause()
     await lock_profiles(conn, page)
     evaluations = list((await load_evaluations(conn, page)).values())
     segments = await load_segments(conn)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from functools import partial
 
@@ -79,48 +78,25 @@ def test_step_after_one_that_failed_works_on_half_of_the_rows() -> None:
     assert share.rows == before // 2
 
 
-async def test_step_gives_way_to_a_message_once_and_is_then_done() -> None:
+def test_step_gives_way_to_a_message_once_and_is_then_done() -> None:
     waiting: list[str] = []
     share = BackfillShare(StepTurns(), has_message=lambda: bool(waiting))
     assert share.begin_step()
-    await share.pause()
+    share.pause()
     waiting.append("message")
     with pytest.raises(StepGaveWay):
-        await share.pause()
+        share.pause()
     share.end_step()
     assert not share.begin_step()
     share.note_batch(0.001)
     assert share.begin_step()
-    await share.pause()
+    share.pause()
     share.note_step(0.01, 0.01)
     share.end_step()
     share.make_step_due()
     assert share.begin_step()
     with pytest.raises(StepGaveWay):
-        await share.pause()
-
-
-async def test_steps_wait_for_the_folds_of_the_process() -> None:
-    turns = StepTurns()
-    share, order = BackfillShare(turns), list[str]()
-
-    async def step() -> None:
-        await share.pause()
-        order.append("step")
-
-    async with asyncio.timeout(60.0), asyncio.TaskGroup() as group:
-        with turns.folding(), turns.folding():
-            group.create_task(step())
-            await asyncio.sleep(0)
-            order.append("fold")
-    assert order == ["fold", "step"]
-
-
-async def test_steps_wait_for_folds_without_an_end_for_a_while_only() -> None:
-    turns = StepTurns()
-    with turns.folding():
-        async with asyncio.timeout(60.0):
-            await BackfillShare(turns).pause()
+        share.pause()
 
 
 class Shards:
@@ -128,7 +104,7 @@ class Shards:
 
     def __init__(self, number: int, most: int) -> None:
         self.woken: list[int] = []
-        turns = StepTurns(most)
+        turns = self.turns = StepTurns(most)
         self.shares = [
             BackfillShare(turns, shard, partial(self.woken.append, shard))
             for shard in range(number)
@@ -145,6 +121,14 @@ def test_few_shards_do_a_step_at_a_time_and_the_others_are_woken_at_its_end() ->
     of.shares[0].end_step()
     assert of.woken == [2, 3]
     assert of.begin(2, 3) == [True, False]
+
+
+def test_one_shard_does_a_step_at_a_time_while_the_process_folds_batches() -> None:
+    of = Shards(3, most=2)
+    of.turns.note_fold()
+    assert of.begin(0, 1, 2) == [True, False, False]
+    of.shares[0].end_step()
+    assert of.woken == [1, 2]
 
 
 def test_shard_that_had_a_turn_lets_those_that_wait_go_first() -> None:
