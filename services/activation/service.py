@@ -104,18 +104,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             on_defined=dispatcher.reload,
             on_access=base.authenticator.invalidate,
         )
-        runner = ProjectionRunner(
-            settings.service,
-            projection,
-            database=base.database,
-            bus=base.bus,
-            upstream=SegmentUpstream(segment),
-            upstream_subject="onefold.segment",
-            subject=None,
-            shards=settings.shards,
-            metrics=base.metrics,
-            on_committed=projection.committed,
-        )
+        runner = _runner(settings, base, segment, projection)
         journeys = JourneyEngine(
             *(base.database, runner, log, peers.journeys, settings.shards, dispatcher.wake),
             base.metrics,
@@ -138,6 +127,26 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             background(outcomes.run(), reported.run(), retention.run()),
         ):
             yield endpoints
+
+
+def _runner(
+    settings: ActivationSettings,
+    base: ServiceContext,
+    segment: ServiceChannel,
+    projection: ActivationProjection,
+) -> ProjectionRunner:
+    return ProjectionRunner(
+        settings.service,
+        projection,
+        database=base.database,
+        bus=base.bus,
+        upstream=SegmentUpstream(segment),
+        upstream_subject="onefold.segment",
+        subject=None,
+        shards=settings.shards,
+        metrics=base.metrics,
+        on_committed=projection.committed,
+    )
 
 
 def _delivery_context(

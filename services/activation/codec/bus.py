@@ -52,6 +52,10 @@ def delivery_to_proto(row: Any) -> service_pb.Delivery:
         created_at_us=row["changed_at_us"],
         next_attempt_us=int(row["due"] * 1_000_000) if is_open else 0,
         payload_deleted=row["payload_deleted"],
+        journey_id=row["journey_id"] or "",
+        step_id=row["step_id"] or "",
+        begun_at_us=row["begun_at_us"] or 0,
+        held_until_us=row["held_until_us"] or 0,
     )
 
 

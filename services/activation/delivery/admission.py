@@ -328,6 +328,10 @@ class _Decision:
     ) -> dict[bytes, GateAnswer]:
         """Return the answers to the messages of a person, others that could begin included."""
         leaves, messages, sent = set(person.leaf_ids), [], []
+        earlier: list[RunEffect | Contact] = [
+            *(run for _, run in attempts.values() if run.leaf_id in leaves),
+            *(c for c in contacts if c.leaf_id in leaves and c.begun_at_us is None),
+        ]
         for _, run in attempts.values():
             is_sendable = not isinstance(self._messages[run.effect_id], Unsendable)
             if run.leaf_id in leaves and is_sendable:
@@ -341,7 +345,13 @@ class _Decision:
                 continue
             to = self.definitions.destinations.get(contact.destination_id)
             if to is not None and not to.retired and self._step(contact) is not None:
-                messages.append(self._message(contact, person, to, addresses))
+                message = self._message(contact, person, to, addresses)
+                # It waits for an earlier one, and leaves it the room below a cap.
+                is_behind = any(
+                    each.destination_id == contact.destination_id and each.at_us < contact.at_us
+                    for each in earlier
+                )
+                messages.append(replace(message, has_predecessor=is_behind))
         zone = zone_of(self.definitions.policy.zone, person.traits, person.zones_of_phone)
         known = GatePerson(ZoneHistory(zone), consents_of(person.consents), sent)
         return gate.pass_gate(messages, known, self.definitions.policy, self.now_us)

@@ -11,13 +11,15 @@ WHERE e.state + 0 = 2
 ORDER BY e.effect_id FOR UPDATE OF e;
 
 -- name: load_contacts
--- The effects of runs of some leaves that count for caps, and those that could begin now.
+-- The effects of runs of some leaves that count for caps, and those that could begin now. One that
+-- was due long ago waits for its destination, and no other one waits for it.
 SELECT effect_id, leaf_id, destination_id, journey_id, journey_version, step_id, purpose, priority,
        changed_at_us, valid_until_us, begun_at_us
 FROM effect
 WHERE leaf_id = ANY($1::bytea[])
   AND (begun_at_us > $2 AND state + 0 NOT IN (4, 5)
-       OR begun_at_us IS NULL AND state + 0 IN (1, 2, 7, 8) AND changed_at_us <= $3);
+       OR begun_at_us IS NULL AND state + 0 IN (1, 2, 7, 8) AND changed_at_us <= $3
+          AND due_at > now() - interval '5 min');
 
 -- name: begin_attempts
 -- Begins attempts: their messages are fixed, and they count for caps from now on.

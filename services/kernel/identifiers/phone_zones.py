@@ -25,7 +25,7 @@ def zones_of_phone(number: str) -> tuple[str, ...]:
     from phonenumbers import NumberParseException, parse, region_code_for_number
 
     try:
-        region = region_code_for_number(parse(number))
+        region = region_code_for_number(parse(number)) or ""
     except NumberParseException:
         return ()
     return _LEGAL.get(region) or _zones().get(region, ())

@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from integration.activation.gated_ledger import NOON_US, GatedLedger, gated, leaf
-from integration.activation.ledger_fixture import Ledger, destination, hook
+from integration.activation.ledger_fixture import Ledger, W, destination, hook, keys_of
 from integration.activation.receiver import Receiver
 from service_fixtures import wait_until
 
 from services.activation.channels import Message, Sender
+from services.activation.codec.bus import delivery_to_proto
+from services.activation.delivery.admission import Admitted
 from services.activation.domain.journeys.catalogue import Overdue
 from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.policy.gate import Flow
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
+from services.activation.store.effects import claim, end_attempts, list_effects
 from services.activation.store.journeys import FlowKind
+from services.chassis.postgres.database import transaction
 from services.kernel.ids import to_hex
 from services.kernel.time import HOUR_US
 
@@ -144,6 +148,58 @@ async def test_caps_under_fire_let_the_message_of_the_greatest_priority_pass(
     assert lost == {"capped:" + to_hex(winner["effect_id"])}
 
 
+async def test_message_behind_another_one_of_its_destination_leaves_it_the_room_below_a_cap(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    """The order of a destination goes before priority: otherwise both would wait for each other."""
+    await gate.policy({"purposes": {"marketing": {"consent": "implied", "caps": [
+        {"at_most": 1, "in": "24h"}
+    ]}}})  # fmt: skip
+    for name, priority in (("low", 10), ("high", 90)):
+        send = {"id": "reminder", "to": "coupon", "template": "cart"}
+        await gate.define({"id": name, "priority": priority, "steps": [{"send": send}]})
+    person(gate, 0)
+    await gate.plan(0, journey_id="low", at_us=NOON_US - 2)
+    await gate.plan(0, journey_id="high", at_us=NOON_US - 1)
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    states = {name: state for name, (state, _) in (await gate.reasons()).items()}
+    assert states == {"low.reminder": DELIVERED, "high.reminder": SUPPRESSED}
+
+
+async def test_message_waits_for_a_more_important_one_until_that_is_long_overdue(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.policy({"purposes": {"marketing": {"consent": "implied", "caps": [
+        {"at_most": 1, "in": "24h"}
+    ]}}})  # fmt: skip
+    await gate.ledger.define(hook(receiver.url(), "other"))
+    for name, to, priority in (("low", "coupon", 10), ("high", "other", 90)):
+        send = {"id": "reminder", "to": to, "template": "cart"}
+        await gate.define({"id": name, "priority": priority, "steps": [{"send": send}]})
+    person(gate, 0)
+    low = await gate.plan(0, journey_id="low")
+    high = await gate.plan(0, journey_id="high")
+    to = hook(receiver.url())
+
+    async def admit() -> Admitted:
+        async with transaction(gate.ledger.database.pool) as conn:
+            claimed = await claim(conn, *keys_of(to), 10, lease_s=60.0, blocked_recheck_s=1.0)
+        admitted = await gate.admission.admit(to, claimed.attempts, b"")
+        async with transaction(gate.ledger.database.pool) as conn:
+            await end_attempts(conn, admitted.ended)
+            await conn.execute("UPDATE effect SET due_at = now() WHERE state = 1")
+        return admitted
+
+    ((_, transition),) = (await admit()).ended
+    assert (transition.state, transition.reason) == (DeliveryState.PENDING, "priority")
+    await gate.ledger.database.pool.execute(
+        "UPDATE effect SET due_at = now() - interval '1 h' WHERE effect_id = $1", high.effect_id
+    )
+    (begun,) = (await admit()).begun
+    assert begun.attempt.effect_id == low.effect_id
+
+
 async def test_quiet_hours_hold_a_message_until_they_end_on_the_clock_of_the_log(
     gate: GatedLedger, receiver: Receiver
 ) -> None:
@@ -157,6 +213,13 @@ async def test_quiet_hours_hold_a_message_until_they_end_on_the_clock_of_the_log
         await gate.ledger.all_are(HELD)
         row = await gate.ledger.row(effect)  # type: ignore[arg-type]
         assert (row["reason"], row["held_until_us"]) == ("closed_hours", NOON_US + HOUR_US)
+        async with transaction(gate.ledger.database.pool) as conn:
+            (listed,) = await list_effects(conn, W, 10)
+        shown = delivery_to_proto(listed)
+        assert (shown.journey_id, shown.step_id, shown.held_until_us) == (
+            *("recovery", "reminder"),
+            NOON_US + HOUR_US,
+        )
         assert row["attempts"] == 0
         await gate.move_to(NOON_US + HOUR_US)
         await gate.ledger.all_are(DELIVERED)

@@ -142,7 +142,7 @@ class ListDeliveriesRequest(_message.Message):
     def __init__(self, destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., profile_id: _Optional[str] = ...) -> None: ...
 
 class Delivery(_message.Message):
-    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "trigger", "ordinal", "state", "attempts", "reason", "created_at_us", "next_attempt_us", "payload_deleted")
+    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "trigger", "ordinal", "state", "attempts", "reason", "created_at_us", "next_attempt_us", "payload_deleted", "journey_id", "step_id", "begun_at_us", "held_until_us")
     EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,10 @@ class Delivery(_message.Message):
     CREATED_AT_US_FIELD_NUMBER: _ClassVar[int]
     NEXT_ATTEMPT_US_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_DELETED_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_AT_US_FIELD_NUMBER: _ClassVar[int]
+    HELD_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     effect_id: str
     destination_id: str
     segment_id: str
@@ -167,7 +171,11 @@ class Delivery(_message.Message):
     created_at_us: int
     next_attempt_us: int
     payload_deleted: bool
-    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., trigger: _Optional[_Union[_activation_facts_pb2.Trigger, str]] = ..., ordinal: _Optional[int] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., next_attempt_us: _Optional[int] = ..., payload_deleted: _Optional[bool] = ...) -> None: ...
+    journey_id: str
+    step_id: str
+    begun_at_us: int
+    held_until_us: int
+    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., trigger: _Optional[_Union[_activation_facts_pb2.Trigger, str]] = ..., ordinal: _Optional[int] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., next_attempt_us: _Optional[int] = ..., payload_deleted: _Optional[bool] = ..., journey_id: _Optional[str] = ..., step_id: _Optional[str] = ..., begun_at_us: _Optional[int] = ..., held_until_us: _Optional[int] = ...) -> None: ...
 
 class ListDeliveriesResponse(_message.Message):
     __slots__ = ("deliveries", "next_page_token")
