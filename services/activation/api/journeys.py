@@ -9,10 +9,11 @@ from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 
 from services.activation.api.journey_runs import JourneyRunRpc
-from services.activation.codec.journey_facts import FLOWS, OVERDUE
+from services.activation.codec.journey_facts import FLOWS, OVERDUE, PEOPLE_INSIDE
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.journeys import Assumed, JourneyCommands
 from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.journeys.edits import StepEdit
 from services.activation.domain.policy.gate import Flow
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.chassis.access.principal import workspace_id
@@ -46,7 +47,7 @@ class JourneyRpc(JourneyRunRpc):
         self, request: pb.DefineJourneyRequest, context: Any
     ) -> pb.DefineJourneyResponse:
         assumed = request.assumed
-        defined, warnings = await self.journeys.define(
+        defined, warnings, people = await self.journeys.define(
             workspace_id(),
             journey_from_proto(request.journey),
             etag=request.etag,
@@ -67,6 +68,7 @@ class JourneyRpc(JourneyRunRpc):
                 pb.JourneyWarning(at=one.at, problem=one.problem, remedy=one.remedy)
                 for one in warnings
             ],
+            people=map(_step_edit, people),
         )
 
     async def ListJourneys(
@@ -171,4 +173,13 @@ def _summary(history: JourneyHistory) -> pb.JourneySummary:
     flow = history.flows[-1].flow if history.flows else Flow.OPEN
     return pb.JourneySummary(
         journey=journey_to_proto(journey), flow=FLOWS.to_proto(flow), etag=etag_of(journey.version)
+    )
+
+
+def _step_edit(edit: StepEdit) -> pb.JourneyStepEdit:
+    return pb.JourneyStepEdit(
+        step_id=edit.step_id,
+        runs=edit.runs,
+        what=PEOPLE_INSIDE.to_proto(edit.what),
+        target_step_id=edit.target,
     )

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from onefold.activation.v1 import journey_facts_pb2 as pb
+from onefold.activation.v1 import journeys_pb2 as journeys_pb
 from onefold.log.v1 import log_pb2
 
 from services.activation.domain.journeys.catalogue import FlowChange, FlowState, Overdue
@@ -23,7 +24,7 @@ from services.chassis.definitions import DefinitionFact
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId, hash_id
 from services.kernel.journeys.contact_policy import ContactPolicy
-from services.kernel.journeys.model import Journey
+from services.kernel.journeys.model import Journey, PeopleInside
 
 JOURNEY_DEFINED: Final[str] = pb.JourneyDefined.DESCRIPTOR.full_name
 CONTACT_POLICY_DEFINED: Final[str] = pb.ContactPolicyDefined.DESCRIPTOR.full_name
@@ -33,6 +34,7 @@ JOURNEY_ENTERED: Final[str] = pb.JourneyEntered.DESCRIPTOR.full_name
 
 FLOWS: Final = EnumNumbers(Flow, pb.Flow, "flow")
 OVERDUE: Final = EnumNumbers(Overdue, pb.Overdue, "treatment of what is overdue")
+PEOPLE_INSIDE: Final = EnumNumbers(PeopleInside, journeys_pb.PeopleInside, "treatment of open runs")
 
 M = TypeVar("M", bound=Message)
 

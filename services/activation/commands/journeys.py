@@ -9,13 +9,15 @@ from typing import Final, NamedTuple, NoReturn
 from services.activation.codec.journey_facts import journey_call, journey_definition
 from services.activation.delivery.run_messages import RUN_VARIABLES
 from services.activation.domain.journeys.catalogue import JourneyHistory
-from services.activation.domain.journeys.edits import check_edit
+from services.activation.domain.journeys.edits import StepEdit, check_edit, count_edit
+from services.activation.domain.journeys.receivers import receiver_problems
 from services.activation.domain.liquid_text import members_of
 from services.activation.domain.model import Destination
 from services.activation.domain.templates import Template, check_fits
 from services.activation.projection.upstream import RuleChecker
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
+from services.activation.store.run_reads import count_open_runs
 from services.activation.store.templates import load_templates
 from services.chassis.codec.fields import token_from_proto
 from services.chassis.definitions import Defined, WorkspaceLocks, define
@@ -56,6 +58,8 @@ class DefinedJourney(NamedTuple):
 
     defined: Defined[Journey]
     warnings: Sequence[JourneyProblem]
+    #: What a dry run would do with open runs.
+    people: Sequence[StepEdit] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,11 @@ class JourneyCommands:
                 etag=etag,
                 dry_run=dry_run,
             )
-        return DefinedJourney(defined, warnings)
+        if not (dry_run and defined.changed and defined.version_in_force):
+            return DefinedJourney(defined, warnings)
+        async with acquire(self.database.api_pool) as conn:
+            open_runs = await count_open_runs(conn, workspace_id, desired.journey_id)
+        return DefinedJourney(defined, warnings, count_edit(open_runs, desired))
 
     async def enter(
         self,
@@ -189,7 +197,11 @@ def _check(
         desired,
         known,
         has_quiet_hours=bool(existing.policy.quiet_hours(desired.purpose)),
-        more=[*more, *_message_problems(desired, existing)],
+        more=[
+            *more,
+            *_message_problems(desired, existing),
+            *receiver_problems(desired, existing.destinations),
+        ],
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import asyncpg
 
+from services.activation.domain.journeys.looks import RunState
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 
@@ -23,6 +25,17 @@ async def leaves_of_profile(
     """Return the leaves of a profile that may have runs."""
     rows = await conn.fetch(Q.leaves_of_profile, workspace_id, profile_id)
     return sorted({LeafId(profile_id), *(LeafId(row["leaf_id"]) for row in rows)})
+
+
+async def count_open_runs(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, journey_id: str
+) -> Counter[str]:
+    """Return how many runs of a journey have not ended, by the step before which they stand."""
+    found = Counter[str]()
+    for row in await conn.fetch(Q.count_runs, workspace_id, journey_id):
+        if row["state"] != RunState.ENDED:
+            found[row["step_id"]] += row["count"]
+    return found
 
 
 def begun_of(effects: Mapping[bytes, Iterable[Any]]) -> dict[bytes, set[tuple[str, int]]]:

@@ -17,8 +17,10 @@ from onefold.activation.v1.activation_service_pb2 import (
 from onefold.activation.v1.journey_service_pb2 import (
     GetContactPolicyRequest,
     JourneyAssumptions,
+    JourneyStepEdit,
     ListJourneysRequest,
 )
+from onefold.activation.v1.journeys_pb2 import PEOPLE_INSIDE_LEAVE, PEOPLE_INSIDE_MOVE
 from onefold.identity.v1.identity_service_pb2 import GetPolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import ListSourcesRequest
 from onefold.profile.v1.profile_service_pb2 import (
@@ -230,6 +232,8 @@ def _print_applied(applied: Iterable[AppliedDefinition], *, dry_run: bool) -> No
     for one in applied:
         for warning in one.warnings:
             output.err.print(f"Warning: {one.kind} {one.id}: {warning}", soft_wrap=True)
+        for people in one.people:
+            output.out.print(f"{one.kind} {one.id}: {people}", soft_wrap=True)
     rows = [(a.kind, a.id, a.version, changed if a.changed else "unchanged") for a in applied]
     output.print_table(("kind", "id", "version", ""), rows)
 
@@ -259,6 +263,8 @@ class AppliedDefinition:
     changed: bool
     #: What is likely to be a mistake of it.
     warnings: tuple[str, ...] = ()
+    #: What becomes of the open runs of a journey.
+    people: tuple[str, ...] = ()
 
 
 async def apply_pack(
@@ -358,7 +364,17 @@ def _applied(definition: PackDefinition, response: Any) -> AppliedDefinition:
     warnings = tuple(
         f"{one.at}: {one.problem}; {one.remedy}" for one in getattr(response, "warnings", ())
     )
-    return AppliedDefinition(kind, definition.id, message.version, response.changed, warnings)
+    people = tuple(map(_people, getattr(response, "people", ())))
+    return AppliedDefinition(
+        kind, definition.id, message.version, response.changed, warnings, people
+    )
+
+
+def _people(edit: JourneyStepEdit) -> str:
+    """Say what becomes of the open runs of a journey that stand before a step."""
+    what = {PEOPLE_INSIDE_LEAVE: "end", PEOPLE_INSIDE_MOVE: f"go on before `{edit.target_step_id}`"}
+    becomes = what.get(edit.what, "stay in their version")
+    return f"{edit.runs:,} open runs before `{edit.step_id}` would {becomes}"
 
 
 async def wait_until_live(client: Client, token: Token) -> None:

@@ -14,6 +14,7 @@ from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 from onefold.activation.v1.activation_facts_pb2 import DeliveryState
 from onefold.activation.v1.activation_service_pb2 import Delivery, ListDeliveriesRequest
+from onefold.activation.v1.journeys_pb2 import PEOPLE_INSIDE_LEAVE
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1 import event_pb2
@@ -120,6 +121,24 @@ async def pause(system: WholeSystem, flow: facts_pb.Flow) -> None:
     await system.drain()
 
 
+async def counted_edit(
+    system: WholeSystem, journey_id: str, number: int
+) -> list[tuple[str, int, int]]:
+    """Return what a version that ends open runs would do, once there are so many."""
+    journeys = system.service.journeys
+    found = await journeys.GetJourney(pb.GetJourneyRequest(journey_id=journey_id))
+    found.journey.people_inside = PEOPLE_INSIDE_LEAVE
+    request = pb.DefineJourneyRequest(journey=found.journey, dry_run=True)
+
+    async def counted() -> list[list[tuple[str, int, int]]]:
+        people = (await journeys.DefineJourney(request)).people
+        edits = [(each.step_id, each.runs, each.what) for each in people]
+        return [edits] if sum(each.runs for each in people) >= number else []
+
+    [edits] = await wait_until(counted)
+    return edits
+
+
 @pytest.mark.timeout(300)
 async def test_payment_in_time_or_learnt_before_the_attempt_stops_the_message_and_no_later_one(
     system: WholeSystem,
@@ -136,6 +155,7 @@ async def test_payment_in_time_or_learnt_before_the_attempt_stops_the_message_an
     for name in ("sun", "wu"):
         await track(system, "wished", f"user_id:{name}", total=1)
     await pause(system, facts_pb.FLOW_PAUSED)
+    assert await counted_edit(system, "wish-list", 2) == [("wait-1", 2, PEOPLE_INSIDE_LEAVE)]
     now_us = await system.now_us()
     # The clock goes on by itself: seconds before the due the payment of another device is in time.
     await advance(system, start_us + 2 * HOUR_US - now_us - 20 * SECOND_US)

@@ -99,19 +99,33 @@ class JourneyWarning(_message.Message):
     remedy: str
     def __init__(self, at: _Optional[str] = ..., problem: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
+class JourneyStepEdit(_message.Message):
+    __slots__ = ("step_id", "runs", "what", "target_step_id")
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    step_id: str
+    runs: int
+    what: _journeys_pb2.PeopleInside
+    target_step_id: str
+    def __init__(self, step_id: _Optional[str] = ..., runs: _Optional[int] = ..., what: _Optional[_Union[_journeys_pb2.PeopleInside, str]] = ..., target_step_id: _Optional[str] = ...) -> None: ...
+
 class DefineJourneyResponse(_message.Message):
-    __slots__ = ("journey", "changed", "token", "etag", "warnings")
+    __slots__ = ("journey", "changed", "token", "etag", "warnings", "people")
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
     journey: _journeys_pb2.Journey
     changed: bool
     token: _token_pb2.Token
     etag: str
     warnings: _containers.RepeatedCompositeFieldContainer[JourneyWarning]
-    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[JourneyWarning, _Mapping]]] = ...) -> None: ...
+    people: _containers.RepeatedCompositeFieldContainer[JourneyStepEdit]
+    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[JourneyWarning, _Mapping]]] = ..., people: _Optional[_Iterable[_Union[JourneyStepEdit, _Mapping]]] = ...) -> None: ...
 
 class ListJourneysRequest(_message.Message):
     __slots__ = ("at_least",)

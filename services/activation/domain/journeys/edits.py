@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from services.activation.domain.journeys.persons import PersonRun
@@ -15,12 +14,14 @@ from services.kernel.journeys.naming import JourneyProblem
 from services.kernel.journeys.tree import walk_steps
 
 
-class EditCounts(NamedTuple):
-    """What an edit does with the open runs of a journey, by the steps before which they stand."""
+class StepEdit(NamedTuple):
+    """What a new version does with the open runs that stand before a step."""
 
-    stay: Counter[str]
-    move: Counter[str]
-    leave: Counter[str]
+    step_id: str
+    runs: int
+    what: PeopleInside
+    #: The step of the new version that they move to; empty = they do not move.
+    target: str
 
 
 def check_edit(old: Journey, new: Journey) -> list[JourneyProblem]:
@@ -30,7 +31,7 @@ def check_edit(old: Journey, new: Journey) -> list[JourneyProblem]:
     ids = {step.id for step in walk_steps(new.steps)}
     problems = []
     for step in walk_steps(old.steps):
-        target = new.moved_to.get(step.id, step.id)
+        target = _target(step.id, new)
         if target not in ids:
             remedy = f"write `moved_to: {{{step.id}: STEP}}` with a step of the new version"
             problems.append(
@@ -62,29 +63,25 @@ def stop_run(run: PersonRun, at_us: int) -> RunEnded | None:
     return RunEnded(RunEnding(RunEnd.STOPPED, at_us))
 
 
-def count_edit(runs: Iterable[PersonRun], new: Program) -> EditCounts:
-    """Count what a new version does with runs, before it is defined."""
-    counts = EditCounts(Counter(), Counter(), Counter())
-    for run in runs:
-        if run.play.ending is None:
-            place = run.play.position.step_id
-            changed = edit_run(run, new, run.play.position.at_us)
-            match changed:
-                case None:
-                    counts.stay[place] += 1
-                case RunMoved():
-                    counts.move[place] += 1
-                case RunEnded():
-                    counts.leave[place] += 1
-    return counts
+def count_edit(open_runs: Mapping[str, int], new: Journey) -> list[StepEdit]:
+    """Return what a new version does with the open runs, by the steps before which they stand."""
+    what = new.people_inside
+    return [
+        StepEdit(step_id, runs, what, _target(step_id, new) if what is PeopleInside.MOVE else "")
+        for step_id, runs in sorted(open_runs.items())
+    ]
 
 
 def _moved(position: RunPosition, new: Program) -> RunPosition:
     """Return the position in a new version that is that of an old one."""
-    step_id = new.journey.moved_to.get(position.step_id, position.step_id)
+    step_id = _target(position.step_id, new.journey)
     loops = new.nodes[new.numbers[step_id]].loops
     # A repetition that the old version did not have has begun once.
     counts = {loop.step_id: position.counts.get(loop.step_id, 1) for loop in loops}
     if step_id in position.counts:  # it stands before a repetition that has begun
         counts[step_id] = position.counts[step_id]
     return RunPosition(step_id, position.at_us, counts, position.coupons, position.has_waited)
+
+
+def _target(step_id: str, new: Journey) -> str:
+    return new.moved_to.get(step_id, step_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from oracle.random_journeys import BEGIN, HOUR_US
 
 from services.activation.domain.journeys.edits import check_edit, count_edit, edit_run, stop_run
 from services.activation.domain.journeys.persons import PersonPlay, PersonRun, play_person
-from services.activation.domain.journeys.program import Program, compile_journey, event_subject
+from services.activation.domain.journeys.program import compile_journey, event_subject
 from services.activation.domain.journeys.run import (
     ContactHours,
     PersonFacts,
@@ -20,6 +21,7 @@ from services.activation.domain.journeys.run import (
 from services.activation.domain.journeys.transitions import (
     RunChange,
     RunEnded,
+    RunMoved,
     RunRecord,
     RunTransition,
     decide,
@@ -28,7 +30,7 @@ from services.activation.domain.journeys.transitions import (
 )
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.journeys.journey_form import parse_journey
-from services.kernel.journeys.model import Journey
+from services.kernel.journeys.model import Journey, PeopleInside
 from services.kernel.local_time import ZoneHistory
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.ids import structure_id
@@ -246,17 +248,18 @@ def test_stopped_run_sends_nothing_more_and_no_goal_reopens_it() -> None:
 
 
 def test_counts_of_an_edit_are_what_then_happens() -> None:
-    runs = []
-    for hours in (0, 1, 4, 5, 8):
-        worker = Worker(OLD)
-        runs.append(worker.look(hours))
-    steps = [put("a"), wait("w", "1h"), put("b"), wait("v", "1h"), put("c")]
-    programs: dict[str, Program] = {
-        inside: compile_journey(journey(2, *steps, people_inside=inside))
-        for inside in ("stay", "move", "leave")
-    }
-    expected = {"w": 2, "v": 2}
-    for inside, program in programs.items():
-        counts = count_edit(runs, program)
-        assert getattr(counts, inside) == expected
-        assert sum(sum(own.values()) for own in counts) == 4
+    runs = [Worker(OLD).look(hours) for hours in (0, 1, 4, 5, 8)]
+    open_runs = Counter(run.play.position.step_id for run in runs if run.play.ending is None)
+    assert open_runs == {"w": 2, "v": 2}
+    steps = [put("a"), wait("w", "1h"), put("b"), wait("z", "1h"), put("c")]
+    for inside in ("stay", "move", "leave"):
+        new = journey(2, *steps, people_inside=inside, moved_to={"v": "z"})
+        counted = count_edit(open_runs, new)
+        assert sum(each.runs for each in counted) == 4
+        changes = [edit_run(run, compile_journey(new), BEGIN) for run in runs]
+        moved = Counter(
+            c.position.step_id for c in changes if isinstance(c, RunMoved) if c.position
+        )
+        assert moved == {each.target: each.runs for each in counted if each.target}
+        ended = sum(isinstance(change, RunEnded) for change in changes)
+        assert ended == sum(each.runs for each in counted if each.what is PeopleInside.LEAVE)
