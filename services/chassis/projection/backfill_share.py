@@ -15,7 +15,7 @@ QUIET_S = 0.1
 #: the service downstream, which folds what the step has published.
 STEP_CPU_S = 0.016
 #: Seconds that a step should take at most, the waits included.
-STEP_TOOK_S = 0.2
+STEP_TOOK_S = 0.5
 #: The rows that the first step of a worker works on, and the fewest and the most of any.
 FIRST_ROWS, FEWEST_ROWS, MOST_ROWS = 100, 10, 500
 

@@ -238,7 +238,6 @@ class Backfiller:
             assignments,
             is_stored=True,
         )
-        job.pause()
         changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us, states)
         deltas.update(changes.deltas)
         if not _is_under_way(stages):
