@@ -27,6 +27,7 @@ from integration.activation.running_activation import (
 )
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as pb
+from onefold.activation.v1 import channels_pb2
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, wait_until
 from standardwebhooks.webhooks import Webhook as Verifier
@@ -309,6 +310,20 @@ async def test_private_target_is_rejected_at_definition(
             assert error.field == "destination.webhook.url"
             assert "not public" in error.message
         await whole.stub(SCHOOL).DefineDestination(define(coupon("https://x.example/in"), True))
+        # Servers of other protocols; of Kafka no broker is reached that the operator does not list.
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+        table = {"host": "10.1.2.3", "database": "d", "username": "u", "table": "t"}
+        for name, channel in {
+            "sftp.host": channels_pb2.Sftp(
+                host="10.1.2.3", host_key=key, username="u", password="p"
+            ),
+            "postgres_table.host": channels_pb2.PostgresTable(**table),
+            "postgres_mirror.host": channels_pb2.PostgresMirror(**table),
+            "kafka.brokers": channels_pb2.Kafka(brokers="kafka.x.example:9093", topic="t"),
+        }.items():
+            kind: Any = {name.partition(".")[0]: channel, "webhook": None}
+            error = await _rejection(whole.stub(SCHOOL), coupon("", **kind))
+            assert error.field == f"destination.{name}"
 
 
 async def test_effect_for_a_name_with_private_address_ends_dead(
