@@ -87,6 +87,25 @@ def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
     )
 
 
+def reported_delivery(fact: log_pb2.Fact) -> tuple[Any, ...]:
+    """Return the row of a report, as `restore_reports` takes it, of its fact."""
+    message = journey_facts_pb2.DeliveryReported.FromString(fact.payload)
+    return (
+        fact.fact_id,
+        fact.workspace_id,
+        message.destination_id,
+        bytes.fromhex(message.effect_id),
+        fact.leaf_id,
+        message.run_id or None,
+        message.journey_id or None,
+        message.step_id or None,
+        REPORT_KINDS.from_proto(message.what, "what").value,
+        message.at_us,
+        message.is_machine,
+        message.reason,
+    )
+
+
 def delivery_reported(row: Any, actor: str) -> log_pb2.Fact:
     """Return the fact that a provider has reported something of a message."""
     message = journey_facts_pb2.DeliveryReported(

@@ -335,15 +335,7 @@ class DestinationWorker:
             return []
         for attempt, transition in admitted.ended:
             self._end([attempt], transition)
-        return [
-            (
-                replace(each.attempt, channel_position=position)
-                if each.attempt.payload is None
-                else each.attempt,
-                each.payload,
-            )
-            for each in admitted.begun
-        ]
+        return [(_at_position(each.attempt, position), each.payload) for each in admitted.begun]
 
     async def _ask_gate(
         self, destination: Destination, attempts: Sequence[Attempt], position: bytes
@@ -428,6 +420,15 @@ class DestinationWorker:
 def _reason(error: Exception) -> str:
     """Return the reason of an error, without its message, which may be personal."""
     return error.reason if isinstance(error, OnefoldError) else type(error).__name__
+
+
+def _at_position(attempt: Attempt, position: bytes) -> Attempt:
+    """Return a first attempt with the position that was taken before it.
+
+    One that may have been made before the ledger was lost has none: its age is not known.
+    """
+    is_first = attempt.payload is None and not attempt.unanswered
+    return replace(attempt, channel_position=position) if is_first else attempt
 
 
 def _contract_of(destination: Destination, attempt: Attempt) -> ChannelContract:

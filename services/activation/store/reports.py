@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -24,6 +25,7 @@ from services.kernel.ids import FactId, WorkspaceId, hash_id
 from services.kernel.journeys.model import ReportKind
 
 Q = Queries.load(__package__, "reports.sql")
+UNDELIVERED = ReportKind.UNDELIVERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +101,37 @@ async def save_reports(
     )
     new_ids = {row["fact_id"] for row in rows}
     new = [report for report in own if report.fact_id in new_ids]
-    await _apply(conn, new)
+    own_reports = [(r.effect.effect_id, r.receipt.what, r.receipt.reason) for r in new]
+    await _apply(conn, own_reports)
     await _mark_addresses(conn, new, now_us)
     return new
 
 
-async def _apply(conn: asyncpg.Connection, reports: Sequence[Report]) -> None:
-    """Set the states of the messages; one that has arrived by one report has arrived."""
+async def restore_reports(conn: asyncpg.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Save reports as the log has them, and set the states of their messages.
+
+    `rows`: as `reported_delivery` returns them. What they say of addresses is not in the log.
+    """
+    await conn.executemany(Q.restore, rows)
+    await _apply(conn, [(row[3], ReportKind(row[8]), row[11]) for row in rows])
+
+
+async def _apply(
+    conn: asyncpg.Connection, reports: Iterable[tuple[bytes, ReportKind, str]]
+) -> None:
+    """Set the states of messages by effect, kind and reason of their reports.
+
+    A message that has arrived by one report has arrived.
+    """
     states = {}
-    for report in sorted(reports, key=lambda r: r.receipt.what is not ReportKind.UNDELIVERED):
-        states[report.effect.effect_id] = report.receipt
+    for effect_id, what, reason in sorted(reports, key=lambda r: r[1] is not UNDELIVERED):
+        states[effect_id] = what, reason
     ids = sorted(states)
     await conn.execute(
         Q.apply,
         ids,
-        [state_after(states[id_].what).value for id_ in ids],
-        [states[id_].reason for id_ in ids],
+        [state_after(states[id_][0]).value for id_ in ids],
+        [states[id_][1] for id_ in ids],
     )
 
 

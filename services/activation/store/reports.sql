@@ -23,6 +23,13 @@ SELECT t.* FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::byt
 ON CONFLICT DO NOTHING
 RETURNING fact_id;
 
+-- name: restore
+-- Saves reports that are facts of the log already.
+INSERT INTO report (fact_id, workspace_id, destination_id, effect_id, leaf_id, run_id, journey_id,
+                    step_id, what, at_us, is_machine, reason, is_hard, published)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, false, true)
+ON CONFLICT DO NOTHING;
+
 -- name: apply
 -- Sets the states of effects that a provider has reported of. A message that has arrived stays so,
 -- whichever report comes last.

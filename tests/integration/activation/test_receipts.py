@@ -16,6 +16,7 @@ from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import wait_until
 
 from services.activation.channels import Message, Sender
+from services.activation.codec.bus import reported_delivery
 from services.activation.commands.receipts import ReceiptCommands
 from services.activation.delivery.reports import LEAST, ReportPublisher
 from services.activation.domain.message_channels import AliyunSms, Smtp
@@ -24,7 +25,9 @@ from services.activation.domain.receipts.model import ReceiptRequest
 from services.activation.domain.receipts.tokens import LinkTokens, UnsubscribeToken
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.activation.store.effects import DestinationKey
+from services.activation.store.reports import restore_reports
 from services.chassis.codec.journey_facts import DELIVERY_REPORTED
+from services.chassis.postgres.database import transaction
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import to_hex
 from services.kernel.journeys.model import ReportKind
@@ -57,11 +60,12 @@ class FakeProvider(Sender):
         self.released = asyncio.Event()
         self.released.set()
         self.taken: list[str] = []
+        self.status = AttemptStatus.DELIVERED
 
     async def send(self, to: Destination, message: Message) -> AttemptResult:
         self.taken.append(message.key)
         await self.released.wait()
-        return AttemptResult(AttemptStatus.DELIVERED, "OK")
+        return AttemptResult(self.status, "OK")
 
 
 class Receiving:
@@ -227,6 +231,31 @@ async def test_reports_become_facts_of_the_leaf_once(door: Receiving) -> None:
     assert (fact.leaf_id, fact.workspace_id) == (leaf(0), "school")
     message = DeliveryReported.FromString(fact.payload)
     assert (message.journey_id, message.step_id) == ("recovery", "reminder")
+    # A ledger that was lost has the reports of the log again.
+    pool = door.gate.ledger.database.pool
+    await pool.execute("DELETE FROM report")
+    await pool.execute("UPDATE effect SET state = 9")
+    async with transaction(pool) as conn:
+        await restore_reports(conn, [reported_delivery(fact)] * 2)
+    assert await door.states() == {"DELIVERED": 1}
+    assert len(await door.reports()) == 1
+    assert await door.publisher.publish_once() == 0
+
+
+async def test_message_whose_answer_was_lost_is_known_by_its_receipt(door: Receiving) -> None:
+    door.person(0)
+    effect = await door.gate.plan(0, "mail")
+    door.provider.status = AttemptStatus.LOST
+    async with door.dispatching():
+        await door.gate.ledger.all_are(DeliveryState.UNCONFIRMED)
+    bounce = (
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n"
+        f"To: bounce+{to_hex(effect.effect_id)}@x.example\r\n\r\n--b\r\n"
+        "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; y.example\r\n\r\n"
+        "Action: delivered\r\nStatus: 2.0.0\r\n\r\n--b--\r\n"
+    )
+    await door.take(bounce.encode(), MAIL)
+    assert await door.states() == {"DELIVERED": 1}
 
 
 async def test_destination_pauses_itself_where_too_many_complain(door: Receiving) -> None:

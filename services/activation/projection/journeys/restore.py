@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import structlog
 
-from services.activation.codec.bus import DELIVERY_ENDED
+from services.activation.codec.bus import DELIVERY_ENDED, reported_delivery
 from services.activation.codec.journey_runs import (
     RUN_ENDS,
     RUN_TRANSITIONED,
@@ -29,9 +29,11 @@ from services.activation.domain.model import RunEffect
 from services.activation.projection.journeys.intake import DEFINITIONS, define
 from services.activation.store import runs as store
 from services.activation.store.journeys import load_journeys
+from services.activation.store.reports import restore_reports
 from services.activation.store.restore import mark_unknown, restore_ends
 from services.activation.store.run_effects import add_planned_effects, release_effects
 from services.activation.store.runs import DueKey
+from services.chassis.codec.journey_facts import DELIVERY_REPORTED
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
@@ -43,6 +45,7 @@ log = structlog.get_logger(__name__)
 #: Seconds before the first repetition where the log is not available.
 RETRY_S: Final = 0.5
 MAX_BACKOFF_S: Final = 10.0
+_RESTORED: Final = (DELIVERY_ENDED, DELIVERY_REPORTED, RUN_TRANSITIONED)
 
 
 async def restore_ledger(database: Database, log_client: LogClient, shards: int) -> None:
@@ -72,13 +75,16 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
     for shard in range(shards):
         transitions: list[tuple[WorkspaceId, LoggedTransition]] = []
         ends: list[Any] = []
-        async for page in log_client.read(shard, 0, 0, kinds=[DELIVERY_ENDED, RUN_TRANSITIONED]):
+        reports: list[tuple[Any, ...]] = []
+        async for page in log_client.read(shard, 0, 0, kinds=_RESTORED):
             for fact in page:
                 if fact.kind == RUN_TRANSITIONED:
                     message = logged_transition(fact.payload)
                     transitions.append((WorkspaceId(fact.workspace_id), message))
                 elif fact.kind == DELIVERY_ENDED:
                     ends.append(fact)
+                elif fact.kind == DELIVERY_REPORTED:
+                    reports.append(reported_delivery(fact))
         async with transaction(database.pool) as conn:
             runs = logged_runs(transitions)
             histories = await load_journeys(conn, {run.workspace_id for run in runs})
@@ -96,6 +102,7 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
             await restore_ends(conn, ends, shards)
             sent = [effect for effect in planned if effect.destination_id]
             await mark_unknown(conn, [(e.effect_id, e.leaf_id) for e in sent], shards)
+            await restore_reports(conn, reports)
         if runs or ends:
             log.info("ledger_restored", shard=shard, runs=len(runs), ends=len(ends))
     async with acquire(database.pool) as conn:
