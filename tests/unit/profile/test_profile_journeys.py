@@ -9,17 +9,24 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from onefold.activation.v1 import journey_facts_pb2 as pb
+from onefold.activation.v1 import journeys_pb2
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
-from services.chassis.codec.journey_facts import JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED
+from services.activation.domain.journeys.program import TriggerSubject, trigger_subject
+from services.chassis.codec.journey_facts import (
+    JOURNEY_DEFINED,
+    JOURNEY_FLOW_CHANGED,
+    report_filter,
+)
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.inputs import call_filter_id
 from services.kernel.journeys.journey_form import parse_journey
-from services.kernel.journeys.model import EventTrigger, Journey
+from services.kernel.journeys.model import EventTrigger, Journey, ListenStep
+from services.kernel.journeys.tree import all_steps
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicates, structure_id
@@ -136,6 +143,41 @@ def test_call_of_a_journey_is_matched_with_the_id_of_its_calls() -> None:
     assert matched.filter_ids == (called,)
     assert json.loads(matched.properties) == {"order": 1}
     assert match_events([], [call], awaited_of([defined(journey(CART))])) == []
+
+
+def test_report_that_a_journey_waits_for_is_matched_and_no_other() -> None:
+    listen = {"to": {"report": ["mail"], "is": "undelivered"}, "at_most": "2d"}
+    mail = {"send": {"id": "mail", "to": "shop", "template": "t"}}
+    listening = {**CART, "id": "listening", "steps": [mail, {"listen": listen}]}
+    awaited = awaited_of([defined(journey(listening))])
+
+    def report(**fields: Any) -> JourneyCall:
+        plain: dict[str, Any] = {
+            "journey_id": "listening",
+            "step_id": "mail",
+            "what": journeys_pb2.REPORT_KIND_UNDELIVERED,
+        }
+        payload = pb.DeliveryReported(**{**plain, **fields}).SerializeToString()
+        ids = (SCHOOL, LEAF, PROFILE, FactId(b"f" * 16))
+        return JourneyCall(7, 9, *ids, 5, report_filter(payload), b"")
+
+    [matched] = match_events([], [report()], awaited)
+    trigger = trigger_of(journey(listening))
+    assert matched.filter_ids == tuple(int(subject[1]) for subject in trigger.subjects)
+    others = [
+        report(journey_id="cart"),
+        report(step_id="other"),
+        report(what=journeys_pb2.REPORT_KIND_OPENED),
+        report(is_machine=True),
+        report(what=0),
+    ]
+    assert match_events([], others, awaited) == []
+
+
+def trigger_of(own: Journey) -> TriggerSubject:
+    """Return what the player waits for in the `listen` of a journey."""
+    (step,) = (each for each in all_steps(own) if isinstance(each, ListenStep))
+    return trigger_subject(step.to, own.journey_id)
 
 
 def test_event_of_an_earlier_version_is_matched_until_the_journey_is_stopped() -> None:
