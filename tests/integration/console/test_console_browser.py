@@ -30,6 +30,9 @@ SCREENS = (
     *("destinations", "deliveries", "sources", "events", "definitions"),
     *("definitions/segment/buyers", "segments/buyers", "segments/buyers/edit"),
 )
+#: Whether a page is as wide as a telephone, and whether nothing moves or fades.
+FITS = "document.documentElement.scrollWidth <= 390"
+IS_STILL = "document.getAnimations().length == 0"
 NAME = "李雷 <img src=x onerror=alert(1)>"
 BOUGHT = {"count": {"event": "bought", "at_least": 1}}
 SECRET = "whsec_" + b64encode(bytes(24)).decode()
@@ -350,13 +353,14 @@ async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
     page = watched.page
     [who] = await watched.console.system.profiles("user_id:u1")
     screens = [*SCREENS, f"profiles/{who}", f"identity/{who}"]
+    await watched.open("")
     for screen in screens:
-        await watched.open(screen)
+        await watched.go(screen)
         await expect(page.get_by_role("heading").nth(1)).to_be_visible()
         await expect(page.locator(".ant-skeleton")).to_have_count(0)
         assert not await page.get_by_text("[object").count()
+        await wait_until(lambda: page.evaluate(IS_STILL))
         await watched.check_accessibility(f"{screen or 'home'} in {locale}")
         await page.set_viewport_size({"width": 390, "height": 844})
-        fits = "document.documentElement.scrollWidth <= 390"
-        await page.wait_for_function(fits)
+        await wait_until(lambda: page.evaluate(FITS))
         await page.set_viewport_size({"width": 1280, "height": 900})

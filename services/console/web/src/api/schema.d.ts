@@ -224,6 +224,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/GetMirror": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Counts what a mirror has, and what is still to be written to it
+         * @description Counts what a mirror has, and what is still to be written to it.
+         */
+        post: operations["activation_GetMirror"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/GetRun": {
         parameters: {
             query?: never;
@@ -378,6 +398,26 @@ export interface paths {
          * @description Renders a template, defined or not, and sends nothing.
          */
         post: operations["activation_PreviewTemplate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/ReconcileMirror": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads the segments of a mirror again, and writes all of its entries once more
+         * @description Reads the segments of a mirror again, and writes all of its entries once more.
+         */
+        post: operations["activation_ReconcileMirror"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1881,10 +1921,10 @@ export interface components {
         };
         /** @description Pushes by the Apple Push Notification service. */
         "activation.v1.Apns": {
+            /** @description Required. The id of the key. */
+            auth_key_id: string;
             /** @description The URL of the API; empty = `https://api.push.apple.com`. Apps under development use `https://api.sandbox.push.apple.com`. */
             endpoint?: string;
-            /** @description Required. The id of the key. */
-            key_id: string;
             /**
              * Format: password
              * @description Required. The private key (P-256) as PEM: the content of `AuthKey_….p8`.
@@ -2122,6 +2162,8 @@ export interface components {
             etag?: string;
             /** @description The journey as it is defined now (or would be). */
             journey?: components["schemas"]["activation.v1.Journey"];
+            /** @description After a dry run that would change the journey: what becomes of its open runs. */
+            people?: components["schemas"]["activation.v1.JourneyStepEdit"][];
             /** @description The state of the log that includes the definition. */
             token?: components["schemas"]["type.v1.Token"];
             /** @description What is likely to be a mistake. */
@@ -2156,6 +2198,11 @@ export interface components {
             attempts?: number;
             /**
              * Format: int64
+             * @description When the first attempt of a message of a journey began, Unix microseconds of the log's clock; 0 = none has begun.
+             */
+            begun_at_us?: number;
+            /**
+             * Format: int64
              * @description When the effect was created, Unix microseconds of the log's clock.
              */
             created_at_us?: number;
@@ -2163,6 +2210,13 @@ export interface components {
             destination_id?: string;
             /** @description The id of the effect, which is also its idempotency key. */
             effect_id?: string;
+            /**
+             * Format: int64
+             * @description Until when the gate holds the message, Unix microseconds of the log's clock; 0 = it does not, or until an event ends it.
+             */
+            held_until_us?: number;
+            /** @description The journey that sends the message; empty where a membership triggered it. */
+            journey_id?: string;
             /**
              * Format: int64
              * @description When the next attempt is due, Unix microseconds; 0 = none is planned.
@@ -2179,10 +2233,12 @@ export interface components {
             profile_id?: string;
             /** @description The result of the last attempt; contains nothing personal. */
             reason?: string;
-            /** @description The segment. */
+            /** @description The segment; empty where a journey sends the message. */
             segment_id?: string;
             /** @description The state of the delivery. */
             state?: components["schemas"]["activation.v1.DeliveryState"];
+            /** @description The step of the journey. */
+            step_id?: string;
             /** @description The change of the membership that triggered the effect. */
             trigger?: components["schemas"]["activation.v1.Trigger"];
         };
@@ -2295,6 +2351,8 @@ export interface components {
             destination?: components["schemas"]["activation.v1.DestinationDefined"];
             /** @description The etag of the definition. */
             etag?: string;
+            /** @description Where the provider reports what became of messages: the path below the address of events over HTTP. Empty = the channel has no reports. */
+            receipts_path?: string;
         };
         /** @description A robot in a group of DingTalk (钉钉自定义机器人). */
         "activation.v1.DingtalkRobot": {
@@ -2506,8 +2564,18 @@ export interface components {
             etag?: string;
             /** @description Whether the journey lets messages through. */
             flow?: components["schemas"]["activation.v1.Flow"];
-            /** @description The version that was asked for. */
+            /** @description That version. */
             journey?: components["schemas"]["activation.v1.Journey"];
+        };
+        /** @description The request of `GetMirror`. */
+        "activation.v1.GetMirrorRequest": {
+            /** @description Required. A destination that keeps a copy of memberships. */
+            destination_id: string;
+        };
+        /** @description The response of `GetMirror`. */
+        "activation.v1.GetMirrorResponse": {
+            /** @description The mirror. */
+            mirror?: components["schemas"]["activation.v1.Mirror"];
         };
         /** @description The request of `GetRun`. */
         "activation.v1.GetRunRequest": {
@@ -2780,6 +2848,20 @@ export interface components {
             /** @description The step. */
             step_id?: string;
         };
+        /** @description What a new version does with the open runs that stand before a step. */
+        "activation.v1.JourneyStepEdit": {
+            /**
+             * Format: uint64
+             * @description How many they are.
+             */
+            runs?: number;
+            /** @description The step before which they stand; empty = behind the last one. */
+            step_id?: string;
+            /** @description The step of the new version that they move to; empty = they do not move. */
+            target_step_id?: string;
+            /** @description What becomes of them. */
+            what?: components["schemas"]["activation.v1.PeopleInside"];
+        };
         /** @description One journey, its flow and its etag. */
         "activation.v1.JourneySummary": {
             /** @description The etag of the definition. */
@@ -2930,6 +3012,43 @@ export interface components {
             /** @description The URL of the API; empty = `https://graph.facebook.com/v25.0`. */
             endpoint?: string;
         };
+        /** @description What a mirror has. */
+        "activation.v1.Mirror": {
+            /**
+             * Format: uint64
+             * @description The entries that the receiver has to have.
+             */
+            entries?: number;
+            /** @description Whether the members of the segments of the current definition have been taken in. */
+            loaded?: boolean;
+            /**
+             * Format: uint64
+             * @description The profiles that have entries.
+             */
+            members?: number;
+            /** @description Why an attempt did not succeed that has not been repeated with success; contains nothing personal. Empty = there is none. */
+            reason?: string;
+            /**
+             * Format: uint64
+             * @description The entries that it refuses.
+             */
+            refused?: number;
+            /**
+             * Format: uint64
+             * @description The profiles whose entries are to be derived now.
+             */
+            underived?: number;
+            /**
+             * Format: uint64
+             * @description The entries that are to be removed.
+             */
+            unremoved?: number;
+            /**
+             * Format: uint64
+             * @description Those of them that it has not confirmed, or may lose to a late write.
+             */
+            unwritten?: number;
+        };
         /**
          * @description A change of a membership.
          * @enum {string}
@@ -3052,6 +3171,16 @@ export interface components {
             id: string;
             /** @description Required. The tag. */
             tag: string;
+        };
+        /** @description The request of `ReconcileMirror`. */
+        "activation.v1.ReconcileMirrorRequest": {
+            /** @description Required. A destination that keeps a copy of memberships. */
+            destination_id: string;
+        };
+        /** @description The response of `ReconcileMirror`. */
+        "activation.v1.ReconcileMirrorResponse": {
+            /** @description The mirror, with everything to be written. */
+            mirror?: components["schemas"]["activation.v1.Mirror"];
         };
         /** @description What follows where late facts show that a message was unwanted. */
         "activation.v1.RegretPolicy": {
@@ -5284,6 +5413,8 @@ export interface components {
             actual?: unknown;
             /** @description Whether the predicate is true. */
             holds?: boolean;
+            /** @description Whether the value is a span of time, in microseconds. */
+            is_span?: boolean;
             /** @description The predicate in text form. */
             predicate?: string;
             /** @description The source that states the trait of a predicate about a trait; empty for other predicates and for a trait that is not stated. */
@@ -7114,6 +7245,39 @@ export interface operations {
             };
         };
     };
+    activation_GetMirror: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.GetMirrorRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.GetMirrorResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_GetRun: {
         parameters: {
             query?: never;
@@ -7365,6 +7529,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.PreviewTemplateResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_ReconcileMirror: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ReconcileMirrorRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ReconcileMirrorResponse"];
                 };
             };
             /** @description The call failed. */

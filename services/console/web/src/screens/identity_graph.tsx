@@ -33,7 +33,7 @@ export default function IdentityGraphView() {
   return (
     <>
       <Typography.Title level={2}>
-        {t("whyOnePerson")} <Link to={`/profiles/${id}`}>{nameOf(profile.data?.profile)}</Link>
+        {t("whyOnePerson")} <Link to={`/profiles/${id}`}>{nameOf(profile.data?.profile) || id.slice(0, 8)}</Link>
       </Typography.Title>
       <Shown query={query}>
         {graph && (
