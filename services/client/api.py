@@ -177,6 +177,7 @@ class JourneyApi(Protocol):
     WhyRun: Unary[journey_pb.WhyRunRequest, journey_pb.WhyRunResponse]
     SummarizeJourney: Unary[journey_pb.SummarizeJourneyRequest, journey_pb.SummarizeJourneyResponse]
     AuditRuns: Unary[journey_pb.AuditRunsRequest, journey_pb.AuditRunsResponse]
+    ListRegrets: Unary[journey_pb.ListRegretsRequest, journey_pb.ListRegretsResponse]
     VerifyRuns: Unary[journey_pb.VerifyRunsRequest, journey_pb.VerifyRunsResponse]
 
 

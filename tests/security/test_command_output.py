@@ -253,6 +253,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "journeys why": lambda _: Case(["waits", WHO], shows=False),
     "journeys audit": lambda _: Case([], shows=False),
     "journeys verify": lambda _: Case([], shows=False),
+    "journeys regrets": lambda _: Case(["waits"], shows=False),
     "journeys pause": lambda _: Case(["waits"], shows=False),
     "journeys resume": lambda _: Case(["waits", "--overdue", "skip"], shows=False),
     "journeys stop": lambda _: Case(["waits"], shows=False),

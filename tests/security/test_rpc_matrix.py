@@ -41,7 +41,7 @@ ROLES = {
     "activation.v1.JourneyService": {
         **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),
         **dict.fromkeys(("ListRuns", "GetRun", "WhyRun", "SummarizeJourney"), "RSA"),
-        **dict.fromkeys(("AuditRuns", "VerifyRuns"), "RSA"),
+        **dict.fromkeys(("AuditRuns", "VerifyRuns", "ListRegrets"), "RSA"),
         **dict.fromkeys(("DefineJourney", "EnterJourney"), "SA"),
         **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
         "DefineContactPolicy": "A",

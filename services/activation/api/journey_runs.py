@@ -12,25 +12,30 @@ from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 from onefold.activation.v1 import journey_service_pb2_grpc as pb_grpc
 
+from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.explained import EntryReason, explain_entries
-from services.activation.projection.journeys.player import contact_hours, known_person
+from services.activation.domain.journeys.looks import ideal_of
+from services.activation.domain.journeys.regrets import RegretKind, person_regrets
+from services.activation.domain.journeys.run import ContactHours
+from services.activation.projection.journeys.player import contact_hours, known_person, needs_zone
 from services.activation.projection.journeys.verification import RunVerifier
 from services.activation.store import run_reads as store
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
-from services.activation.store.runs import PersonKey, load_persons
+from services.activation.store.runs import PersonKey, StoredPerson, load_persons, profiles_of
 from services.chassis.access.principal import workspace_id
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.kernel.errors import NotFound
-from services.kernel.ids import ProfileId, parse_id, to_hex
+from services.kernel.ids import LeafId, ProfileId, parse_id, to_hex
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.time import SECOND_US
 
 #: (begun_at_us, run_id) of the last run of a page.
 _PAGE_TOKEN: Final = PageToken("q16s")
 _REASONS: Final = EnumNumbers(EntryReason, pb.EntryReason, "reason of an entry")
+_KINDS: Final = EnumNumbers(RegretKind, pb.RegretKind, "kind of regret")
 #: How long a due may have passed before something is wrong.
 OVERDUE_US: Final = 60 * SECOND_US
 
@@ -150,6 +155,73 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
             wait_for_answers=unanswered,
             findings=findings,
         )
+
+    async def ListRegrets(
+        self, request: pb.ListRegretsRequest, context: Any
+    ) -> pb.ListRegretsResponse:
+        workspace, size = workspace_id(), page_size_of(request)
+        before = _PAGE_TOKEN.decode(request.page_token) or (request.from_us - 1, b"\xff" * 16)
+        async with acquire(self.database.api_pool) as conn:
+            histories = await load_journeys_of_workspace(conn, workspace)
+            history = histories.get(request.journey_id)
+            if history is None:
+                raise NotFound("no journey has this id; list them")
+            period = (workspace, request.journey_id, *before, request.to_us, size)
+            rows = await conn.fetch(store.Q.runs_after, *period)
+            known_us = await conn.fetchval(store.Q.load_known_us)
+            leaves = [(workspace, LeafId(row["leaf_id"])) for row in rows]
+            profiles = await profiles_of(conn, leaves, known_us) if leaves else {}
+            keys = {
+                PersonKey(workspace, request.journey_id, profiles.get(leaf, ProfileId(leaf[1])))
+                for leaf in leaves
+            }
+            persons = await load_persons(conn, keys, known_us) if keys else {}
+            found = await load_contact_policy(conn, workspace)
+        policy = found[0] if found else ContactPolicy()
+        response = pb.ListRegretsResponse(persons=len(persons))
+        zones = {(workspace, key.profile_id): policy.zone for key in persons}
+        if zones and needs_zone(history, policy):
+            of_persons = await self.verifier.upstream.zones(zones)
+        else:
+            of_persons = dict.fromkeys(zones, policy.zone.default)
+        for key, stored in sorted(persons.items()):
+            hours = contact_hours(policy, of_persons[workspace, key.profile_id])
+            await self._add_regrets(response, key, stored, history, hours, known_us)
+        if len(rows) == size:
+            last = rows[-1]
+            response.next_page_token = _PAGE_TOKEN.encode(last["begun_at_us"], last["run_id"])
+        return response
+
+    async def _add_regrets(
+        self,
+        response: pb.ListRegretsResponse,
+        key: PersonKey,
+        stored: StoredPerson,
+        history: JourneyHistory,
+        hours: ContactHours,
+        known_us: int,
+    ) -> None:
+        leaves = {run.record.first.leaf_id for run in stored.runs.values()}
+        async with acquire(self.database.api_pool) as conn:
+            effects = await _load_effects(conn, leaves)
+        begun = store.begun_of(effects)
+        person = known_person(key, stored, begun, hours, {})
+        ideal = ideal_of(person, history, known_us)
+        version = history.at(known_us)
+        if ideal is None or version is None:
+            response.left_out += 1
+            return
+        every = {id_: {(e["step_id"], e["visit"]) for e in own} for id_, own in effects.items()}
+        for each in person_regrets(version.program, person.records, begun, every, ideal):
+            _, step_id, visit = each.message
+            response.regrets.add(
+                profile_id=to_hex(key.profile_id),
+                kind=_KINDS.to_proto(each.kind),
+                step_id=step_id,
+                visit=visit,
+                sent_at_us=each.sent_at_us or 0,
+                ideal_at_us=each.ideal_at_us or 0,
+            )
 
     async def VerifyRuns(
         self, request: pb.VerifyRunsRequest, context: Any

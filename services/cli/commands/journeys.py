@@ -153,6 +153,41 @@ def verify(data: DataDir, journey: AnyJourney = "") -> None:
 
 
 @app.command()
+def regrets(data: DataDir, journey: JourneyId) -> None:
+    """Compare what a journey has sent with what it should have sent, by what is known now."""
+
+    async def load(client: Client) -> tuple[list[pb.JourneyRegret], int, int]:
+        found: list[pb.JourneyRegret] = []
+        persons = left_out = 0
+        token = ""
+        while True:
+            request = pb.ListRegretsRequest(journey_id=journey, page_size=1_000, page_token=token)
+            page = await client.journeys.ListRegrets(request)
+            found += page.regrets
+            persons, left_out = persons + page.persons, left_out + page.left_out
+            token = page.next_page_token
+            if not token:
+                return found, persons, left_out
+
+    found, persons, left_out = run_with_client(data, load)
+    output.out.print(
+        f"{len(found):,} differences among {persons - left_out:,} persons; {left_out:,} could not"
+        " be compared: a rule has no answer, or a run goes by an older version"
+    )
+    rows = [
+        (
+            each.profile_id,
+            _word(pb.RegretKind.Name(each.kind), "REGRET_KIND_"),
+            each.step_id,
+            format_time(each.sent_at_us) if each.sent_at_us else "",
+            format_time(each.ideal_at_us) if each.ideal_at_us else "",
+        )
+        for each in found
+    ]
+    output.print_table(("profile", "what", "step", "sent for", "should be"), rows)
+
+
+@app.command()
 def pause(data: DataDir, journey: JourneyId) -> None:
     """Hold the messages of a journey until it is resumed; runs go on."""
     _set_flow(data, journey, facts_pb.FLOW_PAUSED)

@@ -160,6 +160,9 @@ class FakeRunner:
     async def token(self) -> Token:
         return Token({})
 
+    async def reach(self, token: Token | None) -> Token:
+        return Token({})
+
 
 class JourneyBench:
     """Folds messages of segment, and plays what is due, one step at a time."""

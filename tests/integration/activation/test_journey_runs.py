@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from integration.activation.journey_fixture import BEGIN, CART, JourneyBench, leaf
+from integration.activation.journey_fixture import BEGIN, CART, FakeRunner, JourneyBench, leaf
 from integration.activation.ledger_fixture import W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
+from onefold.activation.v1 import journey_service_pb2 as pb
 
+from services.activation.api.journey_runs import JourneyRunRpc
 from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_fact
-from services.activation.projection.journeys.verification import FACT_DIFFERS, NOT_LOGGED
+from services.activation.projection.journeys.verification import (
+    FACT_DIFFERS,
+    NOT_LOGGED,
+    RunVerifier,
+)
+from services.chassis.access.principal import Principal, Role, set_principal
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId
@@ -430,3 +437,67 @@ async def test_facts_are_deleted_long_after_the_last_run_of_their_person(
     await bench.come_to_rest()
     # What was deleted changes nothing of what has ended.
     assert bench.log.kinds() == [*before, "began"]
+
+
+async def calls(bench: JourneyBench) -> JourneyRunRpc:
+    """Return the calls about runs, as a key of the workspace makes them."""
+    set_principal(Principal(W, Role.ADMIN, "key_of_test"))
+    database: Any = bench.ledger.database
+    verifier = RunVerifier(database.api_pool, bench.log, bench.upstream)  # type: ignore[arg-type]  # a fake
+    return JourneyRunRpc(database=database, runner=FakeRunner(), verifier=verifier)  # type: ignore[arg-type]  # a fake
+
+
+async def test_late_payment_is_a_regret_and_a_message_that_follows_is_none(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CART)
+    for number in (1, 2):
+        await bench.happen("cart_updated", number)
+    await bench.come_to_rest(2)
+    await bench.send()
+    await bench.happen("order_paid", 1, occurred_at_us=BEGIN + HOUR_US)
+    await bench.come_to_rest()
+    rpc = await calls(bench)
+    response = await rpc.ListRegrets(pb.ListRegretsRequest(journey_id="cart"), None)
+    assert (response.persons, response.left_out) == (2, 0)
+    [regret] = response.regrets
+    assert (regret.profile_id, regret.step_id) == (leaf(1).hex(), "reminder")
+    assert (regret.kind, regret.sent_at_us) == (pb.REGRET_KIND_UNWANTED, BEGIN + 2 * HOUR_US)
+
+
+async def test_every_entry_of_a_person_is_explained(bench: JourneyBench) -> None:
+    await bench.define(**{**CART, "enter": {"event": "cart_updated", "not_after": "1h"}})
+    for occurred_us in (BEGIN, BEGIN + HOUR_US, BEGIN + 5 * HOUR_US, BEGIN + 6 * HOUR_US):
+        bench.now_us = occurred_us
+        await bench.happen("cart_updated", occurred_at_us=occurred_us)
+        await bench.come_to_rest()
+    await bench.pass_time(2)
+    await bench.happen("cart_updated", occurred_at_us=BEGIN + 4 * HOUR_US)
+    await bench.come_to_rest()
+    rpc = await calls(bench)
+    request = pb.WhyRunRequest(journey_id="cart", profile_id=leaf(1).hex())
+    response = await rpc.WhyRun(request, None)
+    reasons = [
+        pb.EntryReason.Name(e.reason).removeprefix("ENTRY_REASON_") for e in response.entries
+    ]
+    assert reasons == ["BEGUN", "INSIDE", "LEARNT_TOO_LATE", "BEGUN", "INSIDE"]
+    assert {each.run.run_id for each in response.runs} == {
+        each.run_id for each in response.entries if each.run_id
+    }
+
+
+async def test_runs_of_a_journey_add_up(bench: JourneyBench) -> None:
+    await lived_journeys(bench)
+    rpc = await calls(bench)
+    found = await rpc.SummarizeJourney(pb.SummarizeJourneyRequest(journey_id="cart"), None)
+    assert found.begun == found.open + found.asleep + sum(each.count for each in found.ended) == 4
+    audit = await rpc.AuditRuns(pb.AuditRunsRequest(), None)
+    assert (list(audit.findings), audit.wait_for_answers) == ([], 0)
+    await bench.ledger.database.pool.execute("UPDATE run SET state = 1, ended_at_us = NULL")
+    audit = await rpc.AuditRuns(pb.AuditRunsRequest(journey_id="cart"), None)
+    assert {each.problem for each in audit.findings} == {pb.RUN_PROBLEM_WITHOUT_DUE}
+    listed = await rpc.ListRuns(pb.ListRunsRequest(profile_id=leaf(3).hex(), page_size=1), None)
+    [run] = listed.runs
+    assert listed.next_page_token
+    whole = await rpc.GetRun(pb.GetRunRequest(run_id=run.run_id), None)
+    assert [each.number for each in whole.transitions] == list(range(1, len(whole.transitions) + 1))

@@ -44,6 +44,13 @@ class RunProblem(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_PROBLEM_OVERDUE: _ClassVar[RunProblem]
     RUN_PROBLEM_NOT_PUBLISHED: _ClassVar[RunProblem]
     RUN_PROBLEM_UNKNOWN_VERSION: _ClassVar[RunProblem]
+
+class RegretKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REGRET_KIND_UNSPECIFIED: _ClassVar[RegretKind]
+    REGRET_KIND_UNWANTED: _ClassVar[RegretKind]
+    REGRET_KIND_MISSED: _ClassVar[RegretKind]
+    REGRET_KIND_SHIFTED: _ClassVar[RegretKind]
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_OPEN: RunState
 RUN_STATE_ASLEEP: RunState
@@ -64,6 +71,10 @@ RUN_PROBLEM_WITHOUT_DUE: RunProblem
 RUN_PROBLEM_OVERDUE: RunProblem
 RUN_PROBLEM_NOT_PUBLISHED: RunProblem
 RUN_PROBLEM_UNKNOWN_VERSION: RunProblem
+REGRET_KIND_UNSPECIFIED: RegretKind
+REGRET_KIND_UNWANTED: RegretKind
+REGRET_KIND_MISSED: RegretKind
+REGRET_KIND_SHIFTED: RegretKind
 
 class DefineJourneyRequest(_message.Message):
     __slots__ = ("journey", "dry_run", "etag", "assumed")
@@ -478,3 +489,45 @@ class VerifyRunsResponse(_message.Message):
     transitions: int
     unjustified: _containers.RepeatedCompositeFieldContainer[UnjustifiedTransition]
     def __init__(self, runs: _Optional[int] = ..., transitions: _Optional[int] = ..., unjustified: _Optional[_Iterable[_Union[UnjustifiedTransition, _Mapping]]] = ...) -> None: ...
+
+class ListRegretsRequest(_message.Message):
+    __slots__ = ("journey_id", "from_us", "to_us", "page_size", "page_token")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    from_us: int
+    to_us: int
+    page_size: int
+    page_token: str
+    def __init__(self, journey_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class JourneyRegret(_message.Message):
+    __slots__ = ("profile_id", "kind", "step_id", "visit", "sent_at_us", "ideal_at_us")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    VISIT_FIELD_NUMBER: _ClassVar[int]
+    SENT_AT_US_FIELD_NUMBER: _ClassVar[int]
+    IDEAL_AT_US_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    kind: RegretKind
+    step_id: str
+    visit: int
+    sent_at_us: int
+    ideal_at_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., kind: _Optional[_Union[RegretKind, str]] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., sent_at_us: _Optional[int] = ..., ideal_at_us: _Optional[int] = ...) -> None: ...
+
+class ListRegretsResponse(_message.Message):
+    __slots__ = ("regrets", "persons", "left_out", "next_page_token")
+    REGRETS_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    regrets: _containers.RepeatedCompositeFieldContainer[JourneyRegret]
+    persons: int
+    left_out: int
+    next_page_token: str
+    def __init__(self, regrets: _Optional[_Iterable[_Union[JourneyRegret, _Mapping]]] = ..., persons: _Optional[int] = ..., left_out: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -100,6 +100,11 @@ class JourneyServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsResponse.FromString,
                 _registered_method=True)
+        self.ListRegrets = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/ListRegrets',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsResponse.FromString,
+                _registered_method=True)
         self.VerifyRuns = channel.unary_unary(
                 '/onefold.activation.v1.JourneyService/VerifyRuns',
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsRequest.SerializeToString,
@@ -202,6 +207,13 @@ class JourneyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRegrets(self, request, context):
+        """Compares what a journey has sent with what it should have sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyRuns(self, request, context):
         """Computes the transitions of runs again from the log, and compares them.
         """
@@ -276,6 +288,11 @@ def add_JourneyServiceServicer_to_server(servicer, server):
                     servicer.AuditRuns,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsResponse.SerializeToString,
+            ),
+            'ListRegrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRegrets,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsResponse.SerializeToString,
             ),
             'VerifyRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyRuns,
@@ -635,6 +652,33 @@ class JourneyService:
             '/onefold.activation.v1.JourneyService/AuditRuns',
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRegrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/ListRegrets',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsResponse.FromString,
             options,
             channel_credentials,
             insecure,

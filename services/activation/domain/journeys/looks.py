@@ -8,7 +8,7 @@ on the effects that have begun, and on nothing else: so it can be repeated from 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -143,6 +143,30 @@ def look_at(person: KnownPerson, history: JourneyHistory, known_us: int) -> Look
     return _Looking(person, history, version.program, known_us).look()
 
 
+def ideal_of(person: KnownPerson, history: JourneyHistory, known_us: int) -> PersonPlay | None:
+    """Return what should have happened to a person by all that was known at an instant.
+
+    None where that cannot be computed: a rule has no answer, a run goes by an older version, or the
+    fact of an entry is not stored any more.
+    """
+    version = history.at(known_us)
+    if version is None:
+        return None
+    journey, records = version.program.journey, person.records.values()
+    facts = {fact.fact_id for fact in person.facts}
+    has_facts = all(r.first.fact_id in facts for r in records)
+    if any(r.version != journey.version for r in records):
+        return None
+    if not has_facts and not isinstance(journey.entry.by, DateTrigger):
+        return None
+    answers = dict(person.answers)
+    for record in person.records.values():
+        answers |= record.answers
+    alone = replace(person, records={}, begun={}, answers=answers)
+    played = _Looking(alone, history, version.program, known_us).play()
+    return None if played.questions else played
+
+
 class _Looking:
     def __init__(
         self, person: KnownPerson, history: JourneyHistory, newest: Program, known_us: int
@@ -191,6 +215,10 @@ class _Looking:
         }
         changed = tuple(run for run in runs if run.record.run_id not in self._person.closed)
         return Look(changed, played.refusals, due_us, answers=unused)
+
+    def play(self) -> PersonPlay:
+        """Return what follows at the instant of the look."""
+        return self._play(self._known_us)
 
     def _live_entries(self, facts: Sequence[JourneyFact]) -> Iterable[RunEntry]:
         wanted = set(entry_subject(self._newest.journey).subjects)

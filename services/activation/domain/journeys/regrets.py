@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from services.activation.domain.journeys.persons import PersonPlay, entry_key
 from services.activation.domain.journeys.program import Program
+from services.activation.domain.journeys.transitions import RunRecord
 
 #: A message to a person: the key of its run, its step and the visit of the step.
 MessageKey: TypeAlias = tuple[str, str, int]
@@ -63,3 +64,33 @@ def regrets(
         for due in lacking[pairs:]:
             found.append(Regret(due, RegretKind.MISSED, message, None, due))
     return sorted(found, key=lambda each: (each.at_us, each.message))
+
+
+def person_regrets(
+    program: Program,
+    records: Mapping[bytes, RunRecord],
+    begun: Mapping[bytes, Collection[tuple[str, int]]],
+    held_back: Mapping[bytes, Collection[tuple[str, int]]],
+    ideal: PersonPlay,
+) -> list[Regret]:
+    """Return what was sent to a person otherwise than it should have been, the earliest first.
+
+    `begun`: the effects whose attempts have begun, by run. `held_back`: those that the gate has
+    suppressed or holds, and that are on their way; they are not missed.
+    """
+    sent: dict[MessageKey, list[int]] = {}
+    planned: set[tuple[MessageKey, int]] = set()
+    for run_id, record in records.items():
+        key = entry_key(program, record.first) or ""
+        for effect in record.planned:
+            message = (key, *effect.key)
+            if effect.key in begun.get(run_id, ()):
+                sent.setdefault(message, []).append(effect.at_us)
+            elif effect.key in held_back.get(run_id, ()):
+                planned.add((message, effect.at_us))
+    found = regrets(sent, messages_of(program, ideal))
+    return [
+        regret
+        for regret in found
+        if regret.ideal_at_us is None or (regret.message, regret.ideal_at_us) not in planned
+    ]
