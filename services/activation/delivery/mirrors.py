@@ -162,8 +162,8 @@ class MirrorWorker:
                 listed_s = await conn.fetchval(store.Q.now_s)
             try:
                 page = await self._segments.ListMembers(request, metadata=self._metadata())
-            except NotFound:  # a segment that is not defined has no members
-                page = segment_pb.ListMembersResponse()
+            except NotFound:  # it is not defined, or not yet: the changes that follow say the rest
+                return
             members = [ProfileId(from_hex(each.profile_id)) for each in page.members]
             last = members[-1] if page.next_page_token else None
             async with transaction(self._context.database.pool) as conn:
