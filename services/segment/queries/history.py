@@ -152,6 +152,5 @@ def _check_sequences(from_sequences: Sequence[int], shards: int) -> None:
 
 async def _next_sequences(pool: asyncpg.Pool, shards: int) -> list[int]:
     async with acquire(pool) as conn:
-        rows = await conn.fetch(store.Q.load_next_sequences)
-    following = {row["shard"]: row["next"] for row in rows}
-    return [following.get(shard, 0) for shard in range(shards)]
+        rows = await conn.fetch(store.Q.load_next_sequences, shards)
+    return [row["next"] or 0 for row in rows]

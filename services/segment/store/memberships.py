@@ -148,6 +148,8 @@ async def add_changes(
             for position, c in enumerate(changes)
         ],
     )
+    workspaces = sorted({change.workspace_id for change in changes})
+    await conn.execute(Q.add_changed_workspaces, shard, sequence, workspaces)
 
 
 async def add_broadcast_facts(

@@ -71,6 +71,11 @@ CROSS JOIN LATERAL (
 INSERT INTO broadcast_fact (shard, sequence, position, fact)
 SELECT $1, $2, t.* FROM unnest($3::int[], $4::bytea[]) AS t;
 
+-- name: add_changed_workspaces
+-- Adds the workspaces that one message has changes of.
+INSERT INTO changed_workspace (shard, sequence, workspace_id)
+SELECT $1, $2, unnest($3::text[]);
+
 -- name: add_passed
 -- Adds what one message passes on.
 INSERT INTO passed_on (shard, sequence, payload) VALUES ($1, $2, $3);
@@ -86,7 +91,7 @@ SELECT first FROM outbox WHERE shard = $1 ORDER BY first LIMIT 1;
 
 -- name: load_sequences
 -- The first sequences of a range that have changes, broadcast facts, or something passed on.
-(SELECT DISTINCT sequence FROM history
+(SELECT DISTINCT sequence FROM changed_workspace
  WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4)
 UNION
 (SELECT DISTINCT sequence FROM broadcast_fact
@@ -97,9 +102,15 @@ UNION
 ORDER BY sequence LIMIT $4;
 
 -- name: load_changes
--- The changes of a shard in a range of sequences.
-SELECT * FROM history WHERE shard = $1 AND sequence >= $2 AND sequence < $3
-ORDER BY sequence, position;
+-- The changes of a shard in a range of sequences. The order of each message makes every plan look
+-- up its rows.
+SELECT h.* FROM changed_workspace c CROSS JOIN LATERAL (
+    SELECT * FROM history
+    WHERE workspace_id = c.workspace_id AND shard = c.shard AND sequence = c.sequence
+    ORDER BY position
+) AS h
+WHERE c.shard = $1 AND c.sequence >= $2 AND c.sequence < $3
+ORDER BY h.sequence, h.position;
 
 -- name: load_broadcast_facts
 -- The broadcast facts of a shard in a range of sequences.
@@ -140,8 +151,9 @@ SELECT h.* FROM segment CROSS JOIN LATERAL (
 ORDER BY h.changed_at_us, h.segment_id, h.ordinal;
 
 -- name: load_next_sequences
--- The sequence after the last change, by shard; a shard without changes is left out.
-SELECT shard, max(sequence) + 1 AS next FROM history GROUP BY shard;
+-- The sequence after the last change, by shard; null where a shard has no changes.
+SELECT shard, (SELECT max(sequence) + 1 FROM changed_workspace c WHERE c.shard = s.shard) AS next
+FROM generate_series(0, $1::int - 1) AS s (shard) ORDER BY shard;
 
 -- name: list_members_as_of
 -- Members of a segment as published at an instant, after one, by profile id.

@@ -15,7 +15,7 @@ from services.devstack.postgres import PostgresServer
 
 _TABLES = (
     "evaluation, membership, definition, snapshot, ready_predicate, backfill, history,"
-    " broadcast_fact, passed_on, outbox, digest, access_key, access_source"
+    " changed_workspace, broadcast_fact, passed_on, outbox, digest, access_key, access_source"
 )
 
 

@@ -13,6 +13,8 @@ from integration.segment.segment_fixture import (
 )
 
 from services.chassis.projection.checkpoint import load_checkpoint
+from services.kernel.ids import ProfileId, WorkspaceId
+from services.segment.domain.model import MembershipCause, MembershipChange
 from services.segment.projection import fold
 from services.segment.store import definitions, evaluations, memberships
 
@@ -52,7 +54,7 @@ async def test_watcher_of_a_quiet_workspace_reads_no_changes_of_others(
         statement = memberships.Q.load_changes_of_workspace
         plan = await plan_of(conn, statement, 0, 0, "quiet", 100)
         scans = [line for line in plan.splitlines() if "Scan using" in line or "Seq Scan" in line]
-        assert all("history_by_workspace" in scan for scan in scans), plan
+        assert all("history_pkey" in scan for scan in scans), plan
         assert "Filter" not in plan.replace("Join Filter", ""), plan
         assert await conn.fetch(statement, 0, 0, "quiet", 100) == []
 
@@ -73,6 +75,31 @@ async def test_history_of_a_profile_is_searched_by_index_in_each_segment_of_its_
             *(("s1", 1), ("s3", 1), ("s1", 2))
         ]
         assert await conn.fetch(statement, "quiet", profile_id) == []
+
+
+async def test_messages_of_several_workspaces_are_read_in_their_order_and_alone(
+    workers: SegmentWorkers,
+) -> None:
+    def change(workspace: str, byte: int, ordinal: int) -> MembershipChange:
+        id_ = ProfileId(bytes([byte]) * 16)
+        cause = MembershipCause.RULE
+        return MembershipChange(WorkspaceId(workspace), "s", 1, id_, True, 1, cause, None, ordinal)
+
+    first = [change("b", 1, 1), change("a", 2, 1), change("b", 3, 1)]
+    second = [change("a", 4, 1)]
+    async with workers.pool.acquire() as conn:
+        await conn.execute(_MANY_CHANGES)
+        await memberships.add_changes(conn, 1, 5, first, 0)
+        await memberships.add_changes(conn, 1, 7, second, 0)
+        statement = memberships.Q.load_changes
+        plan = await plan_of(conn, statement, 1, 5, 8)
+        assert "Filter" not in plan, plan
+        rows = await conn.fetch(statement, 1, 5, 8)
+        assert [memberships.change_from_row(row) for row in rows] == first + second
+        sequences = await conn.fetch(memberships.Q.load_sequences, 1, 0, 8, 100)
+        assert [row["sequence"] for row in sequences] == [5, 7]
+        following = await conn.fetch(memberships.Q.load_next_sequences, 3)
+        assert [row["next"] for row in following] == [None, 8, None]
 
 
 async def test_sweep_of_a_small_workspace_reads_no_profiles_of_others(

@@ -15,12 +15,19 @@ CREATE TABLE history (
     other_profile_id bytea,
     -- The offset in the log that the shard had reached before the change.
     reached_offset   bigint   NOT NULL,
-    PRIMARY KEY (shard, sequence, position)
+    -- A watcher reads the changes of its own workspace only, however many the others have.
+    PRIMARY KEY (workspace_id, shard, sequence, position)
 );
 
 -- The memberships of a segment, and of a profile: it is searched in each segment of the workspace. An
 -- index by profile beside this one would cost each change a quarter more.
 CREATE UNIQUE INDEX history_by_segment ON history (workspace_id, segment_id, profile_id, ordinal);
 
--- A watcher reads the changes of its own workspace only, however many the others have.
-CREATE INDEX history_by_workspace ON history (workspace_id, shard, sequence, position);
+-- The messages with changes, and the workspaces that each has changes of: so the history needs no index
+-- by message, which would cost each change something.
+CREATE TABLE changed_workspace (
+    shard        integer NOT NULL,
+    sequence     bigint  NOT NULL,
+    workspace_id text    NOT NULL,
+    PRIMARY KEY (shard, sequence, workspace_id)
+);
