@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -17,7 +18,12 @@ SHARDS = 2
 
 _COLUMNS = """
 SELECT c.table_schema, c.table_name, array_agg(c.column_name::text) AS names,
-    array_agg(c.data_type::text) AS types
+    array_agg(CASE
+        WHEN c.data_type = 'ARRAY' THEN c.udt_name
+        WHEN c.udt_name = 'timestamptz' AND c.is_nullable = 'NO' AND c.column_default IS NULL
+            THEN 'instant'
+        ELSE c.data_type
+    END::text) AS types
 FROM information_schema.columns AS c
 JOIN information_schema.tables AS t USING (table_schema, table_name)
 WHERE t.table_type = 'BASE TABLE' AND NOT c.is_identity = 'YES' AND c.is_generated = 'NEVER'
@@ -80,16 +86,22 @@ def _value(column: str, type_: str, workspace: str, number: int) -> object:
         case "bytea":
             size = 32 if column == "key_hash" else 16
             return (row_id(workspace, number) * 2)[:size]
-        case "text":
+        case "jsonb":
+            return f'"{workspace}-{number}"'
+        case "text" | "tsvector":
             return workspace if column == "workspace_id" else f"{workspace}-{number}"
         case "boolean":
             return False
-        case "ARRAY":
+        case "_text":
             return [workspace]
+        case str() if type_.startswith("_"):
+            return [number]
         case "smallint":
             return number % SHARDS if column == "shard" else 1
         case "integer" if column == "shard":
             return number % SHARDS
+        case "instant":
+            return datetime.fromtimestamp(number, UTC)
         case "timestamp with time zone":
             return None
         case _:
@@ -113,12 +125,19 @@ async def _insert(
     await conn.execute(
         f"CREATE TEMPORARY TABLE added (LIKE {table} INCLUDING DEFAULTS INCLUDING IDENTITY)"
     )
+    # The driver writes no values of this type.
+    vectors = {name for name, at in columns if types[at] == "tsvector"}
+    for name in vectors:
+        await conn.execute(f'ALTER TABLE added ALTER "{name}" TYPE text')
+    values = ", ".join(
+        f'"{name}"::tsvector' if name in vectors else f'"{name}"' for name, _ in columns
+    )
     await conn.copy_records_to_table(
         "added",
         columns=[name for name, _ in columns],
         records=[tuple(row[index] for _, index in columns) for row in rows],
     )
     await conn.execute(
-        f"INSERT INTO {table} ({names_}) SELECT {names_} FROM added ON CONFLICT DO NOTHING;"
+        f"INSERT INTO {table} ({names_}) SELECT {values} FROM added ON CONFLICT DO NOTHING;"
         " DROP TABLE added"
     )
