@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -19,6 +20,7 @@ from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.policy.gate import Flow
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
+from services.activation.store import gate as gate_store
 from services.activation.store.effects import claim, end_attempts, list_effects
 from services.activation.store.journeys import FlowKind
 from services.chassis.postgres.database import transaction
@@ -198,6 +200,40 @@ async def test_message_waits_for_a_more_important_one_until_that_is_long_overdue
     )
     (begun,) = (await admit()).begun
     assert begun.attempt.effect_id == low.effect_id
+
+
+async def test_caps_are_counted_under_the_lock_of_the_person(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    """Another worker has a leaf of the person, and begins a message before this one counts."""
+    await gate.policy({"purposes": {"marketing": {"consent": "implied", "caps": [
+        {"at_most": 1, "in": "24h"}
+    ]}}})  # fmt: skip
+    send = {"id": "reminder", "to": "coupon", "template": "cart"}
+    await gate.define(*({"id": name, "steps": [{"send": send}]} for name in ("one", "two")))
+    gate.peers.profile.add(leaf(0), leaf(0), leaf(1), name=b'"Li"')
+    first = await gate.plan(0, journey_id="one")
+    await gate.plan(1, journey_id="two")
+    pool, to = gate.ledger.database.pool, hook(receiver.url())
+    await pool.execute("UPDATE effect SET state = 7 WHERE effect_id = $1", first.effect_id)
+    async with transaction(pool) as conn:
+        claimed = await claim(conn, *keys_of(to), 10, lease_s=60.0, blocked_recheck_s=1.0)
+    async with transaction(pool) as conn:
+        await gate_store.lock_persons_of(conn, [leaf(0)])
+        admitting = asyncio.create_task(gate.admission.admit(to, claimed.attempts, b""))
+
+        async def waits() -> bool:
+            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return bool(await conn.fetchval(query)) or admitting.done()
+
+        await wait_until(waits)
+        assert not admitting.done()
+        await conn.execute(
+            "UPDATE effect SET state = 9, begun_at_us = $2 WHERE effect_id = $1",
+            *(first.effect_id, NOON_US),
+        )
+    ((_, transition),) = (await admitting).ended
+    assert transition.reason == "capped:" + to_hex(first.effect_id)
 
 
 async def test_quiet_hours_hold_a_message_until_they_end_on_the_clock_of_the_log(
