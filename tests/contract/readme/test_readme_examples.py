@@ -72,7 +72,7 @@ SKIPPED = {
     "matches reject": "the same",
     "facts park": "it needs a fact that fails",
     "facts unpark": "the same",
-    "--engine spark": "there is no Spark",
+    "--engine spark": "tests/scenarios runs it where Spark and Java are installed",
     "export log /shared": "it writes into a folder of the operator; tests/scenarios runs it",
     "rebuild profile": "tests/scenarios/test_command_line.py runs it, and it takes long",
     "onefold verify": "the same",
