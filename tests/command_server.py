@@ -14,7 +14,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 1 << 17
 #: The environment of the server: a console takes its width from the process that imports it.
 COLUMNS = "200"
-_START_S = 60.0
 _CLIENT = """\
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
@@ -47,33 +45,29 @@ def onefold_program(servers_dir: Path) -> Iterator[Path]:
     client.write_text(_CLIENT)
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{client}" "{path}" "$@"\n')
     program.chmod(0o755)
-    server = spawn(
-        [sys.executable, "-P", str(Path(__file__)), str(path)],
-        cwd=ROOT,
-        log=folder / "log",
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "COLUMNS": COLUMNS},
-        death_signal=signal.SIGTERM,
-    )
-    begun = monotonic()
-    while not path.exists():
-        assert server.poll() is None, (folder / "log").read_text()
-        assert monotonic() < begun + _START_S
-        sleep(0.02)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()  # from now on calls wait for the server
+        number = listener.fileno()
+        server = spawn(
+            [sys.executable, "-P", str(Path(__file__)), str(number)],
+            cwd=ROOT,
+            log=folder / "log",
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "COLUMNS": COLUMNS},
+            death_signal=signal.SIGTERM,
+            descriptors=[number],
+        )
     yield program
     server.terminate()
     server.wait()
 
 
-def serve(path: str) -> None:
-    """Import the command line, then run each command that is sent to the socket `path`."""
+def serve(descriptor: int) -> None:
+    """Import the command line, then run each command that is sent to a listening socket."""
     from services.cli import __main__ as command_line
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that have ended are reaped at once
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        half = f"{path}.new"
-        listener.bind(half)
-        listener.listen()
-        Path(half).rename(path)
+    with socket.socket(fileno=descriptor) as listener:
         while True:
             caller, _ = listener.accept()
             with caller:
@@ -117,4 +111,4 @@ def _run(command_line: Any, caller: socket.socket) -> int:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(int(sys.argv[1]))

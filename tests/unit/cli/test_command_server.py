@@ -15,9 +15,7 @@ from services.devstack.folders import ROOT
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["rules", "--help"],
         ["no-such-command"],
-        ["apply", "-f", "no-such-file.yaml"],
         ["apply", "-f", "/dev/stdin", "--data", "empty"],
         ["status", "--data", "empty"],
     ],
