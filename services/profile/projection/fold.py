@@ -30,7 +30,7 @@ from services.profile.codec.bus import (
 )
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
-from services.profile.domain.facts import BroadcastFact, newest_assignments
+from services.profile.domain.facts import BroadcastFact, Reassignment, newest_assignments
 from services.profile.domain.journeys import leaf_moves
 from services.profile.domain.objects import object_of
 from services.profile.domain.scheduling import (
@@ -177,7 +177,7 @@ class ProfileProjection:
             registered.backfilled,
             registered.dropped,
             await load_matched(conn, facts, decoded.calls, awaited),
-            leaf_moves(changes.reassigned, awaited),
+            await self._moves(conn, changes.reassigned),
         )
         log_offset = batch.log_offset if is_behind else end
         outputs: tuple[OutboxMessage, ...] = ()
@@ -186,6 +186,14 @@ class ProfileProjection:
         total = Counter(deltas)
         total.update(changes.deltas)
         return FoldResult(end, end, scheduled.at_us, outputs, total)
+
+    async def _moves(
+        self, conn: Connection, reassigned: Sequence[Reassignment]
+    ) -> list[Reassignment]:
+        """Return the moves to publish: another shard may have a journey that this one has not."""
+        if all(one.before is None for one in reassigned):
+            return []
+        return leaf_moves(reassigned, await self.predicates.awaited_anywhere(conn))
 
     async def _fold_broadcast(
         self, conn: Connection, shard: int, broadcast: Iterable[BroadcastFact]

@@ -25,6 +25,7 @@ class PredicateIndexCache:
     def __init__(self) -> None:
         self._shards: dict[int, tuple[int, PredicateIndexes]] = {}
         self._awaited: dict[int, tuple[int, Awaited]] = {}
+        self._awaited_anywhere: tuple[tuple[tuple[int, int], ...], Awaited] = ((), {})
         self._all_shards: tuple[tuple[tuple[int, int], ...], PredicateIndexes] = ((), {})
 
     def forget(self, shard: int) -> None:
@@ -32,6 +33,7 @@ class PredicateIndexCache:
         self._shards.pop(shard, None)
         self._awaited.pop(shard, None)
         self._all_shards = ((), {})
+        self._awaited_anywhere = ((), {})
 
     async def for_shard(self, conn: Connection, shard: int, version: int) -> PredicateIndexes:
         """Return the predicates that a shard folds with; `version`: its `predicates_version`."""
@@ -47,6 +49,13 @@ class PredicateIndexCache:
         if cached is None or cached[0] != version:
             cached = self._awaited[shard] = (version, await load_awaited(conn, shard))
         return cached[1]
+
+    async def awaited_anywhere(self, conn: Connection) -> Awaited:
+        """Return what journeys wait for by the definitions that any shard has folded."""
+        versions = await definition_store.load_predicates_versions(conn)
+        if self._awaited_anywhere[0] != versions:
+            self._awaited_anywhere = (versions, await load_awaited(conn, None))
+        return self._awaited_anywhere[1]
 
     def put(self, shard: int, version: int, indexes: PredicateIndexes) -> None:
         """Cache the predicates of a shard: no other transaction gets this version."""

@@ -76,8 +76,8 @@ def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> Pred
     return union_of(indexes)
 
 
-async def load_awaited(conn: Connection, shard: int) -> Awaited:
-    """Return what the journeys that a shard has folded wait for, by workspace."""
+async def load_awaited(conn: Connection, shard: int | None) -> Awaited:
+    """Return what the journeys that a shard (None = any) has folded wait for, by workspace."""
     rows = await conn.fetch(Q.load_definitions, shard, JOURNEY_KINDS)
     decoded = (decode_definition(row["fact"]) for row in rows)
     return awaited_of(one for one in decoded if one is not None)
