@@ -37,6 +37,8 @@ BUDGET = {
     "tests/security/test_tenant_isolation.py": 3,
     "tests/integration/deploy/": 23,
     "tests/integration/devstack/": 45,
+    # The tests of each file share one system, and one browser.
+    "tests/integration/console/": 24,
 }
 #: A test that starts all services names one of these.
 WHOLE_SYSTEM = re.compile(r"\bStack\(|\bfaults\.running_system\b|\bwhole_system import\b")
