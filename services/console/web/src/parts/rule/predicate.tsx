@@ -173,7 +173,7 @@ function Where(props: { where: Condition[]; path: string; onChange: (where: Cond
   return (
     <>
       {where.map((each, index) => (
-        <Space.Compact key={index}>
+        <Flex key={index} wrap>
           <Input
             aria-label={`${t("property")} ${path} ${index + 1}`}
             placeholder={t("property")}
@@ -194,7 +194,7 @@ function Where(props: { where: Condition[]; path: string; onChange: (where: Cond
           >
             ×
           </Button>
-        </Space.Compact>
+        </Flex>
       ))}
       <Button
         aria-label={`${t("addWhere")} ${path}`}
