@@ -80,6 +80,7 @@ OF_FOLDS = frozenset(
         "activation/store/journeys.load_journeys",
         "activation/store/own_effects.load_depth",
         "activation/store/runs.add_dues_of_journey",
+        "activation/store/schedules.take_page",
         "chassis/access/tables.delete_key",
         "chassis/access/tables.delete_source",
         "chassis/access/tables.delete_workspace",

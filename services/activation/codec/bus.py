@@ -59,6 +59,11 @@ def delivery_to_proto(row: Any) -> service_pb.Delivery:
     )
 
 
+def decode_delivery_ended(payload: bytes) -> facts_pb.DeliveryEnded:
+    """Return the message of a payload."""
+    return facts_pb.DeliveryEnded.FromString(payload)
+
+
 def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
     """Return the fact that an effect reached its final state."""
     message = facts_pb.DeliveryEnded(

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any
 
 import asyncpg
-from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded
 
+from services.activation.codec.bus import decode_delivery_ended
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import LeafId, from_hex, shard_of
 
@@ -16,9 +16,9 @@ Q = Queries.load(__package__, "restore.sql")
 
 async def restore_ends(conn: asyncpg.Connection, facts: Collection[Any], shards: int) -> None:
     """Record the ends of effects by their DeliveryEnded facts, in any order."""
-    last: dict[bytes, tuple[Any, DeliveryEnded]] = {}
+    last: dict[bytes, tuple[Any, Any]] = {}
     for fact in facts:
-        end = DeliveryEnded.FromString(fact.payload)
+        end = decode_delivery_ended(fact.payload)
         effect_id = from_hex(end.effect_id)
         if effect_id not in last or last[effect_id][1].attempts <= end.attempts:
             last[effect_id] = fact, end

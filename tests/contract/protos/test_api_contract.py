@@ -46,7 +46,8 @@ READ_VERBS = (
         "List",
     ),
     "Lookup",
-    *("Overlap", "Preview", "Read", "Summarize", "Verify", "Watch", "Why"),
+    *("Overlap", "Preview", "Read", "Search", "Summarize", "Translate", "Verify"),
+    *("Watch", "Why"),
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {
