@@ -118,9 +118,9 @@ def test_commands_of_the_readme_succeed_for_a_newcomer(newcomer: Newcomer) -> No
     assert "57 customers were planted; 57 profiles" in planted.stdout
     assert "stage:lifecycle=沉默客户" in planted.stdout
 
-    kept = newcomer("demo", "saas", "--visitors", "57", "--keep", "--data", "data")
-    assert "All figures are as expected." in kept.stdout
-    [link] = re.findall(r"people: (http://127\.0\.0\.1:\d+)/console/#once=", kept.stdout)
+    left = newcomer("demo", "saas", "--visitors", "57", "--keep", "--data", "data")
+    assert "All figures are as expected." in left.stdout
+    [link] = re.findall(r"people: (http://127\.0\.0\.1:\d+)/console/#once=", left.stdout)
     with urllib.request.urlopen(f"{link}/console/") as page:
         assert page.status == 200
     assert "Onefold was already running." in newcomer("up").stdout

@@ -16,7 +16,7 @@ export default defineConfig({
     emptyOutDir: true,
     sourcemap: false,
     // The licences of the packages that the built files contain.
-    license: { fileName: "licences.md" },
+    license: { fileName: "licences.txt" },
     chunkSizeWarningLimit: 1500,
     rolldownOptions: {
       output: {

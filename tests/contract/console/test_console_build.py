@@ -103,7 +103,7 @@ def test_first_page_and_further_screens_load_few_bytes() -> None:
 
 
 def test_licences_of_the_bundled_packages_are_listed_and_permissive() -> None:
-    text = (CONSOLE / "dist" / "licences.md").read_text("utf-8")
+    text = (CONSOLE / "dist" / "licences.txt").read_text("utf-8")
     listed = dict(re.findall(r"^## (\S+) - \S+ \((.+)\)$", text, re.MULTILINE))
     manifest = json.loads((CONSOLE / "web" / "package.json").read_text("utf-8"))
     assert manifest["dependencies"].keys() <= listed.keys()
