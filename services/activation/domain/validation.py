@@ -35,6 +35,7 @@ MAX_DESTINATIONS = 500
 MAX_TRAITS = 200
 MAX_URL = 2_048
 MAX_PORT = 65_535
+MAX_BROKERS = 10
 MAX_CONTENT = 64 * 1024
 #: Bytes of a signing secret that Standard Webhooks allows.
 SECRET_BYTES = range(24, 65)
@@ -99,10 +100,20 @@ def _check_settings(channel: Channel) -> None:
                 _reject("smtp.dkim_domain", "comes with dkim_selector and dkim_private_key")
         case Kafka():
             _check_login(channel, "tls")
-            if not all(0 < port <= MAX_PORT for _, port in brokers_of(channel)):
-                _reject("kafka.brokers", f"has ports from 1 to {MAX_PORT}")
+            _check_brokers(channel)
         case Sftp(password="", private_key=""):
             _reject("sftp.password", "or sftp.private_key is needed")
+
+
+def _check_brokers(kafka: Kafka) -> None:
+    parts = [part.strip().rpartition(":") for part in kafka.brokers.split(",")]
+    is_list = len(parts) <= MAX_BROKERS and all(
+        host and " " not in host and port.isdecimal() and len(port) <= 5 for host, _, port in parts
+    )
+    if not is_list:
+        _reject("kafka.brokers", FORMS["brokers"][1])
+    if not all(0 < port <= MAX_PORT for _, port in brokers_of(kafka)):
+        _reject("kafka.brokers", f"has ports from 1 to {MAX_PORT}")
 
 
 def _check_login(channel: Smtp | Kafka, secured: str) -> None:

@@ -160,3 +160,21 @@ def test_settings_of_mail_that_do_not_go_together_are_rejected(
     change: dict[str, Any], field: str
 ) -> None:
     assert rejected(destination("smtp", settings_of("smtp") | change)) == f"smtp.{field}"
+
+
+@pytest.mark.parametrize(
+    "brokers",
+    [
+        "k.x.example",
+        "k.x.example:",
+        ":9092",
+        "k:0",
+        "k:65536",
+        "a b:1",
+        "k:1,",
+        ",".join(["k:1"] * 11),
+    ],
+)
+def test_list_of_brokers_that_is_none_is_refused(brokers: str) -> None:
+    settings = settings_of("kafka") | {"brokers": brokers}
+    assert rejected(destination("kafka", settings)) == "kafka.brokers"
