@@ -112,7 +112,7 @@ function Tree(props: { journey: Journey; summary: Summary }) {
     const found = box.id ? counts.get(box.id) : undefined;
     if (!found) return "";
     const effects = (found.effects ?? []).reduce((sum, each) => sum + (each.count ?? 0), 0);
-    return [found.open ? `${number(found.open, i18n.language)} ⧗` : "", effects ? `${number(effects, i18n.language)} →` : ""]
+    return [found.open ? `${number(found.open, i18n.language)} ●` : "", effects ? `${number(effects, i18n.language)} →` : ""]
       .filter(Boolean)
       .join(" ");
   };
