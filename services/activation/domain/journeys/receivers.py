@@ -1,4 +1,4 @@
-"""Checks that the steps of a journey use destinations for what they do: messages or a mirror."""
+"""Checks that something carries out the steps of a journey: messages, a mirror, facts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from services.activation.domain.channels import name_of
 from services.activation.domain.contracts import ChannelKind
 from services.activation.domain.model import Destination
-from services.kernel.journeys.model import DropStep, JoinStep, Journey, SendStep
+from services.kernel.journeys.model import (
+    CloseStep,
+    DropStep,
+    JoinStep,
+    Journey,
+    SendStep,
+    TaskStep,
+    VoidStep,
+)
 from services.kernel.journeys.naming import JourneyProblem
 from services.kernel.journeys.tree import all_steps
 
@@ -15,8 +23,13 @@ from services.kernel.journeys.tree import all_steps
 def receiver_problems(
     journey: Journey, destinations: Mapping[str, Destination]
 ) -> Iterator[JourneyProblem]:
-    """Yield the steps that send to a mirror, and those that add a person to what is none."""
+    """Yield the steps that send to a mirror, those that add a person to what is none, and those
+    that nothing carries out.
+    """
     for step in all_steps(journey):
+        if isinstance(step, (TaskStep, CloseStep, VoidStep)):
+            problem = "this installation has no tasks and no coupons, so nothing carries it out"
+            yield JourneyProblem(step.id, problem, "leave it out, or send a message instead")
         if not isinstance(step, (SendStep, JoinStep, DropStep)):
             continue
         destination = destinations.get(step.destination_id)
