@@ -181,10 +181,15 @@ SELECT workspace_id, run_id, journey_id, leaf_id, number, published, transitions
 WHERE published < number ORDER BY run_id LIMIT $1;
 
 -- name: mark_published
--- Records how many transitions of runs are in the log.
-UPDATE run r SET published = greatest(r.published, t.published)
-FROM unnest($1::text[], $2::bytea[], $3::int[]) AS t (workspace_id, run_id, published)
-WHERE r.workspace_id = t.workspace_id AND r.run_id = t.run_id;
+-- Records how many transitions of runs are in the log; the runs are locked in the order of ids.
+WITH locked AS (
+    SELECT r.workspace_id, r.run_id, t.published
+    FROM unnest($1::text[], $2::bytea[], $3::int[]) AS t (workspace_id, run_id, published)
+    JOIN run r USING (workspace_id, run_id)
+    ORDER BY r.workspace_id, r.run_id FOR UPDATE OF r
+)
+UPDATE run r SET published = greatest(r.published, l.published)
+FROM locked l WHERE r.workspace_id = l.workspace_id AND r.run_id = l.run_id;
 
 -- name: is_restored
 -- Whether runs and the ledger are those of the log.

@@ -501,3 +501,25 @@ async def test_runs_of_a_journey_add_up(bench: JourneyBench) -> None:
     assert listed.next_page_token
     whole = await rpc.GetRun(pb.GetRunRequest(run_id=run.run_id), None)
     assert [each.number for each in whole.transitions] == list(range(1, len(whole.transitions) + 1))
+
+
+async def test_looks_and_publications_of_the_same_runs_lock_in_one_order(
+    bench: JourneyBench,
+) -> None:
+    wait = {"wait": "1h"}
+    sends = [{"send": {"id": f"s{n}", "to": "mail", "template": "t"}} for n in range(4)]
+    steps = [step for send in sends for step in (wait, send)]
+    await bench.define(id="many", enter={"event": "entered"}, steps=steps)
+    for number in range(1, 61):
+        await bench.happen("entered", number)
+
+    async def publish() -> None:
+        for _ in range(12):
+            await bench.engine.publisher.publish_once()
+
+    for _ in range(5):
+        await bench.pass_time(1, us=1)
+        await asyncio.gather(bench.look(), publish(), publish(), bench.look())
+    await bench.come_to_rest()
+    assert await bench.effects() == dict.fromkeys(("s0", "s1", "s2", "s3"), "pending")
+    assert len(bench.log.transitions()) == 60 * 6

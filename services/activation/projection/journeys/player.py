@@ -4,8 +4,8 @@ A look reads and saves in one transaction under the locks of the persons. It cal
 a person with a question stays due, the question is answered without a transaction, and the next
 look has the answer. So no lock waits for segment, and a crash in between repeats the question.
 
-Locks are taken in the order dues (those that are free), persons ascending, runs and effects. Of the
-dues only those that were claimed are changed.
+Locks are taken in the order dues (those that are free), persons, effects, runs, each ascending. Of
+the dues only those that were claimed are changed.
 """
 
 from __future__ import annotations

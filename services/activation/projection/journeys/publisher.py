@@ -135,15 +135,17 @@ class TransitionPublisher:
     async def _release(
         self, conn: asyncpg.Connection, runs: Iterable[_Unpublished]
     ) -> set[DestinationKey]:
+        """Let the effects be sent; they are locked before the runs, as a look locks them."""
         own = list(runs)
+        planned = [effect for run in own for effect in run.planned()]
+        queues = await release_effects(conn, planned, self.shards) if planned else set()
         await conn.execute(
             store.Q.mark_published,
             [run.workspace_id for run in own],
             [run.run_id for run in own],
             [run.number for run in own],
         )
-        planned = [effect for run in own for effect in run.planned()]
-        return await release_effects(conn, planned, self.shards) if planned else set()
+        return queues
 
     async def _read_again(self, run: _Unpublished) -> None:
         """Replace a run by what the log has of it, and look at it again."""
