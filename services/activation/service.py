@@ -109,6 +109,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             *(base.database, runner, log, peers.journeys, settings.shards, dispatcher.wake),
             base.metrics,
         )
+        projection.on_looks = journeys.player.wake
         contact = ContactCommands(base.database, runner, log)
         destinations = DestinationCommands(base.database, runner, log, targets, keys, subjects)
         retries = RetryCommands(base.database, on_effects=dispatcher.wake)

@@ -40,10 +40,14 @@ class ActivationProjection:
     on_effects: Callable[[Collection[DestinationKey]], None]
     on_defined: Callable[[], None]
     on_access: Callable[[], None]
+    #: Called after a commit with which persons are to be looked at in journeys.
+    on_looks: Callable[[], None] = lambda: None
     #: By shard, the destinations that got effects in the open transaction.
     _uncommitted: dict[int, set[DestinationKey]] = field(default_factory=dict, init=False)
     #: The shards whose open transaction has definitions.
     _defined: set[int] = field(default_factory=set, init=False)
+    #: The shards whose open transaction has made persons due in journeys.
+    _to_look_at: set[int] = field(default_factory=set, init=False)
     _journeys: JourneyIntake = field(default_factory=JourneyIntake, init=False)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
@@ -68,7 +72,8 @@ class ActivationProjection:
                     await _define_template(conn, batch.shard, fact)
             changes += map(triggering_change, message.changes)
         await self._add_effects(conn, batch.shard, changes)
-        await self._journeys.take_in(conn, batch.shard, messages)
+        if await self._journeys.take_in(conn, batch.shard, messages):
+            self._to_look_at.add(batch.shard)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         await fold_parked_facts(conn, "activation", batch.shard, facts)
         if await fold_access_facts(conn, facts):
@@ -88,6 +93,9 @@ class ActivationProjection:
 
     def committed(self, shard: int) -> None:
         """Call the callbacks for the batch that a shard folded last."""
+        if shard in self._to_look_at:
+            self._to_look_at.discard(shard)
+            self.on_looks()
         if shard in self._defined:
             self._defined.discard(shard)
             self.on_defined()

@@ -336,6 +336,9 @@ async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
             await track(system, "viewed", f"user_id:{name}")
     await track(system, "both", "user_id:both", at_us=await system.now_us())
     await advance(system, HOUR_US)
+    # What is due by now has been sent before the purchase.
+    for destination_id in ("series", "trial"):
+        await ended(system, 2, destination_id)
     await track(system, "order_paid", "user_id:pays")
     await track(system, "bought", "user_id:pays")
     await track(system, "opened", "user_id:a", "device_id:a")

@@ -57,8 +57,11 @@ class JourneyIntake:
         """Forget what is remembered of a shard."""
         self._waiting.pop(shard, None)
 
-    async def take_in(self, conn: asyncpg.Connection, shard: int, messages: Sequence[Any]) -> None:
-        """Store what messages of segment say, inside the transaction of the fold."""
+    async def take_in(self, conn: asyncpg.Connection, shard: int, messages: Sequence[Any]) -> bool:
+        """Store what messages of segment say, inside the transaction of the fold.
+
+        Return whether persons are to be looked at.
+        """
         facts = [f for m in messages for f in m.broadcast_facts if f.kind in DEFINITIONS]
         dues = [due for fact in facts for due in await define(conn, fact)]
         if facts:
@@ -81,6 +84,7 @@ class JourneyIntake:
                 dues += [(DueKey(workspace_id, j, fact.leaf_id), at_us) for j in journeys]
         await store.add_facts(conn, found)
         await store.add_dues(conn, dues)
+        return bool(dues)
 
     async def _load(
         self, conn: asyncpg.Connection, shard: int, workspaces: set[WorkspaceId]
