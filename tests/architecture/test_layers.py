@@ -15,7 +15,8 @@ _VALUES = """
     cryptography.exceptions cryptography.hazmat.primitives.ciphers.aead
     dataclasses datetime decimal difflib enum fractions functools hashlib heapq ipaddress itertools
     importlib.resources json math operator re struct sys types typing unicodedata urllib.parse
-    zoneinfo liquid liquid.exceptions liquid.filter msgspec phonenumbers idna pyroaring yaml
+    zoneinfo liquid liquid.exceptions liquid.filter msgspec phonenumbers idna pyroaring
+    pypinyin yaml
 """
 _CLOCKS = "now utcnow today time time_ns monotonic perf_counter localtime gmtime"
 _RANDOM = "urandom token_bytes token_hex token_urlsafe uuid1 uuid4 getrandbits"

@@ -29,7 +29,7 @@ pytestmark = [
 
 
 def make_calls() -> list[dict[str, object]]:
-    """Return calls of persons, of whom each third shares a phone with the one before."""
+    """Return calls of persons; each third one shares a phone with the one before."""
     calls: list[dict[str, object]] = []
     for number in range(PERSONS):
         user, device = {"userId": f"u-{number}"}, {"anonymousId": f"a-{number}"}

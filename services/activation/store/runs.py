@@ -194,12 +194,12 @@ async def save_runs(
         )
     if rows:
         # Runs are locked in the order of their ids, as the publisher locks them.
-        await conn.execute(Q.save_runs, *_columns(sorted(rows, key=lambda row: row[:2])))
+        await conn.execute(Q.save_runs, *_columns(sorted(rows, key=lambda row: (row[0], row[1]))))
 
 
 async def save_restored(conn: asyncpg.Connection, rows: Collection[Sequence[Any]]) -> None:
     """Save runs as the log has them: the columns of `save_runs`."""
-    await conn.execute(Q.restore_runs, *_columns(sorted(rows, key=lambda row: row[:2])))
+    await conn.execute(Q.restore_runs, *_columns(sorted(rows, key=lambda row: (row[0], row[1]))))
 
 
 async def save_dues(conn: asyncpg.Connection, dues: Mapping[DueKey, int | None]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
+from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.messaging.stream import OutboxMessage
 from services.ingest.domain.facts import FactRow, NewFact, check_fact
@@ -21,6 +22,14 @@ BATCH_BYTES = 512 << 10
 _FACT_OVERHEAD = 128
 #: The log stores the earlier one of this and the instant at which it records the fact.
 _WHEN_RECORDED = 2**62
+
+#: The kind of the facts that are events.
+EVENT: Final[str] = Event.DESCRIPTOR.full_name
+
+
+def decode_event(row: FactRow) -> Event:
+    """Return the event of a fact of this kind."""
+    return Event.FromString(row.payload)
 
 
 def decode_fact(message: Fact, index: int, index_key: IndexKey) -> NewFact:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-
-from onefold.type.v1.event_pb2 import Event
+from typing import Any
 
 from services.ingest.domain.facts import FactRow
+from services.ingest.log.codec import EVENT, decode_event
 from services.ingest.log.event_log import EventLog
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import WorkspaceId
 
-EVENT = Event.DESCRIPTOR.full_name
 #: Seconds between two reads, facts of a shard that a read looks at, and events that it shows.
 INTERVAL_S, LOOKED_AT, SHOWN = 0.5, 2_000, 200
 #: Feeds of all callers of a process, and filters in a request.
@@ -24,7 +23,8 @@ MOST_FEEDS, MOST_FILTERS = 32, 50
 class FeedPage:
     """The events that were recorded since the page before."""
 
-    events: Sequence[tuple[FactRow, Event]]
+    #: The facts, each with the event that it is.
+    events: Sequence[tuple[FactRow, Any]]
     has_skipped: bool
 
 
@@ -56,7 +56,7 @@ class EventFeed:
                     workspace_id, EVENT, first, end, sources, SHOWN + 1
                 )
                 has_skipped = list(at) != first or len(rows) > SHOWN
-                events = [(row, Event.FromString(row.payload)) for row in rows]
+                events = [(row, decode_event(row)) for row in rows]
                 # Of a group event the fact of the person is shown, and not that of the account.
                 found = [
                     (row, event)

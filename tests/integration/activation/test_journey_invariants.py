@@ -2,10 +2,10 @@
 
 The store, the fold, the player and the publisher are real; the log and the clock are the test's.
 The invariants are checked after every step: I1 one effect for each run, step and visit · I2 nothing
-can be sent before the log has its transition · I7 no person as known gets a step twice · I8 no
-message is planned after a goal that was known · I9 every open run has a reason · I11 transitions
-have no gaps, and a run is their fold · I12 every transition follows from what the log has · I15 a
-lost answer, a second worker or a lost database changes nothing.
+can be sent before the log has its transition · I7 no person as known gets a step twice · I9 every
+open run has a reason · I11 transitions have no gaps, and a run is their fold · I12 every transition
+follows from what the log has · I15 a lost answer, a second worker or a lost database changes
+nothing.
 """
 
 from __future__ import annotations

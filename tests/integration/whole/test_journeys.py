@@ -287,6 +287,17 @@ async def check_definitions(system: WholeSystem) -> None:
     assert (policy.etag, "capped" in policy.policy.purposes) == ("2", True)
 
 
+async def begin_nothing_by_old_events_and_one_run_by_a_call(
+    system: WholeSystem, now_us: int
+) -> None:
+    for days in (1, 400, 1_800):
+        await track(system, "registered", "user_id:old", at_us=now_us - days * DAY_US)
+    await system.drain()
+    assert await enter(system, "called", "user_id:old", "r-1")
+    assert not await enter(system, "called", "user_id:old", "r-1")
+    assert await enter(system, "ping", "user_id:old", "r-2")
+
+
 async def effects_of(system: WholeSystem, journey_id: str) -> dict[str, int]:
     """Return the state of the effect of each step; the journey has one run."""
     request = pb.SummarizeJourneyRequest(journey_id=journey_id)
@@ -320,13 +331,7 @@ async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
     tomorrow = local_date(start_us + DAY_US, "UTC")
     await identify(system, "user_id:born", f"1990-{tomorrow:%m-%d}")
     await identify(system, "user_id:corrected", f"1990-{tomorrow:%m-%d}")
-    # Years of old events begin nothing, and a call begins one run.
-    for days in (1, 400, 1_800):
-        await track(system, "registered", "user_id:old", at_us=start_us - days * DAY_US)
-    await system.drain()
-    assert await enter(system, "called", "user_id:old", "r-1")
-    assert not await enter(system, "called", "user_id:old", "r-1")
-    assert await enter(system, "ping", "user_id:old", "r-2")
+    await begin_nothing_by_old_events_and_one_run_by_a_call(system, start_us)
     # Two identifiers of one person, which is known only later: one message.
     await track(system, "registered", "user_id:a")
     await track(system, "registered", "device_id:a")

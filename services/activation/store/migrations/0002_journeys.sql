@@ -82,7 +82,7 @@ CREATE TABLE journey_due (
 
 CREATE INDEX journey_due_at ON journey_due (due_us);
 
--- Answers that refused an entry, so that they are not asked for again.
+-- Answers that refused an entry, so that the rules are not evaluated again.
 CREATE TABLE entry_answer (
     workspace_id text    NOT NULL,
     journey_id   text    NOT NULL,

@@ -344,6 +344,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/ListRegrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compares what a journey has sent with what it should have sent
+         * @description Compares what a journey has sent with what it should have sent.
+         */
+        post: operations["activation_ListRegrets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ListRuns": {
         parameters: {
             query?: never;
@@ -2773,6 +2793,30 @@ export interface components {
             /** @description What an entry means while a run is open. */
             while_inside?: components["schemas"]["activation.v1.WhileInside"];
         };
+        /** @description A difference between what was sent to a person and what should have been, by what is known now. */
+        "activation.v1.JourneyRegret": {
+            /**
+             * Format: int64
+             * @description The instant that it should have been planned for, Unix microseconds; 0 = none.
+             */
+            ideal_at_us?: number;
+            /** @description How it differs. */
+            kind?: components["schemas"]["activation.v1.RegretKind"];
+            /** @description The profile. */
+            profile_id?: string;
+            /**
+             * Format: int64
+             * @description The instant that it was planned for, Unix microseconds; 0 = it was not sent.
+             */
+            sent_at_us?: number;
+            /** @description The step. */
+            step_id?: string;
+            /**
+             * Format: uint32
+             * @description Which visit of the step this is, from 0.
+             */
+            visit?: number;
+        };
         /** @description A run of a journey. */
         "activation.v1.JourneyRun": {
             /**
@@ -2942,6 +2986,45 @@ export interface components {
         "activation.v1.ListJourneysResponse": {
             /** @description The journeys, by id. */
             journeys?: components["schemas"]["activation.v1.JourneySummary"][];
+        };
+        /** @description The request of `ListRegrets`. */
+        "activation.v1.ListRegretsRequest": {
+            /**
+             * Format: int64
+             * @description Of persons with a run that began at this instant or later, Unix microseconds.
+             */
+            from_us?: number;
+            /** @description Required. The journey. */
+            journey_id: string;
+            /**
+             * Format: uint32
+             * @description The most persons to compare; 0 = 50, at most 1,000.
+             */
+            page_size?: number;
+            /** @description The `next_page_token` of the page before; empty = the first page. */
+            page_token?: string;
+            /**
+             * Format: int64
+             * @description Of persons with a run that began before this instant, Unix microseconds; 0 = all.
+             */
+            to_us?: number;
+        };
+        /** @description The response of `ListRegrets`. */
+        "activation.v1.ListRegretsResponse": {
+            /**
+             * Format: uint64
+             * @description The persons that could not be: a rule has no answer, or a run goes by an older version.
+             */
+            left_out?: number;
+            /** @description For the next page; empty = this is the last one. */
+            next_page_token?: string;
+            /**
+             * Format: uint64
+             * @description The persons that were compared.
+             */
+            persons?: number;
+            /** @description The differences, person by person. */
+            regrets?: components["schemas"]["activation.v1.JourneyRegret"][];
         };
         /** @description The request of `ListRuns`. */
         "activation.v1.ListRunsRequest": {
@@ -3182,6 +3265,11 @@ export interface components {
             /** @description The mirror, with everything to be written. */
             mirror?: components["schemas"]["activation.v1.Mirror"];
         };
+        /**
+         * @description How what was sent differs from what should have been.
+         * @enum {string}
+         */
+        "activation.v1.RegretKind": "REGRET_KIND_UNSPECIFIED" | "REGRET_KIND_UNWANTED" | "REGRET_KIND_MISSED" | "REGRET_KIND_SHIFTED";
         /** @description What follows where late facts show that a message was unwanted. */
         "activation.v1.RegretPolicy": {
             /** @description The steps; none = it is reported. */
@@ -7430,6 +7518,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.ListJourneysResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_ListRegrets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListRegretsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListRegretsResponse"];
                 };
             };
             /** @description The call failed. */
