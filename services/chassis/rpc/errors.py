@@ -21,6 +21,11 @@ from services.kernel import errors
 
 DOMAIN = "onefold.dev"
 DETAILS_KEY = "grpc-status-details-bin"
+#: UTF-8 bytes of a message and of a field in a status. A status is sent in headers, which clients
+#: refuse beyond 8 KiB, once in percent encoding and once in Base64. A mistake quotes what the
+#: caller wrote, such as a name, so it may be as long as a request.
+MAX_MESSAGE, MAX_FIELD = 1_000, 400
+_GAP = " … "
 
 
 class StatusMapping(NamedTuple):
@@ -92,12 +97,13 @@ def to_onefold_error(error: BaseException) -> errors.OnefoldError:
 def to_status(error: errors.OnefoldError) -> Status:
     """Return the status of an error."""
     mapping = STATUS_BY_REASON[error.reason]
-    status = Status(code=mapping.code.value[0], message=error.message)
+    message = _shortened(error.message, MAX_MESSAGE)
+    status = Status(code=mapping.code.value[0], message=message)
     info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status.details.add().Pack(info)
     if mapping.kind is errors.InvalidField:
         violation = BadRequest.FieldViolation(
-            field=error.field, description=error.message, reason=error.reason
+            field=_shortened(error.field, MAX_FIELD), description=message, reason=error.reason
         )
         status.details.add().Pack(BadRequest(field_violations=[violation]))
     if isinstance(error, errors.RetryableError):
@@ -105,6 +111,16 @@ def to_status(error: errors.OnefoldError) -> Status:
         retry.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
         status.details.add().Pack(retry)
     return status
+
+
+def _shortened(text: str, most: int) -> str:
+    """Return a text of at most so many bytes: its begin and its end, which has the remedy."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= most:
+        return encoded.decode()
+    half = (most - len(_GAP.encode())) // 2
+    begin, end = encoded[:half], encoded[-half:]
+    return begin.decode(errors="ignore") + _GAP + end.decode(errors="ignore")
 
 
 def from_status(status: Status) -> errors.OnefoldError | None:

@@ -286,7 +286,7 @@ class _GuardedMethod:
             log.error("call_failed", method=self._name, exc_info=error)
         else:
             log.debug("call_rejected", method=self._name, reason=known.reason)
-        await context.abort(code, known.message, ((DETAILS_KEY, status.SerializeToString()),))
+        await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
         raise AssertionError("an aborted call goes on")
 
 

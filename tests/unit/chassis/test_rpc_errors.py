@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import socket
+from base64 import b64encode
+from urllib.parse import quote
 
 import asyncpg
 import grpc
@@ -103,6 +105,23 @@ def test_status_has_exactly_one_error_info(reason: str) -> None:
     assert bool(retries) == isinstance(error, kernel.RetryableError)
     fields = [d for d in status.details if d.Is(error_details_pb2.BadRequest.DESCRIPTOR)]
     assert bool(fields) == isinstance(error, kernel.InvalidField)
+
+
+@pytest.mark.parametrize("letter", ["k", "京", "%", "\ud800"])
+def test_status_of_a_mistake_that_quotes_a_long_name_fits_into_headers(letter: str) -> None:
+    mistake = kernel.RuleError("null cannot be compared with", "write it", field=letter * 2_000_000)
+    status = errors.to_status(mistake)
+    in_headers = len(quote(status.message)) + len(b64encode(status.SerializeToString()))
+    assert in_headers < 8_000
+    again = errors.from_status(status)
+    assert again is not None
+    assert again.message.endswith("null cannot be compared with; write it")
+    assert again.field.startswith(letter.encode(errors="replace").decode() * 50)
+
+
+def test_status_of_a_mistake_of_ordinary_length_is_whole() -> None:
+    mistake = kernel.RuleError("this key is not known", "write one of " + "word, " * 100, field="a")
+    assert errors.to_status(mistake).message == mistake.message
 
 
 @given(
