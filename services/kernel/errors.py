@@ -131,6 +131,14 @@ class RuleError(InvalidField):
         return RuleError(self.problem, self.remedy, field=join_path(path, self.field))
 
 
+class RuleTooLarge(RuleError):
+    """A rule exceeds a limit as a whole; its other mistakes are not looked for."""
+
+    def under(self, path: str) -> RuleTooLarge:
+        """Return the same error as seen from the rule that has this part at `path`."""
+        return RuleTooLarge(self.problem, self.remedy, field=join_path(path, self.field))
+
+
 class RuleErrors(RuleError):
     """Several parts of a rule are wrong. It is the first of these errors, and has all of them."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from services.kernel.errors import InvalidField, RuleError
+from services.kernel.errors import InvalidField, RuleTooLarge
 from services.kernel.rules import model
 from services.kernel.rules.features import Related
 from services.kernel.rules.filters import ANY_EVENT
@@ -45,30 +45,30 @@ class RuleSize:
         self._rules = self._predicates = self._filters = self._text = 0
 
     def enter(self, depth: int) -> None:
-        """Count a rule inside of `depth - 1` others. Raises RuleError."""
+        """Count a rule inside of `depth - 1` others. Raises RuleTooLarge."""
         self._rules += 1
         if depth > MAX_DEPTH or self._rules > MAX_RULES:
             remedy = f"write at most {MAX_RULES} rules, at most {MAX_DEPTH} deep"
-            raise RuleError("the rule is too large", remedy)
+            raise RuleTooLarge("the rule is too large", remedy)
 
     def add(self, leaf: model.Predicate | model.Reference) -> None:
-        """Count a predicate or a reference with its filters and texts. Raises RuleError."""
+        """Count a predicate or a reference with its filters and texts. Raises RuleTooLarge."""
         if isinstance(leaf, model.Predicate):
             self._predicates += 1
             self._filters += _filters(leaf)
         self._text += len(canonical_json(dump_rule(leaf)))
         if self._predicates > MAX_PREDICATES:
-            raise RuleError(
+            raise RuleTooLarge(
                 f"the rule has more than {MAX_PREDICATES} predicates",
                 f"write at most {MAX_PREDICATES}; a trait with one of many values is one predicate"
                 " with `in`",
             )
         if self._filters > MAX_FILTERS:
             remedy = f"write at most {MAX_FILTERS} in all its predicates together"
-            raise RuleError(f"the rule has more than {MAX_FILTERS} filters", remedy)
+            raise RuleTooLarge(f"the rule has more than {MAX_FILTERS} filters", remedy)
         if self._text > MAX_TEXT:
             remedy = f"write at most {MAX_TEXT} characters of names, values and keywords together"
-            raise RuleError("the texts of the rule are too long", remedy)
+            raise RuleTooLarge("the texts of the rule are too long", remedy)
 
 
 class PredicateLimits(NamedTuple):

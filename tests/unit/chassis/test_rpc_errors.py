@@ -33,8 +33,9 @@ EVENT_REASONS = {
 def _kinds() -> list[type[kernel.OnefoldError]]:
     classes = [c for _, c in inspect.getmembers(kernel, inspect.isclass)]
     # A RuleError crosses the border of a service as the InvalidField that it is.
-    abstract = {kernel.ClientError, kernel.RetryableError, kernel.RuleError, kernel.RuleErrors}
-    return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in abstract]
+    abstract = {kernel.ClientError, kernel.RetryableError}
+    kinds = [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in abstract]
+    return [c for c in kinds if not issubclass(c, kernel.RuleError)]
 
 
 def make(reason: str, **metadata: str) -> kernel.OnefoldError:

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.kernel.calendar import DEFAULT_ZONE
-from services.kernel.errors import RuleError, RuleErrors, join_path
+from services.kernel.errors import RuleError, RuleErrors, RuleTooLarge, join_path
 from services.kernel.rules import model
 from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import OrderDefinition
@@ -51,6 +51,8 @@ __all__ = ["dump_rule", "parse_orders", "parse_rule"]
 
 #: The most mistakes of one list of rules that are found.
 MAX_ERRORS = 20
+#: What errors show at the keys of references.
+_EXAMPLES = {"id": "ID", "of": "SET", "is": "VALUE"}
 
 
 def parse_rule(
@@ -64,7 +66,8 @@ def parse_rule(
 
     `zone` (an IANA name), `orders` and the `cleaners` of traits are those of the workspace; they
     count where the form omits them. Raises RuleError; its `field` is the path of the wrong part.
-    Where several rules of an `all` or `any` are wrong it is a RuleErrors.
+    Where several rules of an `all` or `any` are wrong it is a RuleErrors; where the rule is too
+    large it is a RuleTooLarge, as the rest is not read.
     """
     return _Parser(Defaults(zone, orders, cleaners)).rule(form, "", 1)
 
@@ -98,6 +101,8 @@ class _Parser:
         for i, part in enumerate(body):
             try:
                 rules.append(self.rule(part, f"{path}[{i}]", depth))
+            except RuleTooLarge:
+                raise
             except RuleError as error:
                 errors.append(error)
                 if len(errors) == MAX_ERRORS:
@@ -123,6 +128,9 @@ def _reference(kind: str, form: Json, path: str) -> model.Reference:
     if isinstance(form, str) and reference is not model.ReferenceKind.STAGE:
         check_name(path, form)
         return model.Reference(reference, form)
+    if not isinstance(form, Mapping):
+        remedy = f"write `{kind}: {{{', '.join(f'{key}: {_EXAMPLES[key]}' for key in keys)}}}`"
+        raise RuleError(f"this is no {kind}", remedy, field=path)
     body = Body(form, path)
     body.check_keys(keys)
     id_ = body.name(keys[0])

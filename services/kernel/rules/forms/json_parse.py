@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from services.kernel.errors import RuleError, join_path
 from services.kernel.rules import features, model
 from services.kernel.rules.defaults import Defaults
 from services.kernel.rules.features import Function, OrderDefinition
-from services.kernel.rules.filters import EventFilter, PropertyFilter
+from services.kernel.rules.filters import MAX_FILTERS, EventFilter, PropertyFilter
 from services.kernel.rules.forms import words
 from services.kernel.rules.forms.json_body import (
     Body,
@@ -311,11 +312,15 @@ def _where(form: Json, path: str, depth: int) -> tuple[PropertyFilter, ...]:
         if depth > _MAX_NESTED:
             raise RuleError("the filters are nested too deep", "write one list", field=path)
         parts = (_where(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(form))
-        return tuple(f for part in parts for f in part)
-    filters: list[PropertyFilter] = []
-    for name, tests in Body(form, path).form.items():
-        filters.extend(_filters(name, tests, join_path(path, name)))
-    return tuple(filters)
+        return _first_filters(f for part in parts for f in part)
+    named = Body(form, path).form.items()
+    lists = (_filters(name, tests, join_path(path, name)) for name, tests in named)
+    return _first_filters(f for own in lists for f in own)
+
+
+def _first_filters(filters: Iterable[PropertyFilter]) -> tuple[PropertyFilter, ...]:
+    """Return the filters, or one more than any selection of events may have."""
+    return tuple(islice(filters, MAX_FILTERS + 1))
 
 
 def _filters(name: str, tests: Json, path: str) -> list[PropertyFilter]:

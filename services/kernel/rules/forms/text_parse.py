@@ -17,18 +17,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import RuleError
 from services.kernel.rules import features, model
 from services.kernel.rules.defaults import NO_CLEANERS, Defaults
 from services.kernel.rules.features import Function, OrderDefinition, Step
-from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
+from services.kernel.rules.filters import (
+    ANY_EVENT,
+    MAX_EVENT_NAMES,
+    MAX_FILTERS,
+    EventFilter,
+    PropertyFilter,
+)
 from services.kernel.rules.forms.text_scan import Scanner
 from services.kernel.rules.forms.text_words import Word
 from services.kernel.rules.forms.words import NO_CLEANER
 from services.kernel.rules.limits import MAX_DEPTH, RuleSize, check_size
-from services.kernel.rules.values import Json, Operator
+from services.kernel.rules.values import MAX_ELEMENTS, Json, Operator
 from services.kernel.rules.windows import EVER, Anchor, Calendar, Relative, Rolling, Window
 from services.kernel.trust import Party
 
@@ -38,6 +45,9 @@ _ENGLISH, _CHINESE = 0, 1
 _COMPARISON = "a comparison such as `≥ 1`, `contains`, `包含` or `exists`"
 _TOP = re.compile(r"top\s+([0-9]{1,4})(?!\w)")
 _TOP_CHINESE = re.compile(r"前\s*([0-9]{1,4})\s*位(?!\w)")
+#: The marks that begin a name in quotes.
+_QUOTES = ('"', "“")
+_Part = TypeVar("_Part")
 #: A feature without its window.
 _Windowed = Callable[[Window], features.Feature]
 
@@ -153,11 +163,21 @@ class _TextParser:
 
     def _list(self) -> list[Json]:
         self._need(self._scan.mark("[【"))
-        values = [self._scan.expect(self._scan.literal())]
-        while self._scan.mark(",，、"):
-            values.append(self._scan.expect(self._scan.literal()))
+        values = self._several(lambda: self._scan.expect(self._scan.literal()), MAX_ELEMENTS)
         self._need(self._scan.mark("]】"))
         return values
+
+    def _several(
+        self, read: Callable[[], _Part], most: int, another: Word | None = None
+    ) -> list[_Part]:
+        """Read parts with commas, or words, between them. Raises RuleError at the first excess."""
+        parts = [read()]
+        while self._scan.mark(",，、") if another is None else self._scan.word(another):
+            parts.append(read())
+            if len(parts) > most:
+                place, remedy = self._scan.place(self._scan.at), f"write at most {most}"
+                raise RuleError(f"{place}: there are too many parts in a row", remedy)
+        return parts
 
     def _feature(self, before: Window | None) -> features.Feature:
         """Return the feature that follows; `before` is the window that was written before it."""
@@ -212,7 +232,10 @@ class _TextParser:
 
     def _named(self, has_window: bool) -> _Windowed | features.Trait | features.DateDistance:
         """Read what begins with a name: a trait, or events and their function in Chinese."""
+        # A trait may have the name that stands for any event; then it is in quotes.
+        is_any_event = self._scan.text[self._scan.at : self._scan.at + 1] not in _QUOTES
         events = self._events("the name of a trait")
+        is_any_event = is_any_event and events.names == (ANY_EVENT,)
         if self._scan.one_of((Function.COUNT,), _CHINESE):
             return lambda window: features.Aggregate(Function.COUNT, events, "", window)
         if self._scan.one_of((Word.OF,), _CHINESE):
@@ -221,7 +244,7 @@ class _TextParser:
             functions = [function for function in Function if function is not Function.COUNT]
             function = None if limit else self._scan.expect(self._scan.one_of(functions, _CHINESE))
             return self._of_property(events, of, function, limit)
-        if has_window or len(events.names) > 1 or events.where or events.names == (ANY_EVENT,):
+        if has_window or len(events.names) > 1 or events.where or is_any_event:
             raise self._scan.error()
         measure = self._scan.one_of(features.DateMeasure, _CHINESE)
         if measure is not None:
@@ -229,16 +252,11 @@ class _TextParser:
         return self._trait(events.names[0])
 
     def _trait(self, name: str) -> features.Trait:
-        parties: list[Party] = []
+        parties, sources = list[Party](), list[str]()
         if self._scan.word(Word.FROM):
-            parties.append(self._scan.expect(self._scan.one_of(Party)))
-            while self._scan.mark(",，、"):
-                parties.append(self._scan.expect(self._scan.one_of(Party)))
-        sources: list[str] = []
+            parties = self._several(lambda: self._scan.expect(self._scan.one_of(Party)), len(Party))
         if self._scan.word(Word.STATED_BY):
-            sources.append(self._name("the id of a source"))
-            while self._scan.mark(",，、"):
-                sources.append(self._name("the id of a source"))
+            sources = self._several(lambda: self._name("the id of a source"), features.MAX_SOURCES)
         cleaner = self._defaults.cleaners.get(name, "")
         if self._scan.word(Word.STANDARDISED):
             cleaner = self._name("a cleaner such as place")
@@ -254,10 +272,7 @@ class _TextParser:
         return lambda window: features.Sequence(steps, same, window)
 
     def _steps(self) -> tuple[Step, ...]:
-        steps = [self._step()]
-        while self._scan.word(Word.THEN):
-            steps.append(self._step())
-        return tuple(steps)
+        return tuple(self._several(self._step, features.MAX_STEPS, Word.THEN))
 
     def _step(self) -> Step:
         within_us = self._scan.span_inside()
@@ -337,9 +352,7 @@ class _TextParser:
     def _events(self, what: str = "the name of an event") -> EventFilter:
         if self._scan.word(Word.ANY_EVENT):
             return EventFilter((ANY_EVENT,), self._where())
-        names = [self._name(what)]
-        while self._scan.word(Word.OR_EVENT):
-            names.append(self._name("the name of an event"))
+        names = self._several(lambda: self._name(what), MAX_EVENT_NAMES, Word.OR_EVENT)
         return EventFilter(tuple(names), self._where())
 
     def _where(self) -> tuple[PropertyFilter, ...]:
@@ -349,9 +362,7 @@ class _TextParser:
         if not self._scan.word(Word.WHERE):
             self._scan.at = start
             return ()
-        tests = [self._test()]
-        while self._scan.word(Word.AND):
-            tests.append(self._test())
+        tests = self._several(self._test, MAX_FILTERS, Word.AND)
         self._need(self._scan.mark(")）"))
         return tuple(tests)
 

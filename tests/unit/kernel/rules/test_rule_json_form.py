@@ -422,7 +422,7 @@ REJECTED = [
     ("{last_seen: {event: a, within: 0s}}", "last_seen.within", "7d"),
     ("{segment: ''}", "segment", "1 to 512"),
     ("{segment: {id: a, is: b}}", "segment.is", "write"),
-    ("{stage: silent}", "stage", "key: value"),
+    ("{stage: silent}", "stage", "stage: {of: SET, is: VALUE}"),
     ("{stage: {of: life}}", "stage", "`is: ...`"),
     ("{tag: {is: a}}", "tag", "`id: ...`"),
     ("{trait: {name: a, party: forth, eq: 1}}", "trait.party[0]", "write"),

@@ -10,7 +10,7 @@ from onefold.rule.v1 import rule_pb2 as pb
 
 from services.chassis.codec.comparisons import MAX_VALUE_BYTES
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
-from services.kernel.errors import InvalidField, RuleError
+from services.kernel.errors import InvalidField, RuleError, RuleTooLarge
 from services.kernel.rules.features import Aggregate, Function, Sequence, Step, Trait
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
 from services.kernel.rules.forms.json_form import dump_rule, parse_rule
@@ -139,6 +139,21 @@ def test_filters_beyond_the_bound_are_not_parsed() -> None:
     rule = pb.Rule(predicate=predicate)
     with pytest.raises(RuleError, match="too many filters"):
         rule_from_proto(rule)
+
+
+@pytest.mark.parametrize("where", [{f"p{i}": 1 for i in range(51)}, [{"p": i} for i in range(51)]])
+def test_filters_of_a_form_beyond_the_bound_are_not_parsed(where: Any) -> None:
+    wrong = {"broken": {"no_comparison": 1}}
+    where = [*where, wrong] if isinstance(where, list) else where | wrong
+    with pytest.raises(RuleError, match="too many filters"):
+        parse_rule({"count": {"event": "e", "where": where, "at_least": 1}})
+
+
+def test_form_beyond_the_size_of_a_rule_is_not_read_to_its_end() -> None:
+    where = {f"p{i}": [f"a value {j}" for j in range(1_000)] for i in range(10)}
+    large = {"count": {"event": "e", "where": where, "at_least": 1}}
+    with pytest.raises(RuleTooLarge, match=r"all\[0\].any\[1\]: the texts .* too long"):
+        parse_rule({"all": [{"any": [{"nope": 1}, large, {"nope": 2}]}, {"nope": 3}]})
 
 
 @pytest.mark.parametrize("key", ["where"])

@@ -308,6 +308,33 @@ def test_text_beyond_the_size_limits_raises(text: str) -> None:
         parse_text(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("count of a (where %s) ≥ 1", "x = 1 and "),
+        ("x in [%s]", "1, "),
+        ("count of %s ≥ 1", "a or "),
+        ("count of sequence (%s) ≥ 1", "a then "),
+        ("x stated by %s = 1", "a, "),
+        ("x from %s = 1", "first party, "),
+    ],
+    ids=["filters", "values", "names", "steps", "sources", "parties"],
+)
+def test_parts_beyond_a_bound_are_not_read(text: str, most: str) -> None:
+    with pytest.raises(RuleError, match="too many parts in a row"):
+        parse_text(text % (most * 2_000))
+
+
+@pytest.mark.parametrize("language", Language)
+def test_trait_named_like_any_event_is_read_back(language: Language) -> None:
+    rules = (
+        Predicate(Trait("*"), Operator.EQ, "a"),
+        Predicate(DateDistance("*", DateMeasure.YEARS_SINCE, "UTC"), Operator.GE, 18),
+    )
+    for rule in rules:
+        assert parse_text(to_text(rule, language)) == rule
+
+
 def test_deepest_rule_is_read_back() -> None:
     rule: Rule = A
     for _ in range((MAX_DEPTH - 1) // 2):
