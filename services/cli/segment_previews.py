@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
@@ -13,9 +13,20 @@ from onefold.segment.v1.segment_service_pb2 import (
     PreviewSegmentResponse,
 )
 
+from services.chassis.codec.named_rules import segment_rules, tag_rules
+from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.cli import output
+from services.cli.rule_forms import is_stage
 from services.client.client import Client
-from services.kernel.errors import ClientError, NotAllowed
+from services.kernel.errors import ClientError, InvalidField, NotAllowed
+from services.kernel.rules.model import ReferenceKind
+from services.kernel.rules.references import (
+    Definitions,
+    Name,
+    all_dependants,
+    expand_some,
+    names_of,
+)
 
 
 class Previewed(NamedTuple):
@@ -28,29 +39,65 @@ class Previewed(NamedTuple):
 
 
 async def preview(
-    client: Client, definitions: Iterable[TagDefined | SegmentDefined], sample_size: int = 0
+    client: Client,
+    definitions: Iterable[TagDefined | SegmentDefined],
+    sample_size: int = 0,
+    changed: Set[Name] | None = None,
 ) -> list[Previewed]:
     """Preview definitions that are not retired; those that cannot be previewed say why.
 
-    A definition that refers to another one that is new cannot be, before that one is defined.
-    Raises OnefoldError.
+    A reference from one of them to another means that other one, which need not be defined yet.
+    With `changed` only these are previewed, and those that refer to them. Raises OnefoldError.
     """
+    kept = [each for each in definitions if not each.retired]
+    named = _named(kept)
+    if changed is not None:
+        affected = changed.union(*(all_dependants(name, named) for name in changed))
+        kept = [each for each in kept if _name(each) in affected]
     previewed: list[Previewed] = []
-    for each in definitions:
-        if each.retired:
-            continue
-        if isinstance(each, TagDefined):
-            id_, request = each.tag_id, PreviewSegmentRequest(tag=each)
-        else:
-            id_, request = each.segment_id, PreviewSegmentRequest(segment=each)
-        request.sample_size = sample_size
+    for each in kept:
+        id_ = _name(each).id
         try:
+            request = _request(each, named)
+            request.sample_size = sample_size
             previewed.append(Previewed(id_, await client.segment.PreviewSegment(request)))
         except NotAllowed:
             raise
         except ClientError as error:
             previewed.append(Previewed(id_, None, error.message))
     return previewed
+
+
+def _name(each: TagDefined | SegmentDefined) -> Name:
+    if isinstance(each, SegmentDefined):
+        return Name(ReferenceKind.SEGMENT, each.segment_id)
+    return Name(ReferenceKind.STAGE if is_stage(each) else ReferenceKind.TAG, each.tag_id)
+
+
+def _named(definitions: Iterable[TagDefined | SegmentDefined]) -> Definitions:
+    """Return what the rules of definitions may refer to; fitted values have no rules yet."""
+    decoded = (
+        tag_rules(each) if isinstance(each, TagDefined) else segment_rules(each)
+        for each in definitions
+        if isinstance(each, SegmentDefined) or not each.HasField("rfm")
+    )
+    return names_of(decoded)
+
+
+def _request(each: TagDefined | SegmentDefined, named: Definitions) -> PreviewSegmentRequest:
+    """Return the request for one definition, in which the others take the place of their names."""
+    if isinstance(each, SegmentDefined):
+        request = PreviewSegmentRequest(segment=each)
+        rules = [request.segment.rule]
+    else:
+        if each.HasField("rfm"):
+            remedy = f"apply it, then run `./onefold tags fit {each.tag_id}`"
+            raise InvalidField(f"its values are computed over all persons: {remedy}")
+        request = PreviewSegmentRequest(tag=each)
+        rules = [own.rule for own in request.tag.values] or [request.tag.rule]
+    for rule in rules:
+        rule.CopyFrom(rule_to_proto(expand_some(rule_from_proto(rule, "rule"), named)))
+    return request
 
 
 def print_sizes(previewed: Iterable[Previewed]) -> None:

@@ -39,7 +39,7 @@ from services.cli.commands.traits import print_cleaner_changes
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
 from services.cli.pack_definitions import PackDefinition, definitions_of
-from services.cli.pack_order import cyclic_journeys, kind_of, reference_to
+from services.cli.pack_order import cyclic_journeys, reference_to
 from services.cli.rule_forms import membership_ids
 from services.cli.segment_previews import Previewed, preview, print_sizes
 from services.client.client import Client
@@ -50,6 +50,8 @@ from services.kernel.errors import (
     RetryableError,
     TokenNotReached,
 )
+from services.kernel.rules.model import ReferenceKind
+from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
 from services.kernel.yaml_documents import MAX_BYTES
 
@@ -76,7 +78,8 @@ def apply(
     """Define sources, policies, tags, segments, templates, destinations and journeys from files.
 
     Returns when all of them are live: old events count, too. With --dry-run it also shows the sizes
-    that changed tags, stages and segments would have, and what changed cleaners would change.
+    that changed tags, stages and segments, and those that refer to them, would have, and what
+    changed cleaners would change.
     """
     given, in_arguments = _variables(variables or ())
 
@@ -102,17 +105,16 @@ class _Differences(NamedTuple):
     traits: CountTraitsResponse = CountTraitsResponse()
 
 
+#: What the words of definitions with rules name.
+_RULED = {"tag": ReferenceKind.TAG, "stages": ReferenceKind.STAGE, "segment": ReferenceKind.SEGMENT}
+
+
 async def _differences(
     client: Client, pack: Pack, applied: Iterable[AppliedDefinition]
 ) -> _Differences:
     changed = {(one.kind, one.id) for one in applied if one.changed}
-    sizes = await preview(
-        client,
-        [
-            *(tag for tag in pack.tags if (kind_of(tag), tag.tag_id) in changed),
-            *(one for one in pack.segments if ("segment", one.segment_id) in changed),
-        ],
-    )
+    names = {Name(_RULED[kind], id_) for kind, id_ in changed if kind in _RULED}
+    sizes = await preview(client, [*pack.tags, *pack.segments], changed=names)
     if ("settings", "") not in changed:
         return _Differences(sizes)
     request = CountTraitsRequest(settings=pack.settings)

@@ -145,6 +145,14 @@ def expand_known(rule: Rule, definitions: Definitions) -> Rule:
     return _Expansion(definitions, is_lenient=True).expand(rule, ())
 
 
+def expand_some(rule: Rule, definitions: Definitions) -> Rule:
+    """Return a rule without references to these definitions; other references stay.
+
+    Raises RuleError as `expand` does.
+    """
+    return _PartialExpansion(definitions, is_lenient=False).expand(rule, ())
+
+
 def dependants(name: Name, definitions: Definitions) -> list[Name]:
     """Return the definitions that refer to a name directly, ascending by kind and id."""
     found = _users(definitions).get(name, set())
@@ -183,7 +191,7 @@ def check_definition(
     after[name] = classification
     _check_values(name, classification, _Expansion(after, is_lenient=False, assumed=assumed))
     others = _Expansion(after, is_lenient=False, assumed=assumed - {name})
-    affected = _all_dependants(name, after)
+    affected = all_dependants(name, after)
     total = 0
     for other, own in after.items():
         try:
@@ -220,8 +228,8 @@ def _evaluated(classification: Classification) -> Iterator[Rule]:
             yield rule
 
 
-def _all_dependants(name: Name, definitions: Definitions) -> set[Name]:
-    """Return the definitions that refer to a name, also by way of others."""
+def all_dependants(name: Name, definitions: Definitions) -> set[Name]:
+    """Return the definitions that refer to a name, also by way of others. It need not be one."""
     users = _users(definitions)
     found: set[Name] = set()
     waiting = [name]
@@ -337,3 +345,12 @@ class _Expansion:
         if self._is_lenient:
             return _Expanded(Any_(()), 1, 1)
         raise RuleError(problem, remedy)
+
+
+class _PartialExpansion(_Expansion):
+    """Leaves references to other definitions as they are."""
+
+    def _rule_of(self, reference: Reference, name: Name) -> Rule | _Expanded:
+        if name not in self._definitions:
+            return _Expanded(reference, 1, 1)
+        return super()._rule_of(reference, name)

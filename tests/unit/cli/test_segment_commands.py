@@ -7,13 +7,27 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.profile.v1.profile_facts_pb2 import TAG_KIND_STAGE, RfmModel, TagDefined
+from onefold.rule.v1.rule_pb2 import Rule
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
+from services.chassis.codec.rules import rule_to_proto
 from services.cli.output import format_actual
-from services.cli.segment_previews import format_estimate, preview, print_sizes
+from services.cli.segment_previews import Previewed, format_estimate, preview, print_sizes
 from services.kernel.errors import InvalidField, NotAllowed
+from services.kernel.rules.forms.json_form import parse_rule
+from services.kernel.rules.model import ReferenceKind
+from services.kernel.rules.references import Name
+
+BOUGHT_FORM = {"count": {"event": "bought", "at_least": 1}}
+
+
+def rule(form: Any) -> Rule:
+    return rule_to_proto(parse_rule(form))
+
+
+BOUGHT = rule(BOUGHT_FORM)
 
 
 def client_of(call: Any) -> Any:
@@ -31,9 +45,9 @@ def test_definitions_are_previewed_and_one_that_cannot_be_says_why(
         return pb.PreviewSegmentResponse(members=[members])
 
     definitions = [
-        TagDefined(tag_id="vip"),
-        SegmentDefined(segment_id="buyers"),
-        SegmentDefined(segment_id="gone", retired=True),
+        TagDefined(tag_id="vip", rule=rule({"segment": "new"})),
+        SegmentDefined(segment_id="buyers", rule=BOUGHT),
+        SegmentDefined(segment_id="gone", rule=BOUGHT, retired=True),
     ]
     found = asyncio.run(preview(client_of(call), definitions))
     print_sizes(found)
@@ -49,7 +63,52 @@ def test_caller_without_the_right_sees_the_error_itself() -> None:
         raise NotAllowed("this key may not read")
 
     with pytest.raises(NotAllowed):
-        asyncio.run(preview(client_of(call), [SegmentDefined(segment_id="a")]))
+        asyncio.run(preview(client_of(call), [SegmentDefined(segment_id="a", rule=BOUGHT)]))
+
+
+def previewed_requests(
+    *definitions: Any, **options: Any
+) -> tuple[list[pb.PreviewSegmentRequest], list[Previewed]]:
+    requests: list[pb.PreviewSegmentRequest] = []
+
+    async def call(request: pb.PreviewSegmentRequest) -> pb.PreviewSegmentResponse:
+        requests.append(request)
+        return pb.PreviewSegmentResponse()
+
+    return requests, asyncio.run(preview(client_of(call), definitions, **options))
+
+
+def test_preview_of_a_pack_reads_what_the_pack_refers_to_as_the_pack_defines_it() -> None:
+    tiers = TagDefined(tag_id="tier", kind=TAG_KIND_STAGE, default_value="none")
+    tiers.values.add(value="gold", rule=rule({"tag": "buyer"}))
+    form = {"all": [{"stage": {"of": "tier", "is": "gold"}}, {"segment": "of-another-pack"}]}
+    requests, found = previewed_requests(
+        SegmentDefined(segment_id="golden", rule=rule(form)),
+        tiers,
+        TagDefined(tag_id="buyer", rule=BOUGHT),
+    )
+    assert [one.id for one in found if one.response is None] == []
+    assert requests[0].segment.rule == rule({"all": [BOUGHT_FORM, {"segment": "of-another-pack"}]})
+    assert requests[1].tag.values[0].rule == BOUGHT
+
+
+def test_preview_of_changes_has_what_refers_to_them_and_nothing_else() -> None:
+    definitions = (
+        TagDefined(tag_id="buyer", rule=BOUGHT),
+        SegmentDefined(segment_id="direct", rule=rule({"tag": "buyer"})),
+        SegmentDefined(segment_id="indirect", rule=rule({"segment": "direct"})),
+        SegmentDefined(segment_id="other", rule=BOUGHT),
+    )
+    buyer = Name(ReferenceKind.TAG, "buyer")
+    _, found = previewed_requests(*definitions, changed={buyer})
+    assert [one.id for one in found] == ["buyer", "direct", "indirect"]
+
+
+def test_preview_of_fitted_values_says_how_they_are_computed() -> None:
+    fitted = TagDefined(tag_id="rfm", rfm=RfmModel(quantiles=5))
+    requests, (found,) = previewed_requests(fitted)
+    assert requests == []
+    assert "./onefold tags fit rfm" in found.problem
 
 
 def test_span_of_time_is_shown_in_days_and_other_values_as_json() -> None:
