@@ -72,6 +72,13 @@ app.add_typer(nats.app, name="nats")
 app.add_typer(database.app, name="database")
 app.add_typer(administration.clock, name="clock")
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command of the arguments; an expected error ends it as one line."""
     output.guard_streams()
-    app(prog_name="./onefold")
+    with output.exit_on_error():
+        app(prog_name="./onefold")
+
+
+if __name__ == "__main__":
+    main()

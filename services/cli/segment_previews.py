@@ -52,7 +52,7 @@ async def preview(
     kept = [each for each in definitions if not each.retired]
     named = _named(kept)
     if changed is not None:
-        affected = changed.union(*(all_dependants(name, named) for name in changed))
+        affected = set(changed).union(*(all_dependants(name, named) for name in changed))
         kept = [each for each in kept if _name(each) in affected]
     previewed: list[Previewed] = []
     for each in kept:

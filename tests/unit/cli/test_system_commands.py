@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,3 +60,17 @@ def test_next_steps_after_up_use_the_same_data_folder() -> None:
     steps = _next_steps(Path("my data"))
     assert steps.count("--data 'my data'`") == 3
     assert "`./onefold status --data 'my data'`" in steps
+
+
+def test_arguments_that_contradict_each_other_end_the_command_with_one_line() -> None:
+    given = ("correct", "user_id:u-1", "city", "x", "--withdraw", "--reason", "called")
+    paths = os.pathsep.join(path for path in sys.path if path)
+    ended = subprocess.run(
+        (sys.executable, "-m", "services.cli", *given),
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "error give the right value, or --withdraw and none\n"
