@@ -42,6 +42,15 @@ MAX_TRIED, MAX_COMBINED = 120, 40
 FEW_TRIED, MANY_EVENTS = 20, 2_000
 
 
+#: The measures of orders that depend on their amounts.
+_OF_MONEY = frozenset(
+    {
+        *(features.OrderMeasure.NET_SPEND, features.OrderMeasure.MEAN_VALUE),
+        *(features.OrderMeasure.MAX_VALUE, features.OrderMeasure.REFUNDED),
+    }
+)
+
+
 class Proposal(NamedTuple):
     """Facts that may change the result of a predicate."""
 
@@ -244,7 +253,8 @@ class Proposer:
         events = EventFilter(own.payments.names, (*own.payments.where, *feature.where))
         is_count = feature.measure is features.OrderMeasure.COUNT
         numbers = _numbers(actual, literal) if is_count else (1, 2, 3)
-        amounts = (1,) if is_count else (*_amounts(actual, literal), 0, 1, 1_000_000)
+        is_of_money = feature.measure in _OF_MONEY
+        amounts = (*_amounts(actual, literal), 0, 1, 1_000_000) if is_of_money else (1,)
         for number in numbers:
             for amount in amounts:
                 samples = []

@@ -239,6 +239,23 @@ def test_explanation_of_orders_cites_payments_and_refunds() -> None:
     assert found.citation.removed == (id_of(2),)
 
 
+@pytest.mark.parametrize(
+    ("measure", "operator", "literal"),
+    [
+        (OrderMeasure.DAYS_SINCE_LAST, Operator.LE, 90),
+        (OrderMeasure.LAST_AT, Operator.GT, 10_000),
+        (OrderMeasure.MEAN_INTERVAL, Operator.LE, 30),
+    ],
+)
+def test_missing_order_of_a_measure_of_time_has_any_amount(
+    measure: OrderMeasure, operator: Operator, literal: int
+) -> None:
+    rule = Predicate(Orders(ORDERS, measure), operator, literal)
+    found = explained(rule, [])
+    assert found.change is not None
+    assert [one.value for one in found.change.missing] == [1], "and not the days"
+
+
 def test_explanation_of_sequence_names_the_events_that_complete_it() -> None:
     steps = (Step(EventFilter.of("viewed")), Step(EventFilter.of("bought"), within_us=DAY_US))
     rule = Predicate(SequenceFeature(steps), Operator.GE, 1)
