@@ -29,7 +29,7 @@ def fit(
 
 
 def print_fit(response: FitTagResponse) -> None:
-    """Print the edges of a fit, one line for each number of the quantile below."""
+    """Print the edges of a fit, one line for each score except the highest."""
     edges = response.tag.rfm.fit
     since = "fitted now" if response.fitted else "fitted in this period already"
     output.out.print(
@@ -39,10 +39,11 @@ def print_fit(response: FitTagResponse) -> None:
     rows = [
         (str(number), _span(recency), f"{frequency:,}", f"{monetary / MICRO:,.2f}")
         for number, (recency, frequency, monetary) in enumerate(
-            zip(edges.recency_us, edges.frequency, edges.monetary_micros, strict=True), 1
+            zip(edges.recency_us[::-1], edges.frequency, edges.monetary_micros, strict=True), 1
         )
     ]
-    output.print_table(("quantile", "since the last order", "orders", "net spend"), rows)
+    columns = ("score", "last order longer ago than", "orders up to", "net spend up to")
+    output.print_table(columns, rows)
     values = ", ".join(own.value for own in response.tag.values)
     output.out.print(f"values: {values}")
 

@@ -71,11 +71,12 @@ def test_fit_is_printed_with_its_edges(capsys: pytest.CaptureFixture[str]) -> No
     response.tag.tag_id = "value"
     edges = response.tag.rfm.fit
     edges.persons = 1_200
-    edges.recency_us.append(30 * DAY_US)
-    edges.frequency.append(2)
-    edges.monetary_micros.append(1_234_500_000)
+    edges.recency_us.extend([30 * DAY_US, 90 * DAY_US])
+    edges.frequency.extend([2, 5])
+    edges.monetary_micros.extend([1_234_500_000, 9_000_000_000])
     print_fit(response)
     printed = capsys.readouterr().out
     assert "fitted now, over 1,200 persons" in printed
-    assert "30.0 d" in printed
-    assert "1,234.50" in printed
+    rows = [line.split() for line in printed.splitlines() if line.split()[0].isdigit()]
+    # The least score has the persons whose last order was longest ago.
+    assert rows == [["1", "90.0", "d", "2", "1,234.50"], ["2", "30.0", "d", "5", "9,000.00"]]
