@@ -257,6 +257,8 @@ def _anniversary(day: date, year: int) -> date:
 
 def _date(value: Any, zone: str) -> date | None:
     """Return a date, or the local date of an instant; a time without a zone is a local one."""
+    if kind(value) == "number" and 19_000_101 <= value <= 20_991_231 and value == int(value):
+        value = str(int(value))
     if not isinstance(value, str):
         return None
     if written := re.fullmatch("([0-9]{4})[年/]([0-9]{1,2})[月/]([0-9]{1,2})日?", value):

@@ -26,6 +26,8 @@ from services.kernel.rules.features import OrderDefinition, OrderMeasure, Orders
 
 DAY_US = 86_400_000_000
 _NUMBER = re.compile(r"([+-]?)([0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(\.[0-9]+)?([万亿]?)")
+#: Those that random logs have.
+_SPELLINGS = {"cny": "CNY", "人民币": "CNY"}
 _FACTOR = {"": 1, "万": 10**4, "亿": 10**8}
 
 
@@ -98,6 +100,8 @@ def orders_of(feature: Orders, events: list[OracleEvent]) -> list[Order]:
 
 def _id(event: OracleEvent, path: str) -> str | None:
     value = get(event.properties, path)
+    if value == "":
+        return None
     return text_of(value) if kind(value) in SCALARS else None
 
 
@@ -105,6 +109,8 @@ def _amount(event: OracleEvent, path: str, definition: OrderDefinition) -> int |
     """Return a valid amount in the reporting currency; None if it is none."""
     path_of_currency = definition.currency_property
     currency = get(event.properties, path_of_currency) if path_of_currency else None
+    if isinstance(currency, str):
+        currency = _SPELLINGS.get(currency, currency)
     if currency not in (None, definition.currency):
         return None
     units = units_of(_read(get(event.properties, path)))

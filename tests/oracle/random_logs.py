@@ -58,12 +58,12 @@ THEME_OF = {
 OBJECTS = tuple(f"object {n}".encode().ljust(16) for n in range(5))
 #: Sums of these are exact in decimal fractions only; ties of rounding, and one that is too large.
 NUMBERS = (0, 1, 1, 2, 2, -3, 1.0, 1.5, 0.1, 0.2, 0.3, 0.0000005, 0.0000015, 1e15, 1.1e15)
-ORDER_IDS = ("1", "1", "1", "2", "2", 1, 3, None)
+ORDER_IDS = ("1", "1", "1", "2", "2", 1, 3, "", None)
 AMOUNTS = (
     *(10, 10, 10, 2, 0, 9.5, 0.1, 0.2, "1,200.50", "１２００", "1.2万", " 7 ", "1.5"),
     *(-5, "-5", "abc", "", None, True, 1e16),
 )
-CURRENCIES = ("CNY", "CNY", "CNY", "USD", None)
+CURRENCIES = ("CNY", "CNY", "cny", "人民币", "USD", None)
 #: Spellings of places, as the cleaners of places read them, and values that name none.
 HOMES = (
     *(
@@ -83,7 +83,7 @@ DATES = (
     *("1990-01-01", "2000-02-29", "2000-03-01", "1999-12-31", "2026-03-08", "2027-01-02"),
     *("2000-02-29T23:30:00Z", "2011-12-30T10:00:00+00:00", "2026-11-01T00:30:00-04:00"),
     *("2000-02-29T23:30:00", "20000301", "1990年5月1日", "2000/2/29", "1990-13-01", "soon"),
-    *(1990, None, True),
+    *(1990, 19900501, None, True),
 )
 
 

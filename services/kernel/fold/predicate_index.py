@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from services.kernel.cleaning.currencies import clean_currency
 from services.kernel.cleaning.numbers import clean_number
 from services.kernel.fold.accumulators import distinct_key
 from services.kernel.fold.events import EventView, read_object, rule_event_name
@@ -223,20 +224,26 @@ def _statement_getter(parts: StatementParts) -> EntryFn:
     """Return a statement about an order: its id, its own id, its amount in micro-units.
 
     Without an order id, with an amount below zero or no amount, or in another currency it is none.
-    An event without a currency is in the reporting currency.
+    An event without a currency is in the reporting currency. An empty text is no id.
     """
     order_id_of, amount_of = property_getter(parts.order_id), property_getter(parts.amount)
     own_id_of = property_getter(parts.statement_id) if parts.statement_id else None
     currency_of = property_getter(parts.currency_property) if parts.currency_property else None
 
     def statement(properties: Properties) -> list[Any] | None:
-        order_id = distinct_key(order_id_of(properties))
+        order_id = _id_key(order_id_of(properties))
         amount = micro_units(clean_number(amount_of(properties)))
         if order_id is None or amount is None or amount < 0:
             return None
-        if currency_of is not None and currency_of(properties) not in (None, parts.currency):
+        currency = None if currency_of is None else currency_of(properties)
+        if currency not in (None, parts.currency) and clean_currency(currency) != parts.currency:
             return None
-        own_id = (distinct_key(own_id_of(properties)) or "") if own_id_of is not None else ""
+        own_id = (_id_key(own_id_of(properties)) or "") if own_id_of is not None else ""
         return [order_id, own_id, amount]
 
     return statement
+
+
+def _id_key(value: Any) -> str | None:
+    """Return the key of an id; None for null, lists, objects and texts without a letter."""
+    return None if type(value) is str and not value.strip() else distinct_key(value)

@@ -37,14 +37,12 @@ def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
 
 
 def date_of(value: Json, zone: str) -> date | None:
-    """Return the date of a text: of an instant in a zone, or a date as people write it; else None.
+    """Return the date of a value: of an instant in a zone, or a date as people write it; else None.
 
     A time without a zone is in this one. `clean_date` reads what is not ISO 8601.
     """
-    if not isinstance(value, str):
-        return None
     try:
-        stated = datetime.fromisoformat(value.strip())
+        stated = datetime.fromisoformat(value.strip() if isinstance(value, str) else "")
     except ValueError:
         written = clean_date(value)
         return None if written is None else date.fromisoformat(written)
