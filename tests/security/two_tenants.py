@@ -212,7 +212,8 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
         INSERT INTO activation.run
-        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, '{MARK}', NULL
+        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, NULL, '{MARK}',
+            NULL
         FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
         INSERT INTO activation.journey_due
         SELECT '{OTHER}', '{MARK}', leaf_id, {2**62}, now()
