@@ -74,8 +74,9 @@ class ProfilesRpc:
                 token = await self._reader.runner.reach(as_of.token)
             profile = await self._past.profile(workspace, IdentifierId(id_), as_of)
         if profile is None:
-            when = "" if as_of is None else " then"
-            raise NotFound(f"no profile had this id{when}; check profile_id")
+            if as_of is None:
+                raise NotFound("no profile has this id; check profile_id")
+            raise NotFound("no profile had this id or identifier then; ask about a later state")
         return pb.ListIdentifiersResponse(
             profile_id=to_hex(profile.profile_id),
             identifiers=list(map(profile_identifier, profile.identifiers)),

@@ -84,7 +84,7 @@ class ProfileRpc(ProfileServiceServicer):
         else:
             profiles, token = await self._profiles([id_])
             if not profiles:
-                raise NotFound("no profile has this identifier; check namespace and value")
+                raise NotFound("no profile has this id or identifier; check it")
             profile = profiles[0]
         return pb.GetProfileResponse(
             profile=api.profile_to_proto(profile), token=token_to_proto(token)

@@ -143,7 +143,7 @@ class ProfileQueries:
         """
         found = await profiles_of(at.conn, workspace_id, [id_])
         if id_ not in found:
-            raise NotFound("no profile has this identifier; check namespace and value")
+            raise NotFound("no profile has this id or identifier; check it")
         rows = await profile_store.load_profiles(at.conn, workspace_id, [found[id_]])
         return found[id_], [row.leaf_id for row in rows]
 
