@@ -2,7 +2,8 @@
 
 It is made from the tables of words that the parser uses. The parser checks more: that time zones
 are known, that cleaners have standard forms of values, the sizes of rules, the order of calendar
-periods, the length of spans, and that a workspace defines the orders that a rule omits.
+periods, the length of spans, that texts are valid Unicode, and that a workspace defines the orders
+that a rule omits.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ def _predicate(kind: words.Kind) -> Schema:
         texts |= dict.fromkeys((o.value for o in words.TRUE_COMPARISONS), True)
         cleaned = {"required": ["clean"], "properties": {"clean": {"enum": _CLEANERS}}}
         rules.append({"if": cleaned, "then": {"properties": texts}})
+        made = {"required": ["name"], "properties": {"name": {"pattern": _MADE_NAMES}}}
+        rules.append({"if": made, "then": {"properties": {"party": False, "from": False}}})
     return schema | {"allOf": rules}
 
 
@@ -178,6 +181,8 @@ def _filter() -> Schema:
 
 #: The names of all cleaners, without and with their versions.
 _CLEANERS: Final = sorted({name for each in CLEANERS for name in (each, each.partition("@")[0])})
+#: The names of traits that no source states: touches and scores.
+_MADE_NAMES: Final = rf"^(?:{names.FIRST_TOUCH}|{names.LAST_TOUCH})(?:\.|$)|^{names.SCORE}\."
 _BIGGEST: Final = sys.float_info.max
 _PARTY: Final = {"enum": list(words.PARTIES)}
 #: The schemas of keys that are no names.

@@ -185,3 +185,19 @@ COMPARED: dict[str, Any] = {
     "top": {"contains": "a"},
     "orders": {"count": {"lt": 1}},
 }
+
+
+@pytest.mark.parametrize("key", ["party", "from"])
+@pytest.mark.parametrize(
+    ("name", "is_stated"),
+    [
+        *(("first_touch", False), ("last_touch.source", False), ("score.churn", False)),
+        *(("score", True), ("first_touches", True), ("a.first_touch", True), ("my_score.x", True)),
+    ],
+)
+def test_party_and_source_of_what_no_source_states_are_refused_by_both(
+    key: str, name: str, is_stated: bool
+) -> None:
+    form = {"trait": {"name": name, key: ["first"], "eq": "a"}}
+    assert (rejection(form) is None) is is_stated
+    assert SCHEMA.is_valid(form) is is_stated
