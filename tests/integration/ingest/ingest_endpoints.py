@@ -117,6 +117,8 @@ async def run_ingest(
         "internal_key": secrets.token_urlsafe(32),
         "bus_key": BUS_KEY,
         "index_key": INDEX_KEY_TEXT,
+        # Activation is called for receipts alone.
+        "activation_url": "127.0.0.1:1",
         "data_dir": data_dir,
         "clock_advance": "allowed",
         "drain_s": 1.0,

@@ -49,6 +49,7 @@ async def endpoints(
         internal_key=secrets.token_urlsafe(32),
         bus_key=BUS_KEY,
         index_key=INDEX_KEY_TEXT,
+        activation_url="127.0.0.1:1",
         data_dir=tmp_path,
         drain_s=1.0,
         definitions_poll_s=0.1,
