@@ -49,13 +49,13 @@ async def preview(
     A reference from one of them to another means that other one, which need not be defined yet.
     With `changed` only these are previewed, and those that refer to them. Raises OnefoldError.
     """
-    kept = [each for each in definitions if not each.retired]
-    named = _named(kept)
+    current = [each for each in definitions if not each.retired]
+    named = _named(current)
     if changed is not None:
         affected = set(changed).union(*(all_dependants(name, named) for name in changed))
-        kept = [each for each in kept if _name(each) in affected]
+        current = [each for each in current if _name(each) in affected]
     previewed: list[Previewed] = []
-    for each in kept:
+    for each in current:
         id_ = _name(each).id
         try:
             request = _request(each, named)
