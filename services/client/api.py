@@ -56,6 +56,7 @@ class IngestApi(Protocol):
     """Takes events, and manages quarantined ones."""
 
     IngestEvents: Unary[ingest_pb.IngestEventsRequest, ingest_pb.IngestEventsResponse]
+    WatchEvents: ServerStream[ingest_pb.WatchEventsRequest, ingest_pb.WatchEventsResponse]
     ListQuarantined: Unary[ingest_pb.ListQuarantinedRequest, ingest_pb.ListQuarantinedResponse]
     ReleaseQuarantined: Unary[
         ingest_pb.ReleaseQuarantinedRequest, ingest_pb.ReleaseQuarantinedResponse
@@ -84,6 +85,7 @@ class IdentityApi(Protocol):
     PreviewPolicy: ServerStream[identity_pb.PreviewPolicyRequest, identity_pb.PreviewPolicyResponse]
     AssessMatches: Unary[identity_pb.AssessMatchesRequest, identity_pb.AssessMatchesResponse]
     ListMatches: Unary[identity_pb.ListMatchesRequest, identity_pb.ListMatchesResponse]
+    GetGraph: Unary[identity_pb.GetGraphRequest, identity_pb.GetGraphResponse]
     WatchMerges: ServerStream[identity_pb.WatchMergesRequest, identity_pb.WatchMergesResponse]
 
 
@@ -108,6 +110,8 @@ class ProfileApi(Protocol):
     ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
     DefineSettings: Unary[profile_pb.DefineSettingsRequest, profile_pb.DefineSettingsResponse]
     CountTraits: Unary[profile_pb.CountTraitsRequest, profile_pb.CountTraitsResponse]
+    SearchProfiles: Unary[profile_pb.SearchProfilesRequest, profile_pb.SearchProfilesResponse]
+    TranslateRule: Unary[profile_pb.TranslateRuleRequest, profile_pb.TranslateRuleResponse]
     GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]
 
 

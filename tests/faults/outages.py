@@ -19,10 +19,12 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 
 from services.cli.commands.rebuild import REBUILT
 from services.cli.health import load_problems
+from services.client.api import ProjectionApi
 from services.client.client import PROJECTIONS
 from services.devstack.postgres import ADMIN, PostgresServer
 from services.devstack.process import workers_in
 from services.devstack.stack import Stack
+from services.kernel.errors import ServiceUnavailable
 from tests.service_fixtures import wait_until
 
 #: Seconds within which a system heals once an outage has ended. Nothing helps it.
@@ -223,15 +225,29 @@ async def verify(system: RunningSystem) -> dict[str, list[str]]:
     return found
 
 
+async def retry_resync(projection: ProjectionApi) -> None:
+    """Resync a projection; where the service above has not published all yet, try again."""
+    ends_at = asyncio.get_running_loop().time() + HEAL_S
+    while True:
+        try:
+            request = projection_pb.RebuildRequest(resync=True)
+            reports = [one async for one in projection.Rebuild(request)]
+        except ServiceUnavailable:
+            if asyncio.get_running_loop().time() > ends_at:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            assert reports[-1].switched
+            return
+
+
 async def resync(system: RunningSystem) -> None:
     """Make the services follow the log as it is, which is an operator's decision."""
     for service in REBUILT:
         projection = system.internal.projection(service)
         # The channel may still have the connection to the process of before.
         await retry(projection.GetDigest, projection_pb.GetDigestRequest())
-        request = projection_pb.RebuildRequest(resync=True)
-        reports = [one async for one in projection.Rebuild(request)]
-        assert reports[-1].switched
+        await retry_resync(projection)
 
 
 def pick(seed: int, first: float, last: float) -> float:

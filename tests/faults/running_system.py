@@ -141,7 +141,10 @@ class RunningSystem:
         return found
 
     async def final_deliveries(self) -> dict[str, int]:
-        """Return the state of each effect by its id, once none is in progress."""
+        """Return the state of each effect of a membership by its id, once none is in progress.
+
+        Those of the journeys of the pack go to files, and are left out.
+        """
         async with asyncio.timeout(RECOVERY_S):
             while True:
                 effects = await self._effects()
@@ -155,6 +158,7 @@ class RunningSystem:
             delivery
             async for page in pages(self.client.activation.ListDeliveries, request)
             for delivery in page.deliveries
+            if delivery.segment_id
         ]
 
 

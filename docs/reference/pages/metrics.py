@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from services.activation.delivery.worker import DeliveryMetrics
+from services.activation.projection.journeys.upkeep import JourneyMetrics
 from services.chassis.runtime.telemetry import Metrics
 from services.identity.projection import metrics as identity
 from services.ingest.metrics import IngestMetrics
@@ -91,6 +92,7 @@ def _of_services() -> dict[str, list[MetricWrapperBase]]:
     activation, of_activation = _metrics("activation")
     IngestMetrics(ingest)
     DeliveryMetrics(activation)
+    JourneyMetrics(activation)
     return {
         "ingest": of_ingest.metrics,
         "activation": of_activation.metrics,

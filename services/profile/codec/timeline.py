@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
@@ -11,6 +14,8 @@ from services.kernel.fold.events import PAGE, SCREEN, TRACK, UNNAMED
 from services.profile.codec.log import EVENT
 from services.profile.domain.timeline import TimelineFilter, TimelineKind
 
+#: The facts that a timeline leaves out: what a run of a journey decides is shown by the run.
+HIDDEN_KINDS: Final = frozenset({RunTransitioned.DESCRIPTOR.full_name})
 #: The most names of events, and the most sources, of one filter.
 MAX_LISTED = 50
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from services.kernel.ids import FactId
-from services.profile.codec.timeline import event_name
+from services.profile.codec.timeline import HIDDEN_KINDS, event_name
 from services.profile.domain.profile import TimelineCursor, cursor_after
 from services.profile.domain.timeline import TimelineFilter, TimelineKind, TimelineKinds
 
@@ -73,6 +73,8 @@ async def _facts_after(
 
 
 def _entry(fact: Any, kinds: TimelineKinds, wanted: TimelineFilter) -> TimelineEntry | None:
+    if fact.kind in HIDDEN_KINDS:
+        return None
     event_type, name = event_name(fact)
     kind = kinds.kind_of(event_type, name)
     return TimelineEntry(fact, kind) if wanted.selects(kind, name, fact.source_id) else None

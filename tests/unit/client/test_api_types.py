@@ -19,12 +19,13 @@ MODULES = {
     "Profile": "profile.v1.profile_service",
     "Segment": "segment.v1.segment_service",
     "Activation": "activation.v1.activation_service",
+    "Journey": "activation.v1.journey_service",
     "Projection": "projection.v1.projection_service",
 }
 #: Calls between services, and the one with a stream of requests.
 LEFT_OUT = {
     *("ReadOutbox", "ReadEvaluations", "ReadAssignments", "ReadLeaves", "StreamEvents"),
-    *("RecordKeyUses", "PreviewRule", "EvaluateRules", "ReadRebuildPages"),
+    *("RecordKeyUses", "PreviewRule", "EvaluateRules", "ReadRebuildPages", "Judge"),
 }
 
 

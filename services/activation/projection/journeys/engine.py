@@ -11,7 +11,7 @@ from services.activation.projection.journeys.own_effects import OwnEffects
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.publisher import TransitionPublisher
 from services.activation.projection.journeys.scheduler import JourneyScheduler
-from services.activation.projection.journeys.upkeep import JourneyUpkeep
+from services.activation.projection.journeys.upkeep import JourneyMetrics, JourneyUpkeep
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Database
 from services.chassis.projection.runner import ProjectionRunner
@@ -43,7 +43,7 @@ class JourneyEngine:
         self.publisher = TransitionPublisher(
             database, log, runner.service, shards, release, self.player.transitions
         )
-        self.upkeep = JourneyUpkeep(database, metrics or Metrics(runner.service))
+        self.upkeep = JourneyUpkeep(database, JourneyMetrics(metrics or Metrics(runner.service)))
         self.scheduler = JourneyScheduler(database, upstream, self.player.wake)
         self.own_effects = OwnEffects(database, log, runner.service, released)
 

@@ -30,23 +30,29 @@ RETENTION_US: Final = 60 * DAY_US
 OVERDUE_US: Final = MINUTE_US
 
 
+class JourneyMetrics:
+    """What is measured of journeys."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.overdue = metrics.gauge(
+            "journey_looks_overdue",
+            "Looks at persons in journeys that every shard has passed for more than a minute.",
+        )
+
+
 @dataclass
 class JourneyUpkeep:
     """Measures the runs, and deletes old facts."""
 
     database: Database
-    metrics: Metrics
+    metrics: JourneyMetrics
 
     async def run(self) -> None:
         """Measure and delete until cancelled. Errors are logged and retried."""
-        overdue = self.metrics.gauge(
-            "journey_looks_overdue",
-            "Looks at persons in journeys that every shard has passed for more than a minute.",
-        )
         backoff = Backoff(1.0, INTERVAL_S)
         while True:
             try:
-                overdue.set(await self.count_overdue())
+                self.metrics.overdue.set(await self.count_overdue())
                 deleted = await self.delete_facts()
                 backoff.reset()
                 await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
