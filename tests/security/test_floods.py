@@ -118,6 +118,7 @@ async def service(
         "internal_key": secrets.token_urlsafe(32),
         "bus_key": BUS_KEY,
         "index_key": INDEX_KEY_TEXT,
+        "activation_url": "127.0.0.1:1",
         "data_dir": tmp_path,
         "processes": 2,
         "quarantine_entries": QUARANTINE_ENTRIES,

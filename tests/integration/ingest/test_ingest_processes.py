@@ -106,6 +106,7 @@ async def two_processes(folder: Path, dsn: str, nats_url: str) -> AsyncIterator[
         "ONEFOLD_INTERNAL_KEY": secrets.token_urlsafe(32),
         "ONEFOLD_BUS_KEY": BUS_KEY,
         "ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT,
+        "ONEFOLD_ACTIVATION_URL": "127.0.0.1:1",
         "ONEFOLD_DATA_DIR": str(folder),
         "ONEFOLD_INGEST_PROCESSES": "2",
     }
