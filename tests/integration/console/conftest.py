@@ -33,6 +33,13 @@ from tests.index_key import INDEX_KEY_TEXT
 HANG_MS = 60_000
 #: Options of a box.
 _MOST_OPTIONS = 40
+#: The links outside of the menu that are known by their colour alone; one may frame a button.
+_LINKS_WITHOUT_LINE = """
+    () => [...document.querySelectorAll("a[href]")]
+        .filter((link) => !link.closest("nav") && !link.querySelector("button"))
+        .filter((link) => getComputedStyle(link).textDecorationLine !== "underline")
+        .map((link) => link.outerHTML.slice(0, 200))
+"""
 #: What the component library violates: it measures a scrollbar with a style that has no nonce.
 _KNOWN = "Applying inline style violates"
 
@@ -122,12 +129,14 @@ class Watched:
         await self.page.keyboard.insert_text(text)
 
     async def check_accessibility(self, place: str) -> None:
-        """Note each serious fault that axe finds on the page that is open."""
+        """Note each serious fault that axe finds on the open page, and links without a line."""
         found = await Axe().run(self.page)
         for each in found.response["violations"]:
             if each["impact"] in ("serious", "critical"):
                 html = [node["html"][:200] for node in each["nodes"]]
                 self.faults.append(f"{place}: {each['id']} {html}")
+        for html in await self.page.evaluate(_LINKS_WITHOUT_LINE):
+            self.faults.append(f"{place}: a link has no line: {html}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -1,3 +1,4 @@
+import { LoadingOutlined } from "@ant-design/icons";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { App, ConfigProvider } from "antd";
 import enGB from "antd/locale/en_GB";
@@ -90,6 +91,15 @@ const COLOURS = {
   colorTextTertiary: "#595959",
   colorTextPlaceholder: "#6b6b6b",
 };
+// A link in a text is known by its line, for people who do not see its colour.
+const LINKS = {
+  linkDecoration: "underline",
+  linkHoverDecoration: "underline",
+  linkFocusDecoration: "underline",
+};
+// The icon is no part of the name of a button, and it goes without a transition: one that is
+// interrupted has no end, and the icon would stay.
+const BUTTON = { autoInsertSpace: false, loadingIcon: <LoadingOutlined aria-hidden /> };
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
 
 function Root() {
@@ -98,8 +108,8 @@ function Root() {
     <ConfigProvider
       csp={{ nonce }}
       locale={i18n.language === "zh" ? zhCN : enGB}
-      button={{ autoInsertSpace: false }}
-      theme={{ token: COLOURS }}
+      button={BUTTON}
+      theme={{ token: { ...COLOURS, ...LINKS } }}
     >
       <App>
         <QueryClientProvider client={queries}>

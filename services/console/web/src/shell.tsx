@@ -39,7 +39,11 @@ export function Shell() {
             selectedKeys={[at]}
             items={SCREENS.map(([path, name]) => ({
               key: path,
-              label: <Link to={`/${path}`}>{t(name)}</Link>,
+              label: (
+                <Link to={`/${path}`} style={{ textDecoration: "none" }}>
+                  {t(name)}
+                </Link>
+              ),
             }))}
           />
         </nav>
