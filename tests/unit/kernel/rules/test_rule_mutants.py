@@ -275,7 +275,7 @@ FEATURES = {
         "Orders",
         predicate_index._statement_getter,
         negative_amount=("or amount < 0", ""),
-        currency=("currency_of is not None and", "False and"),
+        currency=("clean_currency(currency) != parts.currency", "False"),
         amount_text=(
             "micro_units(clean_number(amount_of(properties)))",
             "micro_units(amount_of(properties))",
