@@ -74,7 +74,7 @@ def _postgres_pids(stack: Stack) -> list[int]:
 async def full_disk(data_dir: Path) -> AsyncIterator[None]:
     """A small file system, which the data folder is on, has no room for one more byte."""
     ballast = data_dir / "ballast"
-    with ballast.open("wb") as file, suppress(OSError):
+    with suppress(OSError), ballast.open("wb") as file:
         while True:
             file.write(bytes(1 << 20))
             file.flush()
