@@ -115,7 +115,7 @@ async def contenders(
             async with http.post(url, json=message, headers=headers) as response:
                 answer = await response.json()
                 if not answer.get("profiles"):
-                    raise RuntimeError(f"{name} finds nobody: {answer}")
+                    raise RuntimeError(f"{name} finds no person: {answer}")
 
         return made
 

@@ -9,8 +9,10 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import asyncpg
 from faults.running_system import RECOVERY_S, RunningSystem, retry
@@ -24,7 +26,6 @@ from services.client.client import PROJECTIONS
 from services.devstack.postgres import ADMIN, PostgresServer
 from services.devstack.process import workers_in
 from services.devstack.stack import Stack
-from services.kernel.errors import ServiceUnavailable
 from tests.service_fixtures import wait_until
 
 #: Seconds within which a system heals once an outage has ended. Nothing helps it.
@@ -225,29 +226,23 @@ async def verify(system: RunningSystem) -> dict[str, list[str]]:
     return found
 
 
-async def retry_resync(projection: ProjectionApi) -> None:
-    """Resync a projection; where the service above has not published all yet, try again."""
-    ends_at = asyncio.get_running_loop().time() + HEAL_S
-    while True:
-        try:
-            request = projection_pb.RebuildRequest(resync=True)
-            reports = [one async for one in projection.Rebuild(request)]
-        except ServiceUnavailable:
-            if asyncio.get_running_loop().time() > ends_at:
-                raise
-            await asyncio.sleep(0.5)
-        else:
-            assert reports[-1].switched
-            return
-
-
 async def resync(system: RunningSystem) -> None:
     """Make the services follow the log as it is, which is an operator's decision."""
     for service in REBUILT:
         projection = system.internal.projection(service)
         # The channel may still have the connection to the process of before.
         await retry(projection.GetDigest, projection_pb.GetDigestRequest())
-        await retry_resync(projection)
+        # The service above may not have published all of a shard yet.
+        reports = await retry(
+            partial(_all_reports, projection), projection_pb.RebuildRequest(resync=True)
+        )
+        assert reports[-1].switched
+
+
+async def _all_reports(
+    projection: ProjectionApi, request: projection_pb.RebuildRequest, **options: Any
+) -> list[projection_pb.RebuildResponse]:
+    return [each async for each in projection.Rebuild(request)]
 
 
 def pick(seed: int, first: float, last: float) -> float:

@@ -6,7 +6,6 @@ import dataclasses
 from functools import lru_cache
 
 import msgspec
-from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as pb
 
 from services.activation.codec.templates import json_object
@@ -20,6 +19,7 @@ from services.activation.domain.channels import (
     with_secrets,
 )
 from services.activation.domain.model import Destination, Trigger
+from services.chassis.codec.payloads import decode_payload
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
@@ -32,10 +32,7 @@ def decode_destination(workspace_id: str, payload: bytes) -> Destination:
 
     Cached, as every batch reads the same few destinations.
     """
-    try:
-        message = pb.DestinationDefined.FromString(payload)
-    except DecodeError:
-        raise InvalidField("the payload is not a DestinationDefined", field="destination") from None
+    message = decode_payload(pb.DestinationDefined, payload, "destination")
     sealed = {
         name: SealedSecret(each.key_version, each.nonce, each.ciphertext)
         for name, each in message.sealed_secrets.items()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from google.protobuf.message import DecodeError, Message
 from onefold.activation.v1 import journey_facts_pb2 as pb
 from onefold.activation.v1 import journeys_pb2 as journeys_pb
 from onefold.log.v1 import log_pb2
@@ -14,29 +13,24 @@ from services.activation.domain.journeys.catalogue import FlowChange, FlowState,
 from services.activation.domain.journeys.program import Program, compile_journey
 from services.activation.domain.policy.gate import Flow
 from services.chassis.codec.comparisons import EnumNumbers
+from services.chassis.codec.journey_facts import JOURNEY_ENTERED, decode_journey
 from services.chassis.codec.journeys import (
     contact_policy_from_proto,
     contact_policy_to_proto,
-    journey_from_proto,
     journey_to_proto,
 )
+from services.chassis.codec.payloads import decode_payload
 from services.chassis.definitions import DefinitionFact
-from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId, hash_id
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.model import Journey, PeopleInside
 
-JOURNEY_DEFINED: Final[str] = pb.JourneyDefined.DESCRIPTOR.full_name
 CONTACT_POLICY_DEFINED: Final[str] = pb.ContactPolicyDefined.DESCRIPTOR.full_name
-JOURNEY_FLOW_CHANGED: Final[str] = pb.JourneyFlowChanged.DESCRIPTOR.full_name
 DESTINATION_FLOW_CHANGED: Final[str] = pb.DestinationFlowChanged.DESCRIPTOR.full_name
-JOURNEY_ENTERED: Final[str] = pb.JourneyEntered.DESCRIPTOR.full_name
 
 FLOWS: Final = EnumNumbers(Flow, pb.Flow, "flow")
 OVERDUE: Final = EnumNumbers(Overdue, pb.Overdue, "treatment of what is overdue")
 PEOPLE_INSIDE: Final = EnumNumbers(PeopleInside, journeys_pb.PeopleInside, "treatment of open runs")
-
-M = TypeVar("M", bound=Message)
 
 
 @lru_cache(maxsize=4_096)
@@ -45,8 +39,7 @@ def decode_program(payload: bytes) -> Program:
 
     Cached, as every batch reads the same few journeys.
     """
-    message = decode(pb.JourneyDefined, payload)
-    return compile_journey(journey_from_proto(message.journey))
+    return compile_journey(decode_journey(payload))
 
 
 @lru_cache(maxsize=1_024)
@@ -55,7 +48,7 @@ def decode_contact_policy(payload: bytes) -> tuple[ContactPolicy, int]:
 
     Raises InvalidField.
     """
-    message = decode(pb.ContactPolicyDefined, payload)
+    message = decode_payload(pb.ContactPolicyDefined, payload)
     return contact_policy_from_proto(message.policy), message.version
 
 
@@ -77,7 +70,7 @@ def decode_journey_flow(payload: bytes, changed_at_us: int) -> tuple[str, FlowCh
 
     Raises InvalidField.
     """
-    message = decode(pb.JourneyFlowChanged, payload)
+    message = decode_payload(pb.JourneyFlowChanged, payload)
     return message.journey_id, flow_change(message, changed_at_us)
 
 
@@ -86,17 +79,8 @@ def decode_destination_flow(payload: bytes, changed_at_us: int) -> tuple[str, Fl
 
     Raises InvalidField.
     """
-    message = decode(pb.DestinationFlowChanged, payload)
+    message = decode_payload(pb.DestinationFlowChanged, payload)
     return message.destination_id, flow_change(message, changed_at_us)
-
-
-def decode(kind: type[M], payload: bytes) -> M:
-    """Return the message of a payload. Raises InvalidField."""
-    try:
-        return kind.FromString(payload)
-    except DecodeError:
-        name = kind.DESCRIPTOR.name
-        raise InvalidField(f"the payload is not a {name}", field="payload") from None
 
 
 def journey_definition(workspace_id: WorkspaceId, journey: Journey) -> DefinitionFact:

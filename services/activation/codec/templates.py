@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.activation.v1 import activation_service_pb2 as service_pb
 
@@ -19,6 +18,7 @@ from services.activation.domain.templates import (
     render_texts,
     sms_count,
 )
+from services.chassis.codec.payloads import decode_payload
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
@@ -28,10 +28,7 @@ TEMPLATE_DEFINED: str = pb.TemplateDefined.DESCRIPTOR.full_name
 @lru_cache(maxsize=1_024)
 def decode_template(workspace_id: str, payload: bytes) -> Template:
     """Return the template of a serialised TemplateDefined. Raises InvalidField."""
-    try:
-        message = pb.TemplateDefined.FromString(payload)
-    except DecodeError:
-        raise InvalidField("the payload is not a TemplateDefined", field="template") from None
+    message = decode_payload(pb.TemplateDefined, payload, "template")
     return template_from_proto(workspace_id, message)
 
 

@@ -13,7 +13,7 @@ from services.activation.store import effects as store
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import RetryableError
+from services.chassis.runtime.repeat import repeat
 
 #: Outcomes in one call.
 PAGE = 1_000
@@ -26,18 +26,12 @@ log = structlog.get_logger(__name__)
 
 async def publish_pages(publish_once: Callable[[], Awaitable[int]], name: str) -> None:
     """Publish page after page until cancelled. Errors are logged with a name, and retried."""
-    backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
-    while True:
-        try:
-            if not await publish_once():
-                await asyncio.sleep(POLL_INTERVAL_S)
-            backoff.reset()
-        except RetryableError as error:
-            log.warning("facts_delayed", facts=name, reason=error.reason)
-            await asyncio.sleep(backoff.next_s())
-        except Exception as error:
-            log.error("facts_failed", facts=name, exc_info=error)
-            await asyncio.sleep(backoff.next_s())
+
+    async def step() -> None:
+        if not await publish_once():
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+    await repeat(name, step, Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import structlog
 from services.activation.store import effects as store
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import RetryableError
+from services.chassis.runtime.repeat import repeat
 
 #: Messages that are deleted in one transaction.
 PAGE = 1_000
@@ -31,18 +31,11 @@ class PayloadRetention:
 
     async def run(self) -> None:
         """Delete until cancelled. Errors are logged and retried."""
-        backoff = Backoff(1.0, INTERVAL_S)
-        while True:
-            try:
-                deleted = await self.delete_once()
-                backoff.reset()
-                await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
-            except RetryableError as error:
-                log.warning("retention_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("retention_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await repeat("retention", self._step, Backoff(1.0, INTERVAL_S))
+
+    async def _step(self) -> None:
+        deleted = await self.delete_once()
+        await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
 
     async def delete_once(self) -> int:
         """Delete one page; return how many messages it had."""

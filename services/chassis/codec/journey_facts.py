@@ -11,6 +11,7 @@ from onefold.activation.v1 import journeys_pb2
 
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.journeys import journey_from_proto
+from services.chassis.codec.payloads import decode_payload
 from services.kernel.errors import InvalidField
 from services.kernel.journeys.inputs import JourneyStop, report_filter_id
 from services.kernel.journeys.model import Journey, ReportKind
@@ -29,19 +30,13 @@ def decode_journey(payload: bytes) -> Journey:
 
     Cached, as all definitions are read again for each new one.
     """
-    try:
-        message = pb.JourneyDefined.FromString(payload)
-    except DecodeError:
-        raise InvalidField("the payload is not a JourneyDefined", field="payload") from None
+    message = decode_payload(pb.JourneyDefined, payload)
     return journey_from_proto(message.journey)
 
 
 def decode_stop(payload: bytes) -> JourneyStop:
     """Return what a serialised JourneyFlowChanged says of versions. Raises InvalidField."""
-    try:
-        message = pb.JourneyFlowChanged.FromString(payload)
-    except DecodeError:
-        raise InvalidField("the payload is not a JourneyFlowChanged", field="payload") from None
+    message = decode_payload(pb.JourneyFlowChanged, payload)
     is_stopped = message.flow == pb.FLOW_STOPPED
     return JourneyStop(message.journey_id, message.version, is_stopped, message.journey_version)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from google.protobuf.message import DecodeError
 from onefold.segment.v1 import segment_facts_pb2 as pb
 
 from services.chassis.codec.journey_facts import decode_journey
 from services.chassis.codec.named_rules import decode_named_rules
+from services.chassis.codec.payloads import decode_payload
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
-from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX, entry_rule
 from services.kernel.rules.model import Any_
@@ -54,10 +53,7 @@ def decode_definition(workspace_id: str, payload: bytes) -> SegmentDefinition:
 
     Cached, as the same segments are loaded again with each definition.
     """
-    try:
-        message = pb.SegmentDefined.FromString(payload)
-    except DecodeError:
-        raise InvalidField("the payload is not a SegmentDefined", field="segment") from None
+    message = decode_payload(pb.SegmentDefined, payload, "segment")
     return definition_from_proto(workspace_id, message)
 
 

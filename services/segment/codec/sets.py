@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from google.protobuf.message import DecodeError
 from onefold.segment.v1 import segment_facts_pb2 as facts_pb
 from onefold.segment.v1 import segment_service_pb2 as pb
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
+from services.chassis.codec.payloads import decode_payload
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.segment.domain.model import check_segment_id
@@ -83,10 +83,7 @@ def _operands(sets: tuple[SetExpression, ...]) -> facts_pb.SetOperands:
 
 def decode_snapshot(workspace_id: str, payload: bytes) -> MemberSnapshot:
     """Return the snapshot of a serialised SnapshotTaken. Raises InvalidField."""
-    try:
-        message = facts_pb.SnapshotTaken.FromString(payload)
-    except DecodeError:
-        raise InvalidField("the payload is not a SnapshotTaken", field="payload") from None
+    message = decode_payload(facts_pb.SnapshotTaken, payload)
     return MemberSnapshot(
         WorkspaceId(workspace_id),
         message.name,

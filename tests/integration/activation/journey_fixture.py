@@ -19,12 +19,7 @@ from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 from onefold.type.v1.event_pb2 import Event
 
-from services.activation.codec.journey_facts import (
-    CONTACT_POLICY_DEFINED,
-    JOURNEY_DEFINED,
-    JOURNEY_ENTERED,
-    JOURNEY_FLOW_CHANGED,
-)
+from services.activation.codec.journey_facts import CONTACT_POLICY_DEFINED
 from services.activation.codec.journey_runs import RUN_TRANSITIONED
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.domain.journeys.run import Question
@@ -34,6 +29,11 @@ from services.activation.projection.journeys.knowledge import Person, PersonQues
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier, Verification
 from services.activation.store.effects import DestinationKey
+from services.chassis.codec.journey_facts import (
+    JOURNEY_DEFINED,
+    JOURNEY_ENTERED,
+    JOURNEY_FLOW_CHANGED,
+)
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import transaction

@@ -11,8 +11,6 @@ import structlog
 from services.activation.codec.journey_facts import (
     CONTACT_POLICY_DEFINED,
     DESTINATION_FLOW_CHANGED,
-    JOURNEY_DEFINED,
-    JOURNEY_FLOW_CHANGED,
     decode_destination_flow,
     decode_journey_flow,
     decode_program,
@@ -30,6 +28,7 @@ from services.activation.store.journeys import (
     save_journey,
 )
 from services.activation.store.runs import EVERY_LEAF, DueKey
+from services.chassis.codec.journey_facts import JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED
 from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, WorkspaceId
 

@@ -19,7 +19,7 @@ from services.activation.store.runs import OWN
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import RetryableError
+from services.chassis.runtime.repeat import repeat, wait_at_most
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.model import EffectStep
 
@@ -47,19 +47,12 @@ class OwnEffects:
 
     async def run(self) -> None:
         """Carry out until cancelled. Errors are logged and retried."""
-        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
-        while True:
-            try:
-                self.released.clear()
-                if not await self.carry_out():
-                    await self._wait()
-                backoff.reset()
-            except RetryableError as error:
-                log.warning("own_effects_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("own_effects_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await repeat("own_effects", self._step, Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S))
+
+    async def _step(self) -> None:
+        self.released.clear()
+        if not await self.carry_out():
+            await wait_at_most(self.released, POLL_INTERVAL_S)
 
     async def carry_out(self) -> int:
         """Carry out one page of effects; return how many there were."""
@@ -85,13 +78,6 @@ class OwnEffects:
         async with transaction(self.database.pool) as conn:
             await _end(conn, rows, refused)
         return len(rows)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_INTERVAL_S):
-                await self.released.wait()
-        except TimeoutError:
-            pass
 
 
 async def _too_deep(conn: asyncpg.Connection, rows: Iterable[Any]) -> list[Any]:

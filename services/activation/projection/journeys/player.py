@@ -43,7 +43,8 @@ from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import OnefoldError, RetryableError
+from services.chassis.runtime.repeat import repeat, wait_at_most
+from services.kernel.errors import OnefoldError
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy, ZonePolicy
 from services.kernel.local_time import ZoneHistory
@@ -95,19 +96,12 @@ class JourneyPlayer:
 
     async def run(self) -> None:
         """Look until cancelled. Errors are logged and retried."""
-        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
-        while True:
-            try:
-                self._work.clear()
-                if not await self.look():
-                    await self._wait()
-                backoff.reset()
-            except RetryableError as error:
-                log.warning("journeys_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("journeys_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await repeat("journeys", self._step, Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S))
+
+    async def _step(self) -> None:
+        self._work.clear()
+        if not await self.look():
+            await self._wait()
 
     async def look(self) -> int:
         """Look at one page of what is due, and answer its questions; return how many leaves."""
@@ -257,11 +251,7 @@ class JourneyPlayer:
         if is_passed and known_us < due_us and due_us != self._ticked_for:
             self._ticked_for = due_us
             await self.log_client.tick()
-        try:
-            async with asyncio.timeout(POLL_INTERVAL_S):
-                await self._work.wait()
-        except TimeoutError:
-            pass
+        await wait_at_most(self._work, POLL_INTERVAL_S)
 
 
 def contact_hours(policy: ContactPolicy, zone: str) -> ContactHours:

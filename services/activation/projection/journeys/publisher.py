@@ -41,7 +41,8 @@ from services.activation.store.runs import DueKey
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import Conflict, RetryableError
+from services.chassis.runtime.repeat import repeat, wait_at_most
+from services.kernel.errors import Conflict
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 
 log = structlog.get_logger(__name__)
@@ -89,19 +90,12 @@ class TransitionPublisher:
 
     async def run(self) -> None:
         """Publish until cancelled. Errors are logged and retried."""
-        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
-        while True:
-            try:
-                self.transitions.clear()
-                if not await self.publish_once():
-                    await self._wait()
-                backoff.reset()
-            except RetryableError as error:
-                log.warning("transitions_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("transitions_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await repeat("transitions", self._step, Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S))
+
+    async def _step(self) -> None:
+        self.transitions.clear()
+        if not await self.publish_once():
+            await wait_at_most(self.transitions, POLL_INTERVAL_S)
 
     async def publish_once(self) -> int:
         """Publish the transitions of one page of runs; return how many runs there were."""
@@ -162,13 +156,6 @@ class TransitionPublisher:
             await withdraw_effects(conn, run.planned(), self.shards, _REVISED)
             histories = await load_journeys(conn, [run.workspace_id])
             await restore_runs(conn, logged_runs(own), histories, self.shards, closes=False)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_INTERVAL_S):
-                await self.transitions.wait()
-        except TimeoutError:
-            pass
 
 
 def _unpublished(row: Any) -> _Unpublished:

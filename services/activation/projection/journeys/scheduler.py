@@ -27,7 +27,7 @@ from services.activation.store.runs import DueKey
 from services.activation.store.schedules import Occurrence
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import RetryableError
+from services.chassis.runtime.repeat import repeat
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.model import Journey, ScheduleTrigger
@@ -49,18 +49,11 @@ class JourneyScheduler:
 
     async def run(self) -> None:
         """Take audiences until cancelled. Errors are logged and retried."""
-        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
-        while True:
-            try:
-                if not await self.take_once():
-                    await asyncio.sleep(POLL_INTERVAL_S)
-                backoff.reset()
-            except RetryableError as error:
-                log.warning("schedules_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("schedules_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await repeat("schedules", self._step, Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S))
+
+    async def _step(self) -> None:
+        if not await self.take_once():
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def take_once(self) -> int:
         """Take one page of each audience that is due; return how many pages there were."""

@@ -12,8 +12,8 @@ from services.activation.store import runs as store
 from services.activation.store.journeys import load_longest_delay
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.runtime.backoff import Backoff
+from services.chassis.runtime.repeat import repeat
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import RetryableError
 from services.kernel.time import DAY_US, MINUTE_US
 
 log = structlog.get_logger(__name__)
@@ -49,19 +49,12 @@ class JourneyUpkeep:
 
     async def run(self) -> None:
         """Measure and delete until cancelled. Errors are logged and retried."""
-        backoff = Backoff(1.0, INTERVAL_S)
-        while True:
-            try:
-                self.metrics.overdue.set(await self.count_overdue())
-                deleted = await self.delete_facts()
-                backoff.reset()
-                await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
-            except RetryableError as error:
-                log.warning("journey_upkeep_delayed", reason=error.reason)
-                await asyncio.sleep(backoff.next_s())
-            except Exception as error:
-                log.error("journey_upkeep_failed", exc_info=error)
-                await asyncio.sleep(backoff.next_s())
+        await repeat("journey_upkeep", self._step, Backoff(1.0, INTERVAL_S))
+
+    async def _step(self) -> None:
+        self.metrics.overdue.set(await self.count_overdue())
+        deleted = await self.delete_facts()
+        await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
 
     async def count_overdue(self) -> int:
         """Return how many looks are overdue."""
