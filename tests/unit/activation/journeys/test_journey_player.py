@@ -445,7 +445,7 @@ MUTANTS: dict[str, tuple[Any, str, str]] = {
     "quiet_hours_end_early": (WALK._leave_quiet_hours, "not self._has_waited", "True"),
     "coupon_is_always_used": (
         WALK._holds,
-        "self._facts.first(subject, begin_us, self._at_us, self._entry) is not None",
+        "self._facts.uses(name, until_us, after_us, self._at_us)",
         "True",
     ),
     "coupon_ends_at_once": (WALK._plan, "self._at_us + issue.valid_us", "self._at_us"),
