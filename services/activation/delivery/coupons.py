@@ -56,7 +56,7 @@ class CouponIssuer:
     database: Database
     log: LogClient
     actor: str
-    #: Makes codes that nobody can guess.
+    #: The key of generated codes: without it they cannot be guessed.
     key: bytes
 
     async def take(

@@ -67,7 +67,7 @@ class SecretKeys:
 
     @property
     def hash_key(self) -> bytes:
-        """A key for hashes that nobody else can compute, of 32 bytes; it changes with the newest.
+        """A key of 32 bytes for hashes that cannot be computed without it; the newest decides.
 
         What it was used for is stored, so an older one is never needed.
         """
