@@ -82,12 +82,19 @@ WITH gone AS (
 UPDATE coupon_code SET coupon_id = NULL WHERE coupon_id IN (SELECT coupon_id FROM gone);
 
 -- name: use_coupons
--- Records the first use of coupons by their codes.
+-- Records the first use of coupons by their codes. They are locked in the order of their ids.
+WITH found AS (
+    SELECT c.coupon_id, t.fact_id, t.at_us, t.recorded_us
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[])
+        AS t (workspace_id, pool_id, code, fact_id, at_us, recorded_us)
+    JOIN coupon c
+      ON c.workspace_id = t.workspace_id AND c.pool_id = t.pool_id AND c.code = t.code
+    ORDER BY c.coupon_id FOR UPDATE OF c
+)
 UPDATE coupon c
 SET used_fact_id = t.fact_id, used_at_us = t.at_us, used_recorded_us = t.recorded_us
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[])
-    AS t (workspace_id, pool_id, code, fact_id, at_us, recorded_us)
-WHERE c.workspace_id = t.workspace_id AND c.pool_id = t.pool_id AND c.code = t.code
+FROM found t
+WHERE c.coupon_id = t.coupon_id
   AND (c.used_at_us IS NULL OR (t.at_us, t.fact_id) < (c.used_at_us, c.used_fact_id))
 RETURNING c.workspace_id, c.journey_id, c.leaf_id;
 
