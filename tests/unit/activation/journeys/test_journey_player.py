@@ -33,6 +33,7 @@ from services.activation.domain.journeys.program import (
     report_subject,
 )
 from services.activation.domain.journeys.run import (
+    COUPON_END,
     ContactHours,
     PersonFacts,
     Question,
@@ -245,6 +246,25 @@ def test_player_coupon_is_used_only_before_the_instant(used: float | None, is_se
     facts = [] if used is None else [_at(used, coupon_subject("c"), 1)]
     # Issued on Monday at 00:00, so it ends on Thursday, and the day before is Wednesday.
     assert sent(played(of, *facts)) == [("offer", 0), *([("last", 58)] if is_sent else [])]
+
+
+@pytest.mark.parametrize(("hours", "is_sent"), [(72, False), (71, True)])
+def test_player_use_of_a_coupon_of_another_run_does_not_count(hours: int, is_sent: bool) -> None:
+    of = journey(
+        {"send": {"id": "offer", **MAIL, "issue": {"c": {"pool": "P", "valid": "3d"}}}},
+        {"wait": "1d"},
+        {
+            "choose": [
+                {
+                    "when": {"not": {"coupon": {"name": "c", "is": "used"}}},
+                    "steps": [{"send": {"id": "last", **MAIL}}],
+                }
+            ]
+        },
+    )
+    ends = {COUPON_END: BEGIN + hours * HOUR_US}
+    used = _at(5, coupon_subject("c"), 1)._replace(properties=ends)
+    assert [step for step, _ in sent(played(of, used))] == ["offer", *(["last"] if is_sent else [])]
 
 
 def test_player_until_a_coupon_that_no_step_of_the_way_issued_does_not_wait() -> None:
