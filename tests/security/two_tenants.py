@@ -217,13 +217,13 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         UPDATE activation.effect SET state = 4 WHERE workspace_id = '{OTHER}';
         INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
         INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
-        INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
-        {COUPONS}
+        INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}'); {COUPONS}
         INSERT INTO activation.leaf_profile
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
         INSERT INTO activation.run
-        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, '{MARK}', NULL
+        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, NULL, '{MARK}',
+            NULL
         FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
         INSERT INTO activation.journey_due
         SELECT '{OTHER}', '{MARK}', leaf_id, {2**62}, now()
