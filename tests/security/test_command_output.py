@@ -129,7 +129,7 @@ templates:
     sample: {{person: {{name: {TEXT}}}}}
     locales: {{zh: {{text: "{{{{ person.name }}}}"}}}}
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
-coupon_pools: [{{id: {TEXT}, title: {TEXT}}}]
+coupon_pools: [{{id: half, title: {TEXT}}}]
 journeys: [{{id: waits, title: {TEXT}, enter: {{segment: {{id: seen}}}}, steps: [{{wait: 1d}}]}}]
 """
 POLICY = f"""
