@@ -21,12 +21,14 @@ from services.activation.channels import Sender
 from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.commands.contact import ContactCommands
+from services.activation.commands.coupons import CouponCommands
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
 from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.admission import RunAdmission
+from services.activation.delivery.coupons import CouponIssuer
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.mirrors import MirrorContext
 from services.activation.delivery.outcomes import OutcomePublisher
@@ -91,7 +93,8 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
     ):
         log = LogClient(ingest, settings.service)
         peers = _Peers(segment, profile, IdentityClient(identity), log)
-        context = _delivery_context(settings, base, peers, senders.messages)
+        issuer = CouponIssuer(base.database, log, settings.service, keys.hash_key)
+        context = _delivery_context(settings, base, peers, senders.messages, issuer)
         mirrors = MirrorContext(
             *(base.database, profile, segment, senders.mirrors, context.retry_policy),
             settings.shards,
@@ -155,6 +158,7 @@ def _delivery_context(
     base: ServiceContext,
     peers: _Peers,
     senders: Mapping[type, Sender],
+    issuer: CouponIssuer,
 ) -> DeliveryContext:
     templates = TemplateReader(base.database)
     persons = PersonReader(peers.profile)
@@ -165,7 +169,9 @@ def _delivery_context(
         RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
         DeliveryMetrics(base.metrics),
         settings.max_in_flight,
-        admission=RunAdmission(base.database, peers.log, persons, templates, settings.shards),
+        admission=RunAdmission(
+            base.database, peers.log, persons, templates, settings.shards, issuer
+        ),
     )
 
 
@@ -186,6 +192,7 @@ def _rpc(
     journey_rpc = JourneyRpc(
         journeys=JourneyCommands(database, runner, log, peers.identity, rules),
         contact=contact,
+        coupons=CouponCommands(database, runner, log),
         database=database,
         runner=runner,
         verifier=RunVerifier(database.api_pool, log, peers.journeys),

@@ -11,6 +11,7 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     templates:    [{id, title, locales: {LOCALE: {subject, text, html, …}}, needs, sample, retired}]
     destinations: [{id, title, CHANNEL: {…}, segments, on, traits, template, address, content,
                     retired}]
+    coupon_pools: [{id, title, prefix, used: {event, where, code}, retired}]
     journeys:     [{id, title, purpose, priority, enter, goal, leave, caps, steps, on_goal, regret,
                     people_inside, moved_to, retired}]
 
@@ -32,7 +33,7 @@ from typing import Any
 
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.activation.v1.contact_policy_pb2 import ContactPolicy
-from onefold.activation.v1.journeys_pb2 import Journey
+from onefold.activation.v1.journeys_pb2 import CouponPool, Journey
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
@@ -49,8 +50,10 @@ from services.cli.destination_forms import (
 )
 from services.cli.journey_forms import (
     read_contact_policy,
+    read_coupon_pool,
     read_journey,
     write_contact_policy,
+    write_coupon_pool,
     write_journey,
 )
 from services.cli.policy_form import read_policy, write_policy
@@ -102,6 +105,7 @@ class Pack:
     templates: list[pb.TemplateDefined] = field(default_factory=list)
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
     contact_policy: ContactPolicy | None = None
+    pools: list[CouponPool] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
     #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
     places: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -171,6 +175,7 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "stages": [write_tag(tag, defaults) for tag in tags if is_stage(tag)],
         "segments": [write_segment(s, defaults) for s in pack.segments if not s.retired],
         "templates": [write_template(t) for t in pack.templates if not t.retired],
+        "coupon_pools": [write_coupon_pool(p) for p in pack.pools if not p.retired],
         "journeys": [write_journey(j, defaults) for j in pack.journeys if not j.retired],
     }
     if pack.contact_policy is not None:
@@ -395,5 +400,6 @@ _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "segments": ("segment", read_segment),
     "templates": ("template", lambda entry, path, _: read_template(entry, path)),
     "destinations": ("destination", lambda entry, path, _: read_destination(entry, path)),
+    "coupon_pools": ("pool", lambda entry, path, _: read_coupon_pool(entry, path)),
     "journeys": ("journey", read_journey),
 }

@@ -12,6 +12,8 @@ from onefold.activation.v1 import journeys_pb2 as pb
 from services.chassis.codec.journeys import (
     contact_policy_from_proto,
     contact_policy_to_proto,
+    coupon_pool_from_proto,
+    coupon_pool_to_proto,
     journey_from_proto,
     journey_to_proto,
 )
@@ -19,6 +21,7 @@ from services.cli.rule_forms import RuleDefaults
 from services.cli.values import Mistakes
 from services.kernel.errors import InvalidField, RuleError, RuleErrors
 from services.kernel.journeys.contact_policy import dump_contact_policy, parse_contact_policy
+from services.kernel.journeys.coupon_form import dump_coupon_pool, parse_coupon_pool
 from services.kernel.journeys.journey_form import dump_journey, parse_journey
 from services.kernel.rules.defaults import Defaults
 
@@ -43,6 +46,17 @@ def read_contact_policy(entry: Any, path: str) -> policy_pb.ContactPolicy:
 def write_contact_policy(message: policy_pb.ContactPolicy) -> Any:
     """Return the form of a contact policy."""
     return dump_contact_policy(contact_policy_from_proto(message))
+
+
+def read_coupon_pool(entry: Any, path: str) -> pb.CouponPool:
+    """Return the pool of coupons of a form. Raises InvalidField below `path`."""
+    with _mistakes():
+        return coupon_pool_to_proto(parse_coupon_pool(entry, path))
+
+
+def write_coupon_pool(message: pb.CouponPool) -> Any:
+    """Return the form of a pool of coupons."""
+    return dump_coupon_pool(coupon_pool_from_proto(message))
 
 
 def _defaults(defaults: RuleDefaults) -> Defaults:

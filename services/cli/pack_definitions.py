@@ -11,6 +11,7 @@ from onefold.activation.v1.activation_service_pb2 import (
 )
 from onefold.activation.v1.journey_service_pb2 import (
     DefineContactPolicyRequest,
+    DefineCouponPoolRequest,
     DefineJourneyRequest,
 )
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
@@ -77,6 +78,9 @@ def definitions_of(client: Client, pack: Pack) -> Iterator[PackDefinition]:
         method = client.journeys.DefineContactPolicy
         define = call(method, DefineContactPolicyRequest, policy=pack.contact_policy)
         yield PackDefinition("contact policy", "", define)
+    for pool in pack.pools:
+        define = call(client.journeys.DefineCouponPool, DefineCouponPoolRequest, pool=pool)
+        yield PackDefinition("pool", pool.pool_id, define, shown_as="coupon pool")
     for journey in journeys_in_order(pack):
         define = call(client.journeys.DefineJourney, DefineJourneyRequest, journey=journey)
         yield PackDefinition("journey", journey.journey_id, define)

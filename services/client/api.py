@@ -175,6 +175,9 @@ class JourneyApi(Protocol):
         journey_pb.DefineContactPolicyRequest, journey_pb.DefineContactPolicyResponse
     ]
     GetContactPolicy: Unary[journey_pb.GetContactPolicyRequest, journey_pb.GetContactPolicyResponse]
+    DefineCouponPool: Unary[journey_pb.DefineCouponPoolRequest, journey_pb.DefineCouponPoolResponse]
+    ListCouponPools: Unary[journey_pb.ListCouponPoolsRequest, journey_pb.ListCouponPoolsResponse]
+    LoadCouponCodes: Unary[journey_pb.LoadCouponCodesRequest, journey_pb.LoadCouponCodesResponse]
     EnterJourney: Unary[journey_pb.EnterJourneyRequest, journey_pb.EnterJourneyResponse]
     ListRuns: Unary[journey_pb.ListRunsRequest, journey_pb.ListRunsResponse]
     GetRun: Unary[journey_pb.GetRunRequest, journey_pb.GetRunResponse]

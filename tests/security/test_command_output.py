@@ -129,6 +129,7 @@ templates:
     sample: {{person: {{name: {TEXT}}}}}
     locales: {{zh: {{text: "{{{{ person.name }}}}"}}}}
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
+coupon_pools: [{{id: half, title: {TEXT}}}]
 journeys: [{{id: waits, title: {TEXT}, enter: {{segment: {{id: seen}}}}, steps: [{{wait: 1d}}]}}]
 """
 POLICY = f"""
@@ -251,6 +252,8 @@ CASES: dict[str, Callable[[System], Case]] = {
     "journeys runs": lambda _: Case([], shows=False),
     "journeys run": lambda _: Case([HOSTILE], shows=False, fails=True),
     "journeys why": lambda _: Case(["waits", WHO], shows=False),
+    "journeys coupon-pools": lambda _: Case([]),
+    "journeys load-coupons": lambda _: Case([HOSTILE, HOSTILE], shows=False, fails=True),
     "journeys audit": lambda _: Case([], shows=False),
     "journeys verify": lambda _: Case([], shows=False),
     "journeys regrets": lambda _: Case(["waits"], shows=False),

@@ -44,6 +44,8 @@ ROLES = {
         **dict.fromkeys(("AuditRuns", "VerifyRuns", "ListRegrets"), "RSA"),
         **dict.fromkeys(("DefineJourney", "EnterJourney"), "SA"),
         **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
+        "ListCouponPools": "RSA",
+        **dict.fromkeys(("DefineCouponPool", "LoadCouponCodes"), "SA"),
         "DefineContactPolicy": "A",
     },
     "activation.v1.ReceiptService": dict.fromkeys(("TakeReceipt", "Unsubscribe"), "I"),

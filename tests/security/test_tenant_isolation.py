@@ -57,6 +57,9 @@ OF_FOLDS = frozenset(
         "activation/store/effects.lock_due",
         "activation/store/effects.spend_pace",
         "activation/store/gate.end_pause",
+        "activation/store/coupons.add_codes",
+        "activation/store/coupons.load_of_runs",
+        "activation/store/coupons.take_codes",
         "activation/store/gate.load_addresses",
         "activation/store/gate.load_programs",
         "activation/store/mirrors.claim_members",
@@ -102,6 +105,9 @@ OF_FOLDS = frozenset(
 #: The parameters of every other statement: of a call with the keys of one workspace, and with ids
 #: of the other one. `$n` is in the order of the statement.
 CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
+    "activation/store/coupons.count_coupons": lambda b: (OWN,),
+    "activation/store/coupons.count_free": lambda b: (OWN,),
+    "activation/store/coupons.load_pools": lambda b: (OWN,),
     "activation/store/destinations.load_destinations_of_workspace": lambda b: (OWN,),
     "activation/store/effects.count_effects": lambda b: (OWN,),
     "activation/store/effects.lock_dead": lambda b: (OWN, b.effect),

@@ -186,6 +186,16 @@ class OtherIds(NamedTuple):
     key: str
 
 
+#: A pool of the other workspace, with a free code and a coupon.
+COUPONS = f"""
+    INSERT INTO activation_g1.coupon_pool VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+    INSERT INTO activation.coupon_code VALUES ('{OTHER}', '{MARK}', '{MARK}');
+    INSERT INTO activation.coupon
+    VALUES ('{MARK}', '{OTHER}', '{MARK}', '{MARK}', '{MARK}', '{MARK}', '{MARK}', '{MARK}',
+            '{MARK}', 1);
+"""
+
+
 async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
     """Return ids of the other workspace, and prepare rows that are rare.
 
@@ -207,7 +217,7 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         UPDATE activation.effect SET state = 4 WHERE workspace_id = '{OTHER}';
         INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
         INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
-        INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
+        INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}'); {COUPONS}
         INSERT INTO activation.leaf_profile
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
@@ -371,6 +381,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     return [
         partial(journeys.ListJourneys, journey_pb.ListJourneysRequest()),
         partial(journeys.GetContactPolicy, journey_pb.GetContactPolicyRequest()),
+        partial(journeys.ListCouponPools, journey_pb.ListCouponPoolsRequest()),
         partial(journeys.ListRuns, journey_pb.ListRunsRequest()),
         partial(journeys.ListRuns, journey_pb.ListRunsRequest(profile_id=profile_id)),
         partial(journeys.GetRun, journey_pb.GetRunRequest(run_id=profile_id)),

@@ -11,10 +11,12 @@ from onefold.activation.v1 import journey_service_pb2 as pb
 from services.activation.api.journey_runs import JourneyRunRpc
 from services.activation.codec.journey_facts import FLOWS, OVERDUE, PEOPLE_INSIDE
 from services.activation.commands.contact import ContactCommands
+from services.activation.commands.coupons import CouponCommands
 from services.activation.commands.journeys import Assumed, JourneyCommands
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.edits import StepEdit
 from services.activation.domain.policy.gate import Flow
+from services.activation.store.coupons import PoolCounts, count_pools, load_pools
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
@@ -22,6 +24,8 @@ from services.chassis.codec.fields import at_least_of, token_to_proto
 from services.chassis.codec.journeys import (
     contact_policy_from_proto,
     contact_policy_to_proto,
+    coupon_pool_from_proto,
+    coupon_pool_to_proto,
     journey_from_proto,
     journey_to_proto,
 )
@@ -42,6 +46,7 @@ class JourneyRpc(JourneyRunRpc):
 
     journeys: JourneyCommands
     contact: ContactCommands
+    coupons: CouponCommands
 
     async def DefineJourney(
         self, request: pb.DefineJourneyRequest, context: Any
@@ -57,6 +62,10 @@ class JourneyRpc(JourneyRunRpc):
                 assumed.templates,
                 assumed.journeys,
                 names_from_proto(assumed.rules, "assumed.rules"),
+                [
+                    coupon_pool_from_proto(pool, f"assumed.coupon_pools[{index}]")
+                    for index, pool in enumerate(assumed.coupon_pools)
+                ],
             ),
         )
         return pb.DefineJourneyResponse(
@@ -154,6 +163,46 @@ class JourneyRpc(JourneyRunRpc):
         return pb.GetContactPolicyResponse(
             policy=contact_policy_to_proto(policy), etag=etag_of(version)
         )
+
+    async def DefineCouponPool(
+        self, request: pb.DefineCouponPoolRequest, context: Any
+    ) -> pb.DefineCouponPoolResponse:
+        defined = await self.coupons.define_pool(
+            workspace_id(),
+            coupon_pool_from_proto(request.pool),
+            etag=request.etag,
+            dry_run=request.dry_run,
+        )
+        return pb.DefineCouponPoolResponse(
+            pool=coupon_pool_to_proto(defined.definition),
+            changed=defined.changed,
+            token=token_to_proto(defined.token),
+            etag=defined.etag,
+        )
+
+    async def ListCouponPools(
+        self, request: pb.ListCouponPoolsRequest, context: Any
+    ) -> pb.ListCouponPoolsResponse:
+        await self.runner.reach(at_least_of(request))
+        async with acquire(self.database.api_pool) as conn:
+            pools = await load_pools(conn, workspace_id())
+            counts = await count_pools(conn, workspace_id())
+        return pb.ListCouponPoolsResponse(
+            pools=[
+                pb.CouponPoolSummary(
+                    pool=coupon_pool_to_proto(pool),
+                    etag=etag_of(pool.version),
+                    **counts.get(id_, PoolCounts())._asdict(),
+                )
+                for id_, pool in sorted(pools.items())
+            ]
+        )
+
+    async def LoadCouponCodes(
+        self, request: pb.LoadCouponCodesRequest, context: Any
+    ) -> pb.LoadCouponCodesResponse:
+        token = await self.coupons.load_codes(workspace_id(), request.pool_id, request.codes)
+        return pb.LoadCouponCodesResponse(token=token_to_proto(token))
 
     async def EnterJourney(
         self, request: pb.EnterJourneyRequest, context: Any

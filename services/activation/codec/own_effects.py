@@ -9,11 +9,18 @@ from onefold.activation.v1.journey_facts_pb2 import JourneyEntered
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_facts_pb2 import TraitCorrected
 
-from services.kernel.journeys.model import EffectStep, PutStep, StartStep
+from services.activation.codec.coupons import voided_message
+from services.activation.domain.coupons import Coupon
+from services.kernel.journeys.model import EffectStep, PutStep, StartStep, VoidStep
 
 
-def own_effect_fact(row: Any, step: EffectStep | None, actor: str) -> Fact | None:
-    """Return the fact of an effect, named by the effect itself; None = nothing carries it out."""
+def own_effect_fact(
+    row: Any, step: EffectStep | None, actor: str, voided: Coupon | None = None
+) -> Fact | None:
+    """Return the fact of an effect, named by the effect itself; None = nothing carries it out.
+
+    `voided`: the coupon that the effect takes back.
+    """
     fact = Fact(
         workspace_id=row["workspace_id"],
         fact_id=row["effect_id"],
@@ -29,6 +36,8 @@ def own_effect_fact(row: Any, step: EffectStep | None, actor: str) -> Fact | Non
         case PutStep(tag=tag):
             reason = f"journey {row['journey_id']}"
             message = TraitCorrected(trait=tag, value=b"true", reason=reason[:500])
+        case VoidStep() if voided is not None:
+            message = voided_message(voided)
         case _:
             return None
     fact.kind, fact.payload = message.DESCRIPTOR.full_name, message.SerializeToString()

@@ -15,6 +15,7 @@ from services.activation.domain.liquid_text import members_of
 from services.activation.domain.model import Destination
 from services.activation.domain.templates import Template, check_fits
 from services.activation.projection.upstream import RuleChecker
+from services.activation.store.coupons import load_pools
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.run_reads import count_open_runs
@@ -29,10 +30,11 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.checks import check_journey
 from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.journeys.coupons import CouponPool
 from services.kernel.journeys.inputs import entry_properties
 from services.kernel.journeys.model import CallTrigger, Journey, SendStep
 from services.kernel.journeys.naming import JourneyProblem, KnownNames
-from services.kernel.journeys.tree import all_steps
+from services.kernel.journeys.tree import all_steps, with_coupon_uses
 from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
 
@@ -51,6 +53,7 @@ class Assumed(NamedTuple):
     journeys: Collection[str] = ()
     #: Segments, tags and stages.
     names: Collection[Name] = ()
+    coupon_pools: Collection[CouponPool] = ()
 
 
 class DefinedJourney(NamedTuple):
@@ -70,6 +73,7 @@ class _Workspace:
     destinations: Mapping[str, Destination]
     templates: Mapping[str, Template]
     policy: ContactPolicy
+    pools: Mapping[str, CouponPool]
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,14 @@ class JourneyCommands:
         _check_texts(desired)
         taken = assumed if dry_run and assumed is not None else Assumed()
         warnings: list[JourneyProblem] = []
+        resolved = desired
 
         async def load(token: Token) -> Journey | None:
+            nonlocal resolved
             await self.runner.reach(token)
             existing = await self._load(workspace_id)
+            pools = {**existing.pools, **{pool.pool_id: pool for pool in taken.coupon_pools}}
+            resolved = with_coupon_uses(desired, {id_: pool.used for id_, pool in pools.items()})
             history = existing.journeys.get(desired.journey_id)
             current = history.versions[-1].program.journey if history is not None else None
             if current is None and len(existing.journeys) >= MAX_JOURNEYS:
@@ -120,7 +128,7 @@ class JourneyCommands:
 
         async with self.locks.of(workspace_id):
             defined = await define(
-                lambda _: desired,
+                lambda _: resolved,
                 log=self.log,
                 load=load,
                 to_fact=lambda journey: journey_definition(workspace_id, journey),
@@ -176,11 +184,13 @@ class JourneyCommands:
             destinations = await load_destinations(conn, workspace_id)
             templates = await load_templates(conn, workspace_id)
             policy = await load_contact_policy(conn, workspace_id)
+            pools = await load_pools(conn, workspace_id)
         return _Workspace(
             journeys,
             {each.destination_id: each for each in destinations if not each.retired},
             {each.template_id: each for each in templates if not each.retired},
             policy[0] if policy is not None else ContactPolicy(),
+            {id_: pool for id_, pool in pools.items() if not pool.retired},
         )
 
 
@@ -192,6 +202,7 @@ def _check(
         destinations=frozenset({*existing.destinations, *assumed.destinations}),
         templates=frozenset({*existing.templates, *assumed.templates}),
         journeys=frozenset({*existing.journeys, *assumed.journeys, desired.journey_id}),
+        pools=frozenset({*existing.pools, *(pool.pool_id for pool in assumed.coupon_pools)}),
     )
     return check_journey(
         desired,

@@ -13,12 +13,14 @@ from typing import Final
 
 import asyncpg
 
+from services.activation.delivery.coupons import CouponIssuer
 from services.activation.delivery.render import LoadPersons, LoadTemplate, Unsendable
 from services.activation.delivery.run_messages import is_personalised, render_run_message
+from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import FlowChange
 from services.activation.domain.journeys.program import Program
 from services.activation.domain.journeys.transitions import run_effect_id
-from services.activation.domain.model import Destination, RunEffect
+from services.activation.domain.model import DeliveryState, Destination, RunEffect
 from services.activation.domain.policy import gate
 from services.activation.domain.policy.contact import (
     address_key,
@@ -110,6 +112,7 @@ class RunAdmission:
     load_persons: LoadPersons
     load_template: LoadTemplate
     shards: int
+    coupons: CouponIssuer
 
     async def admit(
         self, destination: Destination, attempts: Sequence[Attempt], position: bytes
@@ -117,7 +120,7 @@ class RunAdmission:
         """Begin those attempts at messages of runs that pass the gate.
 
         `position`: where the channel will write their messages at the earliest. Raises OnefoldError
-        where the log or profile is not available; then no attempt has begun.
+        where the log or profile is not available; then no attempt is made.
         """
         token, now_us = await self.log.now()
         effects = [(a, a.run) for a in attempts if a.run is not None]
@@ -129,9 +132,13 @@ class RunAdmission:
         definitions = await self._with_templates(definitions, destination, effects)
         decision = _Decision(destination, persons, definitions, now_us)
         for attempt, run in effects:
-            decision.render(attempt, run)
+            if decision.issuing_step(run) is None:
+                decision.render(attempt, run)
         async with transaction(self.database.pool) as conn:
-            return await self._decide(conn, decision, effects, position)
+            admitted, issued = await self._decide(conn, decision, effects, position)
+        if issued:
+            await self.coupons.publish(issued)
+        return admitted
 
     async def _decide(
         self,
@@ -139,8 +146,8 @@ class RunAdmission:
         decision: _Decision,
         effects: Sequence[tuple[Attempt, RunEffect]],
         position: bytes,
-    ) -> Admitted:
-        """Decide under the locks of the persons."""
+    ) -> tuple[Admitted, Sequence[Coupon]]:
+        """Decide under the locks of the persons; return the coupons to publish, too."""
         leaves = decision.all_leaves()
         await store.lock_persons_of(conn, leaves)
         held = await store.lock_attempts(conn, [attempt for attempt, _ in effects])
@@ -153,6 +160,10 @@ class RunAdmission:
         keys = decision.address_keys()
         addresses = await store.load_addresses(conn, workspace_id, keys, decision.now_us)
         own = [(attempt, run) for attempt, run in effects if attempt.effect_id in held]
+        issuing = [(a, run, step) for a, run in own if (step := decision.issuing_step(run))]
+        taken = await self.coupons.take(conn, workspace_id, issuing)
+        for attempt, run, _ in issuing:
+            decision.render(attempt, run, taken.known_to(run))
         admitted, instead = decision.decide(own, contacts, addresses)
         if admitted.begun:
             await store.begin_attempts(conn, admitted.begun, position, decision.now_us)
@@ -160,9 +171,14 @@ class RunAdmission:
             await add_planned_effects(conn, instead, self.shards)
             planned = [(effect.effect_id, effect.leaf_id) for effect in instead]
             await release_effects(conn, planned, self.shards)
+        issued: Sequence[Coupon] = ()
+        if issuing:
+            begun = {each.attempt.effect_id for each in admitted.begun}
+            ends = [a.effect_id for a, t in admitted.ended if t.state is DeliveryState.SUPPRESSED]
+            issued = await self.coupons.store(conn, taken, begun, ends)
         lost = [attempt for attempt, _ in effects if attempt.effect_id not in held]
         over = requeue("another replica took it over", 0.0)
-        return replace(admitted, ended=[*admitted.ended, *((a, over) for a in lost)])
+        return replace(admitted, ended=[*admitted.ended, *((a, over) for a in lost)]), issued
 
     async def _with_templates(
         self,
@@ -214,6 +230,8 @@ class _Decision:
         self._channel = contact_channel(destination.channel)
         #: By effect.
         self._messages: dict[bytes, bytes | Unsendable] = {}
+        #: What is known of the coupons of their runs, by effect.
+        self._coupons: dict[bytes, Sequence[Coupon] | Unsendable] = {}
 
     def add_programs(self, programs: Mapping[tuple[str, int], Program]) -> None:
         """Add the journeys of the effects beside those that are decided about."""
@@ -233,8 +251,16 @@ class _Decision:
             caps += program.journey.caps
         return self.now_us - max((cap.in_us for cap in caps), default=0)
 
-    def render(self, attempt: Attempt, run: RunEffect) -> None:
-        """Render the message of an attempt, unless an earlier one has fixed it."""
+    def issuing_step(self, run: RunEffect) -> SendStep | None:
+        """Return the step of an effect whose journey issues coupons; None = it issues none."""
+        program = self.definitions.programs.get((run.journey_id, run.journey_version))
+        return self._step(run) if program is not None and program.issues_coupons else None
+
+    def render(
+        self, attempt: Attempt, run: RunEffect, coupons: Sequence[Coupon] | Unsendable = ()
+    ) -> None:
+        """Render the message of an attempt with the coupons of its run, unless it is fixed."""
+        self._coupons[attempt.effect_id] = coupons
         self._messages[attempt.effect_id] = attempt.payload or self._rendered(run, "")
 
     def _rendered(self, run: RunEffect, suffix: str) -> bytes | Unsendable:
@@ -245,8 +271,11 @@ class _Decision:
         template = self.definitions.templates.get(name)
         channels = self.definitions.policy.channels.get(self._channel, {})
         ends_with = channels.get(run.purpose, ChannelPolicy()).ends_with
+        coupons = self._coupons.get(run.effect_id, ())
+        if isinstance(coupons, Unsendable):
+            return coupons
         person = self._persons[run.leaf_id]
-        return render_run_message(self.destination, template, step, run, person, ends_with)
+        return render_run_message(self.destination, template, step, run, person, ends_with, coupons)
 
     def _step(self, effect: RunEffect | Contact) -> SendStep | None:
         id_, version = effect.journey_id, effect.journey_version

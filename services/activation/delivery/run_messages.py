@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from services.activation.delivery.render import Unsendable
 from services.activation.domain import liquid_text
+from services.activation.domain.coupons import Coupon, coupon_variables
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, RunEffect
 from services.activation.domain.recipients import Recipient
@@ -48,10 +49,11 @@ def render_run_message(
     effect: RunEffect,
     recipient: Recipient,
     ends_with: str = "",
+    coupons: Sequence[Coupon] = (),
 ) -> bytes | Unsendable:
     """Return the message of a run as JSON (UTF-8), or why it is not sent.
 
-    `ends_with`: how its text must end, as a law demands it.
+    `ends_with`: how its text must end, as a law demands it. `coupons`: those of the run.
     """
     contract = destination.channel.contract
     to = ""
@@ -63,7 +65,7 @@ def render_run_message(
     if missing := missing_part(texts, contract):
         return Unsendable(f"the template has no {missing}")
     try:
-        variables = variables_of(step, effect, recipient)
+        variables = variables_of(step, effect, recipient, coupons)
         message = _rendered(template, texts, variables, recipient)
     except (MissingValue, BadTemplate) as error:
         return Unsendable(f"template: {error}")
@@ -77,7 +79,9 @@ def render_run_message(
     return _description(destination, step, effect, recipient, message)
 
 
-def variables_of(step: SendStep, effect: RunEffect, recipient: Recipient) -> dict[str, Any]:
+def variables_of(
+    step: SendStep, effect: RunEffect, recipient: Recipient, coupons: Sequence[Coupon] = ()
+) -> dict[str, Any]:
     """Return what the template of a step is rendered with.
 
     Raises MissingValue for a path of `with` that leads nowhere.
@@ -85,6 +89,7 @@ def variables_of(step: SendStep, effect: RunEffect, recipient: Recipient) -> dic
     known: dict[str, Any] = {
         "person": recipient.traits,
         "journey": {"id": effect.journey_id, "step": effect.step_id},
+        "coupon": coupon_variables(coupons),
         **msgspec.json.decode(effect.variables, type=dict[str, Any]),
     }
     return known | {name: _at(known, path) for name, path in step.values.items()}

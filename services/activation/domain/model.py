@@ -128,7 +128,7 @@ class RunEffect:
     priority: int
     #: The last instant at which the first attempt may begin; 0 = without limit.
     valid_until_us: int = 0
-    #: What templates know of the run, a JSON object: `entry`, `occasion`, `coupon`, and the values
+    #: What templates know of the run, a JSON object: `entry`, `occasion`, and the values
     #: of `with` by their names.
     variables: bytes = b"{}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import NamedTuple, Self
 
 from cryptography.exceptions import InvalidTag
@@ -38,12 +39,13 @@ class SecretPlace(NamedTuple):
 class SecretKeys:
     """The keys by version. The newest one seals, and each one opens what it has sealed."""
 
-    __slots__ = ("_keys", "newest")
+    __slots__ = ("_hash_key", "_keys", "newest")
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
         """`keys`: 32 bytes each, by version; at least one."""
         self.newest = max(keys)
         self._keys = {version: AESGCM(key) for version, key in keys.items()}
+        self._hash_key = blake2b(keys[self.newest], digest_size=32, person=b"hashes").digest()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -62,6 +64,14 @@ class SecretKeys:
                 )
             keys[int(match[1])] = bytes.fromhex(match[2])
         return cls(keys)
+
+    @property
+    def hash_key(self) -> bytes:
+        """A key of 32 bytes for hashes that cannot be computed without it; the newest decides.
+
+        What it was used for is stored, so an older one is never needed.
+        """
+        return self._hash_key
 
     def seal(self, place: SecretPlace, secret: str, nonce: bytes) -> SealedSecret:
         """Seal a secret for its place. `nonce`: 12 random bytes, never used before."""

@@ -5,8 +5,9 @@ GRANT SELECT, UPDATE (state, due_at, ended_at, outcome_published, unanswered) ON
 GRANT SELECT ON mirror_member TO {api};
 GRANT SELECT, INSERT, UPDATE ON mirror TO {api};
 GRANT SELECT, UPDATE (due_at, attempts) ON mirror_entry TO {api};
-GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer TO {api}
+GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer TO {api};
+GRANT SELECT ON coupon, coupon_code TO {api}
 
 -- name: state
--- Callers read destinations, templates, journeys, pauses and contact policies.
-GRANT SELECT ON destination, template, journey, flow_change, contact_policy TO {api}
+-- Callers read destinations, templates, journeys, pauses, contact policies and pools of coupons.
+GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool TO {api}

@@ -17,9 +17,11 @@ from services.activation.codec.journey_runs import (
     record_from_bytes,
     transitions_to_bytes,
 )
+from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.looks import JourneyFact, LeafMoved, Look, RunLook
 from services.activation.domain.journeys.run import Question
 from services.activation.domain.journeys.transitions import RunRecord
+from services.activation.store.coupons import load_coupons_of_leaves
 from services.activation.store.journeys import FOREVER_US
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
@@ -67,6 +69,7 @@ class StoredPerson:
     facts: Sequence[JourneyFact]
     runs: Mapping[bytes, StoredRun]
     answers: Mapping[Question, bool]
+    coupons: Sequence[Coupon] = ()
 
 
 async def add_facts(
@@ -160,9 +163,15 @@ async def load_persons(
         profile_id = owner[row["workspace_id"], row["leaf_id"]]
         person = PersonKey(row["workspace_id"], row["journey_id"], ProfileId(profile_id))
         answers[person] |= answers_from_bytes(row["answers"])
+    coupons: defaultdict[tuple[str, bytes], list[Coupon]] = defaultdict(list)
+    for coupon in await load_coupons_of_leaves(conn, *leaves):
+        coupons[coupon.workspace_id, owner[coupon.workspace_id, coupon.leaf_id]].append(coupon)
     return {
         key: StoredPerson(
-            facts[key.workspace_id, key.profile_id], runs.get(key, {}), answers.get(key, {})
+            facts[key.workspace_id, key.profile_id],
+            runs.get(key, {}),
+            answers.get(key, {}),
+            coupons[key.workspace_id, key.profile_id],
         )
         for key in keys
     }

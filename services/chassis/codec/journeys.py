@@ -24,9 +24,10 @@ from services.chassis.codec.comparisons import (
 )
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import RuleError
-from services.kernel.journeys import contact_policy, model
+from services.kernel.journeys import contact_policy, coupons, model
 from services.kernel.journeys.checks import MAX_STEP_DEPTH
 from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.journeys.coupons import CouponPool
 from services.kernel.local_time import DailyWindow, LeapDay
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.names import MAX_NAME
@@ -81,6 +82,20 @@ def contact_policy_from_proto(
     with below(field):
         policy: ContactPolicy = _value(message, 0)
         return policy
+
+
+def coupon_pool_to_proto(pool: CouponPool) -> pb.CouponPool:
+    """Return the message of a pool of coupons."""
+    message = pb.CouponPool()
+    _fill(message, pool)
+    return message
+
+
+def coupon_pool_from_proto(message: pb.CouponPool, field: str = "pool") -> CouponPool:
+    """Return the pool of a message. Raises InvalidField with the path below `field`."""
+    with below(field):
+        pool: CouponPool = _value(message, 0)
+        return pool
 
 
 def _fill(message: Any, value: Any) -> None:
@@ -212,7 +227,8 @@ def _text(text: str) -> str:
 def _class_of(name: str) -> Any:
     if name == DailyWindow.__name__:
         return DailyWindow
-    return getattr(model, name, None) or getattr(contact_policy, name)
+    own = (getattr(module, name, None) for module in (model, coupons, contact_policy))
+    return next(filter(None, own))
 
 
 @cache

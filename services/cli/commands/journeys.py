@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_time
 from services.client.client import Client
 from services.client.text import profile_selector
+from services.kernel.errors import InvalidField
+from services.kernel.journeys.coupons import MAX_CODES
 
 app = typer.Typer(no_args_is_help=True, help="Show, pause and check journeys.")
 
@@ -125,6 +128,56 @@ def why(
     output.print_table(("entry", "what followed", "run"), rows)
     for each in response.runs:
         _print_run(each)
+
+
+@app.command("coupon-pools")
+def coupon_pools(data: DataDir) -> None:
+    """List the pools of coupons, and what has become of their coupons."""
+    request = pb.ListCouponPoolsRequest()
+    response = run_with_client(data, lambda client: client.journeys.ListCouponPools(request))
+    rows = [
+        (
+            each.pool.pool_id,
+            f"generated: {each.pool.prefix}…" if each.pool.prefix else f"{each.free:,} free",
+            *(f"{count:,}" for count in (each.issued, each.used, each.voided)),
+            each.pool.title,
+        )
+        for each in response.pools
+        if not each.pool.retired
+    ]
+    output.print_table(("pool", "codes", "issued", "used", "voided", "title"), rows)
+
+
+@app.command("load-coupons")
+def load_coupons(
+    data: DataDir,
+    pool: Annotated[str, Argument(metavar="POOL", help="The id of a pool of coupons.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="A text file with one code on each line.")],
+) -> None:
+    """Add codes to a pool of coupons; a repeated call adds none twice."""
+    with output.exit_on_error():
+        codes = _codes_in(file)
+
+    async def load(client: Client) -> None:
+        for first in range(0, len(codes), MAX_CODES):
+            page = codes[first : first + MAX_CODES]
+            request = pb.LoadCouponCodesRequest(pool_id=pool, codes=page)
+            await client.journeys.LoadCouponCodes(request)
+
+    run_with_client(data, load)
+    output.out.print(f"{pool}: the file has {len(codes):,} codes, and the pool has them.")
+
+
+def _codes_in(file: Path) -> list[str]:
+    """Return the codes in a file. Raises InvalidField."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidField(f"{file}: the file cannot be read: {type(error).__name__}") from None
+    codes = [line.strip() for line in lines if line.strip()]
+    if not codes:
+        raise InvalidField(f"{file}: the file has no codes: write one on each line")
+    return codes
 
 
 @app.command()

@@ -18,6 +18,7 @@ from onefold.activation.v1.journey_service_pb2 import (
     GetContactPolicyRequest,
     JourneyAssumptions,
     JourneyStepEdit,
+    ListCouponPoolsRequest,
     ListJourneysRequest,
 )
 from onefold.activation.v1.journeys_pb2 import PEOPLE_INSIDE_LEAVE, PEOPLE_INSIDE_MOVE
@@ -156,6 +157,7 @@ async def defined_pack(client: Client) -> Pack:
     templates = await client.activation.ListTemplates(ListTemplatesRequest())
     destinations = await client.activation.ListDestinations(ListDestinationsRequest())
     contact = await client.journeys.GetContactPolicy(GetContactPolicyRequest())
+    pools = await client.journeys.ListCouponPools(ListCouponPoolsRequest())
     journeys = await client.journeys.ListJourneys(ListJourneysRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
@@ -166,6 +168,7 @@ async def defined_pack(client: Client) -> Pack:
         templates=[each.template for each in templates.templates],
         destinations=[each.destination for each in destinations.destinations],
         contact_policy=contact.policy if contact.HasField("policy") else None,
+        pools=[each.pool for each in pools.pools],
         journeys=[each.journey for each in journeys.journeys],
     )
 
@@ -325,6 +328,7 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
                 templates=[each.template_id for each in pack.templates],
                 journeys=[each.journey_id for each in pack.journeys],
                 rules=assumed,
+                coupon_pools=pack.pools,
             )
         try:
             response = await definition.define(dry_run=True, etag="", **more)

@@ -13,6 +13,10 @@ from onefold.activation.v1.activation_facts_pb2 import (
 )
 from onefold.activation.v1.journey_facts_pb2 import (
     ContactPolicyDefined,
+    CouponCodesLoaded,
+    CouponIssued,
+    CouponPoolDefined,
+    CouponVoided,
     DeliveryReported,
     DestinationFlowChanged,
     JourneyDefined,
@@ -36,5 +40,6 @@ _MESSAGES = (
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
     *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
     *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported),
+    *(CouponPoolDefined, CouponCodesLoaded, CouponIssued, CouponVoided),
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

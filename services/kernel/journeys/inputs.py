@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from services.kernel.ids import hash_id
 from services.kernel.journeys import model
+from services.kernel.journeys.coupons import CouponUse
 from services.kernel.journeys.model import Journey, PeopleInside, SendStep
 from services.kernel.journeys.naming import journey_rules, journey_triggers
 from services.kernel.journeys.tree import all_steps
@@ -78,7 +79,16 @@ def awaited_events(journey: Journey) -> dict[EventFilter, frozenset[str]]:
     for trigger in journey_triggers(journey):
         if isinstance(trigger, model.EventTrigger):
             found[trigger.events] |= {trigger.same} - {""}
+    for use in coupon_uses(journey):
+        found[use.events] |= {use.code_property}
     return dict(found)
+
+
+def coupon_uses(journey: Journey) -> Iterator[CouponUse]:
+    """Yield the events that say that coupons of a journey were used."""
+    for step in all_steps(journey):
+        if isinstance(step, SendStep):
+            yield from (issue.used for issue in step.issue.values() if issue.used is not None)
 
 
 def call_filter_id(journey_id: str) -> int:

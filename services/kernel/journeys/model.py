@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, TypeAlias
 
+from services.kernel.journeys.coupons import CouponUse
 from services.kernel.local_time import EVERY_DAY, LeapDay
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.model import Rule
@@ -283,6 +284,8 @@ class CouponIssue:
 
     pool: str
     valid_us: int
+    #: The event that says that it was used, as the pool has it; None = none does.
+    used: CouponUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ WRITES = {
     },
     "onefold.activation.v1.JourneyService": {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
-        *("SetDestinationFlow", "SetJourneyFlow"),
+        *("SetDestinationFlow", "SetJourneyFlow", "DefineCouponPool", "LoadCouponCodes"),
     },
     "onefold.activation.v1.ReceiptService": {"TakeReceipt", "Unsubscribe"},
     "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
@@ -73,6 +73,7 @@ WRITES = {
 
 #: Messages that return a definition to the caller, which can send its etag back.
 DEFINITIONS_READ = (
+    "onefold.activation.v1.CouponPoolSummary",
     "onefold.activation.v1.DestinationSummary",
     "onefold.activation.v1.GetContactPolicyResponse",
     "onefold.activation.v1.GetJourneyResponse",
@@ -141,7 +142,7 @@ def test_every_rpc_has_a_request_and_a_response_of_its_own() -> None:
 
 def definitions() -> list[Descriptor]:
     named = [m for m in messages() if re.fullmatch(r"Define\w+(Request|Response)", m.name)]
-    assert len(named) == 18, "nine kinds of definitions"
+    assert len(named) == 20, "ten kinds of definitions"
     return named
 
 

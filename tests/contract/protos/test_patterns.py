@@ -45,7 +45,7 @@ BY_NAME = {
     "default_region": REGION,
 } | dict.fromkeys(
     (
-        *("fact_id", "fact_ids", "released_fact_id", "effect_id", "identifier_id"),
+        *("fact_id", "fact_ids", "released_fact_id", "effect_id", "identifier_id", "coupon_id"),
         *("run_id", "leaf_id"),
         "identifier_ids",
         "leaving_profile_ids",

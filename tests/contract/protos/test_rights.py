@@ -21,6 +21,7 @@ CHANGES = {
         *("DefineTemplate", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
+        *("DefineCouponPool", "LoadCouponCodes"),
     },
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
@@ -28,6 +29,7 @@ CHANGES = {
         *("DefineTemplate", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
+        *("DefineCouponPool", "LoadCouponCodes"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "DefineContactPolicy", "TickClock"),
     },

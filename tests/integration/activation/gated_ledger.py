@@ -15,6 +15,7 @@ from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 
 from services.activation.codec.templates import template_to_proto
 from services.activation.delivery.admission import RunAdmission
+from services.activation.delivery.coupons import CouponIssuer
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.render import PersonReader
 from services.activation.domain.journeys.catalogue import FlowChange, Overdue
@@ -166,7 +167,9 @@ async def gated(ledger: Ledger) -> AsyncIterator[GatedLedger]:
         peers.log.now_us = NOON_US
         log = LogClient(channel, "activation")
         reader = TemplateReader(ledger.database)
-        admission = RunAdmission(ledger.database, log, PersonReader(channel), reader, SHARDS)
+        issuer = CouponIssuer(ledger.database, log, "activation", b"k" * 32)
+        persons = PersonReader(channel)
+        admission = RunAdmission(ledger.database, log, persons, reader, SHARDS, issuer)
         opened = GatedLedger(ledger, peers, admission)
         await opened.move_to(NOON_US)
         yield opened

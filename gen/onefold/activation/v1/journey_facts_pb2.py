@@ -27,7 +27,7 @@ from onefold.activation.v1 import journeys_pb2 as onefold_dot_activation_dot_v1_
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onefold/activation/v1/journey_facts.proto\x12\x15onefold.activation.v1\x1a*onefold/activation/v1/contact_policy.proto\x1a$onefold/activation/v1/journeys.proto\x1a\x1donefold/type/v1/options.proto\"A\n\x0eJourneyDefined\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\"]\n\x14\x43ontactPolicyDefined\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0f\n\x07version\x18\x02 \x01(\r\"\xb5\x01\n\x12JourneyFlowChanged\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x17\n\x0fjourney_version\x18\x05 \x01(\r\"\xa4\x01\n\x16\x44\x65stinationFlowChanged\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\x12\x0f\n\x07version\x18\x04 \x01(\r\"E\n\x0eJourneyEntered\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x18\n\nproperties\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"\x8d\x02\n\x10\x44\x65liveryReported\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12/\n\x04what\x18\x03 \x01(\x0e\x32!.onefold.activation.v1.ReportKind\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x12\n\nis_machine\x18\x05 \x01(\x08\x12\x15\n\x06reason\x18\x06 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x14\n\x06run_id\x18\x07 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\njourney_id\x18\x08 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x16\n\x07step_id\x18\t \x01(\tB\x05\xb8\xbb\x18\x80\x04*N\n\x04\x46low\x12\x14\n\x10\x46LOW_UNSPECIFIED\x10\x00\x12\r\n\tFLOW_OPEN\x10\x01\x12\x0f\n\x0b\x46LOW_PAUSED\x10\x02\x12\x10\n\x0c\x46LOW_STOPPED\x10\x03*^\n\x07Overdue\x12\x17\n\x13OVERDUE_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERDUE_SEND\x10\x01\x12\x10\n\x0cOVERDUE_SKIP\x10\x02\x12\x16\n\x12OVERDUE_RESCHEDULE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onefold/activation/v1/journey_facts.proto\x12\x15onefold.activation.v1\x1a*onefold/activation/v1/contact_policy.proto\x1a$onefold/activation/v1/journeys.proto\x1a\x1donefold/type/v1/options.proto\"A\n\x0eJourneyDefined\x12/\n\x07journey\x18\x01 \x01(\x0b\x32\x1e.onefold.activation.v1.Journey\"]\n\x14\x43ontactPolicyDefined\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.onefold.activation.v1.ContactPolicy\x12\x0f\n\x07version\x18\x02 \x01(\r\"\xb5\x01\n\x12JourneyFlowChanged\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x17\n\x0fjourney_version\x18\x05 \x01(\r\"\xa4\x01\n\x16\x44\x65stinationFlowChanged\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12)\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1b.onefold.activation.v1.Flow\x12/\n\x07overdue\x18\x03 \x01(\x0e\x32\x1e.onefold.activation.v1.Overdue\x12\x0f\n\x07version\x18\x04 \x01(\r\"E\n\x0eJourneyEntered\x12\x19\n\njourney_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x18\n\nproperties\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"\x8d\x02\n\x10\x44\x65liveryReported\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12/\n\x04what\x18\x03 \x01(\x0e\x32!.onefold.activation.v1.ReportKind\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\x12\x12\n\nis_machine\x18\x05 \x01(\x08\x12\x15\n\x06reason\x18\x06 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x14\n\x06run_id\x18\x07 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\njourney_id\x18\x08 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x16\n\x07step_id\x18\t \x01(\tB\x05\xb8\xbb\x18\x80\x04\"D\n\x11\x43ouponPoolDefined\x12/\n\x04pool\x18\x01 \x01(\x0b\x32!.onefold.activation.v1.CouponPool\"@\n\x11\x43ouponCodesLoaded\x12\x16\n\x07pool_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x13\n\x05\x63odes\x18\x02 \x03(\tB\x04\xb8\xbb\x18@\"\xc9\x01\n\x0c\x43ouponIssued\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12#\n\x06run_id\x18\x02 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x19\n\njourney_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x13\n\x04name\x18\x04 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x16\n\x07pool_id\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x12\n\x04\x63ode\x18\x06 \x01(\tB\x04\xb8\xbb\x18@\x12\x10\n\x08until_us\x18\x07 \x01(\x03\"b\n\x0c\x43ouponVoided\x12&\n\tcoupon_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x16\n\x07pool_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x12\n\x04\x63ode\x18\x03 \x01(\tB\x04\xb8\xbb\x18@*N\n\x04\x46low\x12\x14\n\x10\x46LOW_UNSPECIFIED\x10\x00\x12\r\n\tFLOW_OPEN\x10\x01\x12\x0f\n\x0b\x46LOW_PAUSED\x10\x02\x12\x10\n\x0c\x46LOW_STOPPED\x10\x03*^\n\x07Overdue\x12\x17\n\x13OVERDUE_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERDUE_SEND\x10\x01\x12\x10\n\x0cOVERDUE_SKIP\x10\x02\x12\x16\n\x12OVERDUE_RESCHEDULE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,10 +54,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYREPORTED'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
   _globals['_DELIVERYREPORTED'].fields_by_name['step_id']._loaded_options = None
   _globals['_DELIVERYREPORTED'].fields_by_name['step_id']._serialized_options = b'\270\273\030\200\004'
-  _globals['_FLOW']._serialized_start=1037
-  _globals['_FLOW']._serialized_end=1115
-  _globals['_OVERDUE']._serialized_start=1117
-  _globals['_OVERDUE']._serialized_end=1211
+  _globals['_COUPONCODESLOADED'].fields_by_name['pool_id']._loaded_options = None
+  _globals['_COUPONCODESLOADED'].fields_by_name['pool_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_COUPONCODESLOADED'].fields_by_name['codes']._loaded_options = None
+  _globals['_COUPONCODESLOADED'].fields_by_name['codes']._serialized_options = b'\270\273\030@'
+  _globals['_COUPONISSUED'].fields_by_name['effect_id']._loaded_options = None
+  _globals['_COUPONISSUED'].fields_by_name['effect_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_COUPONISSUED'].fields_by_name['run_id']._loaded_options = None
+  _globals['_COUPONISSUED'].fields_by_name['run_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_COUPONISSUED'].fields_by_name['journey_id']._loaded_options = None
+  _globals['_COUPONISSUED'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
+  _globals['_COUPONISSUED'].fields_by_name['name']._loaded_options = None
+  _globals['_COUPONISSUED'].fields_by_name['name']._serialized_options = b'\270\273\030\200\004'
+  _globals['_COUPONISSUED'].fields_by_name['pool_id']._loaded_options = None
+  _globals['_COUPONISSUED'].fields_by_name['pool_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_COUPONISSUED'].fields_by_name['code']._loaded_options = None
+  _globals['_COUPONISSUED'].fields_by_name['code']._serialized_options = b'\270\273\030@'
+  _globals['_COUPONVOIDED'].fields_by_name['coupon_id']._loaded_options = None
+  _globals['_COUPONVOIDED'].fields_by_name['coupon_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_COUPONVOIDED'].fields_by_name['pool_id']._loaded_options = None
+  _globals['_COUPONVOIDED'].fields_by_name['pool_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_COUPONVOIDED'].fields_by_name['code']._loaded_options = None
+  _globals['_COUPONVOIDED'].fields_by_name['code']._serialized_options = b'\270\273\030@'
+  _globals['_FLOW']._serialized_start=1477
+  _globals['_FLOW']._serialized_end=1555
+  _globals['_OVERDUE']._serialized_start=1557
+  _globals['_OVERDUE']._serialized_end=1651
   _globals['_JOURNEYDEFINED']._serialized_start=181
   _globals['_JOURNEYDEFINED']._serialized_end=246
   _globals['_CONTACTPOLICYDEFINED']._serialized_start=248
@@ -70,4 +92,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNEYENTERED']._serialized_end=763
   _globals['_DELIVERYREPORTED']._serialized_start=766
   _globals['_DELIVERYREPORTED']._serialized_end=1035
+  _globals['_COUPONPOOLDEFINED']._serialized_start=1037
+  _globals['_COUPONPOOLDEFINED']._serialized_end=1105
+  _globals['_COUPONCODESLOADED']._serialized_start=1107
+  _globals['_COUPONCODESLOADED']._serialized_end=1171
+  _globals['_COUPONISSUED']._serialized_start=1174
+  _globals['_COUPONISSUED']._serialized_end=1375
+  _globals['_COUPONVOIDED']._serialized_start=1377
+  _globals['_COUPONVOIDED']._serialized_end=1475
 # @@protoc_insertion_point(module_scope)

@@ -1,10 +1,11 @@
 from onefold.activation.v1 import contact_policy_pb2 as _contact_policy_pb2
 from onefold.activation.v1 import journeys_pb2 as _journeys_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -100,3 +101,45 @@ class DeliveryReported(_message.Message):
     journey_id: str
     step_id: str
     def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., what: _Optional[_Union[_journeys_pb2.ReportKind, str]] = ..., at_us: _Optional[int] = ..., is_machine: _Optional[bool] = ..., reason: _Optional[str] = ..., run_id: _Optional[bytes] = ..., journey_id: _Optional[str] = ..., step_id: _Optional[str] = ...) -> None: ...
+
+class CouponPoolDefined(_message.Message):
+    __slots__ = ("pool",)
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    pool: _journeys_pb2.CouponPool
+    def __init__(self, pool: _Optional[_Union[_journeys_pb2.CouponPool, _Mapping]] = ...) -> None: ...
+
+class CouponCodesLoaded(_message.Message):
+    __slots__ = ("pool_id", "codes")
+    POOL_ID_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    pool_id: str
+    codes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pool_id: _Optional[str] = ..., codes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CouponIssued(_message.Message):
+    __slots__ = ("effect_id", "run_id", "journey_id", "name", "pool_id", "code", "until_us")
+    EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POOL_ID_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    effect_id: str
+    run_id: str
+    journey_id: str
+    name: str
+    pool_id: str
+    code: str
+    until_us: int
+    def __init__(self, effect_id: _Optional[str] = ..., run_id: _Optional[str] = ..., journey_id: _Optional[str] = ..., name: _Optional[str] = ..., pool_id: _Optional[str] = ..., code: _Optional[str] = ..., until_us: _Optional[int] = ...) -> None: ...
+
+class CouponVoided(_message.Message):
+    __slots__ = ("coupon_id", "pool_id", "code")
+    COUPON_ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_ID_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    coupon_id: str
+    pool_id: str
+    code: str
+    def __init__(self, coupon_id: _Optional[str] = ..., pool_id: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...

@@ -89,16 +89,18 @@ class DefineJourneyRequest(_message.Message):
     def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed: _Optional[_Union[JourneyAssumptions, _Mapping]] = ...) -> None: ...
 
 class JourneyAssumptions(_message.Message):
-    __slots__ = ("destinations", "templates", "journeys", "rules")
+    __slots__ = ("destinations", "templates", "journeys", "rules", "coupon_pools")
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     JOURNEYS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
+    COUPON_POOLS_FIELD_NUMBER: _ClassVar[int]
     destinations: _containers.RepeatedScalarFieldContainer[str]
     templates: _containers.RepeatedScalarFieldContainer[str]
     journeys: _containers.RepeatedScalarFieldContainer[str]
     rules: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Reference]
-    def __init__(self, destinations: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., journeys: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ...) -> None: ...
+    coupon_pools: _containers.RepeatedCompositeFieldContainer[_journeys_pb2.CouponPool]
+    def __init__(self, destinations: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., journeys: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ..., coupon_pools: _Optional[_Iterable[_Union[_journeys_pb2.CouponPool, _Mapping]]] = ...) -> None: ...
 
 class JourneyWarning(_message.Message):
     __slots__ = ("at", "problem", "remedy")
@@ -253,6 +255,70 @@ class GetContactPolicyResponse(_message.Message):
     policy: _contact_policy_pb2.ContactPolicy
     etag: str
     def __init__(self, policy: _Optional[_Union[_contact_policy_pb2.ContactPolicy, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DefineCouponPoolRequest(_message.Message):
+    __slots__ = ("pool", "dry_run", "etag")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    pool: _journeys_pb2.CouponPool
+    dry_run: bool
+    etag: str
+    def __init__(self, pool: _Optional[_Union[_journeys_pb2.CouponPool, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DefineCouponPoolResponse(_message.Message):
+    __slots__ = ("pool", "changed", "token", "etag")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    pool: _journeys_pb2.CouponPool
+    changed: bool
+    token: _token_pb2.Token
+    etag: str
+    def __init__(self, pool: _Optional[_Union[_journeys_pb2.CouponPool, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class ListCouponPoolsRequest(_message.Message):
+    __slots__ = ("at_least",)
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    at_least: _token_pb2.Token
+    def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class CouponPoolSummary(_message.Message):
+    __slots__ = ("pool", "etag", "free", "issued", "used", "voided")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    VOIDED_FIELD_NUMBER: _ClassVar[int]
+    pool: _journeys_pb2.CouponPool
+    etag: str
+    free: int
+    issued: int
+    used: int
+    voided: int
+    def __init__(self, pool: _Optional[_Union[_journeys_pb2.CouponPool, _Mapping]] = ..., etag: _Optional[str] = ..., free: _Optional[int] = ..., issued: _Optional[int] = ..., used: _Optional[int] = ..., voided: _Optional[int] = ...) -> None: ...
+
+class ListCouponPoolsResponse(_message.Message):
+    __slots__ = ("pools",)
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    pools: _containers.RepeatedCompositeFieldContainer[CouponPoolSummary]
+    def __init__(self, pools: _Optional[_Iterable[_Union[CouponPoolSummary, _Mapping]]] = ...) -> None: ...
+
+class LoadCouponCodesRequest(_message.Message):
+    __slots__ = ("pool_id", "codes")
+    POOL_ID_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    pool_id: str
+    codes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pool_id: _Optional[str] = ..., codes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LoadCouponCodesResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class EnterJourneyRequest(_message.Message):
     __slots__ = ("journey_id", "identifiers", "properties", "request_id")

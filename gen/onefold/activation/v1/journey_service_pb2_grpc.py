@@ -70,6 +70,21 @@ class JourneyServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetContactPolicyRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetContactPolicyResponse.FromString,
                 _registered_method=True)
+        self.DefineCouponPool = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/DefineCouponPool',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.DefineCouponPoolRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.DefineCouponPoolResponse.FromString,
+                _registered_method=True)
+        self.ListCouponPools = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/ListCouponPools',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListCouponPoolsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListCouponPoolsResponse.FromString,
+                _registered_method=True)
+        self.LoadCouponCodes = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/LoadCouponCodes',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.LoadCouponCodesRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.LoadCouponCodesResponse.FromString,
+                _registered_method=True)
         self.EnterJourney = channel.unary_unary(
                 '/onefold.activation.v1.JourneyService/EnterJourney',
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.EnterJourneyRequest.SerializeToString,
@@ -160,6 +175,27 @@ class JourneyServiceServicer:
 
     def GetContactPolicy(self, request, context):
         """Returns the contact policy of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DefineCouponPool(self, request, context):
+        """Defines a pool of coupons.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCouponPools(self, request, context):
+        """Lists the pools of coupons of the workspace, and what is left of each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoadCouponCodes(self, request, context):
+        """Adds codes to a pool whose codes are loaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -258,6 +294,21 @@ def add_JourneyServiceServicer_to_server(servicer, server):
                     servicer.GetContactPolicy,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetContactPolicyRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetContactPolicyResponse.SerializeToString,
+            ),
+            'DefineCouponPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefineCouponPool,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.DefineCouponPoolRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.DefineCouponPoolResponse.SerializeToString,
+            ),
+            'ListCouponPools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCouponPools,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListCouponPoolsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListCouponPoolsResponse.SerializeToString,
+            ),
+            'LoadCouponCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadCouponCodes,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.LoadCouponCodesRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.LoadCouponCodesResponse.SerializeToString,
             ),
             'EnterJourney': grpc.unary_unary_rpc_method_handler(
                     servicer.EnterJourney,
@@ -490,6 +541,87 @@ class JourneyService:
             '/onefold.activation.v1.JourneyService/GetContactPolicy',
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetContactPolicyRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetContactPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefineCouponPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/DefineCouponPool',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.DefineCouponPoolRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.DefineCouponPoolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCouponPools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/ListCouponPools',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListCouponPoolsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListCouponPoolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadCouponCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/LoadCouponCodes',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.LoadCouponCodesRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.LoadCouponCodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

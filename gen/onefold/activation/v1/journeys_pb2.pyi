@@ -311,13 +311,39 @@ class SplitStep(_message.Message):
     salt: str
     def __init__(self, id: _Optional[str] = ..., arms: _Optional[_Iterable[_Union[SplitArm, _Mapping]]] = ..., salt: _Optional[str] = ...) -> None: ...
 
+class CouponUse(_message.Message):
+    __slots__ = ("events", "code_property")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    CODE_PROPERTY_FIELD_NUMBER: _ClassVar[int]
+    events: _rule_pb2.EventFilter
+    code_property: str
+    def __init__(self, events: _Optional[_Union[_rule_pb2.EventFilter, _Mapping]] = ..., code_property: _Optional[str] = ...) -> None: ...
+
+class CouponPool(_message.Message):
+    __slots__ = ("pool_id", "title", "prefix", "used", "version", "retired")
+    POOL_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RETIRED_FIELD_NUMBER: _ClassVar[int]
+    pool_id: str
+    title: str
+    prefix: str
+    used: CouponUse
+    version: int
+    retired: bool
+    def __init__(self, pool_id: _Optional[str] = ..., title: _Optional[str] = ..., prefix: _Optional[str] = ..., used: _Optional[_Union[CouponUse, _Mapping]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ...) -> None: ...
+
 class CouponIssue(_message.Message):
-    __slots__ = ("pool", "valid_us")
+    __slots__ = ("pool", "valid_us", "used")
     POOL_FIELD_NUMBER: _ClassVar[int]
     VALID_US_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
     pool: str
     valid_us: int
-    def __init__(self, pool: _Optional[str] = ..., valid_us: _Optional[int] = ...) -> None: ...
+    used: CouponUse
+    def __init__(self, pool: _Optional[str] = ..., valid_us: _Optional[int] = ..., used: _Optional[_Union[CouponUse, _Mapping]] = ...) -> None: ...
 
 class SendStep(_message.Message):
     __slots__ = ("id", "destination_id", "template", "values", "issue", "valid_us", "else_to", "purpose", "together", "about")

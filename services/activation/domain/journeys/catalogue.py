@@ -13,7 +13,6 @@ from services.activation.domain.journeys.program import (
     Program,
     Subject,
     TriggerSubject,
-    coupon_subject,
     event_subject,
     schedule_subject,
     segment_subject,
@@ -25,6 +24,7 @@ from services.kernel.journeys import model
 from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX, call_filter_id
 from services.kernel.journeys.naming import journey_triggers
 from services.kernel.journeys.tree import all_steps
+from services.kernel.rules.ids import structure_id
 
 
 class Overdue(Enum):
@@ -134,6 +134,18 @@ class JourneyHistory:
             found |= subjects_of(version.program.journey)
         return frozenset(found)
 
+    @cached_property
+    def coupon_uses(self) -> frozenset[tuple[Subject, str, str]]:
+        """What the events say that use coupons of any version, with the pool and the property."""
+        return frozenset(
+            (event_subject(structure_id(issue.used.events)), issue.pool, issue.used.code_property)
+            for version in self.versions
+            for step in all_steps(version.program.journey)
+            if isinstance(step, model.SendStep)
+            for issue in step.issue.values()
+            if issue.used is not None
+        )
+
 
 def subjects_of(journey: model.Journey) -> frozenset[Subject]:
     """Return what the facts say that a journey waits for."""
@@ -143,9 +155,6 @@ def subjects_of(journey: model.Journey) -> frozenset[Subject]:
         found.add(segment_subject(MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.LEFT))
     for trigger in journey_triggers(journey):
         found.update(trigger_subject(trigger, journey.journey_id).subjects)
-    for step in all_steps(journey):
-        if isinstance(step, model.SendStep):
-            found.update(map(coupon_subject, step.issue))
     return frozenset(found)
 
 

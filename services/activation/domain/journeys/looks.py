@@ -7,11 +7,12 @@ on the effects that have begun, and on nothing else: so it can be repeated from 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
 from services.activation.domain.journeys.edits import edit_run, stop_run
 from services.activation.domain.journeys.occasions import date_entry_id, occasion_of_member
@@ -22,8 +23,14 @@ from services.activation.domain.journeys.persons import (
     PersonRun,
     play_person,
 )
-from services.activation.domain.journeys.program import Program, Subject, segment_subject
+from services.activation.domain.journeys.program import (
+    Program,
+    Subject,
+    coupon_subject,
+    segment_subject,
+)
 from services.activation.domain.journeys.run import (
+    COUPON_END,
     ContactHours,
     PersonFacts,
     Question,
@@ -106,6 +113,8 @@ class KnownPerson:
     answers: Mapping[Question, bool] = field(default_factory=dict)
     #: Runs that nothing changes any more, as their facts are not known.
     closed: Collection[bytes] = ()
+    #: The coupons of the runs.
+    coupons: Sequence[Coupon] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +184,14 @@ class _Looking:
         self._known_us = known_us
         facts = [fact for fact in person.facts if fact.recorded_at_us <= known_us]
         self._facts = PersonFacts(
-            RunFact(fact.occurred_at_us, fact.fact_id, subject, fact.properties)
-            for fact in facts
-            for subject in fact.subjects
+            [
+                *(
+                    RunFact(fact.occurred_at_us, fact.fact_id, subject, fact.properties)
+                    for fact in facts
+                    for subject in fact.subjects
+                ),
+                *_coupon_uses(person, history.journey_id, known_us),
+            ]
         )
         self._records = dict(person.records)
         self._changes: dict[bytes, list[RunTransition]] = {}
@@ -366,6 +380,15 @@ class _Looking:
         self._records[after.run_id] = after
         self._changes.setdefault(after.run_id, []).extend(new)
         return after
+
+
+def _coupon_uses(person: KnownPerson, journey_id: str, known_us: int) -> Iterator[RunFact]:
+    """Yield the uses of coupons of a journey that were known at an instant."""
+    for coupon in person.coupons:
+        used = coupon.used
+        if used and coupon.journey_id == journey_id and used.recorded_at_us <= known_us:
+            end = {COUPON_END: coupon.until_us}
+            yield RunFact(used.at_us, used.fact_id, coupon_subject(coupon.name), end)
 
 
 def _next_change(person: KnownPerson, history: JourneyHistory, known_us: int) -> int | None:

@@ -119,16 +119,14 @@ def _run_effect(
         (sent.purpose if sent else "") or journey.purpose,
         journey.priority,
         effect.at_us + sent.valid_us if sent and sent.valid_us else 0,
-        msgspec.json.encode(_variables(step, record, effect, is_date=is_date), order="sorted"),
+        msgspec.json.encode(_variables(step, record, is_date=is_date), order="sorted"),
     )
 
 
-def _variables(
-    step: EffectStep, record: RunRecord, effect: PlannedEffect, *, is_date: bool
-) -> dict[str, Any]:
+def _variables(step: EffectStep, record: RunRecord, *, is_date: bool) -> dict[str, Any]:
     """Return what a template knows of the run; `is_date`: whether a date has begun it."""
     entry = record.start.properties
-    found: dict[str, Any] = {"entry": entry, "coupon": dict(effect.position.coupons)}
+    found: dict[str, Any] = {"entry": entry}
     if is_date:
         found["occasion"] = entry
     if isinstance(step, SendStep):

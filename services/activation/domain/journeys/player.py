@@ -17,14 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.activation.domain.journeys.program import (
-    END,
-    Program,
-    ProgramNode,
-    TriggerSubject,
-    coupon_subject,
-    trigger_subject,
-)
+from services.activation.domain.journeys.program import END, Program, ProgramNode, trigger_subject
 from services.activation.domain.journeys.run import (
     ArmTaken,
     ContactHours,
@@ -277,9 +270,8 @@ class _Walk:
             case model.CouponCondition(name, state):
                 if name not in self._coupons or state is model.CouponState.ISSUED:
                     return name in self._coupons
-                subject = TriggerSubject((coupon_subject(name),), "")
-                begin_us = self._entry.occurred_at_us
-                return self._facts.first(subject, begin_us, self._at_us, self._entry) is not None
+                after_us, until_us = self._entry.occurred_at_us, self._coupons[name]
+                return self._facts.uses(name, until_us, after_us, self._at_us)
             case model.EveryCondition(parts):
                 return all(map(self._holds, parts))
             case model.SomeCondition(parts):

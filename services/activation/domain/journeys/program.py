@@ -70,6 +70,8 @@ class Program:
     leaves: tuple[TriggerSubject, ...]
     #: The steps that change something outside of the run, by id.
     effects: Mapping[str, model.EffectStep]
+    #: Whether a step issues coupons.
+    issues_coupons: bool
     _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -143,6 +145,7 @@ def compile_journey(journey: Journey) -> Program:
         tuple(trigger_subject(goal, journey.journey_id) for goal in journey.goals),
         tuple(trigger_subject(leave, journey.journey_id) for leave in journey.leaves),
         {s.id: s for s in all_steps(journey) if isinstance(s, model.EffectStep)},
+        any(s.issue for s in all_steps(journey) if isinstance(s, model.SendStep)),
     )
 
 

@@ -14,7 +14,6 @@ from services.kernel.journeys.model import (
     Journey,
     SendStep,
     TaskStep,
-    VoidStep,
 )
 from services.kernel.journeys.naming import JourneyProblem
 from services.kernel.journeys.tree import all_steps
@@ -26,9 +25,12 @@ def receiver_problems(
     """Yield the steps that send to a mirror, those that add a person to what is none, and those
     that nothing carries out.
     """
+    for step in journey.regret.unwanted:
+        problem = "regrets are listed, and nothing carries out steps that follow them"
+        yield JourneyProblem(step.id, problem, "write `regret: {unwanted: report}`")
     for step in all_steps(journey):
-        if isinstance(step, (TaskStep, CloseStep, VoidStep)):
-            problem = "this installation has no tasks and no coupons, so nothing carries it out"
+        if isinstance(step, (TaskStep, CloseStep)):
+            problem = "this installation has no tasks, so nothing carries it out"
             yield JourneyProblem(step.id, problem, "leave it out, or send a message instead")
         if not isinstance(step, (SendStep, JoinStep, DropStep)):
             continue

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from services.activation.domain.journeys.program import Subject, TriggerSubject
+from services.activation.domain.journeys.program import Subject, TriggerSubject, coupon_subject
 from services.kernel.ids import FactId, LeafId
 from services.kernel.local_time import DailyWindow, ZoneHistory
 from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Json, canonical_json
+
+#: The property of the use of a coupon that says when the coupon ends.
+COUPON_END: Final = "until_us"
 
 
 class RunFact(NamedTuple):
@@ -63,6 +66,17 @@ class PersonFacts:
                     found = fact
                 break
         return found
+
+    def uses(self, name: str, end_us: int, after_us: int, until_us: int) -> bool:
+        """Return whether a coupon that ends at an instant was used with after < use <= until.
+
+        The end tells the coupons apart that several runs of a person have under one name.
+        """
+        return any(
+            after_us < fact.occurred_at_us <= until_us
+            and fact.properties.get(COUPON_END, end_us) == end_us
+            for fact in self._by_subject.get(coupon_subject(name), ())
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
 import structlog
 
+from services.activation.codec.coupons import CODES_LOADED, POOL_DEFINED, decode_codes
 from services.activation.codec.journey_facts import (
     CONTACT_POLICY_DEFINED,
     DESTINATION_FLOW_CHANGED,
@@ -19,6 +21,8 @@ from services.activation.codec.journey_inputs import journey_facts, moved_leaves
 from services.activation.domain.journeys.looks import JourneyFact
 from services.activation.domain.journeys.program import Subject
 from services.activation.store import runs as store
+from services.activation.store.coupons import Q as COUPONS
+from services.activation.store.coupons import UsedCode, save_pool, use_coupons
 from services.activation.store.gate import end_pause
 from services.activation.store.journeys import (
     FlowKind,
@@ -35,10 +39,21 @@ from services.kernel.ids import FactId, WorkspaceId
 log = structlog.get_logger(__name__)
 
 DEFINITIONS: Final = frozenset(
-    (JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED, CONTACT_POLICY_DEFINED, DESTINATION_FLOW_CHANGED)
+    (
+        *(JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED, CONTACT_POLICY_DEFINED, DESTINATION_FLOW_CHANGED),
+        *(POOL_DEFINED, CODES_LOADED),
+    )
 )
-#: By workspace and subject, the journeys in any version of which it counts.
-Waiting = dict[tuple[WorkspaceId, Subject], list[str]]
+
+
+@dataclass
+class Waiting:
+    """What the journeys of a workspace wait for, by subject."""
+
+    #: The journeys in any version of which it counts.
+    journeys: dict[Subject, set[str]] = field(default_factory=dict)
+    #: The pools whose coupons it uses, with the property that has the code.
+    uses: dict[Subject, set[tuple[str, str]]] = field(default_factory=dict)
 
 
 class JourneyIntake:
@@ -71,17 +86,17 @@ class JourneyIntake:
         now_us = max((message.log_time_us for message in messages), default=0)
         dues += [(key, now_us) for key in moved]
         found: dict[tuple[WorkspaceId, FactId], JourneyFact] = {}
+        used: list[UsedCode] = []
         for workspace_id, fact in own:
-            journeys = {
-                journey_id
-                for subject in fact.subjects
-                for journey_id in waiting.get(workspace_id, {}).get((workspace_id, subject), ())
-            }
+            known = waiting.get(workspace_id) or Waiting()
+            journeys = {j for subject in fact.subjects for j in known.journeys.get(subject, ())}
             if journeys:
                 found[workspace_id, fact.fact_id] = fact
                 at_us = max(fact.occurred_at_us, fact.recorded_at_us)
                 dues += [(DueKey(workspace_id, j, fact.leaf_id), at_us) for j in journeys]
+            used += _used_codes(workspace_id, fact, known)
         await store.add_facts(conn, found)
+        dues += [(DueKey(*key), now_us) for key in sorted(await use_coupons(conn, used))]
         await store.add_dues(conn, dues)
         return bool(dues)
 
@@ -91,12 +106,26 @@ class JourneyIntake:
         known = self._waiting.setdefault(shard, {})
         missing = workspaces - known.keys()
         if missing:
-            known |= {workspace_id: {} for workspace_id in missing}
+            known |= {workspace_id: Waiting() for workspace_id in missing}
             for (workspace_id, journey_id), history in (await load_journeys(conn, missing)).items():
+                own = known[workspace_id]
                 for subject in history.subjects:
-                    key = workspace_id, subject
-                    known[workspace_id].setdefault(key, []).append(journey_id)
+                    own.journeys.setdefault(subject, set()).add(journey_id)
+                for subject, pool_id, code_property in history.coupon_uses:
+                    own.uses.setdefault(subject, set()).add((pool_id, code_property))
         return known
+
+
+def _used_codes(
+    workspace_id: WorkspaceId, fact: JourneyFact, waiting: Waiting
+) -> Iterator[UsedCode]:
+    """Yield the codes that an event says were used."""
+    for subject in fact.subjects:
+        for pool_id, code_property in sorted(waiting.uses.get(subject, ())):
+            code = fact.properties.get(code_property)
+            if isinstance(code, str) and code:
+                times = fact.occurred_at_us, fact.recorded_at_us
+                yield UsedCode(workspace_id, pool_id, code, fact.fact_id, *times)
 
 
 async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]]:
@@ -118,6 +147,12 @@ async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]
                 return []
             case kind if kind == CONTACT_POLICY_DEFINED:
                 await save_contact_policy(conn, workspace_id, at_us, fact.payload)
+                return []
+            case kind if kind == POOL_DEFINED:
+                await save_pool(conn, workspace_id, fact.payload)
+                return []
+            case kind if kind == CODES_LOADED:
+                await conn.execute(COUPONS.add_codes, workspace_id, *decode_codes(fact.payload))
                 return []
             case _:
                 return []

@@ -12,8 +12,11 @@ import asyncpg
 import structlog
 
 from services.activation.codec.own_effects import own_effect_fact
+from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.model import DeliveryState
+from services.activation.store.coupons import Q as COUPONS
+from services.activation.store.coupons import load_coupons_of_runs
 from services.activation.store.journeys import load_journeys
 from services.activation.store.runs import OWN
 from services.chassis.postgres.database import Database, acquire, transaction
@@ -21,7 +24,7 @@ from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.repeat import repeat, wait_at_most
 from services.kernel.ids import WorkspaceId
-from services.kernel.journeys.model import EffectStep
+from services.kernel.journeys.model import EffectStep, VoidStep
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,9 @@ POLL_INTERVAL_S: Final = 0.5
 MAX_BACKOFF_S: Final = 10.0
 TOO_DEEP: Final = f"more than {MAX_DEPTH} journeys have begun each other"
 NOT_SERVED: Final = "the step is not defined any more, or nothing carries it out"
+
+NOT_ISSUED: Final = "the coupon was not issued"
+USED: Final = "the coupon was used"
 
 
 @dataclass
@@ -63,21 +69,53 @@ class OwnEffects:
                 return 0
             histories = await load_journeys(conn, {row["workspace_id"] for row in rows})
             deep = await _too_deep(conn, rows)
-        facts = []
+            coupons = await _coupons(conn, rows)
+        facts, gone = [], []
         refused: dict[bytes, str] = {row["effect_id"]: TOO_DEEP for row in rows if row in deep}
         for row in rows:
             if row["effect_id"] in refused:
                 continue
-            fact = own_effect_fact(row, _step(row, histories), self.actor)
+            step, voided = _step(row, histories), None
+            if isinstance(step, VoidStep):
+                voided = coupons.get((row["run_id"], step.coupon))
+                if reason := _not_voidable(voided):
+                    refused[row["effect_id"]] = reason
+                    continue
+            fact = own_effect_fact(row, step, self.actor, voided)
             if fact is None:
                 refused[row["effect_id"]] = NOT_SERVED
-            else:
-                facts.append(fact)
+                continue
+            facts.append(fact)
+            if voided is not None:
+                gone.append(voided.coupon_id)
         if facts:
             await self.log_client.append(facts)
         async with transaction(self.database.pool) as conn:
+            if gone:
+                await conn.execute(COUPONS.void_coupons, gone)
             await _end(conn, rows, refused)
         return len(rows)
+
+
+async def _coupons(
+    conn: asyncpg.Connection, rows: Iterable[Any]
+) -> dict[tuple[bytes, str], Coupon]:
+    """Return the coupons of the runs of effects, by run and name."""
+    runs: defaultdict[WorkspaceId, set[bytes]] = defaultdict(set)
+    for row in rows:
+        runs[WorkspaceId(row["workspace_id"])].add(row["run_id"])
+    found: dict[tuple[bytes, str], Coupon] = {}
+    for workspace_id, own in runs.items():
+        for run_id, coupons in (await load_coupons_of_runs(conn, workspace_id, own)).items():
+            found |= {(run_id, coupon.name): coupon for coupon in coupons}
+    return found
+
+
+def _not_voidable(coupon: Coupon | None) -> str:
+    """Return why a coupon cannot be taken back; empty = it can."""
+    if coupon is None or not coupon.is_published:
+        return NOT_ISSUED
+    return USED if coupon.used is not None else ""
 
 
 async def _too_deep(conn: asyncpg.Connection, rows: Iterable[Any]) -> list[Any]:

@@ -282,4 +282,5 @@ def known_person(
         hours,
         {**stored.answers, **answers},
         [id_ for id_, run in stored.runs.items() if run.closed],
+        stored.coupons,
     )

@@ -14,6 +14,12 @@ import asyncpg
 import structlog
 
 from services.activation.codec.bus import DELIVERY_ENDED, reported_delivery
+from services.activation.codec.coupons import (
+    COUPON_ISSUED,
+    COUPON_VOIDED,
+    issued_coupon,
+    voided_coupon,
+)
 from services.activation.codec.journey_runs import (
     RUN_ENDS,
     RUN_TRANSITIONED,
@@ -23,11 +29,13 @@ from services.activation.codec.journey_runs import (
     record_from_bytes,
     stored_bytes,
 )
+from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.planned import effects_of
 from services.activation.domain.model import RunEffect
 from services.activation.projection.journeys.intake import DEFINITIONS, define
 from services.activation.store import runs as store
+from services.activation.store.coupons import restore_coupons
 from services.activation.store.journeys import load_journeys
 from services.activation.store.reports import restore_reports
 from services.activation.store.restore import mark_unknown, restore_ends
@@ -45,7 +53,10 @@ log = structlog.get_logger(__name__)
 #: Seconds before the first repetition where the log is not available.
 RETRY_S: Final = 0.5
 MAX_BACKOFF_S: Final = 10.0
-_RESTORED: Final = (DELIVERY_ENDED, DELIVERY_REPORTED, RUN_TRANSITIONED)
+_RESTORED: Final = (
+    *(DELIVERY_ENDED, DELIVERY_REPORTED, RUN_TRANSITIONED),
+    *(COUPON_ISSUED, COUPON_VOIDED),
+)
 
 
 async def restore_ledger(database: Database, log_client: LogClient, shards: int) -> None:
@@ -76,6 +87,8 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
         transitions: list[tuple[WorkspaceId, LoggedTransition]] = []
         ends: list[Any] = []
         reports: list[tuple[Any, ...]] = []
+        coupons: list[Coupon] = []
+        voided: list[bytes] = []
         async for page in log_client.read(shard, 0, 0, kinds=_RESTORED):
             for fact in page:
                 if fact.kind == RUN_TRANSITIONED:
@@ -85,24 +98,20 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
                     ends.append(fact)
                 elif fact.kind == DELIVERY_REPORTED:
                     reports.append(reported_delivery(fact))
+                elif fact.kind == COUPON_ISSUED:
+                    coupons.append(issued_coupon(fact))
+                elif fact.kind == COUPON_VOIDED:
+                    voided.append(voided_coupon(fact.payload))
         async with transaction(database.pool) as conn:
             runs = logged_runs(transitions)
             histories = await load_journeys(conn, {run.workspace_id for run in runs})
-            dues = [
-                (
-                    DueKey(
-                        run.workspace_id, run.transitions[0].journey_id, first_leaf(run.transitions)
-                    ),
-                    0,
-                )
-                for run in runs
-            ]
-            await store.add_dues(conn, dues)
+            await store.add_dues(conn, [(_key_of(run), 0) for run in runs])
             planned = await restore_runs(conn, runs, histories, shards, closes=True)
             await restore_ends(conn, ends, shards)
             sent = [effect for effect in planned if effect.destination_id]
             await mark_unknown(conn, [(e.effect_id, e.leaf_id) for e in sent], shards)
             await restore_reports(conn, reports)
+            await restore_coupons(conn, coupons, voided)
         if runs or ends:
             log.info("ledger_restored", shard=shard, runs=len(runs), ends=len(ends))
     async with acquire(database.pool) as conn:

@@ -145,7 +145,8 @@ class RunVerifier:
             person = workspace_id, profile_id
             zone = (await self.upstream.zones({person: policy.zone}))[person]
         known = KnownPerson(
-            workspace_id, stored.facts, {}, {}, contact_hours(policy, zone), stored.answers
+            *(workspace_id, stored.facts, {}, {}, contact_hours(policy, zone), stored.answers),
+            coupons=stored.coupons,
         )
         begun = [
             BegunEffect(e["begun_at_us"], e["run_id"], (e["step_id"], e["visit"]))

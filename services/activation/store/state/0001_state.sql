@@ -56,3 +56,12 @@ CREATE TABLE contact_policy (
     payload       bytea   NOT NULL,
     PRIMARY KEY (workspace_id, version)
 );
+
+-- Every version of each pool of coupons, as a serialised CouponPoolDefined.
+CREATE TABLE coupon_pool (
+    workspace_id text    NOT NULL,
+    pool_id      text    NOT NULL,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, pool_id, version)
+);

@@ -33,6 +33,7 @@ from services.activation.domain.journeys.program import (
     report_subject,
 )
 from services.activation.domain.journeys.run import (
+    COUPON_END,
     ContactHours,
     PersonFacts,
     Question,
@@ -247,6 +248,25 @@ def test_player_coupon_is_used_only_before_the_instant(used: float | None, is_se
     assert sent(played(of, *facts)) == [("offer", 0), *([("last", 58)] if is_sent else [])]
 
 
+@pytest.mark.parametrize(("hours", "is_sent"), [(72, False), (71, True)])
+def test_player_use_of_a_coupon_of_another_run_does_not_count(hours: int, is_sent: bool) -> None:
+    of = journey(
+        {"send": {"id": "offer", **MAIL, "issue": {"c": {"pool": "P", "valid": "3d"}}}},
+        {"wait": "1d"},
+        {
+            "choose": [
+                {
+                    "when": {"not": {"coupon": {"name": "c", "is": "used"}}},
+                    "steps": [{"send": {"id": "last", **MAIL}}],
+                }
+            ]
+        },
+    )
+    ends = {COUPON_END: BEGIN + hours * HOUR_US}
+    used = _at(5, coupon_subject("c"), 1)._replace(properties=ends)
+    assert [step for step, _ in sent(played(of, used))] == ["offer", *(["last"] if is_sent else [])]
+
+
 def test_player_until_a_coupon_that_no_step_of_the_way_issued_does_not_wait() -> None:
     issue = {"issue": {"c": {"pool": "P", "valid": "3d"}}}
     rule = {"tag": "vip"}
@@ -445,7 +465,7 @@ MUTANTS: dict[str, tuple[Any, str, str]] = {
     "quiet_hours_end_early": (WALK._leave_quiet_hours, "not self._has_waited", "True"),
     "coupon_is_always_used": (
         WALK._holds,
-        "self._facts.first(subject, begin_us, self._at_us, self._entry) is not None",
+        "self._facts.uses(name, until_us, after_us, self._at_us)",
         "True",
     ),
     "coupon_ends_at_once": (WALK._plan, "self._at_us + issue.valid_us", "self._at_us"),

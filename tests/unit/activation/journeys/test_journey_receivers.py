@@ -40,14 +40,15 @@ def test_step_uses_a_destination_for_what_it_does(step: dict[str, Any], remedy: 
 
 
 @pytest.mark.parametrize(
-    "step",
+    ("more", "at"),
     [
-        {"task": {"id": "t", "queue": "q", "title": "call", "due": "1d"}},
-        {"void": "first_order", "id": "v"},
+        ({"steps": [{"task": {"id": "t", "queue": "q", "title": "call", "due": "1d"}}]}, ["t"]),
+        ({"regret": {"unwanted": [{"void": "first_order", "id": "v"}]}}, ["v"]),
+        ({"on_goal": [{"void": "first_order", "id": "v"}]}, []),
     ],
 )
-def test_step_that_nothing_carries_out_is_refused(step: dict[str, Any]) -> None:
+def test_step_that_nothing_carries_out_is_refused(more: dict[str, Any], at: list[str]) -> None:
     enter = {"event": "registered", "again": "always"}
     put = {"put": {"tag": "t"}, "id": "p"}
-    journey = parse_journey({"id": "j", "enter": enter, "steps": [step, put]})
-    assert [each.at for each in receiver_problems(journey, {})] == [step.get("id", "t")]
+    journey = parse_journey({"id": "j", "enter": enter, "steps": [put], **more})
+    assert [each.at for each in receiver_problems(journey, {})] == at
