@@ -13,6 +13,7 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
                     retired}]
     journeys:     [{id, title, purpose, priority, enter, goal, leave, caps, steps, on_goal, regret,
                     people_inside, moved_to, retired}]
+    slots:        [{id, title, variants: [{id, when, share, content}], fallback, salt, retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`, once
 `contact_policy: {zone, purposes, channels, hold_out}`, and once
@@ -33,6 +34,7 @@ from typing import Any
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.activation.v1.contact_policy_pb2 import ContactPolicy
 from onefold.activation.v1.journeys_pb2 import Journey
+from onefold.activation.v1.slots_pb2 import Slot
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
@@ -50,8 +52,10 @@ from services.cli.destination_forms import (
 from services.cli.journey_forms import (
     read_contact_policy,
     read_journey,
+    read_slot,
     write_contact_policy,
     write_journey,
+    write_slot,
 )
 from services.cli.policy_form import read_policy, write_policy
 from services.cli.rule_forms import (
@@ -103,6 +107,7 @@ class Pack:
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
     contact_policy: ContactPolicy | None = None
     journeys: list[Journey] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -172,6 +177,7 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "segments": [write_segment(s, defaults) for s in pack.segments if not s.retired],
         "templates": [write_template(t) for t in pack.templates if not t.retired],
         "journeys": [write_journey(j, defaults) for j in pack.journeys if not j.retired],
+        "slots": [write_slot(s, defaults) for s in pack.slots if not s.retired],
     }
     if pack.contact_policy is not None:
         parts[_CONTACT_POLICY] = write_contact_policy(pack.contact_policy)
@@ -396,4 +402,5 @@ _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "templates": ("template", lambda entry, path, _: read_template(entry, path)),
     "destinations": ("destination", lambda entry, path, _: read_destination(entry, path)),
     "journeys": ("journey", read_journey),
+    "slots": ("slot", read_slot),
 }

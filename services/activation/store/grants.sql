@@ -8,5 +8,5 @@ GRANT SELECT, UPDATE (due_at, attempts) ON mirror_entry TO {api};
 GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer TO {api}
 
 -- name: state
--- Callers read destinations, templates, journeys, pauses and contact policies.
-GRANT SELECT ON destination, template, journey, flow_change, contact_policy TO {api}
+-- Callers read destinations, templates, journeys, pauses, contact policies and slots.
+GRANT SELECT ON destination, template, journey, flow_change, contact_policy, slot TO {api}

@@ -14,6 +14,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     ListDestinationsRequest,
     ListTemplatesRequest,
 )
+from onefold.activation.v1.decision_service_pb2 import ListSlotsRequest
 from onefold.activation.v1.journey_service_pb2 import (
     GetContactPolicyRequest,
     JourneyAssumptions,
@@ -155,6 +156,7 @@ async def defined_pack(client: Client) -> Pack:
     destinations = await client.activation.ListDestinations(ListDestinationsRequest())
     contact = await client.journeys.GetContactPolicy(GetContactPolicyRequest())
     journeys = await client.journeys.ListJourneys(ListJourneysRequest())
+    slots = await client.decisions.ListSlots(ListSlotsRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
         settings=settings if settings.version else None,
@@ -165,6 +167,7 @@ async def defined_pack(client: Client) -> Pack:
         destinations=[each.destination for each in destinations.destinations],
         contact_policy=contact.policy if contact.HasField("policy") else None,
         journeys=[each.journey for each in journeys.journeys],
+        slots=[each.slot for each in slots.slots],
     )
 
 

@@ -39,6 +39,7 @@ READ_VERBS = (
         "BatchGet",
         "Compute",
         "Count",
+        "Decide",
         "Evaluate",
         "Explain",
         "Get",
@@ -53,6 +54,7 @@ WRITES = {
     "onefold.activation.v1.ActivationService": {
         *("DefineDestination", "DefineTemplate", "ReconcileMirror", "RetryDelivery")
     },
+    "onefold.activation.v1.DecisionService": {"DefineSlot"},
     "onefold.activation.v1.JourneyService": {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
         *("SetDestinationFlow", "SetJourneyFlow"),
@@ -77,6 +79,7 @@ DEFINITIONS_READ = (
     "onefold.activation.v1.GetContactPolicyResponse",
     "onefold.activation.v1.GetJourneyResponse",
     "onefold.activation.v1.JourneySummary",
+    "onefold.activation.v1.SlotSummary",
     "onefold.activation.v1.TemplateSummary",
     "onefold.identity.v1.GetPolicyResponse",
     "onefold.ingest.v1.SourceSummary",
@@ -141,7 +144,7 @@ def test_every_rpc_has_a_request_and_a_response_of_its_own() -> None:
 
 def definitions() -> list[Descriptor]:
     named = [m for m in messages() if re.fullmatch(r"Define\w+(Request|Response)", m.name)]
-    assert len(named) == 18, "nine kinds of definitions"
+    assert len(named) == 20, "ten kinds of definitions"
     return named
 
 

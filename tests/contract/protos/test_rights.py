@@ -18,14 +18,14 @@ CHANGES = {
     Role.SERVICE: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineTemplate", "ReconcileMirror"),
+        *("DefineTemplate", "DefineSlot", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
     },
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineTemplate", "ReconcileMirror"),
+        *("DefineTemplate", "DefineSlot", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
