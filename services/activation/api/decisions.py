@@ -74,13 +74,14 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
 
     async def Decide(self, request: pb.DecideRequest, context: Any) -> pb.DecideResponse:
         _check(request)
+        workspace = workspace_id()
         deadline_ms = request.deadline_ms or DEFAULT_DEADLINE_MS
         slots: dict[str, Slot] = {}
         person: KnownPerson | None = None
         failure = pb.DECISION_REASON_UNSPECIFIED
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
-                person = await self._read(request, slots)
+                person = await self._read(workspace, request, slots)
         except (TimeoutError, TokenNotReached):
             failure = pb.DECISION_REASON_OVER_DEADLINE
         except OnefoldError:
@@ -89,12 +90,14 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
             decisions=[_decision(id_, slots, person, failure) for id_ in request.slot_ids]
         )
 
-    async def _read(self, request: pb.DecideRequest, slots: dict[str, Slot]) -> KnownPerson | None:
+    async def _read(
+        self, workspace: WorkspaceId, request: pb.DecideRequest, slots: dict[str, Slot]
+    ) -> KnownPerson | None:
         """Read the slots into `slots`, and the person; None = no person has the identifier.
 
         The slots come first, as their fallbacks are needed where the rest takes too long.
         """
-        workspace, at_least = workspace_id(), at_least_of(request)
+        at_least = at_least_of(request)
         await self._load(workspace, request, slots)
         if at_least is not None:
             await self.runner.reach(at_least)
