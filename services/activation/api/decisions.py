@@ -12,7 +12,7 @@ from onefold.activation.v1 import decision_service_pb2_grpc as pb_grpc
 
 from services.activation.commands.slots import SlotCommands
 from services.activation.domain.journeys.player import share_of
-from services.activation.projection.upstream import DecisionUpstream, KnownPerson
+from services.activation.projection.upstream import DecisionUpstream, SlotPerson
 from services.activation.store.slots import list_slots, load_slots
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
@@ -77,7 +77,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         workspace = workspace_id()
         deadline_ms = request.deadline_ms or DEFAULT_DEADLINE_MS
         slots: dict[str, Slot] = {}
-        person: KnownPerson | None = None
+        person: SlotPerson | None = None
         failure = pb.DECISION_REASON_UNSPECIFIED
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
@@ -92,7 +92,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
 
     async def _read(
         self, workspace: WorkspaceId, request: pb.DecideRequest, slots: dict[str, Slot]
-    ) -> KnownPerson | None:
+    ) -> SlotPerson | None:
         """Read the slots into `slots`, and the person; None = no person has the identifier.
 
         The slots come first, as their fallbacks are needed where the rest takes too long.
@@ -122,7 +122,7 @@ def _check(request: pb.DecideRequest) -> None:
 
 
 def _decision(
-    slot_id: str, slots: Mapping[str, Slot], person: KnownPerson | None, failure: pb.DecisionReason
+    slot_id: str, slots: Mapping[str, Slot], person: SlotPerson | None, failure: pb.DecisionReason
 ) -> pb.Decision:
     slot = slots.get(slot_id)
     if slot is None:

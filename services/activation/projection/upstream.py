@@ -159,7 +159,7 @@ class JourneyUpstream:
         return found
 
 
-class KnownPerson(NamedTuple):
+class SlotPerson(NamedTuple):
     """What decisions need of a person."""
 
     profile_id: ProfileId
@@ -177,7 +177,7 @@ class DecisionUpstream:
 
     async def person(
         self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None
-    ) -> KnownPerson | None:
+    ) -> SlotPerson | None:
         """Return the person who has an identifier, as of at least a state of the log.
 
         None = there is none, or the identifier has no valid form. Raises OnefoldError.
@@ -198,7 +198,7 @@ class DecisionUpstream:
         except (NotFound, InvalidField):
             return None
         consents = {one.purpose: one.granted for one in response.profile.consents}
-        return KnownPerson(
+        return SlotPerson(
             ProfileId(from_hex(found.profile_id)),
             frozenset(found.segment_ids),
             refuses_profiling=not consents.get(PROFILING, True),

@@ -55,7 +55,7 @@ class SlotVariant:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place on a page or a screen, and what it shows to whom."""
+    """A place on a page or a screen with variants for different persons."""
 
     slot_id: str
     title: str = ""

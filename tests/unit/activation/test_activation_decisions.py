@@ -9,7 +9,7 @@ import pytest
 from onefold.activation.v1 import decision_service_pb2 as pb
 
 from services.activation.api.decisions import DecisionRpc
-from services.activation.projection.upstream import KnownPerson
+from services.activation.projection.upstream import SlotPerson
 from services.chassis.access.principal import Principal, Role, set_principal
 from services.kernel.errors import (
     InvalidField,
@@ -23,7 +23,7 @@ from services.kernel.journeys.decisions import Slot, SlotVariant
 from services.kernel.rules.model import Reference, ReferenceKind
 
 ANY: Any = None
-VIP = KnownPerson(ProfileId(b"p" * 16), frozenset({"vip"}), refuses_profiling=False)
+VIP = SlotPerson(ProfileId(b"p" * 16), frozenset({"vip"}), refuses_profiling=False)
 WHEN = Reference(ReferenceKind.SEGMENT, "vip")
 HOME = Slot(
     "home", variants=(SlotVariant("vip", WHEN, b'{"a":1}'),), fallback=b'{"b":2}', version=3
@@ -34,10 +34,10 @@ OLD = Slot("old", retired=True, version=9)
 class Persons:
     """Answers with a person, an error, or after an event that never comes."""
 
-    def __init__(self, answer: KnownPerson | Exception | asyncio.Event | None) -> None:
+    def __init__(self, answer: SlotPerson | Exception | asyncio.Event | None) -> None:
         self.answer = answer
 
-    async def person(self, *_: object) -> KnownPerson | None:
+    async def person(self, *_: object) -> SlotPerson | None:
         if isinstance(self.answer, Exception):
             raise self.answer
         if isinstance(self.answer, asyncio.Event):
