@@ -125,3 +125,33 @@ def test_file_that_others_have_changed_is_not_shown(
     file.write_text(json.dumps(saved), "utf-8")
     api.mode = "failing"
     assert content(SlotClient(api.url, KEY, file)) == {}
+
+
+class _LateCalls:
+    """Stands for a pool whose calls are late; it records what is waited for, seconds."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def submit(self, _call: object, _method: str, _message: object, timeout_s: float) -> Any:
+        self.waits.append(timeout_s)
+        return self
+
+    def result(self, timeout_s: float) -> Any:
+        self.waits.append(timeout_s)
+        raise TimeoutError
+
+    def cancel(self) -> None:
+        """Cancel nothing."""
+
+
+def test_page_waits_eighty_milliseconds_for_a_call_and_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, late = (
+        SlotClient("http://127.0.0.1:1/api", KEY, tmp_path / "fallback.json"),
+        _LateCalls(),
+    )
+    monkeypatch.setattr(client, "_pool", late)
+    assert content(client) == {}
+    assert late.waits == [0.08, 0.08]
