@@ -23,9 +23,9 @@ from services.kernel.rules.defaults import Defaults
 
 PACK = """
 segments:
-  - {id: sporty, rule: {event: viewed_shoes}}
+  - {id: sporty, rule: {count: {event: viewed_shoes, at_least: 1}}}
 tags:
-  - {id: taste, values: [{value: bold, rule: {event: viewed_red}}]}
+  - {id: taste, values: [{value: bold, rule: {count: {event: viewed_red, at_least: 1}}}]}
 slots:
   - id: home
     variants:
