@@ -103,6 +103,7 @@ ROLES = {
 #: The services that clients of other systems call.
 PUBLIC = {
     "activation.v1.ActivationService": "activation",
+    "activation.v1.DecisionService": "activation",
     "activation.v1.JourneyService": "activation",
     "identity.v1.IdentityService": "identity",
     "ingest.v1.IngestService": "ingest",

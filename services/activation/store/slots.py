@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 
@@ -26,13 +27,19 @@ async def load_slots(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, slot_ids: Collection[str]
 ) -> dict[str, Slot]:
     """Return those of some slots that are defined, by id; one that cannot be read is left out."""
-    found: dict[str, Slot] = {}
-    for row in await conn.fetch(Q.load_slots, workspace_id, list(slot_ids)):
-        with suppress(InvalidField):
-            found[row["slot_id"]] = decode_slot(row["payload"])
-    return found
+    rows = await conn.fetch(Q.load_slots, workspace_id, list(slot_ids))
+    return {slot.slot_id: slot for slot in _decoded(rows)}
 
 
 async def list_slots(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> list[Slot]:
     """Return the slots of a workspace, by id."""
-    return [decode_slot(row["payload"]) for row in await conn.fetch(Q.list_slots, workspace_id)]
+    return _decoded(await conn.fetch(Q.list_slots, workspace_id))
+
+
+def _decoded(rows: Iterable[Any]) -> list[Slot]:
+    """Return the slots of rows; one that cannot be read is left out."""
+    found: list[Slot] = []
+    for row in rows:
+        with suppress(InvalidField):
+            found.append(decode_slot(row["payload"]))
+    return found

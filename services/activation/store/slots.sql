@@ -7,7 +7,7 @@ WHERE slot.version < excluded.version;
 
 -- name: load_slots
 -- Some slots of a workspace.
-SELECT slot_id, payload FROM slot WHERE workspace_id = $1 AND slot_id = ANY ($2::text[]);
+SELECT payload FROM slot WHERE workspace_id = $1 AND slot_id = ANY ($2::text[]);
 
 -- name: list_slots
 -- The slots of a workspace.
