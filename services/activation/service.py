@@ -10,9 +10,12 @@ from functools import partial
 from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
+from onefold.activation.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
 from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceServicer_to_server
 from onefold.activation.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 
+from services.activation.api.decisions import ALLOWED as DECISIONS_ALLOWED
+from services.activation.api.decisions import DecisionRpc
 from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
 from services.activation.api.journeys import JourneyRpc
@@ -26,6 +29,7 @@ from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
 from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.retries import RetryCommands
+from services.activation.commands.slots import SlotCommands
 from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.coupons import CouponIssuer
@@ -46,7 +50,12 @@ from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier
-from services.activation.projection.upstream import JourneyUpstream, RuleChecker, SegmentUpstream
+from services.activation.projection.upstream import (
+    DecisionUpstream,
+    JourneyUpstream,
+    RuleChecker,
+    SegmentUpstream,
+)
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import DestinationKey, count_rows
 from services.activation.store.templates import TemplateReader
@@ -197,9 +206,17 @@ def _rpc(
         runner=runner,
         verifier=RunVerifier(database.api_pool, log, peers.journeys),
     )
-    rpc = base.rpc({**ALLOWED, **JOURNEYS_ALLOWED, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
+    decision_rpc = DecisionRpc(
+        SlotCommands(database, runner, log, rules),
+        DecisionUpstream(peers.segment, peers.profile),
+        database,
+        runner,
+    )
+    public = {**ALLOWED, **JOURNEYS_ALLOWED, **DECISIONS_ALLOWED}
+    rpc = base.rpc({**public, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
     rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
     rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
+    rpc.add(add_DecisionServiceServicer_to_server, decision_rpc, public=True)
     rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
     return rpc
 

@@ -14,6 +14,7 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     coupon_pools: [{id, title, prefix, used: {event, where, code}, retired}]
     journeys:     [{id, title, purpose, priority, enter, goal, leave, caps, steps, on_goal, regret,
                     people_inside, moved_to, retired}]
+    slots:        [{id, title, variants: [{id, when, share, content}], fallback, salt, retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`, once
 `contact_policy: {zone, purposes, channels, hold_out}`, and once
@@ -34,6 +35,7 @@ from typing import Any
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.activation.v1.contact_policy_pb2 import ContactPolicy
 from onefold.activation.v1.journeys_pb2 import CouponPool, Journey
+from onefold.activation.v1.slots_pb2 import Slot
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
@@ -52,9 +54,11 @@ from services.cli.journey_forms import (
     read_contact_policy,
     read_coupon_pool,
     read_journey,
+    read_slot,
     write_contact_policy,
     write_coupon_pool,
     write_journey,
+    write_slot,
 )
 from services.cli.policy_form import read_policy, write_policy
 from services.cli.rule_forms import (
@@ -107,6 +111,7 @@ class Pack:
     contact_policy: ContactPolicy | None = None
     pools: list[CouponPool] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -177,6 +182,7 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "templates": [write_template(t) for t in pack.templates if not t.retired],
         "coupon_pools": [write_coupon_pool(p) for p in pack.pools if not p.retired],
         "journeys": [write_journey(j, defaults) for j in pack.journeys if not j.retired],
+        "slots": [write_slot(s, defaults) for s in pack.slots if not s.retired],
     }
     if pack.contact_policy is not None:
         parts[_CONTACT_POLICY] = write_contact_policy(pack.contact_policy)
@@ -402,4 +408,5 @@ _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "destinations": ("destination", lambda entry, path, _: read_destination(entry, path)),
     "coupon_pools": ("pool", lambda entry, path, _: read_coupon_pool(entry, path)),
     "journeys": ("journey", read_journey),
+    "slots": ("slot", read_slot),
 }

@@ -1,4 +1,4 @@
-"""Reads and writes the parts of packs about journeys: journeys and the contact policy."""
+"""Reads and writes the parts of packs about persons: journeys, contact policy, slots."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from onefold.activation.v1 import contact_policy_pb2 as policy_pb
 from onefold.activation.v1 import journeys_pb2 as pb
+from onefold.activation.v1 import slots_pb2
 
 from services.chassis.codec.journeys import (
     contact_policy_from_proto,
@@ -16,12 +17,15 @@ from services.chassis.codec.journeys import (
     coupon_pool_to_proto,
     journey_from_proto,
     journey_to_proto,
+    slot_from_proto,
+    slot_to_proto,
 )
 from services.cli.rule_forms import RuleDefaults
 from services.cli.values import Mistakes
 from services.kernel.errors import InvalidField, RuleError, RuleErrors
 from services.kernel.journeys.contact_policy import dump_contact_policy, parse_contact_policy
 from services.kernel.journeys.coupon_form import dump_coupon_pool, parse_coupon_pool
+from services.kernel.journeys.decisions import dump_slot, parse_slot
 from services.kernel.journeys.journey_form import dump_journey, parse_journey
 from services.kernel.rules.defaults import Defaults
 
@@ -57,6 +61,17 @@ def read_coupon_pool(entry: Any, path: str) -> pb.CouponPool:
 def write_coupon_pool(message: pb.CouponPool) -> Any:
     """Return the form of a pool of coupons."""
     return dump_coupon_pool(coupon_pool_from_proto(message))
+
+
+def read_slot(entry: Any, path: str, defaults: RuleDefaults) -> slots_pb2.Slot:
+    """Return the slot of a form. Raises InvalidField, which names the place below `path`."""
+    with _mistakes():
+        return slot_to_proto(parse_slot(entry, path, _defaults(defaults)))
+
+
+def write_slot(message: slots_pb2.Slot, defaults: RuleDefaults) -> Any:
+    """Return the form of a slot."""
+    return dump_slot(slot_from_proto(message), _defaults(defaults))
 
 
 def _defaults(defaults: RuleDefaults) -> Defaults:

@@ -9,6 +9,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     DefineDestinationRequest,
     DefineTemplateRequest,
 )
+from onefold.activation.v1.decision_service_pb2 import DefineSlotRequest
 from onefold.activation.v1.journey_service_pb2 import (
     DefineContactPolicyRequest,
     DefineCouponPoolRequest,
@@ -84,3 +85,6 @@ def definitions_of(client: Client, pack: Pack) -> Iterator[PackDefinition]:
     for journey in journeys_in_order(pack):
         define = call(client.journeys.DefineJourney, DefineJourneyRequest, journey=journey)
         yield PackDefinition("journey", journey.journey_id, define)
+    for slot in pack.slots:
+        define = call(client.decisions.DefineSlot, DefineSlotRequest, slot=slot)
+        yield PackDefinition("slot", slot.slot_id, define, has_references=True)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.activation.v1 import decision_service_pb2 as decision_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
@@ -186,6 +187,14 @@ class JourneyApi(Protocol):
     AuditRuns: Unary[journey_pb.AuditRunsRequest, journey_pb.AuditRunsResponse]
     ListRegrets: Unary[journey_pb.ListRegretsRequest, journey_pb.ListRegretsResponse]
     VerifyRuns: Unary[journey_pb.VerifyRunsRequest, journey_pb.VerifyRunsResponse]
+
+
+class DecisionApi(Protocol):
+    """Defines slots, and decides what they show."""
+
+    DefineSlot: Unary[decision_pb.DefineSlotRequest, decision_pb.DefineSlotResponse]
+    ListSlots: Unary[decision_pb.ListSlotsRequest, decision_pb.ListSlotsResponse]
+    Decide: Unary[decision_pb.DecideRequest, decision_pb.DecideResponse]
 
 
 class ProjectionApi(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
+from onefold.activation.v1.decision_service_pb2_grpc import DecisionServiceStub
 from onefold.activation.v1.journey_service_pb2_grpc import JourneyServiceStub
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -103,6 +104,10 @@ class Client:
     @cached_property
     def journeys(self) -> api.JourneyApi:
         return JourneyServiceStub(self._channel("activation"))
+
+    @cached_property
+    def decisions(self) -> api.DecisionApi:
+        return DecisionServiceStub(self._channel("activation"))
 
     def projection(self, service: str) -> api.ProjectionApi:
         """Return the calls about the state of a service that folds the log."""

@@ -36,7 +36,9 @@ def close_to_others(folder: Path, *, skipped: Container[str] = ()) -> None:
     Files of an older version, or of another umask, may be open to others. Only what this account
     owns is changed, links are not followed, and folders named in `skipped` are left alone.
     """
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
         status = entry.stat(follow_symlinks=False)
         if entry.is_symlink() or status.st_uid != os.geteuid() or entry.name in skipped:
             continue

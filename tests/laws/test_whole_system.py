@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -21,9 +22,9 @@ from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_facts_pb2 import TraitCorrected
 from onefold.profile.v1.profile_service_pb2 import CorrectTraitRequest
-from onefold.projection.v1.projection_service_pb2 import RebuildRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
+from rebuilds import rebuild
 from service_fixtures import wait_until
 
 from services.chassis.postgres.database import connect_pool
@@ -207,7 +208,7 @@ async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
         await system.final_deliveries()
         received = Counter(system.receiver.received)
         before = await system.digests()
-        await assert_rebuilds_are_equal(system, RebuildRequest(switch_over=True))
+        await assert_rebuilds_are_equal(system, switch_over=True)
         assert await system.digests() == before
         await system.advance_clock(0)
         assert system.receiver.received == received, "a rebuild sent something"
@@ -218,13 +219,13 @@ async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
         ]
         await system.send(late, Random(0), 0.0)
         await system.advance_clock(0)
-        await assert_rebuilds_are_equal(system, RebuildRequest(shards=1))
+        await assert_rebuilds_are_equal(system, shards=1)
 
 
-async def assert_rebuilds_are_equal(system: RunningSystem, request: RebuildRequest) -> None:
+async def assert_rebuilds_are_equal(system: RunningSystem, **fields: Any) -> None:
     for service in REBUILT:
-        responses = [each async for each in system.internal.projection(service).Rebuild(request)]
-        assert responses[-1].equal, f"{service}: {list(responses[-1].differing_rows)}"
+        last = await rebuild(system.internal.projection(service), **fields)
+        assert last.equal, f"{service}: {list(last.differing_rows)}"
 
 
 @pytest.mark.timeout(180)

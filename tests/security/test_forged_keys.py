@@ -20,6 +20,7 @@ from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from rebuilds import rebuild
 from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.access.keys import IssuedKey, issue_key
@@ -103,11 +104,6 @@ async def differences(running: RunningIdentity) -> list[str]:
     return list((await running.projection.GetAccessDifferences(request)).differences)
 
 
-async def rebuild(running: RunningIdentity) -> projection_pb.RebuildResponse:
-    request = projection_pb.RebuildRequest(switch_over=True)
-    return [r async for r in running.projection.Rebuild(request)][-1]
-
-
 async def test_key_forged_on_the_bus_opens_nothing_and_no_event_is_lost(
     open_identity: OpenIdentity, execute: Execute, nats_url: str
 ) -> None:
@@ -170,7 +166,7 @@ async def test_forged_key_in_a_table_is_reported_and_removed_by_a_rebuild(
     async with with_forged_key(open_identity, execute) as running:
         named = f"access_key key_{FORGED.key_hash[:8].hex()} is not in the log"
         assert await differences(running) == [named]
-        assert (await rebuild(running)).switched
+        assert (await rebuild(running.projection, switch_over=True)).switched
         assert await differences(running) == []
         assert not await opens(running, FORGED)
         assert await opens(running, HONEST)
@@ -211,7 +207,7 @@ async def test_changed_row_is_reported_and_made_again(
         before = [await execute(f"SELECT * FROM identity.{table}") for table in tables]
         await execute(change, HONEST.key_hash)
         assert len(await differences(running)) == 1
-        await rebuild(running)
+        await rebuild(running.projection, switch_over=True)
         assert await differences(running) == []
         after = [await execute(f"SELECT * FROM identity.{table}") for table in tables]
         assert after == before

@@ -38,6 +38,10 @@ ROLES = {
         "GetMirror": "RSA",
         **dict.fromkeys(("DefineTemplate", "RetryDelivery", "ReconcileMirror"), "SA"),
     },
+    "activation.v1.DecisionService": {
+        **dict.fromkeys(("ListSlots", "Decide"), "RSA"),
+        "DefineSlot": "SA",
+    },
     "activation.v1.JourneyService": {
         **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),
         **dict.fromkeys(("ListRuns", "GetRun", "WhyRun", "SummarizeJourney"), "RSA"),
@@ -89,7 +93,8 @@ ROLES = {
         **dict.fromkeys(("ListFailedFacts", "RetryFailedFacts"), "I"),
     },
     "segment.v1.SegmentService": {
-        **dict.fromkeys(("ListSegments", "ListMembers", "ListMemberships"), "RSA"),
+        **dict.fromkeys(("ListSegments", "ListMembers"), "RSA"),
+        "ListMemberships": "RSAI",
         **dict.fromkeys(("PreviewMemberships", "WatchMemberships"), "RSA"),
         **dict.fromkeys(("ComputeSet", "OverlapSegments", "ListSnapshots"), "RSA"),
         "PreviewSegment": "RSA",
@@ -100,6 +105,7 @@ ROLES = {
 #: The services that clients of other systems call.
 PUBLIC = {
     "activation.v1.ActivationService": "activation",
+    "activation.v1.DecisionService": "activation",
     "activation.v1.JourneyService": "activation",
     "identity.v1.IdentityService": "identity",
     "ingest.v1.IngestService": "ingest",

@@ -128,6 +128,8 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/run_reads.load_run": lambda b: (OWN, b.leaf),
     "activation/store/run_reads.load_run_effects": lambda b: (OWN, [b.leaf]),
     "activation/store/run_reads.runs_after": lambda b: (OWN, "", 0, b"", 0, 100),
+    "activation/store/slots.list_slots": lambda b: (OWN,),
+    "activation/store/slots.load_slots": lambda b: (OWN, [MARK]),
     "activation/store/templates.load_template": lambda b: (OWN, MARK),
     "activation/store/templates.load_templates": lambda b: (OWN,),
     "chassis/access/tables.load_regions": lambda b: ([OWN],),

@@ -15,6 +15,7 @@ import asyncpg
 from google.protobuf.message import Message
 from integration.whole.whole_system import WholeSystem, identifier
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.activation.v1 import decision_service_pb2 as decision_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
 from onefold.identity.v1 import identity_facts_pb2 as identity_facts
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
@@ -218,6 +219,7 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
         INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
         INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}'); {COUPONS}
+        INSERT INTO activation_g1.slot VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
         INSERT INTO activation.leaf_profile
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
@@ -379,6 +381,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     activation, journeys = own.admin.activation, own.admin.journeys
     profile_id, of_other = other.leaf.hex(), {"journey_id": MARK}
     return [
+        partial(own.admin.decisions.ListSlots, decision_pb.ListSlotsRequest()),
         partial(journeys.ListJourneys, journey_pb.ListJourneysRequest()),
         partial(journeys.GetContactPolicy, journey_pb.GetContactPolicyRequest()),
         partial(journeys.ListCouponPools, journey_pb.ListCouponPoolsRequest()),

@@ -94,7 +94,9 @@ class WrittenLines:
         since = min((p.taken_at for p in replaced if p.taken_at), default=None)
         if since is None:
             return
-        for entry in os.scandir(self._path.parent):
+        with os.scandir(self._path.parent) as entries:
+            candidates = list(entries)
+        for entry in candidates:
             if entry.name == self._path.name or not entry.name.startswith(self._path.stem):
                 continue
             if not entry.is_file(follow_symlinks=False):

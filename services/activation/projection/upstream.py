@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
+from onefold.type.v1 import identifier_pb2
 
+from services.activation.domain.policy.gate import PROFILING
 from services.activation.projection.journeys.knowledge import Person, PersonQuestion
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.codec.rules import names_to_proto, rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
-from services.kernel.errors import InvalidField
+from services.kernel.errors import InvalidField, NotFound
+from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.phone_zones import zones_of_phone
 from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.journeys.contact_policy import ZonePolicy, zone_of
@@ -69,8 +73,22 @@ class RuleChecker:
 
         `assumed`: what is taken as defined. Raises RetryableError.
         """
+        rules = (*named_memberships(journey), *journey_rules(journey))
+        return await self.rule_problems(workspace_id, rules, at_least, assumed)
+
+    async def rule_problems(
+        self,
+        workspace_id: WorkspaceId,
+        rules: Iterable[tuple[str, Rule]],
+        at_least: Token,
+        assumed: Collection[Name],
+    ) -> list[JourneyProblem]:
+        """Return those of some rules that cannot be, each with its place and the reason.
+
+        `assumed`: what is taken as defined. Raises RetryableError.
+        """
         found: list[JourneyProblem] = []
-        for at, rule in (*named_memberships(journey), *journey_rules(journey)):
+        for at, rule in rules:
             try:
                 await self._check(workspace_id, rule, at_least, assumed)
             except InvalidField as error:
@@ -139,6 +157,52 @@ class JourneyUpstream:
                     by_phone = zones_of_phone(_phone_of(profile))
                     found[person] = zone_of(persons[person], traits, by_phone)
         return found
+
+
+class SlotPerson(NamedTuple):
+    """What decisions need of a person."""
+
+    profile_id: ProfileId
+    #: The segments, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE` of the person.
+    membership_ids: frozenset[str]
+    refuses_profiling: bool
+
+
+class DecisionUpstream:
+    """Reads the persons of decisions from segment and profile."""
+
+    def __init__(self, segment: ServiceChannel, profile: ServiceChannel) -> None:
+        self._segment: Any = segment_grpc.SegmentServiceStub(segment)
+        self._profile: Any = profile_grpc.ProfileServiceStub(profile)
+
+    async def person(
+        self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None
+    ) -> SlotPerson | None:
+        """Return the person who has an identifier, as of at least a state of the log.
+
+        None = there is none, or the identifier has no valid form. Raises OnefoldError.
+        """
+        by = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
+        token = None if at_least is None else token_to_proto(at_least)
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        try:
+            found, response = await asyncio.gather(
+                self._segment.ListMemberships(
+                    pb.ListMembershipsRequest(identifier=by, at_least=token, only_current=True),
+                    metadata=metadata,
+                ),
+                self._profile.GetProfile(
+                    profile_pb.GetProfileRequest(identifier=by, at_least=token), metadata=metadata
+                ),
+            )
+        except (NotFound, InvalidField):
+            return None
+        consents = {one.purpose: one.granted for one in response.profile.consents}
+        return SlotPerson(
+            ProfileId(from_hex(found.profile_id)),
+            frozenset(found.segment_ids),
+            refuses_profiling=not consents.get(PROFILING, True),
+        )
 
 
 def _phone_of(profile: profile_pb.Profile) -> str:

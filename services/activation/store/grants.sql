@@ -9,5 +9,5 @@ GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer TO {a
 GRANT SELECT ON coupon, coupon_code TO {api}
 
 -- name: state
--- Callers read destinations, templates, journeys, pauses, contact policies and pools of coupons.
-GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool TO {api}
+-- Callers read destinations, templates, journeys, pauses, contact policies, pools of coupons and slots.
+GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool, slot TO {api}

@@ -1,4 +1,4 @@
-"""Translates journeys and contact policies to messages of onefold.activation.v1, and back.
+"""Translates journeys, contact policies and slots to messages of onefold.activation.v1, and back.
 
 A message has the name of its class and the names of its fields; a message with a `oneof kind` is a
 union of classes. So one translation serves all of them.
@@ -15,6 +15,7 @@ from typing import Any, Final, get_args, get_type_hints
 from google.protobuf.descriptor import FieldDescriptor
 from onefold.activation.v1 import contact_policy_pb2 as policy_pb
 from onefold.activation.v1 import journeys_pb2 as pb
+from onefold.activation.v1 import slots_pb2
 
 from services.chassis.codec.comparisons import (
     EnumNumbers,
@@ -24,10 +25,11 @@ from services.chassis.codec.comparisons import (
 )
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import RuleError
-from services.kernel.journeys import contact_policy, coupons, model
+from services.kernel.journeys import contact_policy, coupons, decisions, model
 from services.kernel.journeys.checks import MAX_STEP_DEPTH
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.coupons import CouponPool
+from services.kernel.journeys.decisions import Slot
 from services.kernel.local_time import DailyWindow, LeapDay
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.names import MAX_NAME
@@ -96,6 +98,23 @@ def coupon_pool_from_proto(message: pb.CouponPool, field: str = "pool") -> Coupo
     with below(field):
         pool: CouponPool = _value(message, 0)
         return pool
+
+
+def slot_to_proto(slot: Slot) -> slots_pb2.Slot:
+    """Return the message of a slot."""
+    message = slots_pb2.Slot()
+    _fill(message, slot)
+    return message
+
+
+def slot_from_proto(message: slots_pb2.Slot, field: str = "slot") -> Slot:
+    """Return the slot of a message. Raises InvalidField with the path below `field`.
+
+    What the slot says is checked by `services.kernel.journeys.decisions`.
+    """
+    with below(field):
+        slot: Slot = _value(message, 0)
+        return slot
 
 
 def _fill(message: Any, value: Any) -> None:
@@ -227,7 +246,7 @@ def _text(text: str) -> str:
 def _class_of(name: str) -> Any:
     if name == DailyWindow.__name__:
         return DailyWindow
-    own = (getattr(module, name, None) for module in (model, coupons, contact_policy))
+    own = (getattr(module, name, None) for module in (model, coupons, contact_policy, decisions))
     return next(filter(None, own))
 
 

@@ -14,6 +14,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     ListDestinationsRequest,
     ListTemplatesRequest,
 )
+from onefold.activation.v1.decision_service_pb2 import ListSlotsRequest
 from onefold.activation.v1.journey_service_pb2 import (
     GetContactPolicyRequest,
     JourneyAssumptions,
@@ -159,6 +160,7 @@ async def defined_pack(client: Client) -> Pack:
     contact = await client.journeys.GetContactPolicy(GetContactPolicyRequest())
     pools = await client.journeys.ListCouponPools(ListCouponPoolsRequest())
     journeys = await client.journeys.ListJourneys(ListJourneysRequest())
+    slots = await client.decisions.ListSlots(ListSlotsRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
         settings=settings if settings.version else None,
@@ -170,6 +172,7 @@ async def defined_pack(client: Client) -> Pack:
         contact_policy=contact.policy if contact.HasField("policy") else None,
         pools=[each.pool for each in pools.pools],
         journeys=[each.journey for each in journeys.journeys],
+        slots=[each.slot for each in slots.slots],
     )
 
 

@@ -24,6 +24,7 @@ from onefold.activation.v1.journey_facts_pb2 import (
     JourneyFlowChanged,
 )
 from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
+from onefold.activation.v1.slots_pb2 import SlotDefined
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
 from onefold.profile.v1.profile_facts_pb2 import (
     ProfileSettingsDefined,
@@ -39,7 +40,7 @@ _MESSAGES = (
     *(SegmentDefined, SnapshotTaken),  # segment
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
     *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
-    *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported),
+    *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported, SlotDefined),
     *(CouponPoolDefined, CouponCodesLoaded, CouponIssued, CouponVoided),
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

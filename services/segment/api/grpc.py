@@ -137,6 +137,11 @@ class SegmentRpc(SetRpc):
     ) -> pb.ListMembershipsResponse:
         token = await self.runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
+        if request.only_current:
+            ids = await queries.current_memberships(self.database, profile_id)
+            return pb.ListMembershipsResponse(
+                profile_id=to_hex(profile_id), segment_ids=ids, token=token_to_proto(token)
+            )
         found = await queries.memberships_of(self.database, workspace_id(), profile_id)
         changes = [c for c in found.changes if not c.segment_id.startswith(MEMBERSHIP_PREFIX)]
         hidden = (*TAG_PREFIXES, MEMBERSHIP_PREFIX)

@@ -105,6 +105,14 @@ async def memberships_of(
     return ProfileMemberships(segments.get(profile_id, frozenset()), changes, now_us)
 
 
+async def current_memberships(database: Database, profile_id: ProfileId) -> list[str]:
+    """Return the segments, the values of tags and the stages of a profile, by id."""
+    async with acquire(database.api_pool) as conn:
+        found = await memberships.load_memberships(conn, [profile_id])
+    ids = found.get(profile_id, frozenset())
+    return sorted(id_ for id_ in ids if not id_.startswith(MEMBERSHIP_PREFIX))
+
+
 async def preview_memberships(
     database: Database,
     shards: int,

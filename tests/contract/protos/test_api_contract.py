@@ -39,6 +39,7 @@ READ_VERBS = (
         "BatchGet",
         "Compute",
         "Count",
+        "Decide",
         "Evaluate",
         "Explain",
         "Get",
@@ -53,6 +54,7 @@ WRITES = {
     "onefold.activation.v1.ActivationService": {
         *("DefineDestination", "DefineTemplate", "ReconcileMirror", "RetryDelivery")
     },
+    "onefold.activation.v1.DecisionService": {"DefineSlot"},
     "onefold.activation.v1.JourneyService": {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
         *("SetDestinationFlow", "SetJourneyFlow", "DefineCouponPool", "LoadCouponCodes"),
@@ -78,6 +80,7 @@ DEFINITIONS_READ = (
     "onefold.activation.v1.GetContactPolicyResponse",
     "onefold.activation.v1.GetJourneyResponse",
     "onefold.activation.v1.JourneySummary",
+    "onefold.activation.v1.SlotSummary",
     "onefold.activation.v1.TemplateSummary",
     "onefold.identity.v1.GetPolicyResponse",
     "onefold.ingest.v1.SourceSummary",

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import asyncpg
@@ -28,6 +27,7 @@ from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+from rebuilds import rebuild
 from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
@@ -68,12 +68,6 @@ def log_of(events: list[ModelEvent], shards: int = 2) -> MemoryEventLog:
 async def digest(running: RunningIdentity) -> dict[str, str]:
     request = projection_pb.GetDigestRequest(at_least=token_to_proto(running.log.token))
     return dict((await running.projection.GetDigest(request)).digests)
-
-
-async def rebuild(running: RunningIdentity, **fields: Any) -> projection_pb.RebuildResponse:
-    async for response in running.projection.Rebuild(projection_pb.RebuildRequest(**fields)):
-        last = response
-    return last
 
 
 async def roll_out(running: RunningIdentity) -> None:
@@ -212,7 +206,7 @@ async def test_rebuild_with_any_shards_and_workers_equals_the_live_state(
     events = history(seed=11)
     async with open_identity(log_of(events)) as running:
         live = await digest(running)
-        rebuilt = await rebuild(running, **fields)
+        rebuilt = await rebuild(running.projection, **fields)
         assert rebuilt.equal
         expected = {WORKSPACE: to_hex(expected_digest(events))}
         assert dict(rebuilt.rebuilt_digests) == live == expected
@@ -230,7 +224,7 @@ async def test_rebuild_with_decisions_and_policies_equals_the_live_state(
     async with open_identity(log, evidence_cache_size=16) as running:
         await roll_out(running)
         live = await digest(running)
-        rebuilt = await rebuild(running, **fields)
+        rebuilt = await rebuild(running.projection, **fields)
         assert rebuilt.equal
         expected = {WORKSPACE: to_hex(expected_digest(facts, policies[-1]))}
         assert dict(rebuilt.rebuilt_digests) == live == expected
@@ -254,15 +248,15 @@ async def test_rebuild_that_begins_with_the_rows_of_an_engine_equals_the_live_st
         await roll_out(running)
         live = await digest(running)
         for fields in ({}, {"shards": 5}, {"switch_over": True}):
-            rebuilt = await rebuild(running, rows=rows, **fields)
+            rebuilt = await rebuild(running.projection, rows=rows, **fields)
             assert (list(rebuilt.differing_rows), rebuilt.equal) == ([], True)
             assert dict(rebuilt.rebuilt_digests) == live
             assert rebuilt.done < sum(map(len, log.shards)), "the first half is not folded again"
         other = write_engine_rows(tmp_path / "other", "identity", first, left_out={1: [3]})
         with pytest.raises(Conflict, match="leaves out other facts of shard 1"):
-            await rebuild(running, rows=other)
+            await rebuild(running.projection, rows=other)
         with pytest.raises(InvalidField, match="no whole rows"):
-            await rebuild(running, rows=str(tmp_path / "nothing"))
+            await rebuild(running.projection, rows=str(tmp_path / "nothing"))
 
 
 async def test_rebuild_after_switch_over_continues_at_the_checkpoint(
@@ -271,7 +265,7 @@ async def test_rebuild_after_switch_over_continues_at_the_checkpoint(
     events = history(seed=12)
     async with open_identity(log_of(events[:100])) as running:
         await digest(running)
-        assert (await rebuild(running, switch_over=True)).equal
+        assert (await rebuild(running.projection, switch_over=True)).equal
         running.log.append(event_fact(e) for e in events[100:])
         await running.publish()
         assert await digest(running) == {WORKSPACE: to_hex(expected_digest(events))}
@@ -302,7 +296,7 @@ async def test_rebuild_with_switch_over_publishes_the_moves_of_a_rollout(
 
         assert await wait_until(unpublished)
         await conn.close()
-        assert (await rebuild(running, switch_over=True)).equal
+        assert (await rebuild(running.projection, switch_over=True)).equal
         await roll_out(running)
         newest = Assigned()
         for shard in range(2):
@@ -324,7 +318,7 @@ async def test_rebuild_of_a_changed_live_state_reports_the_differing_rows(
             " WHERE identifier_id = (SELECT min(identifier_id) FROM identity_g1.identifier)"
         )
         await conn.close()
-        rebuilt = await rebuild(running)
+        rebuilt = await rebuild(running.projection)
         assert not rebuilt.equal
         assert [row.split()[0] for row in rebuilt.differing_rows] == ["identifier"]
 
@@ -341,10 +335,10 @@ async def test_rebuild_names_identifiers_whose_marks_or_values_were_changed(
                 f" (SELECT min(identifier_id) FROM identity_g{generation}.identifier"
                 " WHERE value IS NOT NULL)"
             )
-            rebuilt = await rebuild(running)
+            rebuilt = await rebuild(running.projection)
             assert not rebuilt.equal
             assert [row.split()[0] for row in rebuilt.differing_rows] == ["identifier"]
-            assert (await rebuild(running, switch_over=True)).equal
+            assert (await rebuild(running.projection, switch_over=True)).equal
         await conn.close()
 
 

@@ -11,10 +11,10 @@ from laws.identity_model import WORKSPACE
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import WorkspaceDefined
 from onefold.log.v1.log_pb2 import Fact
-from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
+from rebuilds import rebuild
 from service_fixtures import MakeSettings
 
 from services.chassis.codec.fields import token_to_proto
@@ -117,6 +117,4 @@ async def test_numbers_are_normalised_by_the_region_of_the_workspace(
         )
         assert {*same, by_number} == {same[0]} != {other}
         assert not no_number
-        async for response in running.projection.Rebuild(projection_pb.RebuildRequest()):
-            last = response
-        assert last.equal
+        assert (await rebuild(running.projection)).equal

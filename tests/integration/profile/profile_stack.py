@@ -17,6 +17,7 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from rebuilds import rebuild
 from service_fixtures import MakeSettings
 
 from services.chassis.rpc.channel import open_channel
@@ -69,10 +70,7 @@ class ProfileStack:
 
     async def rebuild(self, **options: object) -> projection_pb.RebuildResponse:
         """Rebuild profile's state and return the last response."""
-        responses = self.projection.Rebuild(projection_pb.RebuildRequest(**options))
-        last = [response async for response in responses][-1]
-        assert isinstance(last, projection_pb.RebuildResponse)
-        return last
+        return await rebuild(self.projection, **options)
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import StreamPosition, Token
+from rebuilds import rebuild
 from service_fixtures import MakeSettings, open_bus, wait_until
 
 from services.chassis.access.keys import IssuedKey, issue_key
@@ -131,8 +132,7 @@ class RunningSegment:
                 return found
 
     async def rebuild(self, **fields: Any) -> projection_pb.RebuildResponse:
-        responses = self.projection.Rebuild(projection_pb.RebuildRequest(**fields), timeout=60.0)
-        return [response async for response in responses][-1]
+        return await rebuild(self.projection, **fields)
 
 
 def key_fact(issued: IssuedKey, workspace: str, role: Role) -> Fact:

@@ -18,6 +18,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from rebuilds import rebuild
 from service_fixtures import MakeSettings
 
 from services.activation.service import serve as serve_activation
@@ -124,8 +125,7 @@ class Chain:
         """Rebuild a service, and return the last response."""
         # A read is retried until a restarted service can be reached; a rebuild is not.
         await self._stubs[name].GetStatus(projection_pb.GetStatusRequest())
-        request = projection_pb.RebuildRequest(resync=resync)
-        return [response async for response in self._stubs[name].Rebuild(request)][-1]
+        return await rebuild(self._stubs[name], resync=resync)
 
     def projection(self, name: str) -> Any:
         """Return the calls about the state of a service."""

@@ -14,6 +14,7 @@ from onefold.log.v1.log_pb2 import Fact, FactParked, FactUnparked
 from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+from rebuilds import rebuild
 from service_fixtures import MakeSettings, wait_until
 
 from services.activation.projection import fold as activation_fold
@@ -121,8 +122,7 @@ async def members(services: Chain, workspace: str) -> set[tuple[str, bytes]]:
 
 async def assert_rebuilt_equal(services: Chain, *names: str) -> None:
     for name in names:
-        request = pb.RebuildRequest(shards=5, workers=2)
-        last = [r async for r in services.projection(name).Rebuild(request)][-1]
+        last = await rebuild(services.projection(name), shards=5, workers=2)
         assert last.equal, (name, last.differing_rows, last.live_digests, last.rebuilt_digests)
 
 

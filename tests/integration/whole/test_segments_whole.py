@@ -10,11 +10,11 @@ import pytest
 from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
-from onefold.projection.v1.projection_service_pb2 import RebuildRequest
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined, SetExpression, SetOperands
 from onefold.segment.v1.segment_stream_pb2 import MembershipCause
 from onefold.type.v1.token_pb2 import Token
+from rebuilds import rebuild
 from service_fixtures import MakeSettings
 
 from services.chassis.codec.rules import rule_to_proto
@@ -110,8 +110,7 @@ async def test_each_person_is_in_exactly_one_stage_and_stays_have_exact_instants
         for stage, expected in zip(STAGES, (1, 1, 1), strict=True):
             past = pb.ListMembersRequest(segment_id=stage, as_of_token=before)
             assert len((await system.service.segment.ListMembers(past)).members) == expected
-        rebuilt = system.internal.projection("segment").Rebuild(RebuildRequest(), timeout=60.0)
-        assert [step async for step in rebuilt][-1].equal
+        assert (await rebuild(system.internal.projection("segment"))).equal
         assert await system.digests() == digests
 
 
@@ -229,8 +228,7 @@ async def check_snapshots(system: WholeSystem, before: Token) -> None:
         pb.ComputeSetRequest(expression=but_not("buyers", "snapshot:now"))
     )
     assert found.size == 1
-    rebuilt = system.internal.projection("segment").Rebuild(RebuildRequest(), timeout=60.0)
-    assert [step async for step in rebuilt][-1].equal
+    assert (await rebuild(system.internal.projection("segment"))).equal
     assert len(await system.members("snapshot:now")) == 4, "a rebuild keeps snapshots"
     await segment.RemoveSnapshot(pb.RemoveSnapshotRequest(name="now"))
     await system.drain()

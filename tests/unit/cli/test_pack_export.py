@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onefold.activation.v1 import activation_facts_pb2 as activation_pb
 from onefold.activation.v1 import channels_pb2
+from onefold.activation.v1.slots_pb2 import Slot, SlotVariant
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1 import profile_facts_pb2 as profile_pb
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
@@ -48,7 +49,8 @@ def written(pack: Pack) -> dict[str, str]:
 
 def content(pack: Pack) -> list[Any]:
     """Return the definitions of a pack in one order."""
-    messages = [*pack.sources, *pack.tags, *pack.segments, *pack.destinations, *pack.journeys]
+    messages = [*pack.sources, *pack.tags, *pack.segments, *pack.destinations]
+    messages += [*pack.journeys, *pack.slots]
     named = sorted((type(m).__name__, m.SerializeToString(deterministic=True)) for m in messages)
     return [pack.identity_policy, pack.settings, pack.contact_policy, named]
 
@@ -257,3 +259,17 @@ def test_folder_with_another_pack_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "tags.yaml").exists()
     with pytest.raises(OnefoldError, match="cannot be written"):
         write_pack(tmp_path / "other.yml", {"tags.yaml": "tags: []"})
+
+
+def test_slot_is_read_back_with_its_rule_share_and_content() -> None:
+    variant = SlotVariant(
+        variant_id="vip",
+        when=rule_to_proto(parse_rule({"not": {"segment": "vip"}})),
+        content=b'{"link":"${X} \\u0000","list":[1,{"a":null}]}',
+        share_ppm=125_000,
+    )
+    slots = [Slot(slot_id="home", variants=[variant], fallback=b'{"a":1}', salt="s")]
+    slots.append(Slot(slot_id="old", retired=True, fallback=b"{}"))
+    again = read_back(written(Pack(slots=slots)), {})
+    [home] = again.slots
+    assert home == slots[0]

@@ -112,14 +112,16 @@ class ListMembersResponse(_message.Message):
     def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListMembershipsRequest(_message.Message):
-    __slots__ = ("profile_id", "identifier", "at_least")
+    __slots__ = ("profile_id", "identifier", "at_least", "only_current")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    ONLY_CURRENT_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifier: _identifier_pb2.Identifier
     at_least: _token_pb2.Token
-    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    only_current: bool
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., only_current: _Optional[bool] = ...) -> None: ...
 
 class ListMembershipsResponse(_message.Message):
     __slots__ = ("profile_id", "segment_ids", "history", "token", "stays")

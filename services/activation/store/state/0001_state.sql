@@ -65,3 +65,12 @@ CREATE TABLE coupon_pool (
     payload      bytea   NOT NULL,
     PRIMARY KEY (workspace_id, pool_id, version)
 );
+
+-- The newest version of each slot, as a serialised SlotDefined.
+CREATE TABLE slot (
+    workspace_id text    NOT NULL,
+    slot_id      text    NOT NULL,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, slot_id)
+);

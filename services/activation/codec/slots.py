@@ -1,0 +1,35 @@
+"""Translates the facts that define slots."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from onefold.activation.v1 import slots_pb2 as pb
+
+from services.activation.codec.journey_facts import decode
+from services.chassis.codec.journeys import slot_from_proto, slot_to_proto
+from services.chassis.definitions import DefinitionFact
+from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.decisions import Slot
+
+SLOT_DEFINED: Final[str] = pb.SlotDefined.DESCRIPTOR.full_name
+
+
+@lru_cache(maxsize=4_096)
+def decode_slot(payload: bytes) -> Slot:
+    """Return the slot of a serialised SlotDefined. Raises InvalidField.
+
+    Cached, as every decision reads the same few slots.
+    """
+    return slot_from_proto(decode(pb.SlotDefined, payload).slot)
+
+
+def slot_definition(workspace_id: WorkspaceId, slot: Slot) -> DefinitionFact:
+    """Return the fact that defines a version of a slot."""
+    return DefinitionFact.from_message(
+        pb.SlotDefined(slot=slot_to_proto(slot)),
+        workspace_id=workspace_id,
+        key=slot.slot_id,
+        version=slot.version,
+    )

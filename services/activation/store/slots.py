@@ -1,0 +1,45 @@
+"""Stores the definitions of slots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from services.activation.codec.slots import decode_slot
+from services.chassis.postgres.database import Queries
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.decisions import Slot
+
+Q = Queries.load(__package__, "slots.sql")
+
+
+async def save_slot(conn: asyncpg.Connection, workspace_id: str, payload: bytes) -> None:
+    """Save a version of a slot unless there is a newer one. Raises InvalidField."""
+    slot = decode_slot(payload)
+    await conn.execute(Q.save_slot, workspace_id, slot.slot_id, slot.version, payload)
+
+
+async def load_slots(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, slot_ids: Collection[str]
+) -> dict[str, Slot]:
+    """Return those of some slots that are defined, by id; one that cannot be read is left out."""
+    rows = await conn.fetch(Q.load_slots, workspace_id, list(slot_ids))
+    return {slot.slot_id: slot for slot in _decoded(rows)}
+
+
+async def list_slots(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> list[Slot]:
+    """Return the slots of a workspace, by id."""
+    return _decoded(await conn.fetch(Q.list_slots, workspace_id))
+
+
+def _decoded(rows: Iterable[Any]) -> list[Slot]:
+    """Return the slots of rows; one that cannot be read is left out."""
+    found: list[Slot] = []
+    for row in rows:
+        with suppress(InvalidField):
+            found.append(decode_slot(row["payload"]))
+    return found
