@@ -8,9 +8,9 @@ from typing import Any, Final
 from onefold.activation.v1 import journey_facts_pb2 as pb
 from onefold.log.v1 import log_pb2
 
-from services.activation.codec.journey_facts import decode
 from services.activation.domain.coupons import Coupon
 from services.chassis.codec.journeys import coupon_pool_from_proto, coupon_pool_to_proto
+from services.chassis.codec.payloads import decode_payload
 from services.chassis.definitions import DefinitionFact
 from services.kernel.ids import LeafId, WorkspaceId, from_hex, hash_id, to_hex
 from services.kernel.journeys.coupons import CouponPool
@@ -24,12 +24,12 @@ COUPON_VOIDED: Final[str] = pb.CouponVoided.DESCRIPTOR.full_name
 @lru_cache(maxsize=1_024)
 def decode_pool(payload: bytes) -> CouponPool:
     """Return the pool of a serialised CouponPoolDefined. Raises InvalidField."""
-    return coupon_pool_from_proto(decode(pb.CouponPoolDefined, payload).pool)
+    return coupon_pool_from_proto(decode_payload(pb.CouponPoolDefined, payload).pool)
 
 
 def decode_codes(payload: bytes) -> tuple[str, list[str]]:
     """Return the pool and the codes of a serialised CouponCodesLoaded. Raises InvalidField."""
-    message = decode(pb.CouponCodesLoaded, payload)
+    message = decode_payload(pb.CouponCodesLoaded, payload)
     return message.pool_id, list(message.codes)
 
 
@@ -71,7 +71,7 @@ def issued_fact(coupon: Coupon, actor: str) -> log_pb2.Fact:
 
 def issued_coupon(fact: Any) -> Coupon:
     """Return the coupon of the fact of its issue. Raises InvalidField."""
-    message = decode(pb.CouponIssued, fact.payload)
+    message = decode_payload(pb.CouponIssued, fact.payload)
     return Coupon(
         fact.fact_id,
         WorkspaceId(fact.workspace_id),
@@ -96,4 +96,4 @@ def voided_message(coupon: Coupon) -> pb.CouponVoided:
 
 def voided_coupon(payload: bytes) -> bytes:
     """Return the id of the coupon of a serialised CouponVoided. Raises InvalidField."""
-    return from_hex(decode(pb.CouponVoided, payload).coupon_id)
+    return from_hex(decode_payload(pb.CouponVoided, payload).coupon_id)

@@ -7,8 +7,8 @@ from typing import Final
 
 from onefold.activation.v1 import slots_pb2 as pb
 
-from services.activation.codec.journey_facts import decode
 from services.chassis.codec.journeys import slot_from_proto, slot_to_proto
+from services.chassis.codec.payloads import decode_payload
 from services.chassis.definitions import DefinitionFact
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.decisions import Slot
@@ -22,7 +22,7 @@ def decode_slot(payload: bytes) -> Slot:
 
     Cached, as every decision reads the same few slots.
     """
-    return slot_from_proto(decode(pb.SlotDefined, payload).slot)
+    return slot_from_proto(decode_payload(pb.SlotDefined, payload).slot)
 
 
 def slot_definition(workspace_id: WorkspaceId, slot: Slot) -> DefinitionFact:
