@@ -1,8 +1,8 @@
 """What strangers send at once: each flood is a coroutine of FLOODS, and all run in a process.
 
-`python -m security.floods TARGET` reads the lines `start` and `stop` from its standard input, and
-repeats each when it is done. Floods have a fixed pace: they take their strength from what a request
-costs the service and not from the processor of the machine that the test shares.
+`python -m tests.security.floods TARGET` reads the lines `start` and `stop` from its standard input,
+and repeats each when it is done. Floods have a fixed pace: they take their strength from what a
+request costs the service and not from the processor of the machine that the test shares.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from itertools import count
 from typing import Self
 
 import grpc
-from security.rpc_strangers import open_call
+
+from tests.security.rpc_strangers import open_call
 
 LOOPBACK = "127.0.0.1"
 INGEST_EVENTS = "/onefold.ingest.v1.IngestService/IngestEvents"

@@ -1,6 +1,6 @@
 """What strangers send to a gRPC port: silence, and headers of calls without messages.
 
-`python -m security.grpc_floods TARGET` reads what `security.floods` reads.
+`python -m tests.security.grpc_floods TARGET` reads what `tests.security.floods` reads.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 from contextlib import ExitStack, suppress
 from itertools import count
 
-from security.floods import INGEST_EVENTS, Flood, Target, main, pause
-from security.rpc_strangers import PREFACE, headers_of_calls, silent
+from tests.security.floods import INGEST_EVENTS, Flood, Target, main, pause
+from tests.security.rpc_strangers import PREFACE, headers_of_calls, silent
 
 #: Each flood has an address of its own.
 _SILENT, _CALLING = "127.0.0.9", "127.0.0.8"

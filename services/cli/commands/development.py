@@ -125,7 +125,8 @@ def bench(
         list[str],
         Argument(
             metavar="NAME",
-            help="append, ingest, pipeline, rebuild, fairness, segments, identity, console.",
+            help="append, ingest, pipeline, rebuild, fairness, floods, segments, identity, "
+            "console.",
         ),
     ],
 ) -> None:

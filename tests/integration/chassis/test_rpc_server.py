@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -36,6 +37,7 @@ from services.chassis.access.principal import Role
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import DETAILS_KEY
 from services.kernel import errors
+from tests.security.floods import pause
 
 
 def _events(count: int = 1) -> Any:
@@ -523,6 +525,35 @@ async def test_read_is_retried_until_the_server_listens(unused_port: int) -> Non
         call = asyncio.ensure_future(stub.GetStatus(projection_pb.GetStatusRequest()))
         async with serving(internal_grpc_port=unused_port):
             assert (await call).service == "shop"
+
+
+@asynccontextmanager
+async def greeting_late(port: int, seconds: float) -> AsyncIterator[str]:
+    """Relay connections to a port, each only after some time; yield the address."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, RuntimeError):  # uvloop raises the latter
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.transport.abort()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await pause(seconds)
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as relay:
+        yield f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
+
+
+async def test_call_to_a_server_that_greets_its_connections_late_succeeds() -> None:
+    async with (
+        serving() as server,
+        greeting_late(server.port, 0.5) as url,
+        open_channel(url, SOURCE) as channel,
+    ):
+        response = await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events(3))
+        assert response.accepted == 3
 
 
 def test_empty_address_raises_value_error() -> None:
