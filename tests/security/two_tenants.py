@@ -196,6 +196,13 @@ COUPONS = f"""
             '{MARK}', 1);
 """
 
+DEFINITIONS = f"""
+INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
+INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
+INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
+INSERT INTO activation_g1.slot VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+"""
+
 
 async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
     """Return ids of the other workspace, and prepare rows that are rare.
@@ -216,10 +223,7 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         WHERE workspace_id = '{OTHER}'
         ON CONFLICT (workspace_id, key_id) DO UPDATE SET last_day = excluded.last_day;
         UPDATE activation.effect SET state = 4 WHERE workspace_id = '{OTHER}';
-        INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
-        INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
-        INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}'); {COUPONS}
-        INSERT INTO activation_g1.slot VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+        {DEFINITIONS} {COUPONS}
         INSERT INTO activation.leaf_profile
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;

@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/Decide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns the variant of each slot for a person
+         * @description Returns the variant of each slot for a person. Where none can be decided it returns the fallback and the reason, and no error.
+         */
+        post: operations["activation_Decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/DefineContactPolicy": {
         parameters: {
             query?: never;
@@ -78,6 +98,26 @@ export interface paths {
          * @description Defines the contact policy of the workspace.
          */
         post: operations["activation_DefineContactPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/DefineCouponPool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines a pool of coupons
+         * @description Defines a pool of coupons.
+         */
+        post: operations["activation_DefineCouponPool"];
         delete?: never;
         options?: never;
         head?: never;
@@ -118,6 +158,26 @@ export interface paths {
          * @description Defines a version of a journey.
          */
         post: operations["activation_DefineJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/DefineSlot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines a slot
+         * @description Defines a slot.
+         */
+        post: operations["activation_DefineSlot"];
         delete?: never;
         options?: never;
         head?: never;
@@ -284,6 +344,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/ListCouponPools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the pools of coupons of the workspace, and what is left of each
+         * @description Lists the pools of coupons of the workspace, and what is left of each.
+         */
+        post: operations["activation_ListCouponPools"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ListDeliveries": {
         parameters: {
             query?: never;
@@ -384,6 +464,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/ListSlots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the slots of the workspace
+         * @description Lists the slots of the workspace.
+         */
+        post: operations["activation_ListSlots"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ListTemplates": {
         parameters: {
             query?: never;
@@ -398,6 +498,26 @@ export interface paths {
          * @description Lists the templates of the workspace.
          */
         post: operations["activation_ListTemplates"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/LoadCouponCodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Adds codes to a pool whose codes are loaded
+         * @description Adds codes to a pool whose codes are loaded.
+         */
+        post: operations["activation_LoadCouponCodes"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2071,17 +2191,71 @@ export interface components {
         "activation.v1.CouponIssue": {
             /** @description Required. The pool that it is taken from. */
             pool: string;
+            /** @description The event that says that it was used. The service sets it to that of the pool. */
+            used?: components["schemas"]["activation.v1.CouponUse"];
             /**
              * Format: int64
              * @description Required. How long it is valid, in microseconds.
              */
             valid_us: number;
         };
+        /** @description Where the codes of coupons come from. */
+        "activation.v1.CouponPool": {
+            /** @description Required. The id of the pool. */
+            pool_id: string;
+            /** @description What each generated code begins with; empty = the codes are loaded. */
+            prefix?: string;
+            /** @description Whether the pool issues no more coupons. */
+            retired?: boolean;
+            /** @description A text to display. */
+            title?: string;
+            /** @description The event that says that a coupon was used; not set = none does. */
+            used?: components["schemas"]["activation.v1.CouponUse"];
+            /**
+             * Format: uint32
+             * @description The version: counts from 1, the highest is current.
+             */
+            version?: number;
+        };
+        /** @description One pool of coupons, what is left of it, and its etag. */
+        "activation.v1.CouponPoolSummary": {
+            /** @description The etag of the definition. */
+            etag?: string;
+            /**
+             * Format: uint64
+             * @description How many codes were loaded and are free; 0 of a pool that generates its codes.
+             */
+            free?: number;
+            /**
+             * Format: uint64
+             * @description How many coupons were issued, also those that were used or voided since.
+             */
+            issued?: number;
+            /** @description The current version. */
+            pool?: components["schemas"]["activation.v1.CouponPool"];
+            /**
+             * Format: uint64
+             * @description How many of them were used.
+             */
+            used?: number;
+            /**
+             * Format: uint64
+             * @description How many of them were voided.
+             */
+            voided?: number;
+        };
         /**
          * @description What became of a coupon of the run.
          * @enum {string}
          */
         "activation.v1.CouponState": "COUPON_STATE_UNSPECIFIED" | "COUPON_STATE_ISSUED" | "COUPON_STATE_USED";
+        /** @description The event that says that a coupon was used. */
+        "activation.v1.CouponUse": {
+            /** @description Required. The property of the event that has the code. */
+            code_property: string;
+            /** @description Required. The events. */
+            events: components["schemas"]["rule.v1.EventFilter"];
+        };
         /** @description The times of every day from one minute to just before another; past midnight if it is less. */
         "activation.v1.DailyWindow": {
             /**
@@ -2116,6 +2290,46 @@ export interface components {
             /** @description An IANA name, or `person` for the zone of each person; empty = `person`. */
             zone?: string;
         };
+        /** @description The request of `Decide`. */
+        "activation.v1.DecideRequest": {
+            /** @description Decides by at least this state of the log, such as that of an event sent just before. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /**
+             * Format: uint32
+             * @description How long the decision may take, milliseconds, at most 10,000; then the fallbacks are returned. 0 = 50.
+             */
+            deadline_ms?: number;
+            /** @description Required. Any identifier of the person. */
+            identifier: components["schemas"]["type.v1.Identifier"];
+            /** @description Required. The ids of the slots, 1 to 20. */
+            slot_ids: string[];
+        };
+        /** @description The response of `Decide`. */
+        "activation.v1.DecideResponse": {
+            /** @description The decisions, in the order of `slot_ids`. */
+            decisions?: components["schemas"]["activation.v1.Decision"][];
+        };
+        /** @description What a slot shows to a person. */
+        "activation.v1.Decision": {
+            /** @description What is shown: a JSON object (UTF-8). */
+            content?: unknown;
+            /** @description Why. */
+            reason?: components["schemas"]["activation.v1.DecisionReason"];
+            /** @description The slot. */
+            slot_id?: string;
+            /** @description The variant; empty = the fallback. */
+            variant_id?: string;
+            /**
+             * Format: uint32
+             * @description The version of the slot; 0 = the slot could not be read.
+             */
+            version?: number;
+        };
+        /**
+         * @description Why a slot shows what it shows.
+         * @enum {string}
+         */
+        "activation.v1.DecisionReason": "DECISION_REASON_UNSPECIFIED" | "DECISION_REASON_VARIANT" | "DECISION_REASON_NO_VARIANT" | "DECISION_REASON_UNKNOWN_PERSON" | "DECISION_REASON_PROFILING_REFUSED" | "DECISION_REASON_OVER_DEADLINE" | "DECISION_REASON_UNAVAILABLE" | "DECISION_REASON_UNKNOWN_SLOT";
         /** @description The request of `DefineContactPolicy`. */
         "activation.v1.DefineContactPolicyRequest": {
             /** @description Returns what would change and changes nothing. */
@@ -2140,6 +2354,26 @@ export interface components {
              * @description The version that is in force (or would be).
              */
             version?: number;
+        };
+        /** @description The request of `DefineCouponPool`. */
+        "activation.v1.DefineCouponPoolRequest": {
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
+            etag?: string;
+            /** @description Required. The pool; the service sets its version. */
+            pool: components["schemas"]["activation.v1.CouponPool"];
+        };
+        /** @description The response of `DefineCouponPool`. */
+        "activation.v1.DefineCouponPoolResponse": {
+            /** @description Whether the definition changed (or would change). */
+            changed?: boolean;
+            /** @description The etag of the definition; after a dry run that of the definition in force, which the same call without `dry_run` can state. */
+            etag?: string;
+            /** @description The pool as it is defined now (or would be). */
+            pool?: components["schemas"]["activation.v1.CouponPool"];
+            /** @description The state of the log that includes the definition. */
+            token?: components["schemas"]["type.v1.Token"];
         };
         /** @description The request of `DefineDestination`. */
         "activation.v1.DefineDestinationRequest": {
@@ -2188,6 +2422,28 @@ export interface components {
             token?: components["schemas"]["type.v1.Token"];
             /** @description What is likely to be a mistake. */
             warnings?: components["schemas"]["activation.v1.JourneyWarning"][];
+        };
+        /** @description The request of `DefineSlot`. */
+        "activation.v1.DefineSlotRequest": {
+            /** @description With `dry_run`: what is taken as defined although it is not yet, as in a pack. */
+            assumed?: components["schemas"]["rule.v1.Reference"][];
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
+            etag?: string;
+            /** @description Required. The slot; the service sets its version. */
+            slot: components["schemas"]["activation.v1.Slot"];
+        };
+        /** @description The response of `DefineSlot`. */
+        "activation.v1.DefineSlotResponse": {
+            /** @description Whether the definition changed (or would change). */
+            changed?: boolean;
+            /** @description The etag of the definition; after a dry run that of the definition in force, which the same call without `dry_run` can state. */
+            etag?: string;
+            /** @description The slot as it is defined now (or would be). */
+            slot?: components["schemas"]["activation.v1.Slot"];
+            /** @description The state of the log that includes the definition. */
+            token?: components["schemas"]["type.v1.Token"];
         };
         /** @description The request of `DefineTemplate`. */
         "activation.v1.DefineTemplateRequest": {
@@ -2705,6 +2961,8 @@ export interface components {
         };
         /** @description Names that a dry run takes as defined. */
         "activation.v1.JourneyAssumptions": {
+            /** @description Pools of coupons. */
+            coupon_pools?: components["schemas"]["activation.v1.CouponPool"][];
             /** @description Ids of destinations. */
             destinations?: string[];
             /** @description Ids of journeys. */
@@ -2947,6 +3205,16 @@ export interface components {
          * @enum {string}
          */
         "activation.v1.LeapDay": "LEAP_DAY_UNSPECIFIED" | "LEAP_DAY_FEB_28" | "LEAP_DAY_MAR_1";
+        /** @description The request of `ListCouponPools`. */
+        "activation.v1.ListCouponPoolsRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The response of `ListCouponPools`. */
+        "activation.v1.ListCouponPoolsResponse": {
+            /** @description The pools, by id. */
+            pools?: components["schemas"]["activation.v1.CouponPoolSummary"][];
+        };
         /** @description The request of `ListDeliveries`. */
         "activation.v1.ListDeliveriesRequest": {
             /** @description Returns only effects of this destination; empty = all. */
@@ -3051,6 +3319,16 @@ export interface components {
             /** @description The runs, those that began last first. */
             runs?: components["schemas"]["activation.v1.JourneyRun"][];
         };
+        /** @description The request of `ListSlots`. */
+        "activation.v1.ListSlotsRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The response of `ListSlots`. */
+        "activation.v1.ListSlotsResponse": {
+            /** @description The slots, by id. */
+            slots?: components["schemas"]["activation.v1.SlotSummary"][];
+        };
         /** @description The request of `ListTemplates`. */
         "activation.v1.ListTemplatesRequest": Record<string, never>;
         /** @description The response of `ListTemplates`. */
@@ -3082,6 +3360,18 @@ export interface components {
             report?: components["schemas"]["activation.v1.ReportTrigger"];
             /** @description A change of a membership. */
             segment?: components["schemas"]["activation.v1.SegmentTrigger"];
+        };
+        /** @description The request of `LoadCouponCodes`. */
+        "activation.v1.LoadCouponCodesRequest": {
+            /** @description Required. At most 1,000 codes; one that the pool has counts once, so a call without a response may be repeated. */
+            codes: string[];
+            /** @description Required. The pool. */
+            pool_id: string;
+        };
+        /** @description The response of `LoadCouponCodes`. */
+        "activation.v1.LoadCouponCodesResponse": {
+            /** @description The state of the log that includes the codes. */
+            token?: components["schemas"]["type.v1.Token"];
         };
         /** @description A custom audience of Meta: profiles are added where they enter the segments of the destination, and removed where they leave. */
         "activation.v1.MetaAudience": {
@@ -3647,6 +3937,47 @@ export interface components {
             private_key?: string;
             /** @description Required. The user. */
             username: string;
+        };
+        /** @description A place on a page or a screen with variants for different persons. */
+        "activation.v1.Slot": {
+            /** @description What is shown where no variant is: a JSON object (UTF-8); empty = {}. */
+            fallback?: unknown;
+            /** @description Whether the slot is retired: it shows its fallback. */
+            retired?: boolean;
+            /** @description Another salt selects other persons for the shares. */
+            salt?: string;
+            /** @description Required. The id, unique in the workspace. */
+            slot_id: string;
+            /** @description A title to display. */
+            title?: string;
+            /** @description The first variant that a person has a share in is shown. At most 100. */
+            variants?: components["schemas"]["activation.v1.SlotVariant"][];
+            /**
+             * Format: uint32
+             * @description Output only. The version: counts from 1, the highest is current.
+             */
+            version?: number;
+        };
+        /** @description A slot and its etag. */
+        "activation.v1.SlotSummary": {
+            /** @description The etag of the definition. */
+            etag?: string;
+            /** @description The slot in its current version. */
+            slot?: components["schemas"]["activation.v1.Slot"];
+        };
+        /** @description What a slot shows to some persons. */
+        "activation.v1.SlotVariant": {
+            /** @description What is shown: a JSON object (UTF-8); empty = {}. */
+            content?: unknown;
+            /**
+             * Format: uint32
+             * @description The share of these persons, in parts in a million; 0 = all of them.
+             */
+            share_ppm?: number;
+            /** @description Required. The id, unique in the slot. */
+            variant_id: string;
+            /** @description The persons, by segments, tags and stages; not set = all. */
+            when?: components["schemas"]["rule.v1.Rule"];
         };
         /** @description A server that takes e-mail over SMTP. */
         "activation.v1.Smtp": {
@@ -6573,6 +6904,8 @@ export interface components {
             at_least?: components["schemas"]["type.v1.Token"];
             /** @description Any identifier of the profile. */
             identifier?: components["schemas"]["type.v1.Identifier"];
+            /** @description Returns the current memberships only, with those of tags and stages among `segment_ids`, and no history and no stays. */
+            only_current?: boolean;
             /** @description A profile id; also a former one. */
             profile_id?: string;
         };
@@ -6582,7 +6915,7 @@ export interface components {
             history?: components["schemas"]["segment.v1.MembershipChange"][];
             /** @description The current id of the profile. */
             profile_id?: string;
-            /** @description The segments that the profile is a member of, by id. */
+            /** @description The segments that the profile is a member of, by id. With `only_current` also the values of tags and the stages, as in `MembershipChange`. */
             segment_ids?: string[];
             /** @description Every stay in a segment, a value of a tag or a stage, by the instant of the entry: so also the time in each stage. */
             stays?: components["schemas"]["segment.v1.Stay"][];
@@ -7069,6 +7402,39 @@ export interface operations {
             };
         };
     };
+    activation_Decide: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DecideRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DecideResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_DefineContactPolicy: {
         parameters: {
             query?: never;
@@ -7089,6 +7455,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.DefineContactPolicyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_DefineCouponPool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DefineCouponPoolRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DefineCouponPoolResponse"];
                 };
             };
             /** @description The call failed. */
@@ -7155,6 +7554,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.DefineJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_DefineSlot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DefineSlotRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DefineSlotResponse"];
                 };
             };
             /** @description The call failed. */
@@ -7432,6 +7864,39 @@ export interface operations {
             };
         };
     };
+    activation_ListCouponPools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListCouponPoolsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListCouponPoolsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_ListDeliveries: {
         parameters: {
             query?: never;
@@ -7597,6 +8062,39 @@ export interface operations {
             };
         };
     };
+    activation_ListSlots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListSlotsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListSlotsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_ListTemplates: {
         parameters: {
             query?: never;
@@ -7617,6 +8115,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.ListTemplatesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_LoadCouponCodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.LoadCouponCodesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.LoadCouponCodesResponse"];
                 };
             };
             /** @description The call failed. */
