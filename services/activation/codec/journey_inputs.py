@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ from onefold.segment.v1 import segment_stream_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
 
 from services.activation.domain.journeys.looks import JourneyFact, LeafMoved
-from services.activation.domain.journeys.program import event_subject, segment_subject
+from services.activation.domain.journeys.program import Subject, event_subject, segment_subject
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, hash_id
 from services.kernel.journeys.model import Movement
 
@@ -35,16 +35,30 @@ def moved_leaves(messages: Iterable[pb.MembershipsChanged]) -> Iterator[LeafMove
             yield _assigned(event)
 
 
+def workspaces_of(messages: Iterable[pb.MembershipsChanged]) -> set[WorkspaceId]:
+    """Return the workspaces of what messages of segment say of persons."""
+    return {
+        WorkspaceId(each.workspace_id)
+        for message in messages
+        for each in (*message.matched_events, *message.changes)
+    }
+
+
 def journey_facts(
-    messages: Iterable[pb.MembershipsChanged],
+    messages: Iterable[pb.MembershipsChanged], awaited: Mapping[WorkspaceId, Container[Subject]]
 ) -> Iterator[tuple[WorkspaceId, JourneyFact]]:
-    """Yield what happened to persons, by messages of segment, with their workspaces."""
+    """Yield what happened to persons, by messages of segment, with their workspaces.
+
+    Of the memberships those that are `awaited`: journeys wait for few of them.
+    """
     for message in messages:
         for event in message.matched_events:
             yield WorkspaceId(event.workspace_id), _event(event)
         for change in message.changes:
-            if change.cause not in _NOT_LIVED:
-                yield WorkspaceId(change.workspace_id), _membership(change)
+            workspace_id = WorkspaceId(change.workspace_id)
+            subject = segment_subject(change.segment_id, _movement(change))
+            if subject in awaited[workspace_id] and change.cause not in _NOT_LIVED:
+                yield workspace_id, _membership(change, subject)
 
 
 def _moved(move: Any, since_us: int) -> LeafMoved:
@@ -78,14 +92,14 @@ def _event(event: MatchedEvent) -> JourneyFact:
     )
 
 
-def _membership(change: pb.MembershipChange) -> JourneyFact:
+def _membership(change: pb.MembershipChange, subject: Subject) -> JourneyFact:
     parts = (change.workspace_id, "membership", change.segment_id, change.profile_id)
     return JourneyFact(
         LeafId(change.profile_id),
         FactId(hash_id(*parts, str(change.ordinal))),
         change.changed_at_us,
         change.changed_at_us,
-        (segment_subject(change.segment_id, _movement(change)),),
+        (subject,),
     )
 
 

@@ -25,10 +25,13 @@ log = structlog.get_logger(__name__)
 
 
 async def publish_pages(publish_once: Callable[[], Awaitable[int]], name: str) -> None:
-    """Publish page after page until cancelled. Errors are logged with a name, and retried."""
+    """Publish page after page until cancelled. Errors are logged with a name, and retried.
+
+    `publish_once` returns how many entries a page had, of PAGE at most.
+    """
 
     async def step() -> None:
-        if not await publish_once():
+        if await publish_once() < PAGE:
             await asyncio.sleep(POLL_INTERVAL_S)
 
     await repeat(name, step, Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S))

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from services.activation.codec.bus import delivery_reported
-from services.activation.delivery.outcomes import publish_pages
+from services.activation.delivery.outcomes import PAGE, publish_pages
 from services.activation.store import reports as store
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Database, acquire
@@ -17,8 +17,6 @@ from services.chassis.rpc.clients import LogClient
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.model import ReportKind
 
-#: Reports in one call.
-PAGE: Final = 1_000
 #: How many of the last messages of a destination are counted.
 COUNTED: Final = 1_000
 #: Fewer messages say nothing about a destination.

@@ -60,6 +60,9 @@ MAX_ATTEMPT_AGE_S = 30.0
 RENDER_RETRY_S = 1.0
 #: Seconds for which ended attempts are gathered while others are in flight, to share a commit.
 GATHER_S = 0.004
+#: Seconds from one start of attempts to the next one that new effects ask for: those of a busy
+#: destination gather, as each start has a high fixed cost.
+START_INTERVAL_S = 0.1
 RETIRED_REASON = "the destination was retired"
 UNCONFIRMED_REASON = "the answer of an earlier attempt was lost"
 EXHAUSTED_REASON = "every attempt was interrupted"
@@ -135,6 +138,8 @@ class DestinationWorker:
         self._ended: list[tuple[Attempt, Transition]] = []
         #: When an effect may be due, on the clock of the event loop.
         self._next_due = 0.0
+        #: When attempts were started last, on the same clock.
+        self._started_at = -math.inf
         self._wakeup = asyncio.Event()
         self._is_stopping = False
         self._log = log.bind(workspace=self._key.workspace_id, destination=self._key.destination_id)
@@ -153,8 +158,9 @@ class DestinationWorker:
         self._destination = destination
 
     def wake(self, delay_s: float = 0.0) -> None:
-        """Check for due effects in `delay_s` seconds."""
-        self._next_due = min(self._next_due, _now() + delay_s)
+        """Check for due effects in `delay_s` seconds, or a little later."""
+        due = max(_now() + delay_s, self._started_at + START_INTERVAL_S)
+        self._next_due = min(self._next_due, due)
         self._wakeup.set()
 
     def stop(self) -> None:
@@ -220,6 +226,7 @@ class DestinationWorker:
         if retries:
             self._next_due = min(self._next_due, _now() + min(retries))
         if claim.attempts:
+            self._started_at = _now()
             attempts.create_task(self._run_attempts(claim.attempts, self.destination))
 
     async def _save(

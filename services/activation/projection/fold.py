@@ -8,12 +8,12 @@ from typing import Any
 
 import asyncpg
 import structlog
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
-from services.activation.domain.model import TriggeringChange
 from services.activation.domain.transitions import plan_effects
 from services.activation.projection.journeys.intake import JourneyIntake
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
@@ -55,7 +55,7 @@ class ActivationProjection:
 
         Changes are matched with the destinations that were defined before them in their shard.
         """
-        changes: list[TriggeringChange] = []
+        changes: list[MembershipChange] = []
         messages = [
             UNITS.without(decode_memberships_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages
@@ -70,7 +70,7 @@ class ActivationProjection:
             for fact in message.broadcast_facts:
                 if fact.kind == TEMPLATE_DEFINED:
                     await _define_template(conn, batch.shard, fact)
-            changes += map(triggering_change, message.changes)
+            changes += message.changes
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
             self._to_look_at.add(batch.shard)
@@ -103,12 +103,21 @@ class ActivationProjection:
             self.on_effects(keys)
 
     async def _add_effects(
-        self, conn: asyncpg.Connection, shard: int, changes: Sequence[TriggeringChange]
+        self, conn: asyncpg.Connection, shard: int, messages: Sequence[MembershipChange]
     ) -> None:
+        if not messages:
+            return
+        workspaces = {message.workspace_id for message in messages}
+        destinations = await load_destinations_of_shard(conn, shard, workspaces)
+        # Most changes concern no destination: only the others are decoded.
+        wanted = {(d.workspace_id, id_) for d in destinations for id_ in d.segment_ids}
+        changes = [
+            triggering_change(message)
+            for message in messages
+            if (message.workspace_id, message.segment_id) in wanted
+        ]
         if not changes:
             return
-        workspaces = {change.workspace_id for change in changes}
-        destinations = await load_destinations_of_shard(conn, shard, workspaces)
         mirrors = await save_changes(conn, changes, destinations)
         self._uncommitted.setdefault(shard, set()).update(mirrors)
         if effects := plan_effects(changes, destinations):

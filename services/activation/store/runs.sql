@@ -21,8 +21,9 @@ ORDER BY d.due_us FOR UPDATE OF d SKIP LOCKED;
 SELECT min(log_time_us) - 1 FROM checkpoint;
 
 -- name: next_due
--- The next instant at which a person is looked at.
-SELECT due_us FROM journey_due ORDER BY due_us LIMIT 1;
+-- The next instant at which a person is looked at, and the one that every shard has passed.
+SELECT (SELECT due_us FROM journey_due ORDER BY due_us LIMIT 1),
+       (SELECT min(log_time_us) - 1 FROM checkpoint);
 
 -- name: profiles_of
 -- The profiles of leaves at an instant, of those that had moved to one.

@@ -122,7 +122,9 @@ async def connect_pool(
     """
     args = _connect_args(schema, _POOL, role=role, command_timeout=command_timeout)
     with translate_store_errors(), _explain_refusal(role):
-        return await asyncpg.create_pool(dsn, min_size=1, max_size=max_size, **args)
+        return await asyncpg.create_pool(
+            dsn, min_size=1, max_size=max_size, reset=keep_session, **args
+        )
 
 
 async def connect_api_pool(
@@ -133,13 +135,11 @@ async def connect_api_pool(
     `role`: the api role, whose connections see the rows of the current call's workspace alone.
     """
     args = _connect_args(schema, _POOL, role=role, command_timeout=COMMAND_TIMEOUT)
-    bound = {
-        "setup": use_current_workspace,
-        "reset": keep_session,
-        "connection_class": WorkspaceConnection,
-    }
+    bound = {"setup": use_current_workspace, "connection_class": WorkspaceConnection}
     with translate_store_errors(), _explain_refusal(role):
-        return await CallPool(dsn, max_size=max_size, **(bound if role else {}), **args)
+        return await CallPool(
+            dsn, max_size=max_size, reset=keep_session, **(bound if role else {}), **args
+        )
 
 
 async def connect(
@@ -197,7 +197,6 @@ def _connect_args(
 ) -> dict[str, Any]:
     return {
         **({"user": role} if role else {}),
-        # Set at start-up and not by SET: the pool's RESET ALL would undo a SET.
         "server_settings": {
             "search_path": schema,
             "application_name": f"onefold:{schema.split(',')[0]}",

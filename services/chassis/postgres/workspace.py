@@ -69,6 +69,7 @@ async def use_current_workspace(conn: Any) -> None:
 async def keep_session(_: asyncpg.Connection) -> None:
     """Leave the session as it is when a connection returns to its pool.
 
-    asyncpg has rolled back an open transaction by then. No statement of the api role changes the
-    session, and the next user of the connection sets its own workspace.
+    asyncpg has rolled back an open transaction by then. No statement of a pool changes the session,
+    but for the workspace, which the next user of the connection sets. RESET ALL and what asyncpg
+    sends besides would cost as much as a small transaction.
     """

@@ -81,20 +81,21 @@ class AwaitedEvents:
                 self._calls[call_filter_id(journey.journey_id)] |= entry_properties(journey)
             for filter_id in awaited_reports(journey):
                 self._calls[filter_id] |= frozenset()
-        self._by_name: dict[str, list[_AwaitedEvent]] = defaultdict(list)
+        by_name: dict[str, list[_AwaitedEvent]] = defaultdict(list)
         for events, names in filters.items():
             is_match = matcher(events.where) if events.where else None
             for name in events.names:
                 awaited = _AwaitedEvent(structure_id(events), is_match, names)
-                self._by_name[name].append(awaited)
-        self._of_any = self._by_name.pop(ANY_EVENT, [])
+                by_name[name].append(awaited)
+        self._of_any = by_name.pop(ANY_EVENT, [])
+        self._by_name = {name: [*own, *self._of_any] for name, own in by_name.items()}
 
     def match(self, fact: AttributedFact) -> MatchedEvent | None:
         """Return an event that a journey waits for; None for any other fact."""
         event = fact.event
         if event is None or not (name := rule_event_name(event)):
             return None
-        awaited = [*self._by_name.get(name, ()), *self._of_any]
+        awaited = self._by_name.get(name, self._of_any)
         if not awaited:
             return None
         properties = read_object(event.properties)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from integration.activation.journey_fixture import BEGIN, CART, FakeRunner, JourneyBench, leaf
 from integration.activation.ledger_fixture import W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
+from structlog.testing import capture_logs
 
 from services.activation.api.journey_runs import JourneyRunRpc
+from services.activation.codec import journey_inputs
 from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_fact
+from services.activation.projection import fold as fold_module
+from services.activation.projection.journeys import player as player_module
+from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.verification import (
     FACT_DIFFERS,
     NOT_LOGGED,
@@ -20,6 +26,7 @@ from services.activation.projection.journeys.verification import (
 )
 from services.chassis.access.principal import Principal, Role, set_principal
 from services.chassis.codec.journeys import contact_policy_to_proto
+from services.chassis.runtime.tasks import background
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
@@ -42,6 +49,68 @@ CHOOSE: dict[str, Any] = {
         },
     ],
 }
+
+
+async def test_player_that_is_woken_again_and_again_lets_persons_gather(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering_s, looks = 0.5, 0
+    monkeypatch.setattr(player_module, "GATHERING_S", gathering_s)
+    player, look = bench.engine.player, JourneyPlayer.look
+
+    async def counted(self: JourneyPlayer) -> int:
+        nonlocal looks
+        looks += 1
+        return await look(self)
+
+    monkeypatch.setattr(JourneyPlayer, "look", counted)
+    await bench.define(**CART)
+    began = asyncio.get_running_loop().time()
+    async with background(player.run()):
+        for of in range(20):
+            await bench.happen("cart_updated", of)
+            await bench.pass_time(us=1)
+            player.wake()
+            await asyncio.sleep(0.02)
+    took_s = asyncio.get_running_loop().time() - began
+    assert 1 <= looks <= 2 + took_s / gathering_s
+
+
+async def test_player_that_has_nothing_due_begins_no_look(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = asyncio.Event()
+
+    async def wait_at_most(_: asyncio.Event, __: float) -> None:
+        waited.set()
+        await asyncio.sleep(3_600)
+
+    async def look(_: JourneyPlayer) -> int:
+        raise AssertionError("nothing is due")
+
+    await bench.define(**CART)
+    await bench.come_to_rest()
+    await bench.happen("cart_updated")
+    await bench.come_to_rest()
+    # The cart is due in two hours.
+    monkeypatch.setattr(player_module, "wait_at_most", wait_at_most)
+    monkeypatch.setattr(JourneyPlayer, "look", look)
+    with capture_logs() as logs:
+        async with asyncio.timeout(60), background(bench.engine.player.run()):
+            await waited.wait()
+    assert logs == []
+
+
+async def test_changes_of_memberships_that_nothing_waits_for_are_not_decoded(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: object) -> None:
+        raise AssertionError("nothing waits for it")
+
+    await bench.define(**CART)
+    monkeypatch.setattr(fold_module, "triggering_change", decode)
+    monkeypatch.setattr(journey_inputs, "JourneyFact", decode)
+    await bench.enter("a-segment-that-no-journey-names")
 
 
 async def test_cart_that_is_not_paid_gets_one_message_after_its_transition(

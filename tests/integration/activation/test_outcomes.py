@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -162,3 +163,23 @@ async def _retry(ledger: Ledger, effect: Effect) -> object:
             return await store.retry_dead(conn, W, effect.effect_id)
     except ServiceUnavailable:
         return None
+
+
+async def test_pages_that_are_not_full_are_followed_by_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcomes, "POLL_INTERVAL_S", 3_600.0)
+    pages = [outcomes.PAGE, outcomes.PAGE, 1, 1, 1]
+    published = 0
+
+    async def publish_once() -> int:
+        nonlocal published
+        published += 1
+        await asyncio.sleep(0)
+        return pages[published - 1]
+
+    async with background(outcomes.publish_pages(publish_once, "outcomes")):
+        await wait_until(lambda: published >= 3)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert published == 3

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -56,6 +57,7 @@ async def test_effects_are_sent_after_every_wakeup_without_polls(
 ) -> None:
     """Without polls, one lost wakeup would leave effects unsent."""
     monkeypatch.setattr(dispatcher_module, "POLL_INTERVAL_S", 3_600.0)
+    monkeypatch.setattr(worker_module, "START_INTERVAL_S", 0.01)
     to = hook(receiver.url())
     await ledger.define(to)
     await ledger.add([change(0)], to)
@@ -65,6 +67,33 @@ async def test_effects_are_sent_after_every_wakeup_without_polls(
             await ledger.add([change(n)], to)
             dispatcher.wake(keys_of(to))
         await ledger.all_are(DeliveryState.DELIVERED)
+
+
+async def test_effects_of_many_wakeups_are_started_together(
+    ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interval_s, starts = 0.5, 0
+    monkeypatch.setattr(worker_module, "START_INTERVAL_S", interval_s)
+    claim = store.claim
+
+    async def counted(*args: Any, **options: Any) -> store.Claim:
+        nonlocal starts
+        claimed = await claim(*args, **options)
+        starts += bool(claimed.attempts)
+        return claimed
+
+    monkeypatch.setattr(store, "claim", counted)
+    to = hook(receiver.url())
+    await ledger.define(to)
+    began = asyncio.get_running_loop().time()
+    async with ledger.dispatching() as dispatcher:
+        for n in range(20):
+            await ledger.add([change(n)], to)
+            dispatcher.wake(keys_of(to))
+            await asyncio.sleep(0.02)
+        await ledger.all_are(DeliveryState.DELIVERED)
+    took_s = asyncio.get_running_loop().time() - began
+    assert starts <= 2 + took_s / interval_s
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,16 @@ async def test_broken_connection_does_not_return_to_the_pool(database: str) -> N
         assert len(set(pids)) == 2
 
 
+async def test_connection_returns_to_the_pool_without_a_statement(database: str) -> None:
+    async with await connect_pool(database, schema="public", max_size=1) as pool:
+        sent: list[str] = []
+        for _ in range(2):
+            async with acquire(pool) as conn:
+                getattr(conn, "_con", conn).add_query_logger(lambda query: sent.append(query.query))
+                await conn.execute("SELECT 1")
+        assert set(sent) == {"SELECT 1"}
+
+
 async def test_database_with_a_broken_connection_can_be_closed(
     database: str, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from services.activation.codec.journey_facts import (
     decode_journey_flow,
     decode_program,
 )
-from services.activation.codec.journey_inputs import journey_facts, moved_leaves
+from services.activation.codec.journey_inputs import journey_facts, moved_leaves, workspaces_of
 from services.activation.codec.slots import SLOT_DEFINED
 from services.activation.domain.journeys.looks import JourneyFact
 from services.activation.domain.journeys.program import Subject
@@ -82,15 +82,15 @@ class JourneyIntake:
         dues = [due for fact in facts for due in await define(conn, fact)]
         if facts:
             self.forget(shard)
-        own = list(journey_facts(messages))
-        waiting = await self._load(conn, shard, {workspace_id for workspace_id, _ in own})
+        waiting = await self._load(conn, shard, workspaces_of(messages))
+        awaited = {workspace_id: own.journeys for workspace_id, own in waiting.items()}
         moved = await store.move_leaves(conn, list(moved_leaves(messages)))
         now_us = max((message.log_time_us for message in messages), default=0)
         dues += [(key, now_us) for key in moved]
         found: dict[tuple[WorkspaceId, FactId], JourneyFact] = {}
         used: list[UsedCode] = []
-        for workspace_id, fact in own:
-            known = waiting.get(workspace_id) or Waiting()
+        for workspace_id, fact in journey_facts(messages, awaited):
+            known = waiting[workspace_id]
             journeys = {j for subject in fact.subjects for j in known.journeys.get(subject, ())}
             if journeys:
                 found[workspace_id, fact.fact_id] = fact

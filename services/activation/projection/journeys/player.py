@@ -55,6 +55,8 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 #: Seconds between two checks of what is due, where nothing wakes the player.
 POLL_INTERVAL_S = 0.25
+#: Seconds for which persons gather after a look at few of them: a look has a high fixed cost.
+GATHERING_S = 0.2
 #: Seconds after a due for which the log may move on by itself; then a tick is requested.
 TICK_AFTER_S = 0.25
 MAX_BACKOFF_S = 10.0
@@ -100,8 +102,23 @@ class JourneyPlayer:
 
     async def _step(self) -> None:
         self._work.clear()
-        if not await self.look():
-            await self._wait()
+        looked_at = await self.look() if await self._is_due() else 0
+        if looked_at < PAGE:
+            await asyncio.sleep(GATHERING_S)
+        if not looked_at:
+            await wait_at_most(self._work, POLL_INTERVAL_S)
+
+    async def _is_due(self) -> bool:
+        """Return whether anything is due; ask the log for a tick where it stands before a due."""
+        async with acquire(self.database.pool) as conn:
+            due_us, known_us = await conn.fetchrow(store.Q.next_due)
+        if due_us is None or due_us <= known_us:
+            return due_us is not None
+        now_us = time.time_ns() // 1_000
+        if due_us + TICK_AFTER_S * 1e6 <= now_us and due_us != self._ticked_for:
+            self._ticked_for = due_us
+            await self.log_client.tick()
+        return False
 
     async def look(self) -> int:
         """Look at one page of what is due, and answer its questions; return how many leaves."""
@@ -240,18 +257,6 @@ class JourneyPlayer:
                 key = row["workspace_id"], row["journey_id"]
                 await conn.execute(store.Q.add_dues_of_journey, *key, row["due_us"])
                 await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None})
-
-    async def _wait(self) -> None:
-        """Wait until something may be due; ask the log for a tick where it stands before a due."""
-        async with acquire(self.database.pool) as conn:
-            due_us = await conn.fetchval(store.Q.next_due)
-            known_us = await conn.fetchval(store.Q.known_us)
-        now_us = time.time_ns() // 1_000
-        is_passed = due_us is not None and due_us + TICK_AFTER_S * 1e6 <= now_us
-        if is_passed and known_us < due_us and due_us != self._ticked_for:
-            self._ticked_for = due_us
-            await self.log_client.tick()
-        await wait_at_most(self._work, POLL_INTERVAL_S)
 
 
 def contact_hours(policy: ContactPolicy, zone: str) -> ContactHours:
