@@ -68,8 +68,8 @@ def touched(days: float, **touch: str) -> Call:
     return before(days, "page")._replace(touch=touch)
 
 
-def scored(days: float, score: float) -> Call:
-    return before(days, "")._replace(scores={"churn": score})
+def scored(days: float, score: float, model: str = "churn") -> Call:
+    return before(days, "")._replace(scores={model: score})
 
 
 VISIT = before(5, "page")
@@ -311,6 +311,13 @@ CASES: dict[str, dict[str, Cases]] = {
         "tag:churn-risk=high": Cases([[scored(1, 0.9)]], [[scored(1, 0.6)], []]),
         "tag:churn-risk=medium": Cases([[scored(1, 0.6)]], [[scored(1, 0.8)], [scored(1, 0.4)]]),
         "tag:churn-risk=low": Cases([[scored(1, 0.4)], []], [[scored(1, 0.6)], [scored(1, 0.9)]]),
+    },
+    "docs/how-to/extend.md": {
+        "buyers": Cases([[bought(1)]], [[]]),
+        "company-buyers": Cases(
+            [[bought(1), scored(1, 1, "company-address")]],
+            [[bought(1)], [bought(1), scored(1, 0, "company-address")]],
+        ),
     },
     "docs/how-to/orders.md": ORDERS,
     "docs/how-to/rules.md": RULES,

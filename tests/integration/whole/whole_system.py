@@ -126,6 +126,7 @@ async def whole_system(
     async with AsyncExitStack() as scope:
         urls: dict[str, str] = {}
         public_urls: dict[str, str] = {}
+        events_url = ""
         for name, (serve, settings_type) in SERVICES.items():
             if names and name not in names:
                 continue
@@ -142,9 +143,12 @@ async def whole_system(
             endpoints = await scope.enter_async_context(serve(settings))
             urls[name] = f"127.0.0.1:{endpoints.internal_grpc_port}"
             public_urls[name] = f"127.0.0.1:{endpoints.grpc_port}"
+            if name == "ingest":
+                events_url = f"http://127.0.0.1:{endpoints.http_port}"
 
         async def client(of: str) -> Client:
-            return await scope.enter_async_context(Client(ApiEndpoints(grpc=urls, key=of)))
+            endpoints = ApiEndpoints(grpc=urls, key=of, events_url=events_url)
+            return await scope.enter_async_context(Client(endpoints))
 
         admin = await client((data / "admin.key").read_text("utf-8").strip())
         source = SourceDefined(source_id="web", title="Web", trust=SOURCE_TRUST_SERVER)
