@@ -29,15 +29,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services import SERVICES
-from services.chassis.rpc.guard import FORWARDED_KEY
 from services.console.gateway.errors import CallFailed, invalid, to_json
 from services.console.gateway.methods import MethodTable
 from services.console.gateway.plain_json import write_plain
 from services.console.gateway.requests import (
     GatewayLimits,
     accepts_gzip,
-    address_of,
     content_type_of,
+    key_metadata,
     read_body,
 )
 from services.console.gateway.service_calls import ServiceCalls
@@ -228,9 +227,7 @@ class ConsolePages:
         method = self._methods.by_name(service, name)
         if method is None:
             raise invalid(f"{service} has no method {name}")
-        metadata = [("authorization", f"Bearer {key}")]
-        if address := address_of(request, self._limits):
-            metadata.append((FORWARDED_KEY, address))
+        metadata = key_metadata(key, request, self._limits)
         sent, timeout_s = [message.SerializeToString()], self._limits.timeout_s
         async with self._calls.call(method, sent, metadata, timeout_s) as responses:
             [body] = [each async for each in responses.messages()]

@@ -28,6 +28,7 @@ from services.console.gateway.callers import KeyCheck
 from services.console.gateway.connect import ConnectGateway
 from services.console.gateway.errors import to_json
 from services.console.gateway.methods import MethodTable, client_methods
+from services.console.gateway.parts import GatewayParts
 from services.console.gateway.plain import PlainGateway
 from services.console.gateway.requests import GatewayLimits
 from services.console.gateway.service_calls import ServiceCalls
@@ -80,13 +81,13 @@ def gateway_app(
     methods: MethodTable, calls: ServiceCalls, limits: GatewayLimits, pages: Sequence[Route] = ()
 ) -> Starlette:
     """Return the application that serves every method, by Connect and as plain JSON, and pages."""
-    callers = KeyCheck(methods, calls, limits)
+    parts = GatewayParts(methods, calls, limits, KeyCheck(methods, calls, limits))
     return Starlette(
         routes=[
             *pages,
-            Route("/connect/{service}/{rpc:path}", ConnectGateway(methods, calls, limits, callers)),
+            Route("/connect/{service}/{rpc:path}", ConnectGateway(parts)),
             Route("/api/openapi.json", _openapi),
-            Route("/api/{service}/{name}", PlainGateway(methods, calls, limits, callers)),
+            Route("/api/{service}/{name}", PlainGateway(parts)),
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )

@@ -186,12 +186,17 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "profile/store/definitions.workspace_definitions": lambda b: (
         *(OWN, ["onefold.profile.v1.TagDefined"]),
     ),
+    "profile/store/definitions.workspace_state": lambda b: (
+        *(OWN, ["onefold.profile.v1.TagDefined"], 1),
+    ),
     "profile/store/evaluations.count_persons": lambda b: (OWN,),
     "profile/store/evaluations.sample_page": lambda b: (OWN, b"", 1, 100),
     "profile/store/profiles.account_names": lambda b: (OWN, [b.account]),
     "profile/store/profiles.accounts_with_parent": lambda b: (OWN, [b.parent]),
     # The lexemes are those of the other tenant, so that the condition alone hides its rows.
-    "profile/store/profiles.find_names": lambda b: (OWN, f"'{OTHER}/':*", 100),
+    "profile/store/profiles.search_profiles": lambda b: (
+        *(OWN, [b.profile], f"'{OTHER}/':*", 100, 100),
+    ),
     "profile/store/profiles.leaf_states": lambda b: (OWN, [b.profile]),
     "profile/store/profiles.list_accounts": lambda b: (OWN, b"", 100),
     "profile/store/profiles.list_profiles": lambda b: (OWN, b"", 100),

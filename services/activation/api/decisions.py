@@ -62,7 +62,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         )
 
     async def ListSlots(self, request: pb.ListSlotsRequest, context: Any) -> pb.ListSlotsResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
             slots = await list_slots(conn, workspace_id())
         return pb.ListSlotsResponse(

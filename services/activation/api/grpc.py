@@ -153,7 +153,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def CountDeliveries(
         self, request: pb.CountDeliveriesRequest, context: Any
     ) -> pb.CountDeliveriesResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
             rows = await conn.fetch(store.Q.count_effects, workspace_id())
         counts = [

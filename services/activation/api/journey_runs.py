@@ -49,7 +49,7 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
     verifier: RunVerifier
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         size = page_size_of(request)
         before = _PAGE_TOKEN.decode(request.page_token) or store.NEWEST
         async with acquire(self.database.api_pool) as conn:
@@ -81,7 +81,7 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
         return _whole_run(row, effects)
 
     async def WhyRun(self, request: pb.WhyRunRequest, context: Any) -> pb.WhyRunResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         workspace, profile_id = workspace_id(), parse_id(request.profile_id, "profile_id")
         async with acquire(self.database.api_pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace)
@@ -124,7 +124,7 @@ class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
     async def SummarizeJourney(
         self, request: pb.SummarizeJourneyRequest, context: Any
     ) -> pb.SummarizeJourneyResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         key = workspace_id(), request.journey_id
         async with (
             acquire(self.database.api_pool) as conn,

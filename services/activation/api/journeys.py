@@ -83,7 +83,7 @@ class JourneyRpc(JourneyRunRpc):
     async def ListJourneys(
         self, request: pb.ListJourneysRequest, context: Any
     ) -> pb.ListJourneysResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
             journeys = await load_journeys_of_workspace(conn, workspace_id())
         return pb.ListJourneysResponse(
@@ -93,7 +93,7 @@ class JourneyRpc(JourneyRunRpc):
     async def GetJourney(
         self, request: pb.GetJourneyRequest, context: Any
     ) -> pb.GetJourneyResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
             journeys = await load_journeys_of_workspace(conn, workspace_id())
         history = journeys.get(request.journey_id)
@@ -154,7 +154,7 @@ class JourneyRpc(JourneyRunRpc):
     async def GetContactPolicy(
         self, request: pb.GetContactPolicyRequest, context: Any
     ) -> pb.GetContactPolicyResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
             found = await load_contact_policy(conn, workspace_id())
         if found is None:
@@ -183,7 +183,7 @@ class JourneyRpc(JourneyRunRpc):
     async def ListCouponPools(
         self, request: pb.ListCouponPoolsRequest, context: Any
     ) -> pb.ListCouponPoolsResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
             pools = await load_pools(conn, workspace_id())
             counts = await count_pools(conn, workspace_id())

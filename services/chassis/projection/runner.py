@@ -130,6 +130,11 @@ class ProjectionRunner:
         """
         return await self._progress.wait_for(token, timeout)
 
+    async def catch_up(self, at_least: Token | None) -> None:
+        """Wait for a token, if there is one, as `reach` does; else nothing is read."""
+        if at_least is not None:
+            await self.reach(at_least)
+
     async def reach(self, token: Token | None) -> Token:
         """Wait for `token`, if there is one, as long as the current call may take; see `wait_for`.
 

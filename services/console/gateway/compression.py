@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 
 import grpc
 
+from services.chassis.codec.compression import GZIP_WINDOW, BadEncoding, decompress_zlib
 from services.console.gateway.errors import CallFailed, invalid, too_large
+from services.kernel.errors import TooLarge
 
 GZIP, IDENTITY = "gzip", "identity"
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -18,19 +18,16 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
 
     Raises CallFailed where it is corrupt or has more than `limit` bytes.
     """
-    if encoding in ("", IDENTITY) or not body:
-        plain = body
-    else:
-        reader = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            plain = reader.decompress(body, limit + 1)
-        except zlib.error:
-            raise invalid("the message is not compressed as its encoding says") from None
-        if not reader.eof and len(plain) <= limit:
-            raise invalid("the compressed message is incomplete")
-    if len(plain) > limit:
+    try:
+        if encoding == GZIP:
+            return decompress_zlib(body, limit, GZIP_WINDOW)
+    except TooLarge:
+        raise too_large(limit) from None
+    except BadEncoding as error:
+        raise invalid(str(error)) from None
+    if len(body) > limit:
         raise too_large(limit)
-    return plain
+    return body
 
 
 def compress(body: bytes) -> bytes:

@@ -9,15 +9,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import GZIP, check_encoding, compress, decompress
 from services.console.gateway.connect_streams import STREAM_FORMS, StreamCall
 from services.console.gateway.errors import CallFailed, Headers, invalid, to_json
 from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
 from services.console.gateway.headers import headers_of
-from services.console.gateway.methods import Method, MethodTable
+from services.console.gateway.methods import Method
+from services.console.gateway.parts import GatewayParts
 from services.console.gateway.requests import (
-    GatewayLimits,
     accepts_gzip,
     call_metadata,
     content_type_of,
@@ -26,7 +25,6 @@ from services.console.gateway.requests import (
     timeout_of,
     until_disconnect,
 )
-from services.console.gateway.service_calls import ServiceCalls
 
 _JSON = "application/json"
 _FORMS: Mapping[str, MessageForm] = {"application/proto": PROTOBUF, _JSON: PROTO_JSON}
@@ -36,18 +34,14 @@ _VERSION = "connect-protocol-version"
 class ConnectGateway:
     """An application of ASGI at `/{service}/{rpc:path}`; `rpc` is `package.Service/Method`."""
 
-    def __init__(
-        self, methods: MethodTable, calls: ServiceCalls, limits: GatewayLimits, callers: CallerCheck
-    ) -> None:
-        self._methods = methods
-        self._calls = calls
-        self._limits = limits
-        self._callers = callers
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._limits = parts.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         request, place = Request(scope, receive), scope["path_params"]
-        method = self._methods.by_path(place["service"], f"/{place['rpc']}")
+        method = self._parts.methods.by_path(place["service"], f"/{place['rpc']}")
         try:
             if method is None:
                 response = Response(status_code=HTTPStatus.NOT_FOUND)
@@ -65,7 +59,7 @@ class ConnectGateway:
         form = STREAM_FORMS.get(content_type_of(request))
         if form is None:
             return _unsupported(STREAM_FORMS)
-        return StreamCall(request, method, form, self._calls, self._limits, self._callers)
+        return StreamCall(request, method, form, self._parts)
 
     async def _unary(self, request: Request, method: Method) -> Response:
         is_get = request.method == "GET"
@@ -86,7 +80,7 @@ class ConnectGateway:
             check_version(request)
             check_encoding(encoding)
             timeout_s = timeout_of(request) or self._limits.timeout_s
-            await self._callers.check(request)
+            await self._parts.callers.check(request)
             limit = self._limits.message_bytes
             body = message_of_query(request) if is_get else await read_body(request, limit)
             message = form.read(decompress(body, encoding, limit), method.request)
@@ -103,7 +97,7 @@ class ConnectGateway:
     ) -> tuple[bytes, Headers, Headers]:
         """Return the response to a call, its headers and its trailers. Raises CallFailed."""
         metadata = call_metadata(request, self._limits)
-        async with self._calls.call(method, [message], metadata, timeout_s) as responses:
+        async with self._parts.calls.call(method, [message], metadata, timeout_s) as responses:
             headers = await responses.headers()
             [response] = [each async for each in responses.messages()]
             return response, headers, responses.trailers

@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import GZIP, check_encoding, compress, decompress
 from services.console.gateway.errors import (
     CallFailed,
@@ -29,8 +28,8 @@ from services.console.gateway.errors import (
 from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
 from services.console.gateway.headers import headers_of, trailers_by_name
 from services.console.gateway.methods import Method
+from services.console.gateway.parts import GatewayParts
 from services.console.gateway.requests import (
-    GatewayLimits,
     accepts_gzip,
     call_metadata,
     content_type_of,
@@ -38,7 +37,6 @@ from services.console.gateway.requests import (
     timeout_of,
     until_disconnect,
 )
-from services.console.gateway.service_calls import ServiceCalls
 
 STREAM_FORMS: Mapping[str, MessageForm] = {
     "application/connect+proto": PROTOBUF,
@@ -56,20 +54,13 @@ class StreamCall(Response):
     """A response that makes the call while it is sent. A failure is its last message."""
 
     def __init__(
-        self,
-        request: Request,
-        method: Method,
-        form: MessageForm,
-        calls: ServiceCalls,
-        limits: GatewayLimits,
-        callers: CallerCheck,
+        self, request: Request, method: Method, form: MessageForm, parts: GatewayParts
     ) -> None:
         self._request = request
         self._method = method
         self._form = form
-        self._calls = calls
-        self._limits = limits
-        self._callers = callers
+        self._parts = parts
+        self._limits = parts.limits
         self._compresses = accepts_gzip(request.headers.get(_ACCEPTED, ""))
         self._has_begun = False
 
@@ -80,7 +71,7 @@ class StreamCall(Response):
             encoding = request.headers.get(_ENCODING, "")
             check_encoding(encoding)
             timeout_s = timeout_of(request)
-            await self._callers.check(request)
+            await self._parts.callers.check(request)
             body = await read_body(request, limits.stream_bytes)
             messages = [message async for message in self._messages(body, encoding)]
             if not messages and not self._method.takes_stream:
@@ -93,7 +84,7 @@ class StreamCall(Response):
 
     async def _copy(self, send: Send, messages: list[bytes], timeout_s: float | None) -> None:
         metadata = call_metadata(self._request, self._limits)
-        async with self._calls.call(self._method, messages, metadata, timeout_s) as responses:
+        async with self._parts.calls.call(self._method, messages, metadata, timeout_s) as responses:
             await self._begin(send, await responses.headers(_HEADERS_WAIT_S))
             async for message in responses.messages():
                 await self._send(send, self._form.write(message, self._method.response))

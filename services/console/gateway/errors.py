@@ -6,12 +6,12 @@ The codes and the statuses of Connect are those of https://connectrpc.com/docs/p
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import msgspec
 from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -142,7 +142,7 @@ def too_many(most: int) -> CallFailed:
 
 def to_json(value: object) -> bytes:
     """Return compact JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(value)
 
 
 def _connect_detail(detail: AnyMessage) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.console.gateway.callers import CallerCheck
 from services.console.gateway.compression import check_encoding, decompress
 from services.console.gateway.errors import CallFailed, to_json, too_many
 from services.console.gateway.forms import PLAIN
-from services.console.gateway.methods import Method, MethodTable
+from services.console.gateway.methods import Method
+from services.console.gateway.parts import GatewayParts
 from services.console.gateway.requests import (
-    GatewayLimits,
     call_metadata,
     content_type_of,
     message_of_query,
@@ -24,7 +23,6 @@ from services.console.gateway.requests import (
     timeout_of,
     until_disconnect,
 )
-from services.console.gateway.service_calls import ServiceCalls
 
 _JSON, _LINES = "application/json", "application/x-ndjson"
 
@@ -32,22 +30,17 @@ _JSON, _LINES = "application/json", "application/x-ndjson"
 class PlainGateway:
     """An application of ASGI at `/{service}/{name}`; streams are one JSON object a line."""
 
-    def __init__(
-        self, methods: MethodTable, calls: ServiceCalls, limits: GatewayLimits, callers: CallerCheck
-    ) -> None:
-        self._methods = methods
-        self._calls = calls
-        self._limits = limits
-        self._callers = callers
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         place = scope["path_params"]
-        method = self._methods.by_name(place["service"], place["name"])
+        method = self._parts.methods.by_name(place["service"], place["name"])
         request = Request(scope, receive)
-        call = _PlainCall(request, self._calls, self._limits, send)
+        call = _PlainCall(request, self._parts, send)
         try:
-            await self._callers.check(request)
+            await self._parts.callers.check(request)
             await call.respond(method)
         except CallFailed as failure:
             await call.fail(failure)
@@ -58,12 +51,10 @@ class PlainGateway:
 class _PlainCall:
     """One call, and how far its response is."""
 
-    def __init__(
-        self, request: Request, calls: ServiceCalls, limits: GatewayLimits, send: Send
-    ) -> None:
+    def __init__(self, request: Request, parts: GatewayParts, send: Send) -> None:
         self._request = request
-        self._calls = calls
-        self._limits = limits
+        self._calls = parts.calls
+        self._limits = parts.limits
         self._send = send
         self._has_begun = False
 

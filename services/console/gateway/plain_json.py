@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -31,17 +32,12 @@ _Writer = Callable[[Any], Any]
 
 
 def write_plain(message: Message) -> dict[str, Any]:
-    """Return a message as an object of plain JSON."""
-    written: dict[str, Any] = {}
+    """Return a message as an object of plain JSON; what is JSON in it is a `msgspec.Raw`."""
     described: Any = message.DESCRIPTOR
-    for field, is_map, write in _writers(described):
-        value = getattr(message, field.name)
-        if is_map:
-            written[field.name] = {str(key): write(value[key]) for key in value}
-        elif field.is_repeated:
-            written[field.name] = [write(each) for each in value]
-        elif not field.has_presence or message.HasField(field.name):
-            written[field.name] = write(value)
+    defaults, writers = _plan(described)
+    written = defaults.copy()
+    for field, value in message.ListFields():
+        written[field.name] = writers[field.number](value)
     return written
 
 
@@ -58,18 +54,35 @@ def read_plain(document: Mapping[str, object], kind: MessageClass) -> Message:
 
 
 @lru_cache(maxsize=1024)
-def _writers(kind: Descriptor) -> tuple[tuple[FieldDescriptor, bool, _Writer], ...]:
-    """Return each field of a message, whether it is a map, and what writes one value of it."""
-    return tuple((field, _is_map(field), _writer(_value_field(field))) for field in kind.fields)
+def _plan(kind: Descriptor) -> tuple[dict[str, Any], Mapping[int, _Writer]]:
+    """Return the values of the fields that are not set, and what writes each field that is."""
+    defaults: dict[str, Any] = {}
+    for field in kind.fields:
+        if field.is_repeated:
+            defaults[field.name] = {} if _is_map(field) else []
+        elif not field.has_presence:
+            defaults[field.name] = _writer(field)(field.default_value)
+    return defaults, {field.number: _field_writer(field) for field in kind.fields}
+
+
+def _field_writer(field: FieldDescriptor) -> _Writer:
+    write = _writer(_value_field(field))
+    if _is_map(field):
+        return lambda values: {str(key): write(values[key]) for key in values}
+    if field.is_repeated:
+        return lambda values: [write(each) for each in values]
+    return write
 
 
 def _writer(field: FieldDescriptor) -> _Writer:
+    """Return what writes one value of a field."""
     if field.message_type is not None:
         is_known = field.message_type.full_name.startswith(_WELL_KNOWN)
         return json_format.MessageToDict if is_known else write_plain
     if field.enum_type is not None:
-        names = field.enum_type.values_by_number
-        return lambda number: names[number].name if number in names else number
+        numbered = field.enum_type.values_by_number
+        names = {number: value.name for number, value in numbered.items()}
+        return lambda number: names.get(number, number)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _BYTES_WRITERS[_format_of(field)]
     if field.cpp_type in _FLOATS:
@@ -83,8 +96,13 @@ def _write_float(value: float) -> float | str:
 
 
 def _write_json(value: bytes) -> Any:
-    """Return the JSON that a field holds; null where it holds nothing."""
-    return json.loads(value) if value else None
+    """Return the JSON that a field holds; null where it holds nothing.
+
+    It is passed on unread, in one line as streams need it.
+    """
+    if b"\n" in value:
+        value = json.dumps(json.loads(value), ensure_ascii=False).encode()
+    return msgspec.Raw(value) if value else None
 
 
 _BYTES_WRITERS: Mapping[int, _Writer] = {

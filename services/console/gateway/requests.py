@@ -64,6 +64,11 @@ def call_metadata(request: Request, limits: GatewayLimits) -> Headers:
     return metadata_of(request.headers.raw, address_of(request, limits))
 
 
+def key_metadata(key: str, request: Request, limits: GatewayLimits) -> Headers:
+    """Return the metadata of a call with a key, for the client of a request. Raises CallFailed."""
+    return metadata_of([(b"authorization", f"Bearer {key}".encode())], address_of(request, limits))
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the body of a request. Raises CallFailed where it has more than `limit` bytes."""
     body = bytearray()

@@ -58,7 +58,7 @@ class PolicyRpc:
         self, request: pb.PreviewPolicyRequest, context: Any
     ) -> AsyncIterator[pb.PreviewPolicyResponse]:
         policy = validate_policy(request.policy, region())
-        await self._reader.runner.reach(at_least_of(request))
+        await self._reader.runner.catch_up(at_least_of(request))
         async with aclosing(self._queries.preview(workspace_id(), policy)) as parts:
             async for token, part in parts:
                 yield preview_to_proto(part, token)

@@ -114,7 +114,7 @@ class ProfilesRpc:
     async def ReadAssignments(
         self, request: pb.ReadAssignmentsRequest, context: Any
     ) -> AsyncIterator[pb.ReadAssignmentsResponse]:
-        await self._reader.runner.reach(at_least_of(request))
+        await self._reader.runner.catch_up(at_least_of(request))
         async with aclosing(self._queries.read_assignments()) as pages:
             async for token, page in pages:
                 yield pb.ReadAssignmentsResponse(

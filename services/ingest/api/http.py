@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.chassis.access.authenticator import Authenticator
+from services.chassis.codec.compression import BadEncoding
 from services.chassis.rpc.errors import STATUS_BY_REASON
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.runtime.addresses import Network
@@ -41,7 +42,6 @@ from services.ingest.api.http_paths import (
 from services.ingest.api.http_receipts import ReceiptDoor, is_of_door
 from services.ingest.api.http_request import HttpRequest
 from services.ingest.api.producers import authenticate_producer, failure_of
-from services.ingest.codec.compression import BadEncoding
 from services.ingest.codec.events import SegmentCalls
 from services.ingest.codec.results import (
     error_to_json,

@@ -8,9 +8,10 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from services.chassis.codec.compression import too_large
 from services.chassis.runtime.http_protocol import has_whole_body
 from services.ingest.api.http_request import HttpRequest
-from services.ingest.codec.compression import decompress, decompress_start, too_large
+from services.ingest.codec.compression import decompress, decompress_start
 from services.ingest.domain.body_budget import BodyBudget, Reservation
 from services.ingest.domain.request_body import find_write_key
 from services.kernel.errors import RateLimited

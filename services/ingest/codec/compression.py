@@ -12,19 +12,13 @@ from contextlib import suppress
 
 import zstandard
 
-from services.kernel.errors import InvalidField, TooLarge
+from services.chassis.codec.compression import GZIP_WINDOW, corrupt, decompress_zlib, too_large
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _ZLIB = b"\x78"
 #: With a larger window a small body could demand much memory, bytes.
 _ZSTD_WINDOW = 8 << 20
 _PIECE = 4096
-
-
-class BadEncoding(InvalidField):
-    """A compressed body that cannot be decompressed."""
-
-    reason = "JSON_INVALID"
 
 
 def decompress(raw: bytes, encoding: str, limit: int) -> bytes:
@@ -34,14 +28,9 @@ def decompress(raw: bytes, encoding: str, limit: int) -> bytes:
     TooLarge before more than `limit` bytes are decompressed, and BadEncoding.
     """
     window = _zlib_window(raw, encoding)
-    try:
-        if window is not None:
-            return _decompress_zlib(raw, limit, window)
-        if raw.startswith(_ZSTD):
-            return _decompress_zstd(raw, limit)
-    except (zlib.error, zstandard.ZstdError):
-        raise BadEncoding("the compressed body is corrupt: send it again") from None
-    return raw
+    if window is not None:
+        return decompress_zlib(raw, limit, window)
+    return _decompress_zstd(raw, limit) if raw.startswith(_ZSTD) else raw
 
 
 def decompress_start(raw: bytes, encoding: str, limit: int) -> bytes:
@@ -71,7 +60,7 @@ def is_compressed(raw: bytes) -> bool:
 def _zlib_window(raw: bytes, encoding: str) -> int | None:
     """Return the window bits for a body in a format of zlib; None for another body."""
     if raw.startswith(_GZIP):
-        return 16 + zlib.MAX_WBITS
+        return GZIP_WINDOW
     if raw.startswith(_ZLIB):
         return zlib.MAX_WBITS
     if "deflate" in encoding.lower() and not raw.startswith(_ZSTD):
@@ -94,31 +83,13 @@ def _zstd_pieces(raw: bytes) -> Iterator[bytes]:
             yield piece
 
 
-def _decompress_zlib(raw: bytes, limit: int, window: int) -> bytes:
-    parts: list[bytes] = []
-    remaining = limit
-    while raw:
-        decompressor = zlib.decompressobj(window)
-        part = decompressor.decompress(raw, remaining + 1)
-        if len(part) > remaining:
-            raise too_large(limit)
-        if not decompressor.eof:
-            raise BadEncoding("the compressed body is incomplete: send it again")
-        parts.append(part)
-        remaining -= len(part)
-        raw = decompressor.unused_data  # gzip files can be concatenated
-    return b"".join(parts)
-
-
 def _decompress_zstd(raw: bytes, limit: int) -> bytes:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     with decompressor.stream_reader(raw, read_across_frames=True) as reader:
-        body = reader.read(limit + 1)
+        try:
+            body = reader.read(limit + 1)
+        except zstandard.ZstdError:
+            raise corrupt() from None
     if len(body) > limit:
         raise too_large(limit)
     return body
-
-
-def too_large(limit: int) -> TooLarge:
-    """Return the error of a body over the limit."""
-    return TooLarge(f"the body has more than {limit} bytes: split it", limit=str(limit))

@@ -77,11 +77,12 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.GetProfileResponse:
         workspace = workspace_id()
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
-        token = await self.queries.runner.reach(at_least_of(request))
         as_of = await self._past_of(request)
         if as_of is not None:
+            token = await self.queries.runner.reach(at_least_of(request))
             profile = await self.history.profile(workspace, id_, as_of)
         else:
+            await self.queries.runner.catch_up(at_least_of(request))
             profiles, token = await self._profiles([id_])
             if not profiles:
                 raise NotFound("no profile has this id or identifier; check it")
@@ -95,7 +96,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.BatchGetProfilesResponse:
         api.check_count(len(request.profile_ids), MAX_BATCH, "profile_ids")
         ids = [parse_id(text, "profile_ids") for text in request.profile_ids]
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         profiles, token = await self._profiles(ids)
         return pb.BatchGetProfilesResponse(
             profiles=map(api.profile_to_proto, profiles), token=token_to_proto(token)
@@ -106,7 +107,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ListProfilesResponse:
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         profiles, last, at = await self.queries.page(workspace, after, size)
         return pb.ListProfilesResponse(
             profiles=map(api.profile_to_proto, profiles),
@@ -120,7 +121,7 @@ class ProfileRpc(ProfileServiceServicer):
         size = page_size_of(request)
         api.check_count(size, MAX_FOUND, "profiles")
         search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key)
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         profiles, has_more, token = await search.find(self.queries, size)
         return pb.SearchProfilesResponse(
             profiles=map(api.profile_to_proto, profiles),
@@ -146,7 +147,7 @@ class ProfileRpc(ProfileServiceServicer):
             rules=rules,
             include_children=request.include_children,
         )
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         details, at = await get_account(self.queries, lookup)
         return api.account_response(details, at.token)
 
@@ -155,7 +156,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ListAccountsResponse:
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         accounts, last, at = await account_page(self.queries, workspace, after, size)
         return pb.ListAccountsResponse(
             accounts=map(api.account_to_proto, accounts),
@@ -186,7 +187,7 @@ class ProfileRpc(ProfileServiceServicer):
         workspace = workspace_id()
         rule = rule_from_proto(request.rule)
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         as_of = await self._past_of(request)
         explained = await self.explanations.rule(workspace, id_, rule, as_of)
         explanation = explanation_to_proto(explained, await self.queries.settings(workspace))
@@ -205,7 +206,7 @@ class ProfileRpc(ProfileServiceServicer):
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
         if not request.segment_id:
             raise InvalidField("write the id of a segment or a tag", field="segment_id")
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         as_of = await self._past_of(request)
         explained = await self.explanations.membership(workspace, id_, request.segment_id, as_of)
         return pb.ExplainMembershipResponse(
@@ -223,7 +224,7 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.PreviewProfilesRequest, context: Any
     ) -> pb.PreviewProfilesResponse:
         groups = api.hypothetical_profiles(request)
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         changes, token = await self.preview.changes(workspace_id(), groups)
         return pb.PreviewProfilesResponse(
             changes=map(change_to_proto, changes), token=token_to_proto(token)
@@ -247,7 +248,7 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.EvaluateRulesRequest, context: Any
     ) -> AsyncIterator[pb.EvaluateRulesResponse]:
         rules = [rule_from_proto(rule, f"rules[{i}]") for i, rule in enumerate(request.rules)]
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         pages = self.rule_preview.evaluate(workspace_id(), rules, request.samples)
         async with aclosing(pages) as found:
             async for page in found:
@@ -297,7 +298,7 @@ class ProfileRpc(ProfileServiceServicer):
         if request.HasField("settings"):
             settings = settings_from_proto(workspace_id(), request.settings)
             check_settings(settings)
-        await self.queries.runner.reach(at_least_of(request))
+        await self.queries.runner.catch_up(at_least_of(request))
         return survey_to_proto(await survey_traits(self.queries, workspace_id(), settings))
 
     async def GetSettings(

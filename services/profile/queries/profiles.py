@@ -14,11 +14,13 @@ from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.runner import ProjectionRunner
+from services.kernel.cache import MemoizedFunction
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicates
+from services.kernel.rules.model import Rule
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.blocks import ProfileBlocks
@@ -26,11 +28,18 @@ from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.objects import reads_objects
 from services.profile.domain.profile import Profile
 from services.profile.domain.settings import WorkspaceSettings, computed_values
-from services.profile.domain.tags import Tag, active_rules, tags_of
+from services.profile.domain.tags import Tag, TagOfProfile, active_rules, tags_of
 from services.profile.store import definitions as definition_store
 from services.profile.store import profiles as profile_store
+from services.profile.store.definitions import WorkspaceState
 from services.profile.store.evaluations import shard_evaluations
-from services.profile.store.profiles import Snapshot, account_names, open_snapshot, profiles_of
+from services.profile.store.profiles import (
+    ProfileRow,
+    Snapshot,
+    account_names,
+    open_snapshot,
+    profiles_of,
+)
 
 #: Evaluations in one page.
 PAGE = 2_000
@@ -49,6 +58,33 @@ class EvaluationPage:
     broadcast_facts: Sequence[bytes] = ()
     #: On the first page only.
     backfilled: Sequence[ScopedId] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileReading:
+    """What the definitions of a workspace say about how its profiles are read."""
+
+    #: Of the tags and stages that can be evaluated, without references.
+    rules: Mapping[TagOfProfile, Rule]
+    settings: WorkspaceSettings
+    reads_objects: bool
+    blocks: ProfileBlocks
+
+    @classmethod
+    def of(cls, state: WorkspaceState) -> ProfileReading:
+        """Return what stored definitions say."""
+        definitions = definition_store.definitions_of(state.workspace_id, state.facts)
+        settings = definitions.settings
+        rules = active_rules(definitions, state.backfilled)
+        needed = [p for rule in rules.values() for p in predicates(rule)]
+        needs_objects = reads_objects(
+            [*needed, *(own.feature for own in settings.all_computed_traits)]
+        )
+        return cls(rules, settings, needs_objects, ProfileBlocks(settings, rules))
+
+
+#: By the content of the definitions, so that a value is never old.
+_READINGS = MemoizedFunction(ProfileReading.of, 64)
 
 
 @dataclass(slots=True)
@@ -74,10 +110,8 @@ class ProfileQueries:
         self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes]
     ) -> list[Profile]:
         """Return each known profile of identifier ids or (also old) profile ids once, in order."""
-        found = await profiles_of(at.conn, workspace_id, ids)
-        unique = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
-        rows = await group(await profile_store.load_profiles(at.conn, workspace_id, unique))
-        return await self._to_profiles(at, workspace_id, {p: rows[p] for p in unique})
+        rows = await profile_store.search_profiles(at.conn, workspace_id, ids, "", len(ids))
+        return (await self.page_of(at, workspace_id, rows, len(ids)))[0]
 
     async def page(
         self, workspace_id: WorkspaceId, after: bytes, size: int
@@ -88,29 +122,29 @@ class ProfileQueries:
         """
         async with self.snapshot() as at:
             rows = await profile_store.list_profiles(at.conn, workspace_id, after, size + 1)
-            found = await group(rows)
-            page = dict(islice(found.items(), size))
-            last = max(page) if len(found) > size else b""
-            return await self._to_profiles(at, workspace_id, page), last, at
+            profiles, is_last = await self.page_of(at, workspace_id, rows, size)
+            return profiles, b"" if is_last else profiles[-1].profile_id, at
+
+    async def page_of(
+        self, at: Snapshot, workspace_id: WorkspaceId, rows: Iterable[ProfileRow], size: int
+    ) -> tuple[list[Profile], bool]:
+        """Return the first `size` profiles of these rows, and whether there are no more."""
+        found = await group(rows)
+        page = dict(islice(found.items(), size))
+        return await self._to_profiles(at, workspace_id, page), len(found) <= size
 
     async def _to_profiles(
         self, at: Snapshot, workspace_id: WorkspaceId, rows: Mapping[ProfileId, ProfileRows]
     ) -> list[Profile]:
         """Return the profiles among these rows that are persons."""
-        backfilled = await definition_store.backfilled_predicates(
-            at.conn, workspace_id, len(at.checkpoints)
-        )
-        definitions = await definition_store.load_workspace(at.conn, workspace_id)
-        rules = active_rules(definitions, backfilled)
+        state = await definition_store.load_state(at.conn, workspace_id, len(at.checkpoints))
+        reading = _READINGS(state)
+        rules, settings = reading.rules, reading.settings
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
-        needed = [p for rule in rules.values() for p in predicates(rule)]
-        if reads_objects(
-            [*needed, *(own.feature for own in definitions.settings.all_computed_traits)]
-        ):
+        if reading.reads_objects:
             persons = await with_objects(at, persons)
         names = await self._account_names(at, workspace_id, persons.values())
-        blocks = ProfileBlocks(definitions.settings, rules)
         profiles: list[Profile] = []
         for profile_id, view in persons.items():
             # A page with many tags takes long, and must not hold up the calls of others.
@@ -118,9 +152,9 @@ class ProfileQueries:
             tags = tags_of(rules, view, at.now_us)
             identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
             accounts = _accounts_of(view, names)
-            computed = computed_values(definitions.settings, view, at.now_us, backfilled)
+            computed = computed_values(settings, view, at.now_us, state.backfilled)
             profile = Profile(profile_id, identifiers, view, tags, leaves, accounts, computed)
-            profiles.append(profile.in_blocks(blocks))
+            profiles.append(profile.in_blocks(reading.blocks))
         return profiles
 
     async def _account_names(
@@ -188,7 +222,7 @@ class ProfileQueries:
         return shard
 
 
-async def group(rows: Iterable[profile_store.ProfileRow]) -> dict[ProfileId, ProfileRows]:
+async def group(rows: Iterable[ProfileRow]) -> dict[ProfileId, ProfileRows]:
     """Group rows by profile; other calls have their turn now and then."""
     profiles: dict[ProfileId, ProfileRows] = defaultdict(ProfileRows)
     for position, row in enumerate(rows, 1):

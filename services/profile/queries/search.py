@@ -10,18 +10,16 @@ from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier, validation_error
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
-from services.kernel.ids import ProfileId, WorkspaceId, parse_id
+from services.kernel.ids import WorkspaceId, parse_id
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.domain.names import plain_form
 from services.profile.domain.profile import Profile
 from services.profile.queries.profiles import ProfileQueries
-from services.profile.store.profiles import find_names, profiles_of
+from services.profile.store.profiles import search_profiles
 
 #: Characters of a text that is searched for.
 MAX_TEXT = 200
-#: Leaves that are read for each profile of a page, as a person may have several with one name.
-_LEAVES_A_PROFILE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,11 @@ class ProfileSearch:
     async def find(self, queries: ProfileQueries, size: int) -> tuple[list[Profile], bool, Token]:
         """Return at most `size` persons, whether there are more, and the state that was read."""
         async with queries.snapshot() as at:
-            known = await profiles_of(at.conn, self.workspace_id, self.ids)
-            found = [known[id_] for id_ in self.ids if id_ in known]
-            if self.beginning:
-                limit = size * _LEAVES_A_PROFILE
-                found += await find_names(at.conn, self.workspace_id, self.beginning, limit)
-            unique: list[ProfileId] = list(dict.fromkeys(found))
-            profiles = await queries.profiles(at, self.workspace_id, unique[:size])
-            return profiles, len(unique) > size, at.token
+            rows = await search_profiles(
+                at.conn, self.workspace_id, self.ids, self.beginning, size + 1
+            )
+            profiles, is_last = await queries.page_of(at, self.workspace_id, rows, size)
+            return profiles, not is_last, at.token
 
 
 def _identifiers(text: str, region: str) -> Iterator[Identifier]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from asyncpg import Connection
 
 from services.chassis.codec.named_rules import TAG_DEFINED
 from services.chassis.postgres.database import Queries, lock_class
+from services.kernel.cache import MemoizedFunction
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
 from services.kernel.tokens import Token
@@ -83,6 +84,28 @@ async def load_awaited(conn: Connection, shard: int | None) -> Awaited:
     return awaited_of(one for one in decoded if one is not None)
 
 
+#: The facts of a workspace, each with its kind: sorted, each once.
+WorkspaceFacts: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+class WorkspaceState(NamedTuple):
+    """The definitions of a workspace as they are stored."""
+
+    workspace_id: WorkspaceId
+    facts: WorkspaceFacts
+    #: The predicates that are backfilled in all shards.
+    backfilled: frozenset[int]
+
+
+async def load_state(conn: Connection, workspace_id: WorkspaceId, shards: int) -> WorkspaceState:
+    """Return the definitions of a workspace as they are stored, for `definitions_of`."""
+    rows = await conn.fetch(Q.workspace_state, workspace_id, RULE_KINDS, shards)
+    facts = tuple(sorted((row[0], row[1]) for row in rows if row[0]))
+    # As the eight bytes of a bigint, which are those of the id.
+    ids = (int.from_bytes(row[1], "big") for row in rows if not row[0])
+    return WorkspaceState(workspace_id, facts, frozenset(ids))
+
+
 async def load_workspace(
     conn: Connection, workspace_id: WorkspaceId, as_of: Token | None = None
 ) -> WorkspaceDefinitions:
@@ -91,10 +114,21 @@ async def load_workspace(
     if as_of is not None:
         rows = [row for row in rows if row["log_offset"] < as_of.offset(row["shard"])]
     # Each shard has a copy of each fact.
-    by_kind: dict[str, dict[bytes, None]] = defaultdict(dict)
-    for row in rows:
-        by_kind[row["kind"]][row["fact"]] = None
-    decoded = [decode_definition(raw) for own in by_kind.values() for raw in own]
+    facts = {(row["kind"], row["fact"]) for row in rows}
+    return definitions_of(workspace_id, tuple(sorted(facts)))
+
+
+def definitions_of(workspace_id: WorkspaceId, facts: WorkspaceFacts) -> WorkspaceDefinitions:
+    """Return the newest definitions among the facts of a workspace."""
+    return _DEFINITIONS((workspace_id, facts))
+
+
+def _decode_workspace(stored: tuple[WorkspaceId, WorkspaceFacts]) -> WorkspaceDefinitions:
+    workspace_id, facts = stored
+    by_kind: dict[str, list[bytes]] = defaultdict(list)
+    for kind, raw in facts:
+        by_kind[kind].append(raw)
+    decoded = [decode_definition(raw) for _, raw in facts]
     newest = newest_definitions(d for d in decoded if d is not None)
     return WorkspaceDefinitions(
         newest_tags(decode_tags(by_kind[TAG_DEFINED])),
@@ -102,6 +136,10 @@ async def load_workspace(
         decode_settings(workspace_id, by_kind[SETTINGS_DEFINED]),
         {own.named[0]: own.version for own in newest if own.named is not None},
     )
+
+
+#: By the content of the facts, so that a value is never old.
+_DEFINITIONS = MemoizedFunction(_decode_workspace, 64)
 
 
 async def shard_broadcast_facts(conn: Connection, shard: int, first: int = 0) -> list[bytes]:

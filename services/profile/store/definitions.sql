@@ -14,6 +14,15 @@ WHERE ($1::int IS NULL OR shard = $1) AND kind = ANY ($2::text[]) ORDER BY log_o
 SELECT shard, log_offset, kind, fact FROM broadcast_fact
 WHERE workspace_id = $1 AND kind = ANY ($2::text[]) ORDER BY log_offset, shard
 
+-- name: workspace_state
+-- Facts of some kinds in one workspace, each once, and the predicates that are backfilled in a
+-- number of shards, as rows without a kind.
+SELECT DISTINCT kind, fact FROM broadcast_fact
+WHERE workspace_id = $1 AND kind = ANY ($2::text[])
+UNION ALL
+(SELECT '', int8send(predicate_id) FROM predicate WHERE workspace_id = $1 AND stage = 2
+ GROUP BY predicate_id HAVING count(*) >= $3)
+
 -- name: shard_broadcast_facts
 -- All facts of a shard in order, from an offset on.
 SELECT fact FROM broadcast_fact WHERE shard = $1 AND log_offset >= $2 ORDER BY log_offset

@@ -22,6 +22,9 @@ from services.profile.domain.objects import ObjectLeaf, RelatedObjects, encode_t
 
 Q = Queries.load(__package__, "profiles.sql")
 
+#: Leaves that are read for each profile of a search, as a person may have several with one name.
+_LEAVES_A_PROFILE = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -219,6 +222,23 @@ async def list_profiles(
     return _profile_rows(await conn.fetch(Q.list_profiles, workspace_id, after, limit))
 
 
+async def search_profiles(
+    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes], beginning: str, limit: int
+) -> list[ProfileRow]:
+    """Return the identifiers of at most `limit` profiles: those of `ids` first, in their order,
+    then those with a name that has a form with a beginning.
+
+    `beginning` consists of letters and digits, see `plain_form`; empty = of no name. Needs a
+    transaction.
+    """
+    forms = f"'{_lexeme(workspace_id, beginning)}':*" if beginning else None
+    if beginning:
+        await conn.execute(Q.search_for, beginning)
+    leaves = limit * _LEAVES_A_PROFILE
+    rows = await conn.fetch(Q.search_profiles, workspace_id, ids, forms, leaves, limit)
+    return _profile_rows(rows)
+
+
 async def count_rows(conn: Connection) -> dict[str, int]:
     """Return named counts for the status."""
     return dict(await conn.fetchrow(Q.count_rows) or {})
@@ -298,19 +318,6 @@ async def save_names(conn: Connection, shard: int, rows: Sequence[NameRow]) -> N
         if len(named) < len(rows):
             gone = [row.leaf_id for row in rows if not row.forms]
             await conn.execute(Q.remove_names, shard, gone)
-
-
-async def find_names(
-    conn: Connection, workspace_id: WorkspaceId, beginning: str, limit: int
-) -> list[ProfileId]:
-    """Return profiles that have a name with a form that begins so, at most `limit`.
-
-    `beginning` consists of letters and digits, see `plain_form`.
-    """
-    # The planner cannot know how many rows match, and a read of all rows may find none.
-    await conn.execute("SET LOCAL enable_seqscan = off")
-    query = f"'{_lexeme(workspace_id, beginning)}':*"
-    return [row[0] for row in await conn.fetch(Q.find_names, workspace_id, query, limit)]
 
 
 def _lexeme(workspace_id: WorkspaceId, form: str) -> str:

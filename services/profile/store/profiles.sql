@@ -74,15 +74,48 @@ WHERE a.workspace_id = $1 AND a.profile_id = ANY ($2::bytea[])
 ORDER BY a.profile_id, a.namespace, a.value, a.identifier_id
 
 -- name: list_profiles
--- The same columns of the next persons. Accounts have no evaluation, so they are left out.
-SELECT a.profile_id, a.identifier_id, a.namespace, a.value, l.state
-FROM (
+-- The same columns of the next persons. Accounts have no evaluation, so they are left out. LATERAL
+-- with OFFSET reads the few rows of each person by their keys, whatever the planner expects.
+SELECT r.* FROM (
     SELECT profile_id FROM evaluation
     WHERE workspace_id = $1 AND merged_into IS NULL AND profile_id > $2
     ORDER BY profile_id LIMIT $3
-) AS e JOIN assignment a ON a.profile_id = e.profile_id AND a.workspace_id = $1
-LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
-ORDER BY a.profile_id, a.namespace, a.value, a.identifier_id
+) AS e CROSS JOIN LATERAL (
+    SELECT a.profile_id, a.identifier_id, a.namespace, a.value, l.state
+    FROM assignment a LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+    WHERE a.workspace_id = $1 AND a.profile_id = e.profile_id OFFSET 0
+) AS r
+ORDER BY r.profile_id, r.namespace, r.value, r.identifier_id
+
+-- name: search_for
+-- Names the beginning of a name to the policy of the names, until the transaction ends.
+SELECT set_config('onefold.beginning', $1, true)
+
+-- name: search_profiles
+-- The same columns of the profiles of some ids, in their order, and then of profiles with a name
+-- that has a form with a beginning (null = of none).
+WITH known AS (
+    SELECT a.profile_id, min(i.position) AS position
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS i (id, position)
+    JOIN assignment a ON a.identifier_id = i.id
+    WHERE a.workspace_id = $1 GROUP BY a.profile_id
+), named AS (
+    SELECT DISTINCT a.profile_id FROM (
+        SELECT shard, leaf_id FROM name
+        WHERE workspace_id = $1 AND forms @@ $3::text::tsquery LIMIT $4
+    ) AS n JOIN assignment a ON a.identifier_id = n.leaf_id AND a.shard = n.shard
+), found AS (
+    SELECT profile_id, position FROM known
+    UNION ALL
+    SELECT profile_id, NULL FROM named WHERE profile_id NOT IN (SELECT profile_id FROM known)
+    ORDER BY position, profile_id LIMIT $5
+)
+SELECT r.* FROM found f CROSS JOIN LATERAL (
+    SELECT a.profile_id, a.identifier_id, a.namespace, a.value, l.state
+    FROM assignment a LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+    WHERE a.workspace_id = $1 AND a.profile_id = f.profile_id OFFSET 0
+) AS r
+ORDER BY f.position, r.profile_id, r.namespace, r.value, r.identifier_id
 
 -- name: count_rows
 -- Named counts for the status.
@@ -121,12 +154,6 @@ WHERE name.forms IS DISTINCT FROM excluded.forms
 -- name: remove_names
 -- Removes the forms of leaves that have no name any more.
 DELETE FROM name WHERE shard = $1 AND leaf_id = ANY ($2::bytea[])
-
--- name: find_names
--- Profiles with a name that has a form with a beginning.
-SELECT DISTINCT a.profile_id FROM (
-    SELECT shard, leaf_id FROM name WHERE workspace_id = $1 AND forms @@ $2::text::tsquery LIMIT $3
-) AS n JOIN assignment a ON a.identifier_id = n.leaf_id AND a.shard = n.shard
 
 -- name: object_leaves
 -- All leaves of the objects that have one of some leaves.

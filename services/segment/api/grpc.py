@@ -199,7 +199,7 @@ class SegmentRpc(SetRpc):
 
     async def Judge(self, request: pb.JudgeRequest, context: Any) -> pb.JudgeResponse:
         questions = questions_from_proto(request)
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         answers = await self.judge.judge(questions)
         return pb.JudgeResponse(answers=[pb.JudgeAnswer(is_true=answer) for answer in answers])
 

@@ -28,6 +28,7 @@ from services.chassis.runtime.http_server import HttpServer
 from services.console.gateway.callers import AnyCaller
 from services.console.gateway.connect import ConnectGateway
 from services.console.gateway.methods import Method, MethodTable
+from services.console.gateway.parts import GatewayParts
 from services.console.gateway.requests import GatewayLimits
 from services.console.gateway.service_calls import ServiceCalls
 
@@ -145,7 +146,9 @@ async def serve() -> None:
         compressed_from=0,
     )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        gateway = ConnectGateway(methods, ServiceCalls({SERVICE: channel}), limits, AnyCaller())
+        gateway = ConnectGateway(
+            GatewayParts(methods, ServiceCalls({SERVICE: channel}), limits, AnyCaller())
+        )
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             place = {"service": SERVICE, "rpc": scope["path"].lstrip("/")}

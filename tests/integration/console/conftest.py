@@ -1,4 +1,4 @@
-"""Fixtures: one running console and one browser for all tests of a file."""
+"""Fixtures: one running console and one browser for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from contract.clients.browser import find_browser
+from integration.console.people import begin
 from integration.console.running_console import Console, running_console
 from playwright.async_api import (
     Browser,
@@ -139,7 +140,7 @@ class Watched:
             self.faults.append(f"{place}: a link has no line: {html}")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def hook() -> AsyncIterator[Hook]:
     made = Hook()
     app = web.Application()
@@ -152,16 +153,16 @@ async def hook() -> AsyncIterator[Hook]:
     await runner.cleanup()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("console")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def module_settings(
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def shared_settings(
     postgres_server: Any, nats_server: Any, internal_key: str, folder: Path, hook: Hook
 ) -> AsyncIterator[MakeSettings]:
-    """Settings of services on a database for all tests of a file."""
+    """Settings of services on a database for the tests of this folder."""
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     name = await create_database(admin)
     shared = {
@@ -189,15 +190,18 @@ async def module_settings(
     await admin.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def console(
-    module_settings: MakeSettings, internal_key: str, folder: Path
+    shared_settings: MakeSettings, internal_key: str, folder: Path, hook: Hook
 ) -> AsyncIterator[Console]:
-    async with running_console(module_settings, internal_key, folder) as running:
+    """Run the console with some people; their destination refuses its first webhook."""
+    async with running_console(shared_settings, internal_key, folder) as running:
+        hook.statuses = [400]
+        await begin(running, hook.url)
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser_path() -> str:
     found = find_browser()
     if found is None:
@@ -205,7 +209,7 @@ def browser_path() -> str:
     return found
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(browser_path: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(

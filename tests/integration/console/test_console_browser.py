@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from base64 import b64encode
-from itertools import count
 
 import pytest
-import pytest_asyncio
 from integration.console.conftest import HANG_MS, Hook, Watched
+from integration.console.people import BOUGHT, NAME, event, send
 from integration.console.running_console import Console
-from integration.whole.whole_system import identifier
-from onefold.activation.v1 import activation_facts_pb2 as activation_facts
-from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
-from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
-from onefold.type.v1 import event_pb2
 from playwright.async_api import Browser, Route, expect
 from service_fixtures import wait_until
 
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
-from services.kernel.time import DAY_US
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SCREENS = (
@@ -34,60 +26,6 @@ SCREENS = (
 #: Whether a page is as wide as a telephone, and whether nothing moves or fades.
 FITS = "document.documentElement.scrollWidth <= 390"
 IS_STILL = "document.getAnimations().length == 0"
-NAME = "李雷 <img src=x onerror=alert(1)>"
-BOUGHT = {"count": {"event": "bought", "at_least": 1}}
-SECRET = "whsec_" + b64encode(bytes(24)).decode()
-_numbers = count()
-
-
-def event(kind: str, *names: str, at_us: int = 0, **fields: bytes) -> event_pb2.Event:
-    """Return an event: an `identify`, or a track event of this name."""
-    is_identify = kind == "identify"
-    return event_pb2.Event(
-        type=event_pb2.EVENT_TYPE_IDENTIFY if is_identify else event_pb2.EVENT_TYPE_TRACK,
-        name="" if is_identify else kind,
-        message_id=f"b{next(_numbers)}",
-        identifiers=map(identifier, names),
-        occurred_at_us=at_us,
-        **fields,
-    )
-
-
-async def send(console: Console, *events: event_pb2.Event) -> int:
-    """Send events; return how many are refused."""
-    request = IngestEventsRequest(events=events)
-    answer = await console.system.source.ingest.IngestEvents(request)
-    await console.system.drain()
-    return len(answer.rejections)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
-async def people(console: Console, hook: Hook) -> None:
-    """One buyer, two people, a segment, and a destination that refuses its first webhook."""
-    hook.statuses = [400]
-    segment = SegmentDefined(
-        segment_id="buyers", title="买家", rule=rule_to_proto(parse_rule(BOUGHT))
-    )
-    await console.system.admin.segment.DefineSegment(DefineSegmentRequest(segment=segment))
-    await console.system.drain()
-    destination = activation_facts.DestinationDefined(
-        destination_id="hook",
-        webhook=activation_facts.Webhook(url=hook.url, secret=SECRET),
-        segment_ids=["buyers"],
-        triggers=[activation_facts.TRIGGER_ENTERED],
-    )
-    request = DefineDestinationRequest(destination=destination)
-    await console.system.admin.activation.DefineDestination(request)
-    await console.system.drain()
-    day_ago = await console.system.now_us() - 2 * DAY_US
-    traits = f'{{"name": "{NAME}", "city": "北京"}}'.encode()
-    await send(
-        console,
-        event("identify", "user_id:u1", "email:li@example.cn", traits=traits, at_us=day_ago),
-        event("bought", "user_id:u1", properties='{"product": "A产品"}'.encode()),
-        event("identify", "user_id:u2", traits='{"name": "韩梅梅"}'.encode()),
-        event("seen", "anonymous_id:shared"),
-    )
 
 
 async def test_login_link_works_once_and_a_copied_cookie_ends_with_the_session(
@@ -309,7 +247,7 @@ async def test_definition_is_compared_and_applied_as_yaml(watched: Watched) -> N
     await expect(page.get_by_text("没有变化")).to_be_visible()
     await watched.enter("定义", "segment_id: vip\nrule:\n  cuont: {event: bought}\n")
     await watched.press("比较差异")
-    await expect(page.get_by_role("alert").first).to_contain_text("cuont")
+    await expect(page.locator(".ant-alert-error")).to_contain_text("cuont")
 
 
 async def test_button_keeps_its_name_while_and_after_its_call_runs(watched: Watched) -> None:

@@ -12,7 +12,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.codec.compression import BadEncoding, decompress, decompress_start
+from services.chassis.codec.compression import BadEncoding
+from services.ingest.codec.compression import decompress, decompress_start
 from services.kernel.errors import TooLarge
 
 LIMIT = 1_000

@@ -10,6 +10,7 @@ import { createBrowserRouter, RouterProvider } from "react-router";
 
 import { CallError } from "./api/client";
 import "./i18n";
+import { Broken, loadAgainAfterUpgrade } from "./parts/broken";
 import { SessionGate } from "./session";
 import { Shell } from "./shell";
 
@@ -56,6 +57,7 @@ const router = createBrowserRouter(
   [
     {
       element: <Shell />,
+      errorElement: <Broken />,
       children: [
         { index: true, element: shown("home") },
         { path: "profiles", element: shown("profiles") },
@@ -122,6 +124,7 @@ function Root() {
   );
 }
 
+loadAgainAfterUpgrade();
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
     <Root />

@@ -4,6 +4,7 @@ import { createContext, type ReactNode, use, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { call, CallError, type Schemas, send } from "./api/client";
+import { removeDrafts } from "./parts/draft";
 import { useFailureText } from "./parts/states";
 
 type Caller = Required<Schemas["ingest.v1.GetCallerResponse"]>;
@@ -51,6 +52,7 @@ export function SessionGate(props: { children: ReactNode }) {
   if (caller === undefined) return null;
   if (caller) {
     const logOut = () => {
+      removeDrafts();
       void send("DELETE", "/console/session", {}).finally(() => setCaller(null));
     };
     return <Session value={{ caller, logOut }}>{props.children}</Session>;

@@ -12,6 +12,9 @@ export interface Definition {
 export interface Defined {
   changed: boolean;
   token: Schemas["type.v1.Token"];
+  /** Of a journey: what becomes of the people inside, and what is likely to be a mistake. */
+  people?: Schemas["activation.v1.JourneyStepEdit"][];
+  warnings?: Schemas["activation.v1.JourneyWarning"][];
 }
 
 export interface Kind {
@@ -19,8 +22,13 @@ export interface Kind {
   define: (content: never, etag: string, dryRun: boolean) => Promise<Defined>;
   /** What a new one begins with. */
   first: object;
-  /** The members with the id and with rules. */
+  /** The member with the id. */
   id: string;
+  /** Whether what is entered may have secrets. */
+  hasSecrets: boolean;
+  /** Returns the form of a definition that is edited, and the definition that a form describes. */
+  form: (content: object) => Promise<unknown>;
+  content: (form: unknown) => Promise<unknown>;
 }
 
 type Content = Record<string, unknown>;
@@ -40,8 +48,15 @@ function listed(
   };
 }
 
+const AS_IT_IS = {
+  hasSecrets: false,
+  form: (content: object) => withRuleForms(content, "write"),
+  content: (form: unknown) => withRuleForms(form, "read"),
+};
+
 export const KINDS: Record<string, Kind> = {
   segment: {
+    ...AS_IT_IS,
     id: "segment_id",
     first: { segment_id: "", title: "", rule: { all: [] } },
     list: async (signal) =>
@@ -52,6 +67,7 @@ export const KINDS: Record<string, Kind> = {
       call("/api/segment/DefineSegment", { segment, etag, dry_run }),
   },
   tag: {
+    ...AS_IT_IS,
     id: "tag_id",
     first: { tag_id: "", title: "", kind: "TAG_KIND_TAG", values: [] },
     list: async (signal) =>
@@ -62,6 +78,7 @@ export const KINDS: Record<string, Kind> = {
       call("/api/profile/DefineTag", { tag, etag, dry_run }),
   },
   source: {
+    ...AS_IT_IS,
     id: "source_id",
     first: { source_id: "", title: "", channel: "web", trust: "SOURCE_TRUST_SERVER" },
     list: async (signal) =>
@@ -72,6 +89,8 @@ export const KINDS: Record<string, Kind> = {
       call("/api/ingest/DefineSource", { source, etag, dry_run }),
   },
   destination: {
+    ...AS_IT_IS,
+    hasSecrets: true,
     id: "destination_id",
     first: {
       destination_id: "",
@@ -87,7 +106,58 @@ export const KINDS: Record<string, Kind> = {
     define: (destination: Schemas["activation.v1.DestinationDefined"], etag, dry_run) =>
       call("/api/activation/DefineDestination", { destination, etag, dry_run }),
   },
+  journey: {
+    ...AS_IT_IS,
+    id: "journey_id",
+    first: {
+      journey_id: "",
+      title: "",
+      entry: { by: { segment: { segment_id: "", on: "MOVEMENT_ENTERED" } } },
+      steps: [{ wait: { id: "wait", span_us: 86_400_000_000 } }],
+    },
+    list: async (signal) =>
+      (await call("/api/activation/ListJourneys", {}, signal)).journeys.map((each) =>
+        listed("journey_id", { content: each.journey, etag: each.etag }),
+      ),
+    define: (journey: Schemas["activation.v1.Journey"], etag, dry_run) =>
+      call("/api/activation/DefineJourney", { journey, etag, dry_run }),
+    form: (content) => withRuleForms(withoutEmpty(content), "write"),
+  },
+  template: {
+    ...AS_IT_IS,
+    id: "template_id",
+    first: { template_id: "", title: "", texts: [{ locale: "zh-CN", text: "" }] },
+    list: async (signal) =>
+      (await call("/api/activation/ListTemplates", {}, signal)).templates.map((each) =>
+        listed("template_id", { content: each.template, etag: each.etag }),
+      ),
+    define: (template: Schemas["activation.v1.TemplateDefined"], etag, dry_run) =>
+      call("/api/activation/DefineTemplate", { template, etag, dry_run }),
+  },
+  coupons: {
+    ...AS_IT_IS,
+    id: "pool_id",
+    first: { pool_id: "", title: "", prefix: "" },
+    list: async (signal) =>
+      (await call("/api/activation/ListCouponPools", {}, signal)).pools.map((each) =>
+        listed("pool_id", { content: each.pool, etag: each.etag }),
+      ),
+    define: (pool: Schemas["activation.v1.CouponPool"], etag, dry_run) =>
+      call("/api/activation/DefineCouponPool", { pool, etag, dry_run }),
+  },
+  slot: {
+    ...AS_IT_IS,
+    id: "slot_id",
+    first: { slot_id: "", title: "", variants: [], fallback: {} },
+    list: async (signal) =>
+      (await call("/api/activation/ListSlots", {}, signal)).slots.map((each) =>
+        listed("slot_id", { content: each.slot, etag: each.etag }),
+      ),
+    define: (slot: Schemas["activation.v1.Slot"], etag, dry_run) =>
+      call("/api/activation/DefineSlot", { slot, etag, dry_run }),
+  },
   settings: {
+    ...AS_IT_IS,
     id: "",
     first: {},
     list: async (signal) => {
@@ -99,17 +169,52 @@ export const KINDS: Record<string, Kind> = {
   },
 };
 
-/** Replaces the rules in a definition, which are written as in a pack. */
-export async function withRuleForms(content: unknown, read: boolean): Promise<unknown> {
-  if (Array.isArray(content)) return Promise.all(content.map((each) => withRuleForms(each, read)));
+/** The members that have a rule, or a condition of a journey, which may have rules. */
+const RULES = ["rule", "when", "condition"];
+const CONDITIONS = ["rule", "coupon", "every", "some", "negated"];
+
+/** Replaces the rules in a definition: they are read from, or written in, the form of packs. */
+async function withRuleForms(content: unknown, way: "read" | "write"): Promise<unknown> {
+  if (Array.isArray(content)) return Promise.all(content.map((each) => withRuleForms(each, way)));
   if (typeof content !== "object" || content === null) return content;
   const parts = await Promise.all(
-    Object.entries(content).map(async ([name, value]) => {
-      if (name !== "rule") return [name, await withRuleForms(value, read)];
-      if (read) return [name, (await call("/api/profile/TranslateRule", { json: value })).rule];
-      const rule = value as Schemas["rule.v1.Rule"];
-      return [name, (await call("/api/profile/TranslateRule", { rule })).json];
-    }),
+    Object.entries(content).map(async ([name, value]) => [
+      name,
+      RULES.includes(name) && isRule(value)
+        ? await translated(value, way)
+        : await withRuleForms(value, way),
+    ]),
   );
   return Object.fromEntries(parts) as unknown;
+}
+
+function isRule(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return !Object.keys(value).some((name) => CONDITIONS.includes(name));
+}
+
+async function translated(value: unknown, way: "read" | "write"): Promise<unknown> {
+  if (way === "read") return (await call("/api/profile/TranslateRule", { json: value })).rule;
+  const rule = value as Schemas["rule.v1.Rule"];
+  return (await call("/api/profile/TranslateRule", { rule })).json;
+}
+
+/** The members of a journey whose 0 differs from their absence. */
+const PRESENT = ["again_after_us", "clock", "priority", "value"];
+
+/** Leaves out what says nothing: no text, no number, no list, and values that are not set. */
+function withoutEmpty(content: unknown): unknown {
+  if (Array.isArray(content)) return content.map(withoutEmpty);
+  if (typeof content !== "object" || content === null) return content;
+  return Object.fromEntries(
+    Object.entries(content)
+      .filter(([name, value]) => PRESENT.includes(name) || !isEmpty(value))
+      .map(([name, value]) => [name, withoutEmpty(value)]),
+  );
+}
+
+function isEmpty(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length === 0;
+  if (typeof value === "string") return value === "" || value.endsWith("_UNSPECIFIED");
+  return value === 0 || value === false || value === null;
 }

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 
 import { awaitToken, call, type Schemas, stream } from "../api/client";
 import { number } from "../format";
+import { DraftState, LOOK_MS, useDraft } from "./draft";
 import { Person, useNames } from "./people";
 import { Shown, useFailureText } from "./states";
 
@@ -19,13 +20,18 @@ export function PolicyEditor() {
   const { message } = App.useApp();
   const failure = useFailureText();
   const queries = useQueryClient();
-  const [edited, setEdited] = useState<string | null>(null);
   const [parts, setParts] = useState<Part[] | null>(null);
   const query = useQuery({
     queryKey: ["policy"],
+    refetchInterval: LOOK_MS,
     queryFn: ({ signal }) => call("/api/identity/GetPolicy", {}, signal),
   });
-  const text = edited ?? JSON.stringify(query.data?.policy ?? {}, null, 2);
+  const current = query.data && {
+    content: JSON.stringify(query.data.policy ?? {}, null, 2),
+    etag: query.data.etag,
+  };
+  const draft = useDraft("policy", current);
+  const text = draft.content ?? "";
   const preview = useMutation({
     mutationFn: async () => {
       const found: Part[] = [];
@@ -42,27 +48,29 @@ export function PolicyEditor() {
     mutationFn: async () => {
       const { token } = await call("/api/identity/DefinePolicy", {
         policy: JSON.parse(text) as Policy,
-        etag: query.data?.etag ?? "",
+        etag: draft.base?.etag ?? "",
       });
       await awaitToken(token);
     },
     onSuccess: async () => {
       void message.success(t("saved"));
-      setEdited(null);
+      draft.discard();
       setParts(null);
       await queries.invalidateQueries();
     },
+    onError: () => void queries.invalidateQueries({ queryKey: ["policy"] }),
   });
   const error = preview.error ?? apply.error;
   return (
     <Card title={t("policy")} style={{ marginTop: 16 }}>
-      <Shown query={query}>
+      <Shown query={query} keep={draft.isEdited}>
+        <DraftState draft={draft} />
         <Input.TextArea
           aria-label={t("policy")}
           rows={16}
           style={{ fontFamily: "monospace" }}
           value={text}
-          onChange={(event) => setEdited(event.target.value)}
+          onChange={(event) => draft.edit(event.target.value)}
         />
         <Space style={{ marginTop: 8 }} wrap>
           <Button loading={preview.isPending} onClick={() => preview.mutate()}>
@@ -70,14 +78,14 @@ export function PolicyEditor() {
           </Button>
           <Button
             type="primary"
-            disabled={edited === null || parts === null}
+            disabled={!draft.isEdited || parts === null}
             loading={apply.isPending}
             onClick={() => apply.mutate()}
           >
             {t("apply")}
           </Button>
         </Space>
-        {error && (
+        {error && !draft.other && (
           <Alert
             type="error"
             style={{ marginTop: 8 }}

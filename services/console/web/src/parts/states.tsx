@@ -17,35 +17,47 @@ export function useFailureText(): (error: unknown) => string {
 }
 
 interface Loaded {
+  data: unknown;
   isPending: boolean;
   error: unknown;
   refetch: () => unknown;
 }
 
-/** Shows `children` once the query has its data, `empty` where there is nothing to show. */
+/**
+ * Shows `children` once the query has its data, `empty` where there is nothing to show. What is
+ * there stays when loading it again fails, as `keep` does while nothing is loaded.
+ */
 export function Shown(props: {
   query: Loaded;
   empty?: string | false | undefined;
+  /** Whether there is something to show already, such as what a person has entered. */
+  keep?: boolean;
   children: ReactNode;
 }) {
   const { t } = useTranslation();
   const text = useFailureText();
-  if (props.query.isPending)
+  const { query } = props;
+  const isThere = query.data !== undefined || props.keep === true;
+  if (query.isPending && !isThere)
     return (
       <div role="status" aria-label={t("loading")}>
         <Skeleton active />
       </div>
     );
-  if (props.query.error)
-    return (
-      <Alert
-        type="error"
-        showIcon
-        title={t("failed")}
-        description={text(props.query.error)}
-        action={<Button onClick={() => void props.query.refetch()}>{t("retry")}</Button>}
-      />
-    );
-  if (props.empty) return <Empty description={props.empty} />;
-  return <>{props.children}</>;
+  const failure = query.error != null && (
+    <Alert
+      type={isThere ? "warning" : "error"}
+      showIcon
+      style={{ marginBottom: 16 }}
+      title={t(isThere ? "old" : "failed")}
+      description={text(query.error)}
+      action={<Button onClick={() => void query.refetch()}>{t("retry")}</Button>}
+    />
+  );
+  return (
+    <>
+      {failure}
+      {isThere && (props.empty ? <Empty description={props.empty} /> : props.children)}
+    </>
+  );
 }

@@ -1,17 +1,21 @@
 // The definitions of the workspace as YAML: all of a kind, and one to edit, compare and apply.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Input, Segmented, Space, Table, Typography } from "antd";
-import { useEffect, useState } from "react";
+import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
+import { Alert, App, Button, Empty, Input, Segmented, Space, Table, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
 import { parse, stringify, YAMLParseError } from "yaml";
 
 import { awaitToken, CallError } from "../api/client";
-import { type Definition, KINDS, withRuleForms } from "../parts/definition_kinds";
+import { type Definition, type Kind, KINDS } from "../parts/definition_kinds";
 import { difference } from "../parts/difference";
+import { type Draft, DraftState, LOOK_MS, useDraft } from "../parts/draft";
+import { PeopleInside } from "../parts/journey/people_inside";
 import { Shown, useFailureText } from "../parts/states";
 
 const NEW = "new";
+
+/** The etag of what is not defined yet. */
+const NOT_DEFINED = "0";
 
 export default function Definitions() {
   const { t } = useTranslation();
@@ -20,10 +24,9 @@ export default function Definitions() {
   const found = KINDS[kind] ?? KINDS["segment"]!;
   const query = useQuery({
     queryKey: ["definitions", kind],
+    refetchInterval: id === undefined ? false : LOOK_MS,
     queryFn: ({ signal }) => found.list(signal),
   });
-  const one = query.data?.find((each) => each.id === id);
-  const isEdited = id !== undefined && (id === NEW || one !== undefined);
   return (
     <>
       <Typography.Title level={2}>{t("definitions")}</Typography.Title>
@@ -37,13 +40,13 @@ export default function Definitions() {
           label: t(`kind_${each}` as "kind_segment"),
         }))}
       />
-      <Shown query={query}>
-        {isEdited ? (
-          <Editor key={`${kind} ${id}`} kind={kind} definition={one} />
-        ) : (
+      {id === undefined ? (
+        <Shown query={query}>
           <List kind={kind} definitions={query.data ?? []} />
-        )}
-      </Shown>
+        </Shown>
+      ) : (
+        <Editor key={`${kind} ${id}`} kind={kind} id={id} listed={query} />
+      )}
     </>
   );
 }
@@ -78,58 +81,78 @@ function List(props: { kind: string; definitions: Definition[] }) {
   );
 }
 
-function Editor(props: { kind: string; definition: Definition | undefined }) {
+function Editor(props: {
+  kind: string;
+  id: string;
+  listed: UseQueryResult<Definition[]>;
+}) {
   const { t } = useTranslation();
-  const { kind, definition } = props;
-  const content = definition?.content ?? KINDS[kind]!.first;
+  const { kind, id, listed } = props;
+  const found = KINDS[kind] ?? KINDS["segment"]!;
+  const isNew = id === NEW;
+  const definition = listed.data?.find((each) => each.id === id);
   const query = useQuery({
-    queryKey: ["yaml", kind, definition?.id, definition?.version],
-    queryFn: async () => stringify(await withRuleForms(content, false), { lineWidth: 0 }),
+    queryKey: ["yaml", kind, id, definition?.etag ?? ""],
+    enabled: isNew || definition !== undefined,
+    queryFn: async () => {
+      const form = await found.form(definition?.content ?? found.first);
+      return { content: stringify(form, { lineWidth: 0 }), etag: definition?.etag ?? NOT_DEFINED };
+    },
   });
-  const [text, setText] = useState("");
-  useEffect(() => setText(query.data ?? ""), [query.data]);
-  const before = definition ? (query.data ?? "") : "";
+  const draft = useDraft(`${kind} ${id}`, query.data, found.hasSecrets ? "private" : "stored");
+  if (listed.data && !definition && !isNew && !draft.isEdited)
+    return <Empty description={t("noDefinition")} />;
   return (
-    <Shown query={query}>
-      <Input.TextArea
-        aria-label={t("definition")}
-        rows={20}
-        style={{ fontFamily: "monospace" }}
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-      />
-      <Apply kind={kind} etag={definition?.etag ?? ""} before={before} text={text} />
+    <Shown query={listed} keep={draft.isEdited || isNew}>
+      <Shown query={query} keep={draft.isEdited}>
+        <DraftState draft={draft} />
+        <Input.TextArea
+          aria-label={t("definition")}
+          rows={20}
+          style={{ fontFamily: "monospace" }}
+          value={draft.content ?? ""}
+          onChange={(event) => draft.edit(event.target.value)}
+        />
+        <Apply key={draft.base?.etag ?? ""} kind={kind} found={found} draft={draft} isNew={isNew} />
+      </Shown>
     </Shown>
   );
 }
 
-function Apply(props: { kind: string; etag: string; before: string; text: string }) {
+function Apply(props: { kind: string; found: Kind; draft: Draft<string>; isNew: boolean }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
   const failure = useFailureText();
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const { kind, etag, before, text } = props;
-  const define = async (dryRun: boolean) => {
-    const content = await withRuleForms(parse(text) as object, true);
-    return KINDS[kind]!.define(content as never, etag, dryRun);
+  const { kind, found, draft, isNew } = props;
+  const text = draft.content ?? "";
+  const etag = draft.base?.etag ?? "";
+  const define = async (dryRun: boolean) =>
+    found.define((await found.content(parse(text))) as never, etag, dryRun);
+  const onError = (error: Error) => {
+    // Another version has become current: it is shown beside the draft.
+    if (isStale(error)) void queries.invalidateQueries({ queryKey: ["definitions", kind] });
   };
   const check = useMutation({
-    mutationFn: async () => ({ ...(await define(true)), text }),
+    mutationFn: async () => ({ ...(await define(true)), text, etag }),
+    onError,
   });
   const apply = useMutation({
     mutationFn: async () => awaitToken((await define(false)).token),
+    onError,
     onSuccess: async () => {
       void message.success(t("saved"));
+      draft.discard();
       await queries.invalidateQueries();
       void navigate(`/definitions/${kind}`);
     },
   });
-  const isChecked = check.data?.text === text;
+  const isChecked = check.data?.text === text && check.data.etag === etag;
   const error = apply.error ?? check.error;
-  const said = (found: unknown) => {
+  const explain = (found: unknown) => {
     if (found instanceof YAMLParseError) return found.message;
-    if (found instanceof CallError && found.reason === "ETAG_MISMATCH") return t("changedMeanwhile");
+    if (isStale(found)) return t(isNew ? "idInUse" : "changedMeanwhile");
     return failure(found);
   };
   return (
@@ -147,13 +170,16 @@ function Apply(props: { kind: string; etag: string; before: string; text: string
           {t("apply")}
         </Button>
       </Space>
-      {error && <Alert type="error" style={{ marginTop: 8 }} title={said(error)} />}
+      {error && !draft.other && (
+        <Alert type="error" style={{ marginTop: 8 }} title={explain(error)} />
+      )}
       {isChecked && !check.data?.changed && (
         <Alert type="info" style={{ marginTop: 8 }} title={t("nothingChanges")} />
       )}
+      {isChecked && check.data && <PeopleInside defined={check.data} />}
       {isChecked && check.data?.changed && (
         <pre aria-label={t("difference")} style={{ overflowX: "auto" }}>
-          {difference(before, text).map((line, index) => (
+          {difference(isNew ? "" : (draft.base?.content ?? ""), text).map((line, index) => (
             <div key={index} style={{ color: COLOURS[line.sign] }}>
               {line.sign} {line.text}
             </div>
@@ -162,6 +188,10 @@ function Apply(props: { kind: string; etag: string; before: string; text: string
       )}
     </>
   );
+}
+
+function isStale(error: unknown): boolean {
+  return error instanceof CallError && error.reason === "ETAG_MISMATCH";
 }
 
 const COLOURS = { "+": "#237804", "-": "#a8071a", " ": "#434343" };

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../api/client";
 import { instant } from "../format";
+import { DraftState, useDraft } from "../parts/draft";
 import { More } from "../parts/more";
 import { Shown, useFailureText } from "../parts/states";
 import { word } from "../words";
@@ -67,7 +68,9 @@ function Repair(props: { entry: Entry; onEnd: () => void }) {
   const { message } = App.useApp();
   const queries = useQueryClient();
   const failure = useFailureText();
-  const [text, setText] = useState(rawText(props.entry.raw ?? ""));
+  const received = { content: rawText(props.entry.raw ?? ""), etag: "" };
+  const draft = useDraft(`quarantined ${props.entry.quarantine_id ?? ""}`, received);
+  const text = draft.content ?? "";
   const release = useMutation({
     mutationFn: (body: string) => {
       const event = JSON.parse(body) as Schemas["type.v1.Event"];
@@ -78,6 +81,7 @@ function Repair(props: { entry: Entry; onEnd: () => void }) {
     },
     onSuccess: () => {
       void message.success(t("released"));
+      draft.discard();
       void queries.invalidateQueries({ queryKey: ["quarantine"] });
       props.onEnd();
     },
@@ -93,13 +97,14 @@ function Repair(props: { entry: Entry; onEnd: () => void }) {
       onCancel={props.onEnd}
     >
       <p>{props.entry.message}</p>
+      <DraftState draft={draft} />
       <label htmlFor="repaired-event">{t("repairHint")}</label>
       <Input.TextArea
         id="repaired-event"
         rows={16}
         value={text}
         style={{ fontFamily: "monospace" }}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => draft.edit(event.target.value)}
       />
       {release.error && (
         <Alert

@@ -1,50 +1,85 @@
 // Builds a segment: its rule as groups and as text, the size and some members while it is edited.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Card, Col, Form, Input, Row, Space, Statistic, Typography } from "antd";
+import { Alert, App, Button, Card, Col, Empty, Form, Input, Row, Space, Statistic, Typography } from "antd";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
 
 import { awaitToken, call, CallError, type Schemas } from "../api/client";
 import { number } from "../format";
+import { type Draft, DraftState, LOOK_MS, useDraft } from "../parts/draft";
 import { Person, useNames } from "../parts/people";
 import { RuleBuilder } from "../parts/rule/builder";
 import { type Form as RuleForm, isComplete } from "../parts/rule/tree";
 import { Shown, useFailureText } from "../parts/states";
 
-type Summary = Schemas["segment.v1.SegmentSummary"];
-const FIRST: RuleForm = { all: [{ count: { event: "", at_least: 1 } }] };
+type Segment = Schemas["segment.v1.SegmentDefined"];
+/** What is edited: the fields of the builder, and the other members of the definition. */
+interface Edited {
+  segment: Segment | null;
+  id: string;
+  title: string;
+  form: RuleForm;
+}
+const NEW: Edited = {
+  ...{ segment: null, id: "", title: "" },
+  form: { all: [{ count: { event: "", at_least: 1 } }] },
+};
+/** The etag of what is not defined yet. */
+const NOT_DEFINED = "0";
 /** How long the preview waits for more input, and how many members it shows. */
 const WAIT_MS = 400;
 const SAMPLE = 20;
 
 export default function SegmentBuilder() {
-  const id = useParams()["id"];
+  const id = useParams()["id"] ?? "";
+  return <Builder key={id} id={id} />;
+}
+
+function Builder(props: { id: string }) {
+  const { t } = useTranslation();
+  const { id } = props;
   const segments = useQuery({
     queryKey: ["segments"],
+    refetchInterval: LOOK_MS,
     queryFn: ({ signal }) => call("/api/segment/ListSegments", {}, signal),
   });
   const existing = segments.data?.segments.find((each) => each.segment?.segment_id === id);
-  const rule = existing?.segment?.rule;
+  const segment = existing?.segment;
+  const rule = segment?.rule;
   const form = useQuery({
     queryKey: ["rule", rule],
     enabled: rule !== undefined,
     queryFn: ({ signal }) => call("/api/profile/TranslateRule", { rule: rule! }, signal),
   });
-  if (!id) return <Editor existing={undefined} first={FIRST} />;
+  const current =
+    segment && form.data
+      ? {
+          content: { segment, id, title: segment.title ?? "", form: form.data.json as RuleForm },
+          etag: existing.etag ?? "",
+        }
+      : undefined;
+  const draft = useDraft(
+    `segment-builder ${id}`,
+    id ? current : { content: NEW, etag: NOT_DEFINED },
+  );
+  if (id && segments.data && !segment && !draft.isEdited)
+    return <Empty description={t("noDefinition")} />;
   return (
-    <Shown query={rule ? form : segments}>
-      {form.data && <Editor key={id} existing={existing} first={form.data.json as RuleForm} />}
+    <Shown query={segments} keep={draft.isEdited || !id}>
+      <Shown query={form} keep={draft.isEdited || !id}>
+        {draft.content && <Editor draft={draft} edited={draft.content} />}
+      </Shown>
     </Shown>
   );
 }
 
-function Editor(props: { existing: Summary | undefined; first: RuleForm }) {
+function Editor(props: { draft: Draft<Edited>; edited: Edited }) {
   const { t, i18n } = useTranslation();
-  const { existing } = props;
-  const [id, setId] = useState(existing?.segment?.segment_id ?? "");
-  const [title, setTitle] = useState(existing?.segment?.title ?? "");
-  const [form, setForm] = useState(props.first);
+  const { draft, edited } = props;
+  const { segment, id, title, form } = edited;
+  const set = (part: Partial<Edited>) => draft.edit({ ...edited, ...part });
+  const setForm = (form: RuleForm) => set({ form });
   const waited = useWaited(form);
   const complete = isComplete(waited);
   const rule = useQuery({
@@ -56,7 +91,8 @@ function Editor(props: { existing: Summary | undefined; first: RuleForm }) {
   const text = i18n.language === "zh" ? rule.data?.text_chinese : rule.data?.text;
   return (
     <>
-      <Typography.Title level={2}>{existing ? title || id : t("newSegment")}</Typography.Title>
+      <Typography.Title level={2}>{segment ? title || id : t("newSegment")}</Typography.Title>
+      <DraftState draft={draft} />
       <Row gutter={[16, 16]}>
         <Col xs={24} xl={16}>
           <Form layout="vertical" component="div">
@@ -64,16 +100,16 @@ function Editor(props: { existing: Summary | undefined; first: RuleForm }) {
               <Form.Item label={t("id")} htmlFor="segment-id">
                 <Input
                   id="segment-id"
-                  disabled={existing !== undefined}
+                  disabled={segment !== null}
                   value={id}
-                  onChange={(event) => setId(event.target.value)}
+                  onChange={(event) => set({ id: event.target.value })}
                 />
               </Form.Item>
               <Form.Item label={t("title")} htmlFor="segment-title">
                 <Input
                   id="segment-title"
                   value={title}
-                  onChange={(event) => setTitle(event.target.value)}
+                  onChange={(event) => set({ title: event.target.value })}
                 />
               </Form.Item>
             </Space>
@@ -86,10 +122,10 @@ function Editor(props: { existing: Summary | undefined; first: RuleForm }) {
           <Preview
             rule={rule.data?.rule}
             failure={rule.error}
-            segment={existing?.segment}
+            segment={segment}
             isOld={waited !== form}
           />
-          <Save id={id} title={title} rule={rule.data?.rule} existing={existing} />
+          <Save draft={draft} edited={edited} rule={waited === form ? rule.data?.rule : undefined} />
         </Col>
       </Row>
     </>
@@ -146,7 +182,7 @@ function RuleText(props: { text: string; onRead: (form: RuleForm) => void }) {
 function Preview(props: {
   rule: Schemas["rule.v1.Rule"] | undefined;
   failure: unknown;
-  segment: Schemas["segment.v1.SegmentDefined"] | undefined;
+  segment: Segment | null;
   isOld: boolean;
 }) {
   const { t, i18n } = useTranslation();
@@ -228,30 +264,34 @@ function People(props: { title: string; ids: string[]; names: Map<string, string
 }
 
 function Save(props: {
-  id: string;
-  title: string;
+  draft: Draft<Edited>;
+  edited: Edited;
   rule: Schemas["rule.v1.Rule"] | undefined;
-  existing: Summary | undefined;
 }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
   const failure = useFailureText();
   const navigate = useNavigate();
   const queries = useQueryClient();
-  const { id, title, rule, existing } = props;
+  const { draft, rule } = props;
+  const { segment, id, title } = props.edited;
   const save = useMutation({
     mutationFn: async () => {
       const { token } = await call("/api/segment/DefineSegment", {
-        segment: { ...existing?.segment, segment_id: id, title, rule: rule! },
-        ...(existing?.etag ? { etag: existing.etag } : {}),
+        // Members that have no field here are those of the version that the edit is based on.
+        segment: { ...draft.base?.content.segment, segment_id: id, title, rule: rule! },
+        etag: draft.base?.etag ?? "",
       });
       await awaitToken(token);
     },
     onSuccess: async () => {
       void message.success(t("saved"));
+      draft.discard();
       await queries.invalidateQueries({ queryKey: ["segments"] });
       void navigate(`/segments/${id}`);
     },
+    // Another version has become current: it is shown beside the draft.
+    onError: () => void queries.invalidateQueries({ queryKey: ["segments"] }),
   });
   const isStale = save.error instanceof CallError && save.error.reason === "ETAG_MISMATCH";
   return (
@@ -265,11 +305,11 @@ function Save(props: {
       >
         {t("save")}
       </Button>
-      {save.error && (
+      {save.error && !draft.other && (
         <Alert
           type="error"
           style={{ marginTop: 8 }}
-          title={isStale ? t("changedMeanwhile") : failure(save.error)}
+          title={isStale ? t(segment ? "changedMeanwhile" : "idInUse") : failure(save.error)}
         />
       )}
     </>

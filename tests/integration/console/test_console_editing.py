@@ -1,0 +1,161 @@
+"""Tests in a real browser that nothing which a person enters is lost, and what an edit would do."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import count
+
+import pytest
+from integration.console.conftest import Watched
+from integration.console.people import BOUGHT
+from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
+from playwright.async_api import Locator, Route, expect
+
+from services.chassis.codec.rules import rule_to_proto
+from services.kernel.rules.forms.json_form import parse_rule
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+#: Longer than an editor waits until it looks for another version, milliseconds.
+LOOK_MS = 11_000
+FAILED = {"error": {"code": "internal", "message": "broken"}}
+_numbers = count()
+
+
+class Editing:
+    """A definition that one person edits in the browser and another one over gRPC."""
+
+    def __init__(self, watched: Watched, path: str, label: str) -> None:
+        self.watched = watched
+        self.number = next(_numbers)
+        self.path = path.format(number=self.number)
+        self.field: Locator = watched.page.get_by_label(label, exact=True)
+
+    async def change(self, text: str) -> None:
+        """Define another version."""
+        admin = self.watched.console.system.admin
+        if self.path == "identity":
+            found = await admin.identity.GetPolicy(GetPolicyRequest())
+            found.policy.claimed_devices = 900 + next(_numbers)
+            await admin.identity.DefinePolicy(DefinePolicyRequest(policy=found.policy))
+        else:
+            rule = rule_to_proto(parse_rule(BOUGHT))
+            made = SegmentDefined(segment_id=f"kept-{self.number}", title=text, rule=rule)
+            await admin.segment.DefineSegment(DefineSegmentRequest(segment=made))
+        await self.watched.console.system.drain()
+
+    async def enter(self, title: str) -> str:
+        """Enter a change into the field, and return what the field then has."""
+        text = await self.field.input_value()
+        changed = text.replace("first", title) if "first" in text else text + "\n"
+        await self.field.focus()
+        await self.watched.page.keyboard.press("ControlOrMeta+a")
+        await self.watched.page.keyboard.insert_text(changed)
+        return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("definitions/segment/kept-{number}", "定义"),
+        ("segments/kept-{number}/edit", "标题"),
+        ("identity", "身份策略"),
+    ],
+    ids=["definition", "segment", "policy"],
+)
+async def test_what_is_entered_outlives_a_failure_another_version_and_a_reload(
+    watched: Watched, path: str, label: str
+) -> None:
+    page = watched.page
+    editing = Editing(watched, path, label)
+    await editing.change("first")
+    await page.clock.install()
+    await watched.open(editing.path)
+    await expect(editing.field).to_have_value(re.compile("first|{"))
+    entered = await editing.enter("mine")
+    await expect(page.get_by_text("您输入的内容尚未保存")).to_be_visible()
+
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=500, content_type="application/json", body=json.dumps(FAILED))
+
+    await page.route(re.compile("/api/(segment/List|identity/Get)"), fail)
+    await page.clock.fast_forward(LOOK_MS)
+    await expect(page.get_by_text("显示的内容可能已过时").first).to_be_visible()
+    await expect(editing.field).to_have_value(entered)
+    await page.unroute_all()
+    await editing.change("theirs")
+    await page.clock.fast_forward(LOOK_MS)
+    await expect(page.get_by_text("期间有人修改了它")).to_be_visible()
+    await expect(editing.field).to_have_value(entered)
+    await page.reload()
+    await expect(page.get_by_text("期间有人修改了它")).to_be_visible()
+    await expect(editing.field).to_have_value(entered)
+    await watched.press("保留我的修改")
+    await expect(page.get_by_text("您输入的内容尚未保存")).to_be_visible()
+    await expect(editing.field).to_have_value(entered)
+    await watched.press("放弃修改")
+    await expect(editing.field).not_to_have_value(entered)
+    await page.reload()
+    await expect(editing.field).not_to_have_value(entered)
+
+
+async def test_new_definition_with_an_id_in_use_overwrites_nothing(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("definitions/segment/new")
+    await watched.enter(
+        "定义", "segment_id: buyers\ntitle: 别的\nrule:\n  count: {event: bought, at_least: 5}\n"
+    )
+    await watched.press("比较差异")
+    await expect(page.get_by_text("该 ID 已被使用")).to_be_visible()
+    await expect(watched.button("应用")).to_be_disabled()
+    await watched.press("退出")
+    await expect(page.get_by_label("密钥")).to_be_visible()
+    drafts = "Object.keys(sessionStorage).filter((key) => key.includes('draft')).length"
+    assert await page.evaluate(drafts) == 0, "the next person at the browser can read the draft"
+
+
+async def test_journey_is_edited_as_yaml_with_what_becomes_of_its_people(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("definitions/journey/new")
+    await watched.enter(
+        "定义",
+        "journey_id: welcome\n"
+        "title: 欢迎\n"
+        "entry:\n"
+        "  by: {event: {events: {names: [bought]}}}\n"
+        "  condition: {rule: {rule: {count: {event: bought, at_least: 1}}}}\n"
+        "steps:\n"
+        "  - wait: {id: later, span_us: 86400000000}\n",
+    )
+    await watched.press("比较差异")
+    await expect(page.locator("pre")).to_contain_text("+ journey_id: welcome")
+    await watched.press("应用")
+    await page.get_by_role("link", name="welcome").press("Enter")
+    # What is not set is left out, and a rule has the form of packs.
+    await expect(page.get_by_label("定义")).to_have_value(re.compile("at_least: 1"))
+    text = await page.get_by_label("定义").input_value()
+    assert "UNSPECIFIED" not in text
+    assert "hold_out_ppm" not in text
+    await watched.press("比较差异")
+    await expect(page.get_by_text("没有变化")).to_be_visible()
+    await watched.enter("定义", text.replace("id: later", "id: sooner"))
+    await watched.press("比较差异")
+    await expect(page.locator("pre")).to_contain_text("sooner")
+
+
+async def test_page_of_an_older_build_is_loaded_again_by_itself_once(watched: Watched) -> None:
+    page, requested = watched.page, 0
+
+    async def gone(route: Route) -> None:
+        nonlocal requested
+        requested += 1
+        await (route.fulfill(status=404) if requested == 1 else route.continue_())
+
+    await page.route(re.compile("/assets/tags-"), gone)
+    await watched.open("")
+    await expect(page.get_by_role("heading", name="概览")).to_be_visible()
+    await page.get_by_role("link", name="标签与阶段").press("Enter")
+    await expect(page.get_by_role("heading", name="标签与阶段")).to_be_visible()
+    assert requested == 2
