@@ -33,7 +33,7 @@ from services.kernel.ids import WorkspaceId
 #: Identifiers, and edges, in one COPY.
 PAGE = 5_000
 #: Identifier sets that are applied to the stored state in one transaction.
-PART = 10_000
+PART = 20_000
 
 
 @dataclass(slots=True)

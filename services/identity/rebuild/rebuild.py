@@ -74,7 +74,7 @@ class IdentityRebuilder:
             is_begun = True
         await self._load_policies(pool, end, roll_out=is_begun)
         if not is_begun:
-            loader = EvidenceLoader(pool, shards, cache, max(1, 2 * self.cache_size // 5))
+            loader = EvidenceLoader(pool, shards, cache, max(1, self.cache_size // 2))
             await self._bulk_load(pool, loader, end, workers, progress)
             return
         replay = LogReplay(IdentityReplayFold(cache, shards), self.upstream)
