@@ -62,7 +62,7 @@ RENDER_RETRY_S = 1.0
 GATHER_S = 0.004
 #: Seconds from one start of attempts to the next one that new effects ask for: those of a busy
 #: destination gather, as each start has a high fixed cost.
-START_INTERVAL_S = 0.1
+START_INTERVAL_S = 0.2
 RETIRED_REASON = "the destination was retired"
 UNCONFIRMED_REASON = "the answer of an earlier attempt was lost"
 EXHAUSTED_REASON = "every attempt was interrupted"

@@ -20,7 +20,7 @@ _FACT_OVERHEAD = 256
 GATHER_S = 0.01
 _GATHER_STEP_S = 0.002
 #: A group of this size does not wait for more, bytes.
-_FULL_ENOUGH = 256 << 10
+_FULL_ENOUGH = 32 << 10
 
 
 class _PendingAppend:
