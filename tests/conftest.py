@@ -1,5 +1,6 @@
 """Loads the fixtures of all tests and the default settings of hypothesis."""
 
+import gc
 from collections.abc import Generator
 
 import pytest
@@ -10,6 +11,17 @@ pytest_plugins = ["service_fixtures", "command_server", "processor_time"]
 
 settings.register_profile("onefold", examples(100))
 settings.load_profile("onefold")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the garbage collector rest while modules and tests are made, which all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -42,6 +42,9 @@ SECRETS_KEY = "1." + "0f" * 32
 #: The secret that authenticates the messages of the services in tests.
 BUS_KEY = "the bus key of all services in these tests"
 
+#: How long a test waits for what takes seconds on a quiet machine: a guard against hanging.
+HANG_S = 120.0
+
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
 
@@ -51,7 +54,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline_s: float = 20.0) -> T:
+async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline_s: float = HANG_S) -> T:
     """Call `predicate` until its result is true, and return that result.
 
     Raises TimeoutError, which names the predicate and its last result.

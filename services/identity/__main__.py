@@ -1,7 +1,6 @@
 """Runs identity: `python -m services.identity`."""
 
 from services.chassis.runtime.run import run
-from services.identity.service import serve
 from services.identity.settings import IdentitySettings
 
-run(IdentitySettings, serve)
+run(IdentitySettings, "services.identity.service")

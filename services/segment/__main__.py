@@ -1,7 +1,6 @@
 """Runs the service: `python -m services.segment`."""
 
 from services.chassis.runtime.run import run
-from services.segment.service import serve
 from services.segment.settings import SegmentSettings
 
-run(SegmentSettings, serve)
+run(SegmentSettings, "services.segment.service")

@@ -40,6 +40,11 @@ BUDGET = {
     # The tests of each file share one system, and one browser.
     "tests/integration/console/": 24,
 }
+#: Calls that wait, and the least number of seconds that they may name.
+WAITS = re.compile(r"\b(wait_until|asyncio\.(timeout|wait_for)|mark\.timeout)$")
+LEAST_WAIT_S = 60
+#: Tests of the waits themselves.
+SHORT = ("tests/integration/chassis/test_service_fixtures.py",)
 #: A test that starts all services names one of these.
 WHOLE_SYSTEM = re.compile(r"\bStack\(|\bfaults\.running_system\b|\bwhole_system import\b")
 
@@ -67,6 +72,32 @@ def outside_the_budget(files: list[Source]) -> list[str]:
         and count_tests(file)
         and not file.path.startswith((*BUDGET, "tests/architecture/"))
     ]
+
+
+def short_waits(file: Source) -> list[str]:
+    """Return the waits of tests that a busy machine may not live up to, with their places."""
+    return [
+        f"{file.path}:{node.lineno} {ast.unparse(node)}"
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Call) and WAITS.search(ast.unparse(node.func))
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords))
+        if isinstance(argument, ast.Constant)
+        and isinstance(argument.value, int | float)
+        and argument.value < LEAST_WAIT_S
+    ]
+
+
+def test_waits_of_tests_are_long_enough_for_a_busy_machine() -> None:
+    found = [
+        wait for file in under("tests") if file.path not in SHORT for wait in short_waits(file)
+    ]
+    assert not found, message(found, "a wait is a guard against hanging: service_fixtures.HANG_S")
+
+
+def test_planted_short_waits_are_found() -> None:
+    for wait in ("wait_until(f, 5.0)", "asyncio.timeout(10)", "asyncio.wait_for(x(), timeout=1)"):
+        assert short_waits(Source("tests/test_x.py", wait)), wait
+        assert not short_waits(Source("tests/test_x.py", re.sub(r"[0-9.]+", "HANG_S", wait)))
 
 
 def test_slow_tests_stay_within_their_budget() -> None:

@@ -29,7 +29,7 @@ from services.devstack.stack import Stack
 from tests.service_fixtures import wait_until
 
 #: Seconds within which a system heals once an outage has ended. Nothing helps it.
-HEAL_S = 60.0
+HEAL_S = 180.0
 
 
 @asynccontextmanager

@@ -52,7 +52,7 @@ SETTINGS = {
 }
 EVENT_KIND = event_pb2.Event.DESCRIPTOR.full_name
 #: How long everything may take to recover after the last fault, seconds.
-RECOVERY_S = 150.0
+RECOVERY_S = 300.0
 _IN_PROGRESS = (DELIVERY_STATE_PENDING, DELIVERY_STATE_UNKNOWN)
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")

@@ -64,7 +64,6 @@ async def undisturbed(school: School, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", seeds(FOLDER, 2))
 async def test_killed_processes_lose_no_event_and_repeat_no_effect(
     seed: int, school: School, undisturbed: UndisturbedRun, tmp_path: Path

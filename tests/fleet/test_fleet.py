@@ -89,7 +89,6 @@ class FleetFaults:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", seeds(FOLDER, 1))
 async def test_fleet_that_loses_servers_keeps_what_it_acknowledged(
     seed: int, tmp_path: Path

@@ -256,7 +256,7 @@ class Doors:
         async with aiohttp.ClientSession(self.stack.events_url, headers=headers) as session:
             for events in batches:
                 body = {"batch": [event.to_json() for event in events]}
-                await wait_until(partial(_is_taken, session, body), 60.0)
+                await wait_until(partial(_is_taken, session, body))
 
     async def _send_nats(self, sender: tuple[str, SourceTrust], batches: list[Any]) -> None:
         publisher = ClientId(sender[0], source_id(sender[1]))

@@ -34,7 +34,6 @@ MASTER = "local-cluster[2,1,1024]"
 pytestmark = [
     pytest.mark.skipif(not find_spec("pyspark"), reason="pyspark is not installed (extra `spark`)"),
     pytest.mark.skipif(not shutil.which("java"), reason="Java 17 or newer is not installed"),
-    pytest.mark.timeout(900),
 ]
 Shards = Sequence[Sequence[Fact]]
 

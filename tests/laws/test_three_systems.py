@@ -249,7 +249,7 @@ async def wait_for_facts(system: RunningSystem, events: Sequence[MixedEvent]) ->
     async def are_logged() -> bool:
         return Counter(await system.logged_message_ids()) >= expected
 
-    await wait_until(are_logged, 120.0)
+    await wait_until(are_logged)
     assert Counter(await system.logged_message_ids()) == expected
 
 

@@ -103,7 +103,6 @@ async def digests(month: list[VisitorEvent], tmp_path_factory: pytest.TempPathFa
         return await system.digests()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("shards", "replicas", "seed"), [(1, 1, 1), (4, 3, 2)])
 async def test_digests_are_equal_for_any_order_repetition_shards_and_replicas(
     month: list[VisitorEvent],
@@ -119,7 +118,6 @@ async def test_digests_are_equal_for_any_order_repetition_shards_and_replicas(
         assert await system.digests() == digests
 
 
-@pytest.mark.timeout(300)
 async def test_changed_fact_changes_the_digest(
     month: list[VisitorEvent], digests: Digests, tmp_path: Path
 ) -> None:
@@ -133,7 +131,6 @@ async def test_changed_fact_changes_the_digest(
     assert found["profile"] != digests["profile"]
 
 
-@pytest.mark.timeout(300)
 async def test_exported_log_appended_elsewhere_gives_the_digests(
     month: list[VisitorEvent], digests: Digests, tmp_path: Path
 ) -> None:
@@ -188,7 +185,6 @@ async def export(system: RunningSystem) -> list[Fact]:
     return facts
 
 
-@pytest.mark.timeout(300)
 async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
     month: list[VisitorEvent], tmp_path: Path
 ) -> None:
@@ -228,7 +224,6 @@ async def assert_rebuilds_are_equal(system: RunningSystem, **fields: Any) -> Non
         assert last.equal, f"{service}: {list(last.differing_rows)}"
 
 
-@pytest.mark.timeout(180)
 async def test_rejected_event_is_quarantined_repaired_and_released(tmp_path: Path) -> None:
     """Law 6: a rejected event is stored with its reason, and can be repaired and released."""
     async with running(tmp_path) as system:

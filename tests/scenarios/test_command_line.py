@@ -7,7 +7,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from metrics_page import never_served, undocumented
 from pyarrow import parquet
 from scenarios.conftest import CommandLine
@@ -15,7 +14,6 @@ from scenarios.conftest import CommandLine
 from services import SERVICES
 
 
-@pytest.mark.timeout(300)
 def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: Path) -> None:
     assert "nothing runs over" in onefold("status", fails=True)
     assert "Onefold is running." in onefold("up")

@@ -124,7 +124,6 @@ def ordinary_account() -> OsAccount | None:
     return account if is_open else None
 
 
-@pytest.mark.timeout(600)
 def test_commands_of_the_readme_succeed_for_a_newcomer(newcomer: Newcomer) -> None:
     run = newcomer("demo", "--visitors", "300")
     assert "All figures are as expected." in run.stdout

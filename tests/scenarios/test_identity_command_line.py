@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from scenarios.conftest import CommandLine
 
 POLICY = "identity_policy: {namespaces: [{name: user_id%s}, {name: phone}]}\n"
 LI, WANG = "user_id:li", "user_id:wang"
 
 
-@pytest.mark.timeout(300)
 def test_matches_are_explained_separated_and_previewed(
     onefold: CommandLine, tmp_path: Path
 ) -> None:

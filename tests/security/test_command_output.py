@@ -346,7 +346,6 @@ def test_every_command_has_a_case() -> None:
     assert set(commands(get_command(app))) == CASES.keys() | ELSEWHERE.keys()
 
 
-@pytest.mark.timeout(300)
 def test_no_command_prints_hostile_text_but_as_text(system: System) -> None:
     for path, make in CASES.items():
         case = make(system)
@@ -360,7 +359,6 @@ def test_no_command_prints_hostile_text_but_as_text(system: System) -> None:
     assert "Onefold is running" in system.printed["up"]
 
 
-@pytest.mark.timeout(120)
 def test_json_of_commands_is_valid_and_harmless(system: System) -> None:
     preview = system.write("p3.yaml", STRICT)
     for arguments in (
@@ -372,7 +370,6 @@ def test_json_of_commands_is_valid_and_harmless(system: System) -> None:
         assert json.loads(result.stdout), result.output
 
 
-@pytest.mark.timeout(120)
 def test_terminal_gets_no_sequence_but_those_of_styles(system: System) -> None:
     own = {"ONEFOLD_DATA": str(system.data), "TERM": "xterm-256color", "COLUMNS": "600"}
     shown = on_a_terminal(["profile", WHO], os.environ | own)

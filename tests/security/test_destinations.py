@@ -105,7 +105,6 @@ async def rows_with(conn: asyncpg.Connection, wanted: list[bytes]) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(180)
 async def test_secret_of_a_webhook_is_stored_nowhere_in_clear(
     make_settings: MakeSettings, internal_key: str, database: str, servers_dir: Path, tmp_path: Path
 ) -> None:
@@ -152,7 +151,6 @@ def _verify(receiver: Receiver, path: str, secret: str) -> None:
     assert Verifier(secret).verify(received.body, received.headers)
 
 
-@pytest.mark.timeout(180)
 async def test_tenant_reaches_neither_private_hosts_nor_subjects_of_others(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:

@@ -63,7 +63,6 @@ def found(guesses: Iterable[Guess], ids: frozenset[bytes], numbers: range) -> se
     return {index for guess in guesses for index in numbers if guess(number(index)) in ids}
 
 
-@pytest.mark.timeout(180)
 async def test_copy_of_the_database_without_the_key_links_no_id_to_a_number(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:

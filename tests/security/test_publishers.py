@@ -175,8 +175,8 @@ async def test_events_without_ids_are_not_confused_with_those_of_a_deleted_strea
             return True
 
         await ingest.nats.jetstream().delete_stream(STREAM)
-        await wait_until(is_published, 60)
-        await wait_until(lambda user=user: ingest.facts_with(user), 60)
+        await wait_until(is_published)
+        await wait_until(lambda user=user: ingest.facts_with(user))
     for user in users:
         assert len(await ingest.facts_with(user)) == 1
 

@@ -125,7 +125,9 @@ def test_an_identifier_of_any_characters_is_normalised_at_once(namespace: str) -
         for unit in units:
             for end in ("", "1", "x", "z", "\u3002"):
                 text = prefix + (unit * MAX_VALUE)[: MAX_VALUE - len(prefix) - 1] + end
-                cost = min(normalisation_s(namespace, text) for _ in range(2))
+                cost = normalisation_s(namespace, text)
+                if cost > slowest:
+                    cost = min(cost, *(normalisation_s(namespace, text) for _ in range(5)))
                 slowest = max(slowest, cost)
     scan = min(normalisation_s("email_sha256", "é" * MAX_VALUE) for _ in range(20))
     assert slowest < max(500 * scan, 0.02), (slowest, scan)

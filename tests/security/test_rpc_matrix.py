@@ -21,7 +21,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.token_pb2 import Token
 from security.rpc_strangers import bearer, connections, open_call, outcome
-from service_fixtures import MakeSettings, wait_until
+from service_fixtures import HANG_S, MakeSettings, wait_until
 
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.rpc.channel import open_channel
@@ -122,7 +122,6 @@ INTERNAL = {
 }
 #: No message of any method: a caller who is admitted learns just that, and nothing is done.
 NO_MESSAGE = b"\xff"
-HANG_S = 120
 _INGEST = "/onefold.ingest.v1.IngestService"
 _WATCH_MERGES = "/onefold.identity.v1.IdentityService/WatchMerges"
 _WATCH_MEMBERSHIPS = "/onefold.segment.v1.SegmentService/WatchMemberships"

@@ -21,7 +21,7 @@ from security.rpc_strangers import (
     outcome,
     silent,
 )
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 from structlog.testing import capture_logs
 from toy.rpc_services import ADMIN, INGEST, INTERNAL, SOURCE, STREAM, Served, serving
 
@@ -34,7 +34,6 @@ from services.kernel.errors import RateLimited
 REFUSED = (grpc.StatusCode.UNAUTHENTICATED, "KEY_MISSING")
 LATE = (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
 BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
-HANG_S = 60
 
 
 async def _is_served(url: str, key: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from security.rpc_strangers import bearer, connections, open_call, outcome
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 from toy.rpc_services import ALLOWED, INTERNAL, REBUILD, SOURCE, STREAM, serving
 
 from services.chassis.access.keys import hash_key
@@ -22,7 +22,6 @@ from services.chassis.rpc import streams
 from services.kernel.ids import SourceId, WorkspaceId
 
 OTHER = "ofk_source_other"
-HANG_S = 60
 DISABLED = (grpc.StatusCode.UNAUTHENTICATED, "KEY_DISABLED")
 NOT_ALLOWED = (grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED")
 NEVER_S = 10_000.0

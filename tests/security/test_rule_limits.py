@@ -70,7 +70,6 @@ def with_limit(make_settings: MakeSettings) -> MakeSettings:
     return make
 
 
-@pytest.mark.timeout(180)
 async def test_predicates_of_rules_and_workspaces_are_limited_by_every_way_in(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:
@@ -121,7 +120,6 @@ async def _other_tenant(system: WholeSystem) -> Client:
     return Client(replace(system.admin.endpoints, key=created.admin_key))
 
 
-@pytest.mark.timeout(180)
 async def test_costly_event_is_logged_with_its_place_by_every_fold(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

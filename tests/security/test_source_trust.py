@@ -89,7 +89,6 @@ async def traits_of(system: WholeSystem, name: str) -> dict[str, tuple[Any, int]
     return {trait.name: (json.loads(trait.value), trait.trust) for trait in profile.traits}
 
 
-@pytest.mark.timeout(180)
 async def test_public_key_claims_about_a_customer_overwrite_nothing_and_join_no_profiles(
     system: WholeSystem,
 ) -> None:
@@ -147,7 +146,6 @@ async def test_public_key_claims_about_a_customer_overwrite_nothing_and_join_no_
             assert rebuilt.equal, service
 
 
-@pytest.mark.timeout(180)
 async def test_public_key_of_a_shop_links_its_visitors_and_trusted_sources_confirm_them(
     system: WholeSystem,
 ) -> None:

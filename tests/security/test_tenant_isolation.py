@@ -397,7 +397,6 @@ def _raw(value: Any) -> bytes:
     return value if type(value) is bytes else str(value).encode()
 
 
-@pytest.mark.timeout(180)
 async def test_statement_without_its_workspace_shows_nothing_of_another_one(
     make_settings: MakeSettings,
     internal_key: str,

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 from toy.certificates import Authority
 from toy.rpc_services import SOURCE, serving
 
@@ -22,8 +22,6 @@ from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
 from services.chassis.runtime.tls import TlsFiles
 from services.kernel.errors import ServiceUnavailable
-
-HANG_S = 30
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service_fixtures import open_bus
+from service_fixtures import HANG_S, open_bus
 from toy.words import (
     LOG_SUBJECT,
     SERVICE,
@@ -30,7 +30,7 @@ from services.chassis.runtime.tasks import task_scope
 from services.kernel.tokens import Token
 
 #: Seconds after which a test gives up.
-DEADLINE = 30.0
+DEADLINE = HANG_S
 
 
 @dataclass

@@ -107,6 +107,8 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
     `arguments` run in one process.
     """
     environ = dict(os.environ)
+    # Each of some hundred processes would compile all modules.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if deep:
         environ[HYPOTHESIS_PROFILE] = "deep"
     options = [*_NO_RERUNS, *arguments]

@@ -68,7 +68,6 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_committed_files_are_built_from_the_sources(build: Path) -> None:
     types = Path("src/api/schema.d.ts")
     assert (build / "web" / types).read_bytes() == (CONSOLE / "web" / types).read_bytes()

@@ -60,7 +60,6 @@ def protos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.timeout(600)
 def test_gateway_passes_the_official_suite(suite: str, protos: Path) -> None:
     config = ["--conf", str(HERE / "conformance.yaml"), "--mode", "server"]
     server = [sys.executable, str(HERE / "conformance_server.py"), str(protos)]

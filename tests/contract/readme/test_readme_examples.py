@@ -38,7 +38,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_first_events_of_the_readme_make_a_member_of_the_segment(
     environment: dict[str, str],
 ) -> None:
@@ -104,7 +103,6 @@ def test_every_guide_runs_or_states_what_it_needs() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_commands_of_the_guides_succeed(
     environment: dict[str, str], tmp_path: Path, onefold_program: Path
 ) -> None:

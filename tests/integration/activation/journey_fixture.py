@@ -18,6 +18,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 from onefold.type.v1.event_pb2 import Event
+from service_fixtures import HANG_S
 
 from services.activation.codec.journey_facts import CONTACT_POLICY_DEFINED
 from services.activation.codec.journey_runs import RUN_TRANSITIONED
@@ -315,7 +316,7 @@ class JourneyBench:
 
     async def look(self) -> None:
         """Play until nothing is due, without publishing anything."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             while await self.engine.player.look():
                 pass
 

@@ -81,7 +81,7 @@ class Mirrored:
         return {f"p{n}@x.example" for n in range(40) if profile(n) in ids}
 
     async def equal(self) -> None:
-        await wait_until(lambda: self.crm.members.keys() == self.members, deadline_s=60.0)
+        await wait_until(lambda: self.crm.members.keys() == self.members)
 
     async def shown(self, **request: Any) -> pb.Mirror:
         call = self.whole.stub(SCHOOL).GetMirror

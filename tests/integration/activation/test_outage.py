@@ -79,7 +79,7 @@ async def _all_delivered(ledger: Ledger) -> None:
         except StoreUnavailable:
             return False
 
-    await wait_until(delivered, 60.0)
+    await wait_until(delivered)
 
 
 def _check_repeats_are_equal(receiver: Receiver, keys: set[str]) -> None:

@@ -64,7 +64,7 @@ async def serve(settings):
     async with http.serving(), operations.serving():
         yield Endpoints(http_port=http.port)
 
-run(Settings, serve, processes=lambda settings: settings.processes)
+run(Settings, "__main__", processes=lambda settings: settings.processes)
 """
 ENVIRONMENT = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:p@localhost/x",
@@ -84,8 +84,8 @@ class Group:
 
     async def started(self) -> dict[str, Any]:
         """Wait until both processes serve; return the ports."""
-        await wait_until(lambda: self.lines("process_serves") >= 2, 60)
-        await wait_until(self._file.exists, 60)
+        await wait_until(lambda: self.lines("process_serves") >= 2)
+        await wait_until(self._file.exists)
         found: dict[str, Any] = json.loads(self._file.read_text())
         return found
 
@@ -154,9 +154,9 @@ async def test_process_that_dies_is_restarted_while_the_other_one_serves(tmp_pat
         os.kill(killed, signal.SIGKILL)
         await wait_until(lambda: not is_alive(killed))
         assert set(await pids(port)) == {other}
-        await wait_until(lambda: running.lines("process_serves") == 3, 60)
+        await wait_until(lambda: running.lines("process_serves") == 3)
         assert running.lines("process_died") == 1
-        found = await wait_until(lambda: _both(pids(port)), 60)
+        found = await wait_until(lambda: _both(pids(port)))
         assert other in found
         assert killed not in found
 
@@ -172,7 +172,7 @@ async def test_processes_end_with_their_parent_and_give_the_port_back(tmp_path: 
         children = running.children()
         running.parent.kill()
         await running.ended()
-        await wait_until(lambda: not any(map(is_alive, children)), 60)
+        await wait_until(lambda: not any(map(is_alive, children)))
         reserve("127.0.0.1", port).close()
 
 
@@ -188,7 +188,7 @@ async def test_requests_in_flight_are_answered_after_a_signal(tmp_path: Path) ->
         began = {int(await response.content.readuntil(b" ")) for response in responses}
         assert len(began) == 2
         running.parent.send_signal(signal.SIGTERM)
-        await wait_until(lambda: running.lines("service_stopping") == 3, 60)
+        await wait_until(lambda: running.lines("service_stopping") == 3)
         released.touch()
         assert [await response.text() for response in responses] == ["whole"] * 16
         assert await running.ended() == runtime.STOPPED

@@ -18,7 +18,7 @@ from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 from toy.rpc_services import (
     ADMIN,
     ALLOWED,
@@ -341,11 +341,11 @@ async def test_cancelled_call_stops_its_method() -> None:
         server.ingest.act = act
         stub = ingest_grpc.IngestServiceStub(channel)
         call = asyncio.ensure_future(stub.IngestEvents(_events()))
-        await asyncio.wait_for(began.wait(), 10)
+        await asyncio.wait_for(began.wait(), HANG_S)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await asyncio.wait_for(stopped.wait(), 10)
+        await asyncio.wait_for(stopped.wait(), HANG_S)
         server.ingest.act = None
         assert (await stub.IngestEvents(_events())).accepted == 1
 
@@ -424,7 +424,7 @@ async def test_draining_server_lets_calls_in_flight_end() -> None:
             channel = open_channel(server.url, SOURCE)
             stub = ingest_grpc.IngestServiceStub(channel)
             call = calls.create_task(stub.IngestEvents(_events(2)))
-            await asyncio.wait_for(began.wait(), 10)
+            await asyncio.wait_for(began.wait(), HANG_S)
             calls.create_task(_release_when_draining(server, go_on))
         assert (await call).accepted == 2
         with pytest.raises(errors.ServiceUnavailable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 
 from services.chassis.runtime import run as runtime
 
@@ -44,7 +45,7 @@ async def serve(settings):
             if settings.behaviour == "drains for ever":
                 await asyncio.Event().wait()
 
-run(Settings, serve)
+run(Settings, "__main__")
 """
 ENVIRONMENT = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:secret-of-postgres@localhost/x",
@@ -65,14 +66,14 @@ class ServiceProcess:
     async def started(self) -> dict[str, Any]:
         assert self.process.stderr
         while "service_started" not in self.log:
-            line = await asyncio.wait_for(self.process.stderr.readline(), 30)
+            line = await asyncio.wait_for(self.process.stderr.readline(), HANG_S)
             assert line, self.log
             self.log += line.decode()
         started: dict[str, Any] = json.loads(self.log.splitlines()[-1])
         return started
 
     async def ended(self) -> int:
-        _, rest = await asyncio.wait_for(self.process.communicate(), 30)
+        _, rest = await asyncio.wait_for(self.process.communicate(), HANG_S)
         self.log += rest.decode()
         return await self.process.wait()
 
@@ -109,6 +110,17 @@ async def test_service_writes_its_endpoints_and_stops_on_a_signal(
         service.process.send_signal(number)
         assert await service.ended() == runtime.STOPPED
         assert service.events() == ["service_started", "service_stopping", "service_stopped"]
+
+
+def test_service_is_imported_while_the_garbage_collector_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "import gc\nat_import = gc.isenabled()\ndef serve(settings): return at_import\n"
+    (tmp_path / "imported_service.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    serve: Any = runtime._import_serve("imported_service")
+    assert serve(None) is False
+    assert gc.isenabled()
 
 
 async def test_service_that_cannot_start_exits_with_failure(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import grpc
 from integration.whole.whole_system import WholeSystem, whole_system
-from service_fixtures import MakeSettings
+from service_fixtures import HANG_S, MakeSettings
 
 from services.chassis.access.principal import Role
 from services.chassis.access.rights import roles_of
@@ -25,7 +25,6 @@ from services.console.service import gateway_app
 from services.console.sessions import SessionCalls, Sessions, SessionSealer
 
 METHODS = client_methods()
-HANG_S = 60
 
 
 @dataclass

@@ -17,7 +17,7 @@ from service_fixtures import wait_until
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 SCREENS = (
     *("", "profiles", "identity", "segments", "segments/new", "tags", "journeys", "quarantine"),
     *("destinations", "deliveries", "sources", "events", "definitions"),

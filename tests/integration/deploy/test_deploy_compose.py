@@ -363,7 +363,7 @@ async def _healthy(
         return ended or await asyncio.to_thread(passes, command, image.environ())
 
     with suppress(TimeoutError):
-        await wait_until(ready_or_ended, deadline_s=60)
+        await wait_until(ready_or_ended)
     log = (host.folder / f"{name}.log").read_text("utf-8", "replace")
     assert running.poll() is None, f"{name} ended; its log:\n{log[-2000:]}"
     assert passes(command, image.environ()), f"{name} is not ready; its log:\n{log[-2000:]}"

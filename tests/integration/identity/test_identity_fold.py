@@ -21,6 +21,7 @@ from integration.identity.identity_log import MemoryEventLog, event_fact, random
 from laws.identity_histories import expected_digest
 from laws.identity_model import WORKSPACE, ModelEvent, expected_state
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
+from service_fixtures import HANG_S
 
 from services.chassis.messaging.stream import Batch
 from services.chassis.postgres.database import _POINT_LOOKUPS as POINT_LOOKUPS
@@ -56,7 +57,7 @@ async def test_fold_concurrent_workers_with_crashes_equals_the_model(
         batches = log.batches(shard, random.Random(seed + shard), largest=12)
         return await fold_shard_with_crashes(pool, projection, batches, seed + shard)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         assigned = await asyncio.gather(*(work(shard) for shard in range(4)))
 
     expected = expected_state(events)

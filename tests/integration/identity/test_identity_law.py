@@ -23,7 +23,7 @@ from integration.identity.identity_harness import (
 from integration.identity.identity_log import MemoryEventLog, fact_of, policy_fact, tick
 from laws.identity_histories import expected_digest
 from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import digests
@@ -113,7 +113,7 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
             pass
         return assigned
 
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(HANG_S):
         assigned = await asyncio.gather(*(work(shard) for shard in range(4)))
         for shard, projection in enumerate(projections):  # a slower shard may schedule jobs again
             while await backfill(pool, projection, shard):
@@ -159,7 +159,7 @@ async def test_rollout_includes_evidence_that_was_being_resolved_by_the_earlier_
         while await backfill(pool, projection, shard):
             pass
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as group:
         async with pool.acquire() as conn, conn.transaction():
             await projection.fold(conn, events.batch(0, 0, 2))
             await fold(pool, projection, policies.batch(1, 0, 1))

@@ -72,7 +72,7 @@ async def wait_for_roll_out(system: WholeSystem, token: Token) -> None:
     async def is_live() -> bool:
         return bool((await get_policy(system, at_least=token)).live)
 
-    await wait_until(is_live, deadline_s=30.0)
+    await wait_until(is_live)
 
 
 async def send_neighbours(system: WholeSystem) -> list[str]:

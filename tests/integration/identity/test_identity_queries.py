@@ -14,6 +14,7 @@ from integration.identity.identity_harness import backfill, make_projection
 from integration.identity.identity_log import MemoryEventLog, fact_of, random_events, tick
 from laws.identity_histories import edge_between
 from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
+from service_fixtures import HANG_S
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
@@ -445,7 +446,7 @@ async def test_watch_merges_yields_merges_and_splits(folded: FoldedLog) -> None:
     await folded.append(decision(LI, COOKIE, DecisionKind.SEPARATE))
     li, cookie = LI.id_in(WORKSPACE, INDEX_KEY), COOKIE.id_in(WORKSPACE, INDEX_KEY)
     found: list[tuple[bytes, bytes, Any]] = []
-    async with asyncio.timeout(20), aclosing(folded.merges.watch(WORKSPACE, since)) as feed:
+    async with asyncio.timeout(HANG_S), aclosing(folded.merges.watch(WORKSPACE, since)) as feed:
         async for merges in feed:
             found += [(m.before, m.after, list(m.identifiers)) for m in merges.moves]
             if len(found) == 2:

@@ -47,7 +47,7 @@ class Processes:
     async def serve(self) -> None:
         """Wait until both processes serve, and make a source."""
         file = endpoints_file(self.folder, "ingest")
-        await wait_until(lambda: self.started() >= 2 and file.exists(), 120)
+        await wait_until(lambda: self.started() >= 2 and file.exists())
         self.ports = json.loads(file.read_text())
         service: Any = SimpleNamespace(internal_grpc_port=self.ports["internal_grpc_port"])
         admin_key = (self.folder / "admin.key").read_text().strip()
@@ -144,17 +144,17 @@ async def test_acknowledged_events_are_in_the_log_and_on_the_bus_whichever_proce
             for _ in range(8):
                 group.create_task(sender())
             for number in range(2):
-                await wait_until(lambda n=number: len(acknowledged) > 60 * (n + 1), 60)
+                await wait_until(lambda n=number: len(acknowledged) > 60 * (n + 1))
                 os.kill(ingest.children()[0], signal.SIGKILL)
-                await wait_until(lambda n=number: ingest.started() == 3 + n, 120)
+                await wait_until(lambda n=number: ingest.started() == 3 + n)
             sending = False
         ends = await ingest.heads()
-        await wait_until(lambda: _are_relayed(nats_url, ends), 60)
+        await wait_until(lambda: _are_relayed(nats_url, ends))
         sending, before = True, len(acknowledged)
         async with asyncio.TaskGroup() as group:
             for _ in range(8):
                 group.create_task(sender())
-            await wait_until(lambda: len(acknowledged) > before + 20, 60)
+            await wait_until(lambda: len(acknowledged) > before + 20)
             ingest.parent.kill()
             await ingest.parent.wait()
             sending = False

@@ -23,7 +23,6 @@ from tests.people.hard_people import as_profile, hard_people
 pytestmark = [
     pytest.mark.skipif(not find_spec("pyspark"), reason="pyspark is not installed (extra `spark`)"),
     pytest.mark.skipif(not shutil.which("java"), reason="Java 17 or newer is not installed"),
-    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore"),
 ]
 #: So few records that no engine draws a sample of their pairs: each draws its own one.

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-import pytest
 from integration.profile.profile_stack import ProfileStack
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
@@ -200,7 +199,6 @@ def computed(profile: pb.Profile) -> dict[str, Any]:
     return {trait.name: json.loads(trait.value) for trait in profile.computed_traits}
 
 
-@pytest.mark.timeout(900)
 async def test_orders_and_scores_of_customers_of_cdnow_equal_a_computation_in_sql(
     open_stack: OpenStack, tmp_path: Path
 ) -> None:
@@ -222,7 +220,7 @@ async def test_orders_and_scores_of_customers_of_cdnow_equal_a_computation_in_sq
         assert fitted.tag.rfm.fit.persons == CUSTOMERS
         stack.token = fitted.token
         await stack.reach()
-        await wait_until(partial(has_tags, stack), 120.0)
+        await wait_until(partial(has_tags, stack))
         found = 0
         async for page in listed(stack):
             found += len(page)

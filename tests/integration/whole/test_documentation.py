@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from docs_examples.pages import PAGES, examples_of
 from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.ingest.v1.admin_service_pb2 import CreateWorkspaceRequest
@@ -35,7 +34,6 @@ async def client_of_new_workspace(system: WholeSystem, number: int) -> Client:
     return Client(replace(system.admin.endpoints, key=created.admin_key))
 
 
-@pytest.mark.timeout(180)
 async def test_examples_of_every_page_are_applied_to_a_running_system(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:

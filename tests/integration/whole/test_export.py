@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from integration.whole.whole_system import whole_system
 from onefold.ingest.v1.admin_service_pb2 import CreateWorkspaceRequest
 from pack_rules import PACKS
@@ -48,7 +47,6 @@ async def exported(client: Client) -> dict[str, str]:
     return pack_files(pack_forms(await defined_pack(client)))
 
 
-@pytest.mark.timeout(180)
 async def test_exported_definitions_are_the_same_elsewhere(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:

@@ -139,7 +139,6 @@ async def counted_edit(
     return edits
 
 
-@pytest.mark.timeout(300)
 async def test_payment_in_time_or_learnt_before_the_attempt_stops_the_message_and_no_later_one(
     system: WholeSystem,
 ) -> None:
@@ -320,7 +319,6 @@ async def identify(system: WholeSystem, who: str, birthday: str) -> None:
     assert not response.rejections, response.rejections
 
 
-@pytest.mark.timeout(300)
 async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
     system: WholeSystem, tmp_path: Path
 ) -> None:

@@ -54,7 +54,6 @@ async def timeline(system: WholeSystem, name: str) -> ListTimelineResponse:
     return await system.service.profile.ListTimeline(request)
 
 
-@pytest.mark.timeout(180)
 async def test_events_before_login_and_from_shop_and_store_count_together(
     open_system: OpenSystem, tmp_path: Path
 ) -> None:
@@ -81,7 +80,6 @@ async def test_events_before_login_and_from_shop_and_store_count_together(
         assert await system.members("regulars") == {(await system.profiles("user_id:li"))[0]}
 
 
-@pytest.mark.timeout(180)
 async def test_identifiers_of_five_systems_are_one_profile_with_their_sources(
     open_system: OpenSystem,
 ) -> None:

@@ -111,7 +111,6 @@ async def are_one(system: WholeSystem, a: str, b: str, purpose: str = "") -> boo
     return one == other
 
 
-@pytest.mark.timeout(240)
 async def test_matches_serve_purposes_with_consent_and_never_contradict_user_ids(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:

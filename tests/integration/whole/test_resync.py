@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import nats
-import pytest
 import pytest_asyncio
 from integration.whole.chain import Chain, chain
 from laws.profile_model import RULES, definition, random_events
@@ -98,7 +97,6 @@ async def assert_rebuilds_are_equal(services: Chain) -> None:
         assert result.equal, f"{name}: {list(result.differing_rows)}"
 
 
-@pytest.mark.timeout(400)
 async def test_stalled_services_after_a_resync_end_in_the_state_of_an_undisturbed_run(
     make_settings: MakeSettings,
     internal_key: str,
@@ -158,7 +156,6 @@ async def test_stalled_services_after_a_resync_end_in_the_state_of_an_undisturbe
         await assert_rebuilds_are_equal(services)
 
 
-@pytest.mark.timeout(300)
 async def test_resync_of_healthy_services_publishes_nothing(
     make_settings: MakeSettings, internal_key: str, database: str, nats_url: str
 ) -> None:

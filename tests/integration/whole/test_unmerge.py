@@ -87,7 +87,6 @@ async def memberships(system: WholeSystem) -> dict[str, set[str]]:
     return {segment: await system.members(segment) for segment in ("fans", "keen")}
 
 
-@pytest.mark.timeout(180)
 async def test_profiles_after_merge_and_separation_get_no_message_again(
     open_system: OpenSystem, tmp_path: Path
 ) -> None:
@@ -121,7 +120,6 @@ async def test_profiles_after_merge_and_separation_get_no_message_again(
         assert list(found.segment_ids) == ["fans"]
 
 
-@pytest.mark.timeout(180)
 async def test_profiles_after_merge_and_separation_have_the_state_before_the_merge(
     open_system: OpenSystem, tmp_path: Path
 ) -> None:
@@ -143,7 +141,6 @@ async def test_profiles_after_merge_and_separation_have_the_state_before_the_mer
         }
 
 
-@pytest.mark.timeout(180)
 async def test_policy_preview_matches_the_applied_policy_and_its_reversal_restores_everything(
     open_system: OpenSystem, tmp_path: Path
 ) -> None:

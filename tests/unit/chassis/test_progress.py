@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.progress import ProgressTracker
 from services.kernel.errors import InvalidField, StoreUnavailable, TokenNotReached
 from services.kernel.tokens import Token
 
-DEADLINE = 10.0
+DEADLINE = HANG_S
 
 
 class FakeStore:

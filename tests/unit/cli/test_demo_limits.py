@@ -56,7 +56,6 @@ async def test_work_that_fails_ends_those_beside_it_with_its_own_error() -> None
     assert ended.is_set()
 
 
-@pytest.mark.timeout(60)
 def test_sdk_that_tries_again_ends_when_the_demo_does() -> None:
     server = HTTPServer(("127.0.0.1", 0), Unavailable)
     serving = threading.Thread(target=server.serve_forever, daemon=True)
@@ -78,7 +77,6 @@ def test_sdk_that_tries_again_ends_when_the_demo_does() -> None:
     serving.join()
 
 
-@pytest.mark.timeout(120)
 def test_sdk_that_cannot_deliver_raises_an_error_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "SDK_RETRIES_S", 0)
     url, ended = "http://127.0.0.1:1", threading.Event()

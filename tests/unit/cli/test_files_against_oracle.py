@@ -47,7 +47,6 @@ def read(file: KnownFile, folder: Path) -> dict[int, dict[str, Any] | None] | No
     return outcome
 
 
-@pytest.mark.timeout(600)
 def test_every_cell_is_taken_as_meant_or_its_line_is_rejected(tmp_path: Path) -> None:
     wrong = []
     taken = 0

@@ -47,6 +47,15 @@ def test_whole_suite_runs_in_more_processes_than_there_are_processors(
     assert argv[argv.index("-n") + 1] == processes
 
 
+def test_run_that_may_not_write_bytecode_has_processes_that_write_it(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    development.run_tests([])
+    ((_, env),) = calls
+    assert "PYTHONDONTWRITEBYTECODE" not in env
+
+
 def test_deep_sets_the_hypothesis_profile(calls: list[Any]) -> None:
     development.run_tests([], deep=True)
     development.run_tests([])

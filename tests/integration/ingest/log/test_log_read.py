@@ -35,7 +35,7 @@ async def read_while_appending(
         rows.extend(page or await log.reader.page(shard, offset, offset + PAGE_ROWS))
         return is_done(rows)
 
-    await wait_until(read_more, deadline_s=120)
+    await wait_until(read_more)
     return rows
 
 
