@@ -20,6 +20,8 @@ _SILENT, _CALLING = "127.0.0.9", "127.0.0.8"
 _AT_ONCE, _TIMES = 300, 6
 #: The connections that call, fewer than an address may have, and the calls that each begins.
 _CONNECTIONS, _CALLS = 90, 20
+#: How long a stranger waits for a connection, as the service ignores it after a while.
+_CONNECT_S = 2.0
 
 
 async def silent_connections(target: Target) -> None:
@@ -39,7 +41,7 @@ async def calls_on_many_connections(target: Target) -> None:
 async def _call_for_ever(port: int) -> None:
     while True:
         with suppress(OSError, RuntimeError, TimeoutError):
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(_CONNECT_S):
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", port, local_addr=(_CALLING, 0)
                 )

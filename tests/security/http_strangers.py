@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
+from service_fixtures import HANG_S
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -152,7 +153,7 @@ async def serving(**limits: Any) -> AsyncIterator[Server]:
         cut_offs=cast(Any, counter),
     )
     server = Server(http, counter.counts)
-    async with http.serving(), asyncio.timeout(20):
+    async with http.serving(), asyncio.timeout(HANG_S):
         yield server
         for connection in server.connections:
             connection.writer.transport.abort()

@@ -28,7 +28,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_PUBLIC, SOURCE_TRUST_SERVER
-from service_fixtures import OpenNatsServer, wait_until
+from service_fixtures import HANG_S, OpenNatsServer, wait_until
 
 from services.devstack.postgres import PostgresServer
 from services.ingest.api.http_body import KEY_BYTES
@@ -104,7 +104,7 @@ class TestKeysBeforeBodies:
             b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer unknown\r\n"
             b"Content-Length: 4000000\r\n\r\n"
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             assert b" 401 " in await reader.readline()
         writer.close()
 
@@ -116,7 +116,7 @@ class TestKeysBeforeBodies:
         )
         writer.write(b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
         writer.write(b'{"batch":["' + b"x" * 2 * KEY_BYTES)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             assert b" 401 " in await reader.readline()
         writer.close()
 
@@ -209,7 +209,7 @@ class TestRefusedCalls:
 
         flood = [asyncio.ensure_future(stranger(number)) for number in range(20)]
         key = await source(ingest)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while (await ingest.post("/v1/track", make_call(), key=key))[0] != 200:
                 pass
         for each in flood:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
@@ -57,7 +57,7 @@ async def test_credentials_are_made_replaced_and_removed_while_the_server_runs(
     assert await is_accepted(second)
     assert not await is_accepted(first)
     # The connection with the old ones ends.
-    await asyncio.wait_for(reader.read(), 20)
+    await asyncio.wait_for(reader.read(), HANG_S)
     writer.close()
     assert (await onefold(server, "--source", "shop", "--remove")).exit_code == 0
     await wait_until(lambda: is_refused(second))

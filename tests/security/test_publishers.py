@@ -14,7 +14,7 @@ import pytest_asyncio
 from integration.ingest.ingest_endpoints import IngestEndpoints, make_call, make_source, run_ingest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from service_fixtures import OpenNatsServer, wait_until
+from service_fixtures import HANG_S, OpenNatsServer, wait_until
 
 from services.devstack.nats_config import ClientId
 from services.devstack.postgres import PostgresServer
@@ -30,7 +30,7 @@ async def ingest(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[IngestEndpoints]:
     async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as running:
-        await asyncio.wait_for(running.service.nats.open.wait(), 20)
+        await asyncio.wait_for(running.service.nats.open.wait(), HANG_S)
         yield running
 
 

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 from security.tenant_rows import OTHER, OWN, migrate_all
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 
 from services import SERVICES
 from services.chassis.postgres.database import Database, acquire
@@ -44,7 +44,7 @@ async def test_reads_of_a_workspace_succeed_while_another_one_floods_the_databas
                 return await admin.fetchval(WAITING, SLOW) == share
 
             await wait_until(is_full)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(HANG_S):
                 for _ in range(READS):
                     async with acquire(opened.api_pool, OWN) as conn:
                         assert await conn.fetchval("SELECT 1") == 1

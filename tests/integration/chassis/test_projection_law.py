@@ -12,6 +12,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from properties import examples
+from service_fixtures import HANG_S
 from toy.fake_subscription import FakeSubscription, Range
 from toy.words import LogUpstream, WordFact, WordLog, Words, encode, sample_facts, toy_root
 
@@ -96,7 +97,7 @@ async def test_digest_after_any_order_repetition_and_batching_is_that_of_the_fac
         Metrics("toy"),
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             await worker.run()
     except EndReached:
         pass

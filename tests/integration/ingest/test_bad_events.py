@@ -18,7 +18,7 @@ from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ListQuaran
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ async def test_bad_events_over_nats_are_refused_and_quarantined(
     wrong = {name: bad for name, bad in BAD.items() if bad.json is not None}
     calls = {name: as_json(bad, make_call()) for name, bad in wrong.items()}
     body = f'{{"batch":[{",".join([json.dumps(good), *calls.values()])}]}}'
-    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), HANG_S)
     response = await endpoints.nats.jetstream().publish(
         "onefold.in.default.site",
         body.encode(),

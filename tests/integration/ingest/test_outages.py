@@ -16,7 +16,7 @@ import nats
 import pytest
 import pytest_asyncio
 from integration.ingest.ingest_endpoints import IngestEndpoints, make_source
-from service_fixtures import BUS_KEY, QUICK, OpenNatsServer, create_login, wait_until
+from service_fixtures import BUS_KEY, HANG_S, QUICK, OpenNatsServer, create_login, wait_until
 
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import serve
@@ -139,7 +139,7 @@ async def test_calls_succeed_while_nats_is_down_and_are_relayed_after_its_return
 async def test_deleted_stream_is_created_again(endpoints: IngestEndpoints, make_call: Any) -> None:
     """The endpoint creates its stream again."""
     jetstream = endpoints.nats.jetstream()
-    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), HANG_S)
     await jetstream.delete_stream("ONEFOLD_IN")
     call = make_call()
 
@@ -163,7 +163,7 @@ async def test_published_events_are_stored_once_and_others_are_rejected(
     """JSON and protobuf, single and batch, with and without ids, and rejected messages."""
     from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 
-    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), HANG_S)
     jetstream = endpoints.nats.jetstream()
     bearer = {"Authorization": f"Bearer {endpoints.key}"}
 
@@ -201,7 +201,7 @@ async def test_request_is_answered_with_its_result(
     endpoints: IngestEndpoints, make_call: Any
 ) -> None:
     """The response to a request is its result, after the commit."""
-    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), HANG_S)
     bearer = {"Authorization": f"Bearer {endpoints.key}"}
 
     async def request(body: bytes, **headers: str) -> Any:

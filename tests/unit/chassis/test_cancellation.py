@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from service_fixtures import HANG_S
+
 from services.chassis.messaging.jetstream import await_cancellable
 from services.chassis.runtime.tasks import cancel_and_wait
 
@@ -56,7 +58,7 @@ async def test_task_that_swallows_cancellations_is_cancelled_until_it_ends() -> 
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         await cancel_and_wait(task)
     assert task.cancelled()
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from service_fixtures import HANG_S
 from toy.fake_subscription import FakeSubscription, Range
 
 from services.chassis.messaging.stream import StreamMessage
@@ -70,7 +71,7 @@ def test_upstream_is_read_where_the_bus_has_old_messages_alone() -> None:
     async def run() -> None:
         bus = BusOfOldMessages([], content)
         consumer = ShardConsumer(0, bus, RestoredUpstream(10), Limits(), gap_check_s=0.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             await consumer.next(20)
 
     with pytest.raises(UpstreamWentBack):
@@ -84,7 +85,7 @@ def drain(
 
     async def run() -> list[tuple[StreamMessage, ...]]:
         consumer, at, batches = ShardConsumer(0, bus, upstream, limits or Limits()), 0, []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while at < upstream.length:
                 if batch := await consumer.next(at):
                     batches.append(batch)

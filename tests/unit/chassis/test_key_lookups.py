@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import pytest
+from service_fixtures import HANG_S
 
 from services.chassis.access import lookups
 from services.chassis.access.lookups import BatchedLookups
@@ -65,7 +66,7 @@ async def test_key_that_was_found_before_waits_for_no_pause() -> None:
     assert await lookups_.load(b"honest") == "honest"
     assert await lookups_.load(b"x") is None
     stranger = asyncio.ensure_future(lookups_.load(b"y"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         assert await lookups_.load(b"honest") == "honest"
     await asyncio.wait({stranger}, timeout=0.05)
     assert table.statements == [[b"honest"], [b"x"], [b"honest"]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from service_fixtures import HANG_S
+
 from services.cli.health import load_problems
 
 READY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -40,7 +42,7 @@ async def test_each_service_that_is_not_ready_is_named_with_the_reason() -> None
         for name, server in servers.items()
     }
     servers["segment"].close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         problems = await load_problems(urls, timeout_s=0.5)
     assert problems.keys() == {"identity", "profile", "segment"}
     assert "postgres (StoreUnavailable)" in problems["identity"]

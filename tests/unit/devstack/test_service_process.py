@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from service_fixtures import HANG_S
 
 from services.chassis.runtime.tasks import cancel_and_wait
 from services.devstack import service_process
@@ -38,7 +39,7 @@ async def test_watch_survives_a_full_disk_and_restarts_when_there_is_room(
     process.start()
     watch = asyncio.create_task(process.watch())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             await is_up.wait()
     finally:
         await cancel_and_wait(watch)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from service_fixtures import HANG_S
 from structlog.testing import capture_logs
 
 from services.ingest.commands import limits
@@ -31,7 +32,7 @@ async def test_expiry_that_fails_is_logged_and_repeated(
     unused: Any = None
     with capture_logs() as lines:
         task = asyncio.create_task(limits.expire_quarantine(unused, unused, days=30))
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), HANG_S)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
