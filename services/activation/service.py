@@ -20,6 +20,7 @@ from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
 from services.activation.api.journeys import JourneyRpc
 from services.activation.api.receipts import RECEIPTS_ALLOWED, ReceiptRpc
+from services.activation.api.recommendations import Recommender
 from services.activation.channels import Sender
 from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
@@ -28,6 +29,7 @@ from services.activation.commands.coupons import CouponCommands
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
 from services.activation.commands.receipts import ReceiptCommands
+from services.activation.commands.recommendations import ItemFitter
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.slots import SlotCommands
 from services.activation.commands.templates import TemplateCommands
@@ -52,6 +54,7 @@ from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier
 from services.activation.projection.upstream import (
     DecisionUpstream,
+    ItemUpstream,
     JourneyUpstream,
     RuleChecker,
     SegmentUpstream,
@@ -126,7 +129,8 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         destinations = DestinationCommands(base.database, runner, log, targets, keys, subjects)
         retries = RetryCommands(base.database, on_effects=dispatcher.wake)
         receipts = ReceiptCommands(base.database, log, keys)
-        rpc = _rpc(base, runner, peers, destinations, retries, receipts, contact)
+        fitter = ItemFitter(base.database, log, PersonReader(profile))
+        rpc = _rpc(base, runner, peers, destinations, retries, receipts, contact, fitter)
         outcomes = OutcomePublisher(base.database, log, settings.service)
         reported = ReportPublisher(base.database, log, settings.service, partial(_pause, contact))
         retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
@@ -137,7 +141,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             serving as endpoints,
             dispatcher.running(),
             journeys.running(),
-            background(outcomes.run(), reported.run(), retention.run()),
+            background(outcomes.run(), reported.run(), retention.run(), fitter.run()),
         ):
             yield endpoints
 
@@ -192,6 +196,7 @@ def _rpc(
     retries: RetryCommands,
     receipts: ReceiptCommands,
     contact: ContactCommands,
+    fitter: ItemFitter,
 ) -> RpcServer:
     """Return the gRPC endpoints."""
     database, log = base.database, peers.log
@@ -211,6 +216,8 @@ def _rpc(
         DecisionUpstream(peers.segment, peers.profile),
         database,
         runner,
+        Recommender(database, ItemUpstream(peers.profile)),
+        fitter,
     )
     public = {**ALLOWED, **JOURNEYS_ALLOWED, **DECISIONS_ALLOWED}
     rpc = base.rpc({**public, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})

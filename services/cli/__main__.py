@@ -24,6 +24,7 @@ from services.cli.commands import (
     packs,
     profiles,
     rebuild,
+    recommendations,
     rules,
     scores,
     segments,
@@ -64,6 +65,7 @@ app.add_typer(segments.app, name="segments")
 app.add_typer(tags.app, name="tags")
 app.add_typer(mirrors.app, name="mirror")
 app.add_typer(templates.app, name="templates")
+app.add_typer(recommendations.app, name="recommendations")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(facts.facts, name="facts")

@@ -184,17 +184,22 @@ class JourneyApi(Protocol):
     GetRun: Unary[journey_pb.GetRunRequest, journey_pb.GetRunResponse]
     WhyRun: Unary[journey_pb.WhyRunRequest, journey_pb.WhyRunResponse]
     SummarizeJourney: Unary[journey_pb.SummarizeJourneyRequest, journey_pb.SummarizeJourneyResponse]
+    GetJourneyResults: Unary[
+        journey_pb.GetJourneyResultsRequest, journey_pb.GetJourneyResultsResponse
+    ]
     AuditRuns: Unary[journey_pb.AuditRunsRequest, journey_pb.AuditRunsResponse]
     ListRegrets: Unary[journey_pb.ListRegretsRequest, journey_pb.ListRegretsResponse]
     VerifyRuns: Unary[journey_pb.VerifyRunsRequest, journey_pb.VerifyRunsResponse]
 
 
 class DecisionApi(Protocol):
-    """Defines slots, and decides what they show."""
+    """Defines slots, decides what they show, and ranks their items."""
 
     DefineSlot: Unary[decision_pb.DefineSlotRequest, decision_pb.DefineSlotResponse]
     ListSlots: Unary[decision_pb.ListSlotsRequest, decision_pb.ListSlotsResponse]
     Decide: Unary[decision_pb.DecideRequest, decision_pb.DecideResponse]
+    Recommend: Unary[decision_pb.RecommendRequest, decision_pb.RecommendResponse]
+    FitItems: Unary[decision_pb.FitItemsRequest, decision_pb.FitItemsResponse]
 
 
 class ProjectionApi(Protocol):

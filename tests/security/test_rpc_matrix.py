@@ -39,12 +39,13 @@ ROLES = {
         **dict.fromkeys(("DefineTemplate", "RetryDelivery", "ReconcileMirror"), "SA"),
     },
     "activation.v1.DecisionService": {
-        **dict.fromkeys(("ListSlots", "Decide"), "RSA"),
-        "DefineSlot": "SA",
+        **dict.fromkeys(("ListSlots", "Decide", "Recommend"), "RSA"),
+        **dict.fromkeys(("DefineSlot", "FitItems"), "SA"),
     },
     "activation.v1.JourneyService": {
         **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),
         **dict.fromkeys(("ListRuns", "GetRun", "WhyRun", "SummarizeJourney"), "RSA"),
+        "GetJourneyResults": "RSA",
         **dict.fromkeys(("AuditRuns", "VerifyRuns", "ListRegrets"), "RSA"),
         **dict.fromkeys(("DefineJourney", "EnterJourney"), "SA"),
         **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
@@ -52,7 +53,9 @@ ROLES = {
         **dict.fromkeys(("DefineCouponPool", "LoadCouponCodes"), "SA"),
         "DefineContactPolicy": "A",
     },
-    "activation.v1.ReceiptService": dict.fromkeys(("TakeReceipt", "Unsubscribe"), "I"),
+    "activation.v1.ReceiptService": dict.fromkeys(
+        ("TakeReceipt", "TakeEngagement", "Unsubscribe"), "I"
+    ),
     "identity.v1.IdentityService": {
         **dict.fromkeys(("GetGraph", "ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
         **dict.fromkeys(("GetPolicy", "PreviewPolicy", "WatchMerges"), "RSA"),
@@ -78,8 +81,8 @@ ROLES = {
     },
     "profile.v1.ProfileService": {
         **dict.fromkeys(("GetProfile", "BatchGetProfiles", "PreviewRule"), "RSAI"),
-        "GetSettings": "RSAI",
-        **dict.fromkeys(("ListProfiles", "GetAccount", "ListAccounts", "ListTimeline"), "RSA"),
+        **dict.fromkeys(("GetSettings", "GetAccount", "ListTimeline"), "RSAI"),
+        **dict.fromkeys(("ListProfiles", "ListAccounts"), "RSA"),
         **dict.fromkeys(("SearchProfiles", "TranslateRule"), "RSA"),
         **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
         **dict.fromkeys(("PreviewProfiles", "ListTags", "CountTraits"), "RSA"),

@@ -201,6 +201,8 @@ INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
 INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
 INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
 INSERT INTO activation_g1.slot VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+INSERT INTO activation.item_fit VALUES ('{OTHER}', '{MARK}', 1, 1, 1, 1, 1);
+INSERT INTO activation.item_ranking VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}', '{MARK}');
 """
 
 
@@ -386,6 +388,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     profile_id, of_other = other.leaf.hex(), {"journey_id": MARK}
     return [
         partial(own.admin.decisions.ListSlots, decision_pb.ListSlotsRequest()),
+        partial(own.admin.decisions.Recommend, decision_pb.RecommendRequest(slot_id=MARK)),
         partial(journeys.ListJourneys, journey_pb.ListJourneysRequest()),
         partial(journeys.GetContactPolicy, journey_pb.GetContactPolicyRequest()),
         partial(journeys.ListCouponPools, journey_pb.ListCouponPoolsRequest()),
@@ -394,6 +397,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(journeys.GetRun, journey_pb.GetRunRequest(run_id=profile_id)),
         partial(journeys.WhyRun, journey_pb.WhyRunRequest(profile_id=profile_id, **of_other)),
         partial(journeys.SummarizeJourney, journey_pb.SummarizeJourneyRequest(**of_other)),
+        partial(journeys.GetJourneyResults, journey_pb.GetJourneyResultsRequest(**of_other)),
         partial(journeys.AuditRuns, journey_pb.AuditRunsRequest()),
         partial(journeys.VerifyRuns, journey_pb.VerifyRunsRequest()),
         partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),

@@ -1,17 +1,27 @@
-"""Serves DecisionService: defines slots, and decides what they show."""
+"""Serves DecisionService: defines slots, decides what they show, and ranks their items."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from onefold.activation.v1 import decision_service_pb2 as pb
 from onefold.activation.v1 import decision_service_pb2_grpc as pb_grpc
 
+from services.activation.api.recommendations import (
+    DEFAULT_ITEMS,
+    MAX_ITEMS,
+    Recommender,
+    item_to_proto,
+)
+from services.activation.commands.recommendations import ItemFitter
 from services.activation.commands.slots import SlotCommands
+from services.activation.domain.item_similarity import EVERY_CATEGORY
 from services.activation.domain.journeys.player import share_of
+from services.activation.domain.recommendations import Recommendation
 from services.activation.projection.upstream import DecisionUpstream, SlotPerson
 from services.activation.store.slots import list_slots, load_slots
 from services.chassis.access.principal import workspace_id
@@ -23,7 +33,7 @@ from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
-from services.kernel.errors import InvalidField, OnefoldError, TokenNotReached
+from services.kernel.errors import InvalidField, NotFound, OnefoldError, TokenNotReached
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.decisions import EMPTY, Slot, variant_for
@@ -43,6 +53,8 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
     persons: DecisionUpstream
     database: Database
     runner: ProjectionRunner
+    recommender: Recommender
+    fitter: ItemFitter
 
     async def DefineSlot(
         self, request: pb.DefineSlotRequest, context: Any
@@ -77,18 +89,67 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         workspace = workspace_id()
         deadline_ms = request.deadline_ms or DEFAULT_DEADLINE_MS
         slots: dict[str, Slot] = {}
+        items: dict[str, Sequence[Recommendation]] = {}
         person: SlotPerson | None = None
         failure = pb.DECISION_REASON_UNSPECIFIED
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
                 person = await self._read(workspace, request, slots)
+                for slot in slots.values():
+                    if slot.items is None:
+                        continue
+                    found = await self.recommender.recommend(workspace, slot, person, DEFAULT_ITEMS)
+                    items[slot.slot_id] = found[0]
         except (TimeoutError, TokenNotReached):
             failure = pb.DECISION_REASON_OVER_DEADLINE
         except OnefoldError:
             failure = pb.DECISION_REASON_UNAVAILABLE
         return pb.DecideResponse(
-            decisions=[_decision(id_, slots, person, failure) for id_ in request.slot_ids]
+            decisions=[
+                _decision(id_, slots, person, failure, items.get(id_, ()))
+                for id_ in request.slot_ids
+            ]
         )
+
+    async def Recommend(self, request: pb.RecommendRequest, context: Any) -> pb.RecommendResponse:
+        if request.limit > MAX_ITEMS:
+            raise InvalidField(f"is at most {MAX_ITEMS}", field="limit")
+        decide = pb.DecideRequest(
+            identifier=request.identifier if request.HasField("identifier") else None,
+            slot_ids=[request.slot_id],
+            at_least=request.at_least if request.HasField("at_least") else None,
+            deadline_ms=request.deadline_ms,
+        )
+        _check(decide)
+        slots: dict[str, Slot] = {}
+        response = pb.RecommendResponse()
+        try:
+            async with asyncio.timeout((request.deadline_ms or DEFAULT_DEADLINE_MS) / 1_000):
+                person = await self._read(workspace_id(), decide, slots)
+                slot = slots.get(request.slot_id)
+                if slot is None or slot.items is None or slot.retired:
+                    return pb.RecommendResponse(reason=pb.DECISION_REASON_UNKNOWN_SLOT)
+                items, fitted_at_us = await self.recommender.recommend(
+                    workspace_id(), slot, person, request.limit or DEFAULT_ITEMS
+                )
+        except (TimeoutError, TokenNotReached):
+            response.reason = pb.DECISION_REASON_OVER_DEADLINE
+        except OnefoldError:
+            response.reason = pb.DECISION_REASON_UNAVAILABLE
+        else:
+            response.items.extend(map(item_to_proto, items))
+            response.version, response.fitted_at_us = slot.version, fitted_at_us
+            response.reason = _reason_of_items(person, items)
+        return response
+
+    async def FitItems(self, request: pb.FitItemsRequest, context: Any) -> pb.FitItemsResponse:
+        async with acquire(self.database.api_pool) as conn:
+            slots = await load_slots(conn, workspace_id(), [request.slot_id])
+        if request.slot_id not in slots:
+            raise NotFound("no slot has this id; list them")
+        table, _, now_us = await self.fitter.fit(workspace_id(), slots[request.slot_id])
+        items = len(table.popular.get(EVERY_CATEGORY, ()))
+        return pb.FitItemsResponse(persons=table.persons, items=items, fitted_at_us=now_us)
 
     async def _read(
         self, workspace: WorkspaceId, request: pb.DecideRequest, slots: dict[str, Slot]
@@ -121,8 +182,22 @@ def _check(request: pb.DecideRequest) -> None:
         raise InvalidField(f"is at most {MAX_DEADLINE_MS}", field="deadline_ms")
 
 
+def _reason_of_items(
+    person: SlotPerson | None, items: Sequence[Recommendation]
+) -> pb.DecisionReason:
+    if person is None:
+        return pb.DECISION_REASON_UNKNOWN_PERSON
+    if person.refuses_profiling:
+        return pb.DECISION_REASON_PROFILING_REFUSED
+    return pb.DECISION_REASON_VARIANT if items else pb.DECISION_REASON_NO_VARIANT
+
+
 def _decision(
-    slot_id: str, slots: Mapping[str, Slot], person: SlotPerson | None, failure: pb.DecisionReason
+    slot_id: str,
+    slots: Mapping[str, Slot],
+    person: SlotPerson | None,
+    failure: pb.DecisionReason,
+    items: Sequence[Recommendation],
 ) -> pb.Decision:
     slot = slots.get(slot_id)
     if slot is None:
@@ -133,6 +208,11 @@ def _decision(
         decision.reason = pb.DECISION_REASON_UNKNOWN_SLOT
     elif failure:
         decision.reason = failure
+    elif slot.items is not None:
+        decision.reason = _reason_of_items(person, items)
+        if items:
+            content = {"items": [each.item for each in items]}
+            decision.content = msgspec.json.encode(content)
     elif person is None:
         decision.reason = pb.DECISION_REASON_UNKNOWN_PERSON
     elif person.refuses_profiling:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import asyncpg
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
-from onefold.activation.v1 import journey_service_pb2_grpc as pb_grpc
 
+from services.activation.api.journey_results import JourneyResultRpc
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.explained import EntryReason, explain_entries
 from services.activation.domain.journeys.looks import ideal_of
@@ -25,8 +25,7 @@ from services.activation.store.runs import PersonKey, StoredPerson, load_persons
 from services.chassis.access.principal import workspace_id
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of
-from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.postgres.database import acquire
 from services.kernel.errors import NotFound
 from services.kernel.ids import LeafId, ProfileId, parse_id, to_hex
 from services.kernel.journeys.contact_policy import ContactPolicy
@@ -41,11 +40,9 @@ OVERDUE_US: Final = 60 * SECOND_US
 
 
 @dataclass(eq=False, kw_only=True)
-class JourneyRunRpc(pb_grpc.JourneyServiceServicer):
+class JourneyRunRpc(JourneyResultRpc):
     """The calls of onefold.activation.v1.JourneyService about runs."""
 
-    database: Database
-    runner: ProjectionRunner
     verifier: RunVerifier
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
@@ -278,6 +275,7 @@ def _whole_run(row: Any, effects: Mapping[bytes, list[Any]]) -> pb.GetRunRespons
                 state=own["state"],
                 reason=own["reason"],
                 begun_at_us=own["begun_at_us"] or 0,
+                template_version=own["template_version"] or 0,
             )
             for own in effects.get(row["run_id"], ())
         ],

@@ -45,6 +45,13 @@ class ReceiptRpc(pb_grpc.ReceiptServiceServicer):
         consent = None if stated is None else _consent_to_proto(stated)
         return pb.UnsubscribeResponse(channel=link.channel, purpose=link.purpose, consent=consent)
 
+    async def TakeEngagement(
+        self, request: pb.TakeEngagementRequest, context: Any
+    ) -> pb.TakeEngagementResponse:
+        headers = dict(request.headers)
+        target = await self.receipts.engage(request.token, headers, only_token=request.only_token)
+        return pb.TakeEngagementResponse(target=target)
+
 
 def _consent_to_proto(stated: StatedByPerson) -> pb.ConsentStatement:
     return pb.ConsentStatement(

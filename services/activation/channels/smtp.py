@@ -23,12 +23,13 @@ from services.activation.channels.mail_message import (
     envelope_sender,
     mail_of,
 )
+from services.activation.channels.mail_tracking import tracked_message
 from services.activation.channels.ssrf import PrivateAddressError, TargetDialer
 from services.activation.domain.channels import port_of
 from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import Destination
 from services.activation.domain.policy.contact import contact_channel
-from services.activation.domain.receipts.tokens import LinkTokens, UnsubscribeToken
+from services.activation.domain.receipts.tokens import LinkTokens, TrackingToken, UnsubscribeToken
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
@@ -83,6 +84,7 @@ class SmtpSender(Sender):
             )
             rendered = msgspec.json.decode(message.payload, type=RenderedMessage)
             token = self._unsubscribe_token(destination, rendered, message.key)
+            rendered = self._tracked(destination, smtp, rendered, message.key)
             mail = _signed_mail(smtp, rendered, message.key, secrets, token)
         except SecretNotReadable as error:
             return AttemptResult(AttemptStatus.CREDENTIALS, str(error))
@@ -116,6 +118,22 @@ class SmtpSender(Sender):
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ssl.SSLError):
             # Before the message was sent: what is lost after it has a result of its own.
             return AttemptResult(AttemptStatus.FAILED, "no connection to the mail server")
+
+    def _tracked(
+        self, destination: Destination, smtp: Smtp, message: RenderedMessage, key: str
+    ) -> RenderedMessage:
+        """Return a message whose links and opens are counted, as far as it may be measured."""
+        if not smtp.tracking_url:
+            return message
+        place, tokens = (
+            (destination.workspace_id, destination.destination_id),
+            LinkTokens(self._keys),
+        )
+
+        def token_of(link: int, target: str) -> str:
+            return tokens.seal(TrackingToken(*place, key, link, target))
+
+        return tracked_message(message, smtp.tracking_url, token_of)
 
     def _unsubscribe_token(
         self, destination: Destination, message: RenderedMessage, key: str

@@ -79,6 +79,7 @@ def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
         journey_id=row["journey_id"] or "",
         step_id=row["step_id"] or "",
         visit=row["visit"] or 0,
+        template_version=row["template_version"] or 0,
     )
     # A dead effect that is retried ends again; the number of attempts makes its facts distinct.
     key = hash_id(row["workspace_id"], DELIVERY_ENDED, row["effect_id"], str(row["attempts"]))

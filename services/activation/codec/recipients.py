@@ -21,4 +21,5 @@ def recipient_of(profile: pb.Profile) -> Recipient:
             StatedConsent(c.purpose, c.granted, c.since_us, from_hex(c.fact_id), c.source_id)
             for c in profile.consents
         ],
+        {tag.tag_id: tag.value or True for tag in profile.tags},
     )

@@ -19,7 +19,7 @@ from services.activation.store.coupons import load_pools
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.run_reads import count_open_runs
-from services.activation.store.templates import load_templates
+from services.activation.store.templates import load_template, load_templates
 from services.chassis.codec.fields import token_from_proto
 from services.chassis.definitions import Defined, WorkspaceLocks, define
 from services.chassis.postgres.database import Database, acquire
@@ -34,6 +34,7 @@ from services.kernel.journeys.coupons import CouponPool
 from services.kernel.journeys.inputs import entry_properties
 from services.kernel.journeys.model import CallTrigger, Journey, SendStep
 from services.kernel.journeys.naming import JourneyProblem, KnownNames
+from services.kernel.journeys.template_names import template_id_of
 from services.kernel.journeys.tree import all_steps, with_coupon_uses
 from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
@@ -71,7 +72,10 @@ class _Workspace:
 
     journeys: Mapping[str, JourneyHistory]
     destinations: Mapping[str, Destination]
+    #: Newest versions.
     templates: Mapping[str, Template]
+    #: Those versions that the journey names, by `ID@VERSION`.
+    pinned_templates: Mapping[str, Template]
     policy: ContactPolicy
     pools: Mapping[str, CouponPool]
 
@@ -109,7 +113,7 @@ class JourneyCommands:
         async def load(token: Token) -> Journey | None:
             nonlocal resolved
             await self.runner.reach(token)
-            existing = await self._load(workspace_id)
+            existing = await self._load(workspace_id, desired)
             pools = {**existing.pools, **{pool.pool_id: pool for pool in taken.coupon_pools}}
             resolved = with_coupon_uses(desired, {id_: pool.used for id_, pool in pools.items()})
             history = existing.journeys.get(desired.journey_id)
@@ -178,17 +182,23 @@ class JourneyCommands:
         response = await self.log.append([fact])
         return response.appended > 0, token_from_proto(response.token)
 
-    async def _load(self, workspace_id: WorkspaceId) -> _Workspace:
+    async def _load(self, workspace_id: WorkspaceId, desired: Journey) -> _Workspace:
         async with acquire(self.database.api_pool) as conn:
             journeys = await load_journeys_of_workspace(conn, workspace_id)
             destinations = await load_destinations(conn, workspace_id)
             templates = await load_templates(conn, workspace_id)
+            pinned = {
+                step.template: await load_template(conn, workspace_id, step.template)
+                for step in all_steps(desired)
+                if isinstance(step, SendStep) and step.template != template_id_of(step.template)
+            }
             policy = await load_contact_policy(conn, workspace_id)
             pools = await load_pools(conn, workspace_id)
         return _Workspace(
             journeys,
             {each.destination_id: each for each in destinations if not each.retired},
             {each.template_id: each for each in templates if not each.retired},
+            {name: template for name, template in pinned.items() if template is not None},
             policy[0] if policy is not None else ContactPolicy(),
             {id_: pool for id_, pool in pools.items() if not pool.retired},
         )
@@ -210,19 +220,27 @@ def _check(
         has_quiet_hours=bool(existing.policy.quiet_hours(desired.purpose)),
         more=[
             *more,
-            *_message_problems(desired, existing),
+            *_message_problems(desired, existing, assumed),
             *receiver_problems(desired, existing.destinations),
         ],
     )
 
 
-def _message_problems(journey: Journey, existing: _Workspace) -> Iterator[JourneyProblem]:
+def _message_problems(
+    journey: Journey, existing: _Workspace, assumed: Assumed
+) -> Iterator[JourneyProblem]:
     """Yield the messages whose template does not fit the channel, or what the journey gives."""
     properties = entry_properties(journey)
     for step in all_steps(journey):
         if not isinstance(step, SendStep):
             continue
-        template = existing.templates.get(step.template.partition("@")[0])
+        template = newest = existing.templates.get(template_id_of(step.template))
+        if step.template != template_id_of(step.template):
+            template = existing.pinned_templates.get(step.template)
+            if newest and template is None and newest.template_id not in assumed.templates:
+                problem = f"the template {newest.template_id!r} has no such version"
+                remedy = f"write {newest.template_id}@{newest.version}, or none for the newest"
+                yield JourneyProblem(step.id, problem, remedy)
         destination = existing.destinations.get(step.destination_id)
         if template is None or destination is None:
             continue

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import asyncpg
+import structlog
 
 from services.activation.codec.receipts.mail import read_mail
 from services.activation.codec.receipts.sms import read_aliyun, read_tencent, read_twilio
 from services.activation.domain.message_channels import AliyunSms, Smtp, TencentSms, TwilioSms
 from services.activation.domain.model import Destination
 from services.activation.domain.policy.contact import address_key, contact_channel, purpose_in
+from services.activation.domain.receipts.engagement import engagement_of, is_machine
 from services.activation.domain.receipts.model import (
     Receipt,
     ReceiptAnswer,
     ReceiptRefused,
     ReceiptRequest,
 )
-from services.activation.domain.receipts.tokens import DoorToken, LinkTokens, UnsubscribeToken
+from services.activation.domain.receipts.tokens import (
+    DoorToken,
+    LinkTokens,
+    TrackingToken,
+    UnsubscribeToken,
+)
 from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
@@ -32,12 +39,14 @@ from services.activation.store.reports import (
 )
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
-from services.kernel.errors import InvalidField, NotFound
+from services.kernel.errors import InvalidField, NotFound, RetryableError
 from services.kernel.identifiers.phones import DEFAULT_REGION, phone
 from services.kernel.ids import WorkspaceId, to_hex
 from services.kernel.journeys.model import DEFAULT_PURPOSE, ReportKind
 
 SMS: Final = "sms"
+log = structlog.get_logger(__name__)
+
 NO_LINK: Final = "the link is not complete: open it as it is in the message"
 
 
@@ -136,6 +145,35 @@ class ReceiptCommands:
             # A person who subscribes again may unsubscribe again.
             f"unsubscribed-{opened.key}-{now_us}",
         )
+
+    async def engage(
+        self, token: str, headers: Mapping[str, str], *, only_token: bool = False
+    ) -> str:
+        """Save that a mail was opened or a link of it clicked; return the target of the link.
+
+        A link leads to its target also where that cannot be saved. Raises NotFound
+        for a token that is none.
+        """
+        opened = LinkTokens(self.keys).open_tracking(token)
+        if opened is None:
+            raise NotFound(NO_LINK)
+        if not only_token:
+            try:
+                await self._save_engagement(opened, headers)
+            except RetryableError as error:
+                log.warning("engagement_lost", error=type(error).__name__)
+        return opened.target
+
+    async def _save_engagement(self, opened: TrackingToken, headers: Mapping[str, str]) -> None:
+        _, now_us = await self.log.now()
+        key = DestinationKey(WorkspaceId(opened.workspace_id), opened.destination_id)
+        async with transaction(self.database.pool) as conn:
+            effects = await find_effects(conn, key, [bytes.fromhex(opened.key)])
+            for effect in effects.values():
+                begun_us = effect.begun_at_us
+                by_machine = is_machine(headers, None if begun_us is None else now_us - begun_us)
+                receipt = engagement_of(opened, by_machine=by_machine, at_us=now_us)
+                await save_reports(conn, [Report(key, effect, receipt, now_us)], now_us)
 
     def _read(self, destination: Destination, request: ReceiptRequest) -> ReceiptAnswer:
         """Return what a request reports. Raises ReceiptRefused, SecretNotReadable."""

@@ -49,7 +49,7 @@ from services.activation.store.journeys import FlowKind, load_contact_policies, 
 from services.activation.store.run_effects import add_planned_effects, release_effects
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
-from services.kernel.ids import LeafId, WorkspaceId, to_hex
+from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.journeys.contact_policy import (
     ChannelPolicy,
     ConsentNeed,
@@ -57,6 +57,7 @@ from services.kernel.journeys.contact_policy import (
     zone_of,
 )
 from services.kernel.journeys.model import DEFAULT_PURPOSE, SendStep
+from services.kernel.journeys.template_names import template_id_of
 from services.kernel.local_time import ZoneHistory
 
 #: The template that is sent to persons who refuse profiling is named by the other one and this.
@@ -190,8 +191,7 @@ class RunAdmission:
         for _, run in effects:
             step = definitions.step(run.journey_id, run.journey_version, run.step_id)
             if step is not None:
-                plain = step.template.partition("@")[0] + PLAIN_SUFFIX
-                names |= {step.template, plain}
+                names |= {step.template, template_id_of(step.template) + PLAIN_SUFFIX}
         templates = {
             name: template
             for name in names
@@ -264,11 +264,9 @@ class _Decision:
         self._messages[attempt.effect_id] = attempt.payload or self._rendered(run, "")
 
     def _rendered(self, run: RunEffect, suffix: str) -> bytes | Unsendable:
-        step = self._step(run)
+        step, template = self._step(run), self._template(run, suffix)
         if step is None:
             return Unsendable(NOT_DEFINED)
-        name = step.template.partition("@")[0] + suffix if suffix else step.template
-        template = self.definitions.templates.get(name)
         channels = self.definitions.policy.channels.get(self._channel, {})
         ends_with = channels.get(run.purpose, ChannelPolicy()).ends_with
         coupons = self._coupons.get(run.effect_id, ())
@@ -276,6 +274,11 @@ class _Decision:
             return coupons
         person = self._persons[run.leaf_id]
         return render_run_message(self.destination, template, step, run, person, ends_with, coupons)
+
+    def _template(self, effect: RunEffect | Contact, suffix: str = "") -> Template | None:
+        """Return the template of a step, or its variant with a suffix; None = there is none."""
+        name = "" if (step := self._step(effect)) is None else step.template
+        return self.definitions.templates.get(template_id_of(name) + suffix if suffix else name)
 
     def _step(self, effect: RunEffect | Contact) -> SendStep | None:
         id_, version = effect.journey_id, effect.journey_version
@@ -322,10 +325,12 @@ class _Decision:
                 instead += self._instead(run)
             elif answer.verdict is Verdict.PASS:
                 key = self._address_key(self._persons[run.leaf_id], self.destination)
-                begun.append(Beginning(self._repeating(attempt, run), message, key))
+                template = self._template(run, PLAIN_SUFFIX if answer.is_plain else "")
+                version = template.version if template else 0
+                begun.append(Beginning(self._repeating(attempt, run), message, key, version))
                 began_before.add(effect_id)
             elif answer.verdict is Verdict.POSTPONE:
-                ended.append((attempt, hold(_reason(answer), answer.until_us)))
+                ended.append((attempt, hold(answer.text, answer.until_us)))
         for effect_id, (attempt, run) in attempts.items():
             answer = answers.get(effect_id)
             if answer is None or answer.verdict is not Verdict.SUPPRESS:
@@ -335,7 +340,7 @@ class _Decision:
                 # The more important message has not begun, and may never do so.
                 ended.append((attempt, requeue("priority", PRIORITY_RECHECK_S)))
                 continue
-            ended.append((attempt, suppress(_reason(answer), unanswered=attempt.unanswered)))
+            ended.append((attempt, suppress(answer.text, unanswered=attempt.unanswered)))
             if answer.reason in _NO_ADDRESS:
                 instead += self._instead(run)
         return Admitted(begun, ended), instead
@@ -402,9 +407,6 @@ class _Decision:
         if destination.channel.contract.is_addressed:
             key = self._address_key(person, destination)
             address = addresses.get(key, AddressState.USABLE) if key else AddressState.MISSING
-        name = "" if step is None else step.template
-        template = definitions.templates.get(name)
-        personal = effect.purpose == DEFAULT_PURPOSE and step is not None
         return GateMessage(
             effect.effect_id,
             effect.journey_id,
@@ -418,8 +420,10 @@ class _Decision:
             flow_of(journey_flows),
             flow_of(own_flows),
             address=address,
-            is_personalised=personal and step is not None and is_personalised(template, step),
-            has_plain_variant=name.partition("@")[0] + PLAIN_SUFFIX in definitions.templates,
+            is_personalised=effect.purpose == DEFAULT_PURPOSE
+            and step is not None
+            and is_personalised(self._template(effect), step),
+            has_plain_variant=self._template(effect, PLAIN_SUFFIX) is not None,
         )
 
     def _instead(self, run: RunEffect) -> list[RunEffect]:
@@ -440,9 +444,3 @@ class _Decision:
                 valid_until_us=run.at_us + other.valid_us if other.valid_us else 0,
             )
         ]
-
-
-def _reason(answer: GateAnswer) -> str:
-    """Return the reason of an answer, such as `capped:` with the id of the other effect."""
-    reason = answer.reason.value if answer.reason else ""
-    return f"{reason}:{to_hex(answer.evidence)}" if answer.evidence else reason

@@ -14,7 +14,7 @@ from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 from services.activation.codec.recipients import recipient_of
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, Trigger
-from services.activation.domain.policy.contact import address_of
+from services.activation.domain.policy.contact import tracking_of
 from services.activation.domain.recipients import Recipient
 from services.activation.domain.templates import Template, missing_part, render_texts
 from services.activation.store.effects import Attempt
@@ -31,7 +31,7 @@ ALONE_CONCURRENCY = 16
 #: Codes of a RetryableError that say nothing about one profile; "" = the service itself raised it.
 _AWAY_CODES = frozenset({"", "UNAVAILABLE"})
 NO_TEMPLATE = "the template is not defined, or is retired"
-#: Returns the newest version of a template of a workspace; None = there is none.
+#: Returns a template by `ID`, its newest version, or `ID@VERSION`; None = there is none.
 LoadTemplate: TypeAlias = Callable[[WorkspaceId, str], Awaitable[Template | None]]
 #: Returns the persons of leaves of a workspace, at least as new as a state of the log.
 LoadPersons: TypeAlias = Callable[
@@ -177,6 +177,8 @@ def render_payload(destination: Destination, attempt: Attempt, profile: pb.Profi
             for trait in profile.traits
             if trait.name in destination.traits
         }
+        if tags := recipient_of(profile).tags_for(destination):
+            rendered["tags"] = tags
     return msgspec.json.encode(
         {
             "id": to_hex(attempt.effect_id),
@@ -198,14 +200,10 @@ def render_message(
 ) -> bytes | Unsendable:
     """Return one message of a template as JSON (UTF-8), or why it is not sent."""
     contract = destination.channel.contract
-    profile = profile or pb.Profile()
-    traits = {trait.name: msgspec.json.decode(trait.value) for trait in profile.traits}
-    to = ""
-    if contract.is_addressed:
-        source = destination.address or contract.address
-        identifiers = [(i.namespace, i.value) for i in profile.identifiers]
-        if not (to := address_of(identifiers, traits, source)):
-            return Unsendable(f"the profile has no {source}")
+    recipient = recipient_of(profile or pb.Profile())
+    traits, to = recipient.traits, ""
+    if contract.is_addressed and not (to := recipient.address_for(destination)):
+        return Unsendable(f"the profile has no {destination.address or contract.address}")
     texts = template.texts_for(str(traits.get("locale", "")))
     if missing := missing_part(texts, contract):
         return Unsendable(f"the template has no {missing}")
@@ -220,7 +218,12 @@ def render_message(
         message = render_texts(template, texts, variables, str(traits.get("timezone", "")))
     except (MissingValue, BadTemplate) as error:
         return Unsendable(f"template: {error}")
-    return msgspec.json.encode(msgspec.structs.replace(message, to=to))
+    tracking = tracking_of(recipient.consents, destination.channel)
+    return msgspec.json.encode(
+        msgspec.structs.replace(
+            message, to=to, tracks_links=tracking.links, tracks_opens=tracking.opens
+        )
+    )
 
 
 def _type_of(attempt: Attempt) -> str:

@@ -12,6 +12,7 @@ from services.activation.domain import liquid_text
 from services.activation.domain.coupons import Coupon, coupon_variables
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, RunEffect
+from services.activation.domain.policy.contact import tracking_of
 from services.activation.domain.recipients import Recipient
 from services.activation.domain.templates import (
     RenderedMessage,
@@ -74,8 +75,17 @@ def render_run_message(
     if contract.parts:
         source = destination.address or contract.address
         namespace = source.removeprefix("identifier ") if source.startswith("identifier ") else ""
-        addressed = {"to": to, "purpose": effect.purpose, "namespace": namespace}
-        return msgspec.json.encode(msgspec.structs.replace(message, **addressed))
+        tracking = tracking_of(recipient.consents, destination.channel)
+        return msgspec.json.encode(
+            msgspec.structs.replace(
+                message,
+                to=to,
+                purpose=effect.purpose,
+                namespace=namespace,
+                tracks_links=tracking.links,
+                tracks_opens=tracking.opens,
+            )
+        )
     return _description(destination, step, effect, recipient, message)
 
 
@@ -125,6 +135,9 @@ def _description(
         {"namespace": namespace, "value": value} for namespace, value in recipient.identifiers
     ]
     own_id = recipient.profile_id or to_hex(effect.profile_id)
+    person: dict[str, Any] = {"id": own_id, "identifiers": identifiers, "traits": traits}
+    if tags := recipient.tags_for(destination):
+        person["tags"] = tags
     return msgspec.json.encode(
         {
             "id": to_hex(effect.effect_id),
@@ -136,7 +149,7 @@ def _description(
                 "version": effect.journey_version,
                 "step": effect.step_id,
                 "purpose": effect.purpose,
-                "profile": {"id": own_id, "identifiers": identifiers, "traits": traits},
+                "profile": person,
                 "message": message,
                 "content": msgspec.Raw(destination.content),
             },

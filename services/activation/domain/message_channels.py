@@ -47,6 +47,7 @@ class Smtp:
     reply_to: str = optional("email")
     return_path: str = optional("email")
     unsubscribe_url: str = optional("https")
+    tracking_url: str = optional("url")
     dkim_domain: str = optional("host")
     dkim_selector: str = optional("host")
     dkim_private_key: Secret = secret("pem", needed=False, used_with="dkim_domain")

@@ -15,6 +15,7 @@ from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.kernel.calendar import is_zone
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.template_names import pinned_version
 
 DEFAULT_ZONE = "Asia/Shanghai"
 MAX_LOCALES = 20
@@ -103,6 +104,9 @@ class RenderedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     purpose: str = ""
     #: The identifier that `to` is; empty = it is a trait.
     namespace: str = ""
+    #: Whether the links of a mail are counted, and whether it shows that it was opened.
+    tracks_links: bool = False
+    tracks_opens: bool = False
 
 
 def render_texts(
@@ -141,6 +145,8 @@ def check_template(template: Template) -> None:
     """Check every field. Raises InvalidField with the expected form."""
     if not 0 < len(template.template_id) <= 128 or not template.template_id.isprintable():
         _reject("template_id", "has 1 to 128 printable characters")
+    if pinned_version(template.template_id)[1]:
+        _reject("template_id", "does not end in @ and a number, which names a version in journeys")
     if len(template.title) > 200 or "\0" in template.title:
         _reject("title", "has at most 200 characters and no NUL")
     if not 0 < len(template.texts) <= MAX_LOCALES:

@@ -69,7 +69,7 @@ class ActivationProjection:
                 await self._define(conn, batch.shard, fact)
             for fact in message.broadcast_facts:
                 if fact.kind == TEMPLATE_DEFINED:
-                    await _define_template(conn, batch.shard, fact)
+                    await _define_template(conn, fact)
             changes += message.changes
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
@@ -135,10 +135,10 @@ class ActivationProjection:
         self._defined.add(shard)
 
 
-async def _define_template(conn: asyncpg.Connection, shard: int, fact: Any) -> None:
+async def _define_template(conn: asyncpg.Connection, fact: Any) -> None:
     try:
         template = decode_template(fact.workspace_id, fact.payload)
     except InvalidField:
         log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
         return
-    await save_template(conn, shard, template, fact.payload)
+    await save_template(conn, template, fact.payload)

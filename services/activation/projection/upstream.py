@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
 from onefold.type.v1 import identifier_pb2
 
 from services.activation.domain.policy.gate import PROFILING
+from services.activation.domain.recommendations import RECENT, PersonItems
 from services.activation.projection.journeys.knowledge import Person, PersonQuestion
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.fields import token_to_proto
@@ -28,12 +29,16 @@ from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.journeys.contact_policy import ZonePolicy, zone_of
 from services.kernel.journeys.model import Journey
 from services.kernel.journeys.naming import JourneyProblem, journey_rules, named_memberships
+from services.kernel.journeys.ranking import ItemEvents, ItemRanking
 from services.kernel.rules.model import Rule
 from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
 
 #: The most questions of one call.
 _MAX_QUESTIONS: Final = 1_000
+#: The newest events that are searched for the last items of a person.
+_NEWEST: Final = 200
+_PAGE: Final = 1_000
 
 
 class SegmentUpstream:
@@ -205,6 +210,89 @@ class DecisionUpstream:
         )
 
 
+@dataclass(frozen=True)
+class ItemUpstream:
+    """Reads profile."""
+
+    profile: ServiceChannel
+
+    async def items_of(
+        self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
+    ) -> PersonItems:
+        """Return what a person has to do with the items of a slot. Raises OnefoldError."""
+        newest, bought = await asyncio.gather(
+            self._newest(workspace_id, profile_id, ranking),
+            self._bought(workspace_id, profile_id, ranking),
+        )
+        interest = (*ranking.bought, *ranking.seen)
+        recent = dict.fromkeys(item for entry in newest for item in _items(interest, entry))
+        named = (_items(ranking.recommended, entry) for entry in newest)
+        return PersonItems(
+            list(recent)[:RECENT], bought, next((items for items in named if items), [])
+        )
+
+    async def unavailable(
+        self, workspace_id: WorkspaceId, ranking: ItemRanking, items: Collection[str]
+    ) -> set[str]:
+        """Return those of some items that are not shown, by the traits of their objects."""
+        if ranking.unavailable is None:
+            return set()
+        objects = await asyncio.gather(
+            *(self._traits(workspace_id, f"{ranking.catalogue}:{item}") for item in items)
+        )
+        return {
+            item
+            for item, traits in zip(items, objects, strict=True)
+            if not ranking.is_available(traits)
+        }
+
+    async def _newest(
+        self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
+    ) -> Sequence[profile_pb.TimelineEntry]:
+        request = profile_pb.ListTimelineRequest(
+            profile_id=to_hex(profile_id), page_size=_NEWEST, events=ranking.names()
+        )
+        async for entries in self._timeline(workspace_id, request):
+            return entries
+        return ()
+
+    async def _bought(
+        self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
+    ) -> set[str]:
+        names = sorted({name for each in ranking.bought for name in each.events.names})
+        request = profile_pb.ListTimelineRequest(
+            profile_id=to_hex(profile_id), page_size=_PAGE, events=names
+        )
+        pages = self._timeline(workspace_id, request)
+        return {
+            item
+            async for entries in pages
+            for entry in entries
+            for item in _items(ranking.bought, entry)
+        }
+
+    async def _timeline(
+        self, workspace_id: WorkspaceId, request: profile_pb.ListTimelineRequest
+    ) -> AsyncIterator[Sequence[profile_pb.TimelineEntry]]:
+        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
+        while True:
+            response = await stub.ListTimeline(request, metadata=_of(workspace_id))
+            yield response.entries
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def _traits(self, workspace_id: WorkspaceId, object_id: str) -> Mapping[str, Any]:
+        """Return the traits of an object; none of one that no event describes."""
+        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
+        request = profile_pb.GetAccountRequest(account_id=object_id, page_size=1)
+        try:
+            response = await stub.GetAccount(request, metadata=_of(workspace_id))
+        except NotFound:
+            return {}
+        return {t.name: msgspec.json.decode(t.value) for t in response.account.traits}
+
+
 def _phone_of(profile: profile_pb.Profile) -> str:
     return next((i.value for i in profile.identifiers if i.namespace == "phone"), "")
 
@@ -217,3 +305,12 @@ def _question(own: PersonQuestion) -> pb.JudgeQuestion:
         rule=rule_to_proto(question.rule),
         at_us=question.at_us,
     )
+
+
+def _items(kinds: Iterable[ItemEvents], entry: profile_pb.TimelineEntry) -> list[str]:
+    properties = msgspec.json.decode(entry.properties or b"{}")
+    return [item for kind in kinds for item in kind.items_in(entry.name, properties)]
+
+
+def _of(workspace_id: WorkspaceId) -> tuple[tuple[str, str], ...]:
+    return ((WORKSPACE_KEY, workspace_id),)

@@ -118,7 +118,7 @@ WHERE workspace_id = $1 AND destination_id = $2
 -- name: load_unpublished_outcomes
 -- Effects in a final state that is not a fact of the log yet.
 SELECT effect_id, shard, workspace_id, destination_id, segment_id, profile_id, state, attempts,
-       reason, begun_at_us, run_id, journey_id, step_id, visit, leaf_id
+       reason, begun_at_us, run_id, journey_id, step_id, visit, leaf_id, template_version
 FROM effect WHERE NOT outcome_published AND state IN (3, 4, 5, 6, 9, 10) LIMIT $1;
 
 -- name: mark_outcomes_published

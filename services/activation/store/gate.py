@@ -44,6 +44,8 @@ class Beginning:
     payload: bytes
     #: Empty = the message has no address.
     address_key: bytes
+    #: Of the template of the message.
+    template_version: int
 
 
 async def lock_persons_of(conn: asyncpg.Connection, leaf_ids: Iterable[LeafId]) -> None:
@@ -127,4 +129,5 @@ async def begin_attempts(
         [each.address_key for each in begun],
         position,
         now_us,
+        [each.template_version for each in begun],
     )

@@ -26,9 +26,10 @@ WHERE leaf_id = ANY($1::bytea[])
 UPDATE effect e
 SET payload = coalesce(e.payload, t.payload), begun_at_us = coalesce(e.begun_at_us, $6),
     channel_position = CASE WHEN e.payload IS NULL THEN $5 ELSE e.channel_position END,
-    address_key = coalesce(e.address_key, nullif(t.address_key, ''))
-FROM unnest($1::bytea[], $2::int[], $3::bytea[], $4::bytea[])
-    AS t (effect_id, shard, payload, address_key)
+    address_key = coalesce(e.address_key, nullif(t.address_key, '')),
+    template_version = coalesce(e.template_version, t.template_version)
+FROM unnest($1::bytea[], $2::int[], $3::bytea[], $4::bytea[], $7::int[])
+    AS t (effect_id, shard, payload, address_key, template_version)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
 
 -- name: load_programs

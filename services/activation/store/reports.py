@@ -26,6 +26,8 @@ from services.kernel.journeys.model import ReportKind
 
 Q = Queries.load(__package__, "reports.sql")
 UNDELIVERED = ReportKind.UNDELIVERED
+#: What persons do says nothing of how their message was delivered.
+_ENGAGEMENTS = (ReportKind.OPENED, ReportKind.CLICKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class ReportedEffect:
     step_id: str | None
     purpose: str | None
     address_key: bytes | None
+    #: When its first attempt began, Unix microseconds; None = it has not.
+    begun_at_us: int | None
     #: Where the message went; empty = it is not known any more.
     to: str = field(default="", repr=False)
 
@@ -125,7 +129,7 @@ async def _apply(
     """
     states = {}
     for effect_id, what, reason in sorted(reports, key=lambda r: r[1] is not UNDELIVERED):
-        states[effect_id] = what, reason
+        states[effect_id] = what, "" if what in _ENGAGEMENTS else reason
     ids = sorted(states)
     await conn.execute(
         Q.apply,
@@ -174,6 +178,7 @@ def _effect(row: asyncpg.Record) -> ReportedEffect:
         row["step_id"],
         row["purpose"],
         row["address_key"],
+        row["begun_at_us"],
         _address_in(row["payload"]),
     )
 

@@ -1,14 +1,14 @@
 -- name: find_effects
 -- The effects of a destination by their ids.
 SELECT effect_id, leaf_id, profile_id, run_id, journey_id, step_id, purpose, address_key,
-       payload
+       begun_at_us, payload
 FROM effect WHERE workspace_id = $1 AND destination_id = $2 AND effect_id = ANY($3::bytea[]);
 
 -- name: find_by_addresses
 -- The last effect of a destination to each of some addresses.
 SELECT DISTINCT ON (address_key)
        effect_id, leaf_id, profile_id, run_id, journey_id, step_id, purpose, address_key,
-       payload
+       begun_at_us, payload
 FROM effect
 WHERE workspace_id = $1 AND destination_id = $2 AND address_key = ANY($3::bytea[])
 ORDER BY address_key, begun_at_us DESC NULLS LAST;

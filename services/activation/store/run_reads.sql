@@ -10,7 +10,7 @@ ORDER BY begun_at_us DESC, run_id DESC LIMIT $7;
 -- Runs in the order in which they began, after one, of a period; 0 = without an end.
 SELECT workspace_id, run_id, journey_id, leaf_id, begun_at_us, published, transitions FROM run
 WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND (begun_at_us, run_id) > ($3, $4)
-  AND ($5 = 0 OR begun_at_us < $5)
+  AND ($5::bigint = 0 OR begun_at_us < $5)
 ORDER BY begun_at_us, run_id LIMIT $6;
 
 -- name: load_run
@@ -28,7 +28,8 @@ WHERE workspace_id = $1 AND profile_id = $2 AND NOT EXISTS (
 
 -- name: load_run_effects
 -- The effects of the runs of some leaves, the earliest first.
-SELECT effect_id, run_id, step_id, visit, changed_at_us, destination_id, state, reason, begun_at_us
+SELECT effect_id, run_id, step_id, visit, changed_at_us, destination_id, state, reason, begun_at_us,
+       template_version
 FROM effect WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND run_id IS NOT NULL
 ORDER BY changed_at_us, step_id, visit;
 
@@ -42,6 +43,27 @@ WHERE workspace_id = $1 AND journey_id = $2 GROUP BY state, end_reason, step_id;
 SELECT step_id, state, count(*) AS count FROM effect
 WHERE workspace_id = $1 AND journey_id = $2 AND run_id IS NOT NULL
 GROUP BY step_id, state ORDER BY step_id, state;
+
+-- name: count_results
+-- What became of the messages of the runs of a journey that began in a period, by step. What
+-- machines did does not count; whoever has clicked has opened the message.
+SELECT e.step_id, count(*) FILTER (WHERE e.state + 0 IN (2, 3, 6, 9, 10)) AS sent,
+       count(*) FILTER (WHERE e.state + 0 = 3) AS delivered,
+       count(*) FILTER (WHERE e.state + 0 = 10) AS undelivered,
+       count(*) FILTER (WHERE e.state + 0 = 5) AS suppressed,
+       count(*) FILTER (WHERE p.what && '{opened,clicked}') AS opened,
+       count(*) FILTER (WHERE 'clicked' = ANY (p.what)) AS clicked,
+       count(*) FILTER (WHERE 'replied' = ANY (p.what)) AS replied,
+       count(*) FILTER (WHERE 'complained' = ANY (p.what)) AS complained,
+       count(*) FILTER (WHERE 'unsubscribed' = ANY (p.what)) AS unsubscribed
+FROM run r
+JOIN effect e ON e.workspace_id = r.workspace_id AND e.run_id = r.run_id AND e.leaf_id = r.leaf_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(what) AS what FROM report WHERE effect_id = e.effect_id AND NOT is_machine
+) p
+WHERE r.workspace_id = $1 AND r.journey_id = $2 AND r.begun_at_us >= $3 AND r.begun_at_us < $4
+  AND e.destination_id <> ''
+GROUP BY e.step_id ORDER BY e.step_id;
 
 -- name: count_unended
 -- The runs of a workspace that have not ended, by journey and state.

@@ -36,6 +36,12 @@ async def list_slots(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> lis
     return _decoded(await conn.fetch(Q.list_slots, workspace_id))
 
 
+async def every_slot(conn: asyncpg.Connection) -> list[tuple[WorkspaceId, Slot]]:
+    """Return the slots of all workspaces; one that cannot be read is left out."""
+    rows = await conn.fetch(Q.every_slot)
+    return [(WorkspaceId(row["workspace_id"]), slot) for row in rows for slot in _decoded([row])]
+
+
 def _decoded(rows: Iterable[Any]) -> list[Slot]:
     """Return the slots of rows; one that cannot be read is left out."""
     found: list[Slot] = []

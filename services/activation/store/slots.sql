@@ -9,6 +9,10 @@ WHERE slot.version < excluded.version;
 -- Some slots of a workspace.
 SELECT payload FROM slot WHERE workspace_id = $1 AND slot_id = ANY ($2::text[]);
 
+-- name: every_slot
+-- The slots of all workspaces.
+SELECT workspace_id, payload FROM slot ORDER BY workspace_id, slot_id;
+
 -- name: list_slots
 -- The slots of a workspace.
 SELECT payload FROM slot WHERE workspace_id = $1 ORDER BY slot_id;

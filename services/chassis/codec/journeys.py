@@ -25,7 +25,7 @@ from services.chassis.codec.comparisons import (
 )
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import RuleError
-from services.kernel.journeys import contact_policy, coupons, decisions, model
+from services.kernel.journeys import contact_policy, coupons, decisions, model, ranking
 from services.kernel.journeys.checks import MAX_STEP_DEPTH
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.coupons import CouponPool
@@ -37,6 +37,7 @@ from services.kernel.rules.names import MAX_NAME
 #: Messages within each other: a step and its union, an arm, and their conditions.
 _MAX_DEPTH: Final = 5 * MAX_STEP_DEPTH
 _KIND: Final = "kind"
+_MODULES: Final = (model, coupons, contact_policy, decisions, ranking)
 _EVENTS, _RULE = "onefold.rule.v1.EventFilter", "onefold.rule.v1.Rule"
 _ENUMS: Final[dict[str, EnumNumbers[Any]]] = {
     own.__name__: EnumNumbers(own, getattr(pb, own.__name__), own.__name__)
@@ -246,7 +247,7 @@ def _text(text: str) -> str:
 def _class_of(name: str) -> Any:
     if name == DailyWindow.__name__:
         return DailyWindow
-    own = (getattr(module, name, None) for module in (model, coupons, contact_policy, decisions))
+    own = (getattr(module, name, None) for module in _MODULES)
     return next(filter(None, own))
 
 

@@ -143,6 +143,7 @@ def bench(
 
 async def _demo(folder: Path, pack: DemoPack, visitors: int, *, keep: bool = False) -> list[str]:
     # Imported here, as it needs packages and time that other commands do not.
+    from services.cli.demo.mailbox import Mailbox
     from services.cli.demo.planted import CHECKS_DAYS
     from services.cli.demo.planted_run import PlantedDemo, print_planted
     from services.cli.demo.receiver import WebhookReceiver
@@ -155,8 +156,10 @@ async def _demo(folder: Path, pack: DemoPack, visitors: int, *, keep: bool = Fal
     first_port = os.environ.get(FIRST_PORT_VARIABLE) if keep else "0"
     settings, ports = resolve_ports(settings_from(os.environ), first_port)
     settings = dict(settings) | {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
-    async with WebhookReceiver() as receiver:
-        settings |= receiver.settings
+    async with WebhookReceiver() as receiver, Mailbox() as mailbox:
+        # They are allowed, and nothing else on this machine is.
+        allowed = f"{receiver.target},{mailbox.target}"
+        settings |= {"ONEFOLD_ACTIVATION_PRIVATE_TARGETS": allowed}
         if keep:
             # As in the system that is left running: it could not listen on the ports of one process
             # until the connections of the demo have timed out.
@@ -167,7 +170,7 @@ async def _demo(folder: Path, pack: DemoPack, visitors: int, *, keep: bool = Fal
         async with stack:
             if pack is DemoPack.EDUCATION:
                 checks_us = CHECKS_US[:1] if keep else CHECKS_US
-                demo = Demo(stack, receiver, visitors=visitors, checks_us=checks_us)
+                demo = Demo(stack, receiver, mailbox, visitors=visitors, checks_us=checks_us)
                 report = await demo.run()
                 print_report(report)
                 return report.failures

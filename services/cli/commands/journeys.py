@@ -17,10 +17,12 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_time
+from services.cli.values import instant_of
 from services.client.client import Client
 from services.client.text import profile_selector
 from services.kernel.errors import InvalidField
 from services.kernel.journeys.coupons import MAX_CODES
+from services.kernel.time import DAY_US
 
 app = typer.Typer(no_args_is_help=True, help="Show, pause and check journeys.")
 
@@ -73,6 +75,35 @@ def show(data: DataDir, journey: JourneyId) -> None:
         for step in summary.steps
     ]
     output.print_table(("step", "runs before it", "effects"), rows)
+
+
+@app.command()
+def results(
+    data: DataDir,
+    journey: JourneyId,
+    since: Annotated[str, Option(help="Of runs that began since then; else in 30 days.")] = "",
+    within: Annotated[
+        int, Option(metavar="DAYS", min=1, max=365, help="How long after its entry a goal counts.")
+    ] = 30,
+) -> None:
+    """Show what became of the messages of a journey, and who reached its goal, by arm."""
+    with output.exit_on_error():
+        request = pb.GetJourneyResultsRequest(
+            journey_id=journey, from_us=instant_of(since, "--since"), within_us=within * DAY_US
+        )
+    found = run_with_client(data, lambda client: client.journeys.GetJourneyResults(request))
+    output.out.print(
+        f"{journey}: runs that began from {format_time(found.from_us)} to"
+        f" {format_time(found.to_us)}; a goal counts within {within} days"
+    )
+    output.print_table(
+        ("step", *(name.replace("_", " ") for name in _STEP_RESULTS)),
+        [
+            (each.step_id, *(f"{getattr(each, name):,}" for name in _STEP_RESULTS))
+            for each in found.steps
+        ],
+    )
+    output.print_table(_GROUP_HEADS, [_group_row(each) for each in found.groups])
 
 
 @app.command()
@@ -296,6 +327,22 @@ def _set_flow(
 async def _profile_id(client: Client, of: str) -> str:
     response = await client.profile.GetProfile(GetProfileRequest(**profile_selector(of)))
     return response.profile.profile_id
+
+
+_STEP_RESULTS = (
+    *("sent", "delivered", "undelivered", "suppressed", "opened", "clicked", "replied"),
+    *("complained", "unsubscribed"),
+)
+_GROUP_HEADS = ("split", "arm", "runs", "converted", "share", "above the held out")
+
+
+def _group_row(group: pb.JourneyGroupResult) -> tuple[str, ...]:
+    share = group.converted / group.runs if group.runs else 0.0
+    beside = ""
+    if group.HasField("difference"):
+        beside = f"{100 * group.difference:+.1f} ± {100 * group.margin:.1f} points"
+    arm = f"{group.arm} (held out)" if group.held_out else group.arm
+    return group.step_id, arm, f"{group.runs:,}", f"{group.converted:,}", f"{share:.1%}", beside
 
 
 _RUN_HEADS = ("run", "journey", "version", "began", "state", "stands before", "goes on")

@@ -37,9 +37,14 @@ class WebhookReceiver:
         return f"http://{LOOPBACK}:{self._port}/coupons"
 
     @property
+    def target(self) -> str:
+        """The host and port, as a list of allowed targets names them."""
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
     def settings(self) -> dict[str, str]:
         """The setting of activation that allows this receiver and nothing else on this machine."""
-        return {"ONEFOLD_ACTIVATION_PRIVATE_TARGETS": f"{LOOPBACK}:{self._port}"}
+        return {"ONEFOLD_ACTIVATION_PRIVATE_TARGETS": self.target}
 
     async def __aenter__(self) -> Self:
         app = web.Application()

@@ -17,6 +17,9 @@ from services.cli.output import Tree, format_json, format_time
 
 #: The segment that is checked, and its display name.
 SEGMENT, TITLE = "high-intent-trial", "高意向试听用户 (high-intent trial users)"
+#: The journey that is run, and how many days pass in it, one by one.
+JOURNEY_TITLE = "高意向试听用户精准催付 (an offer after the trial lesson)"
+JOURNEY_DAYS = 3
 #: The most timeline entries that are shown, and the width of their properties.
 SHOWN, PROPERTIES_WIDTH = 10, 56
 #: The meaning of effect states that need an explanation.
@@ -28,6 +31,27 @@ class ExpectedFigure(NamedTuple):
 
     found: int = 0
     expected: int = 0
+
+
+@dataclass(slots=True)
+class JourneyReport:
+    """What became of the people of the journey."""
+
+    #: By group: its title, its people, the mails that they got, the correct number, whether each of
+    #: them got as many as is correct.
+    groups: list[tuple[str, int, int, int, bool]] = field(default_factory=list)
+    #: The mails of which a link was clicked, the runs, and those that reached the goal.
+    clicked: int = 0
+    runs: int = 0
+    converted: int = 0
+    #: How many transitions of the runs follow from the log.
+    transitions: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def expect(self, name: str, found: int, expected: int) -> None:
+        """Add a failure where a figure is not the correct one."""
+        if found != expected:
+            self.failures.append(f"journey: {found} {name}, {expected} expected")
 
 
 @dataclass(slots=True)
@@ -51,6 +75,8 @@ class DemoReport:
     received: Counter[str] = field(default_factory=Counter)
     #: Webhooks with a wrong signature.
     forged: int = 0
+    #: None = the time that it needs does not pass.
+    journey: JourneyReport | None = None
     #: Rebuilds: the projection, its shards, the digest, whether it is that of the live state.
     rebuilds: list[tuple[str, str, str, bool]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -82,6 +108,8 @@ def print_report(report: DemoReport) -> None:
     rows = [(*row, _yes(equal)) for *row, equal in report.checks]
     output.print_table(("clock", "members", "expected", "same members"), rows, title)
     _print_deliveries(report)
+    if report.journey is not None:
+        _print_journey(report.journey)
     print_end(report)
 
 
@@ -117,6 +145,19 @@ def _print_deliveries(report: DemoReport) -> None:
     output.out.print(
         f"Webhooks received: {report.received.total():,} with {len(report.received):,} different "
         f"ids, {report.forged} with a wrong signature."
+    )
+
+
+def _print_journey(report: JourneyReport) -> None:
+    """Print what became of the people of the journey."""
+    output.out.print()
+    title = f"The journey {JOURNEY_TITLE} in {JOURNEY_DAYS} days, with a local mail server"
+    rows = [(*row, _yes(is_equal)) for *row, is_equal in report.groups]
+    heads = ("people who", "people", "mails", "expected", "each as expected")
+    output.print_table(heads, rows, title)
+    output.out.print(
+        f"{report.converted} of {report.runs} runs reached the goal; {report.clicked} mail was"
+        f" clicked; {report.transitions:,} transitions of all runs follow from the log."
     )
 
 

@@ -27,6 +27,8 @@ from services.cli.definitions import read_pack
 from services.cli.demo import clients
 from services.cli.demo.dataset import Endpoint, School, VisitorEvent
 from services.cli.demo.expected import ExpectedResults, score_pairs
+from services.cli.demo.journey import JourneyDemo
+from services.cli.demo.mailbox import Mailbox
 from services.cli.demo.receiver import WebhookReceiver
 from services.cli.demo.report import SEGMENT, DemoReport, ExpectedFigure, example_tree
 from services.cli.demo.system import WAIT_S, DemoSystem
@@ -38,6 +40,8 @@ from services.kernel.errors import ServiceUnavailable
 from services.kernel.time import DAY_US, SECOND_US, format_span
 
 PACK = ROOT / "packs" / "education"
+#: The destination of the webhooks.
+COUPONS = "coupon"
 SOURCES = {
     Endpoint.SDK: "school-web",
     Endpoint.GRPC: "school-app",
@@ -82,6 +86,7 @@ class Demo:
         self,
         stack: Stack,
         receiver: WebhookReceiver,
+        mailbox: Mailbox,
         *,
         visitors: int,
         checks_us: Sequence[int] = CHECKS_US,
@@ -89,6 +94,7 @@ class Demo:
         """`checks_us`: how far the clock is ahead at each check of the segment, from 0 on."""
         self._stack = stack
         self._receiver = receiver
+        self._mailbox = mailbox
         self._system = DemoSystem(stack)
         self._visitors = visitors
         self._checks_us = checks_us
@@ -108,6 +114,9 @@ class Demo:
                 await self._check_segment(expected)
             async with bounded("checking the deliveries"):
                 await self._check_deliveries()
+            if len(self._checks_us) > 1:
+                async with bounded("running the journey"):
+                    await self._run_journey(keys[Endpoint.GRPC])
         return self.report
 
     async def _define(self) -> dict[Endpoint, str]:
@@ -247,7 +256,7 @@ class Demo:
     async def _check_deliveries(self) -> None:
         report = self.report
         report.deliveries = await self._final_deliveries()
-        report.received = self._receiver.received
+        report.received = Counter(self._receiver.received)
         report.forged = self._receiver.forged
         delivered = report.deliveries.get("DELIVERED", 0)
         finished = ("DELIVERED", "SUPPRESSED")
@@ -260,8 +269,14 @@ class Demo:
         )
         report.expect(not report.forged, "a webhook had a wrong signature")
 
+    async def _run_journey(self, key: str) -> None:
+        events_url, address = self._stack.events_url, self._stack.public_address("ingest")
+        journey = JourneyDemo(self._system, self._mailbox, events_url)
+        self.report.journey = await journey.run(key, address)
+        self.report.failures += self.report.journey.failures
+
     async def _final_deliveries(self) -> dict[str, int]:
-        """Return the number of effects by state, once none is in progress."""
+        """Return the number of coupons by the state of their effects, once none is in progress."""
         deadline = time.monotonic() + WAIT_S
         while True:
             response = await self._system.client.activation.CountDeliveries(
@@ -269,6 +284,8 @@ class Demo:
             )
             counts: Counter[str] = Counter()
             for each in response.counts:
+                if each.destination_id != COUPONS:
+                    continue
                 name = DeliveryState.Name(each.state)
                 counts[name.removeprefix("DELIVERY_STATE_")] += each.count
             if not counts["PENDING"] + counts["UNKNOWN"] or time.monotonic() > deadline:

@@ -1,12 +1,14 @@
-"""Has the door for strangers that activation answers: receipts of providers, and unsubscriptions.
+"""Has the door for strangers that activation answers: receipts, links of mails, unsubscriptions.
 
 A link has a token that only activation can make and read. A person unsubscribes by a POST; a GET,
-which scanners of mail send, shows a page and changes nothing.
+which scanners of mail send, shows a page and changes nothing. A link of a mail leads to the target
+that its token has, and to no other one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 from collections.abc import Iterable
 from typing import Any, Final
@@ -15,7 +17,7 @@ import msgspec
 from onefold.activation.v1 import receipt_service_pb2 as pb
 from onefold.activation.v1.receipt_service_pb2_grpc import ReceiptServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive
 
 from services.chassis.rpc.channel import ServiceChannel
@@ -35,7 +37,19 @@ RECEIPTS: Final = "/v1/receipts/"
 UNSUBSCRIBE: Final = "/v1/unsubscribe/"
 #: The largest receipt, bytes: a list of reports, or a mail that was returned.
 MAX_BYTES: Final = 1024 * 1024
+#: Below these a mail's links lead to their targets, and its picture is loaded.
+CLICK: Final = "/c/"
+OPEN: Final = "/o/"
 _HEADERS: Final = ("x-twilio-signature", "content-type")
+#: The headers that tell the scanners of mail servers from people.
+_TELLING_HEADERS: Final = ("user-agent", "sec-purpose", "purpose", "x-purpose", "x-moz")
+#: A transparent picture of one point.
+_PICTURE: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_ENGAGEMENT_HEADERS: Final = {
+    "Cache-Control": "no-store, private",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+}
 #: The page may load nothing, and no other page may show it.
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -54,11 +68,11 @@ _STYLE: Final = (
 
 def is_of_door(path: str) -> bool:
     """Return whether a path is one of the door."""
-    return path.startswith((RECEIPTS, UNSUBSCRIBE))
+    return path.startswith((RECEIPTS, UNSUBSCRIBE, CLICK, OPEN))
 
 
 class ReceiptDoor:
-    """Answers requests to the paths of receipts and of unsubscriptions."""
+    """Answers requests to the paths of receipts, of links in mails and of unsubscriptions."""
 
     def __init__(self, activation: ServiceChannel, intake: EventIntake, timeout_s: float) -> None:
         self._stub: Any = ReceiptServiceStub(activation)
@@ -72,6 +86,10 @@ class ReceiptDoor:
                 if request.method != "POST":
                     return not_served_response(405)
                 return await self._take(request, receive, budget)
+            if request.path.startswith((CLICK, OPEN)):
+                if request.method not in ("GET", "HEAD"):
+                    return not_served_response(405)
+                return await self._engage(request)
             token = request.path.removeprefix(UNSUBSCRIBE)
             if request.method not in ("GET", "HEAD", "POST"):
                 return not_served_response(405)
@@ -102,6 +120,17 @@ class ReceiptDoor:
             headers=_PAGE_HEADERS,
             media_type="text/html",
         )
+
+    async def _engage(self, request: HttpRequest) -> Response:
+        """Answer a request that opens a mail, or a link in it; the answer sets no cookie."""
+        headers = {name: request.first(name.encode())[:1_000] for name in _TELLING_HEADERS}
+        message = pb.TakeEngagementRequest(
+            token=request.path[len(CLICK) :], headers=headers, only_token=request.method == "HEAD"
+        )
+        target = (await self._stub.TakeEngagement(message)).target
+        if target:
+            return RedirectResponse(target, status_code=302, headers=_ENGAGEMENT_HEADERS)
+        return Response(_PICTURE, headers=_ENGAGEMENT_HEADERS, media_type="image/gif")
 
     async def _record(self, consents: Iterable[pb.ConsentStatement]) -> None:
         """Record what persons state as events, as if a source had sent them."""

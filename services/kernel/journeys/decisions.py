@@ -28,6 +28,7 @@ from services.kernel.journeys.form_kinds import (
 )
 from services.kernel.journeys.model import MILLION
 from services.kernel.journeys.naming import JourneyProblem
+from services.kernel.journeys.ranking import RANKING, ItemRanking, ranking_problems
 from services.kernel.rules.defaults import Defaults
 from services.kernel.rules.forms.json_form import dump_rule, parse_rule
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, ReferenceKind, Rule
@@ -66,6 +67,8 @@ class Slot:
     salt: str = ""
     retired: bool = False
     version: int = 0
+    #: Ranks items for each person; the slot has no variants then.
+    items: ItemRanking | None = None
 
     def at_version(self, version: int) -> Slot:
         return replace(self, version=version)
@@ -139,7 +142,12 @@ def _problems(slot: Slot) -> Iterator[JourneyProblem]:
     if len(slot.variants) > MAX_VARIANTS:
         remedy = f"write at most {MAX_VARIANTS}, or several slots"
         yield JourneyProblem("variants", f"there are {len(slot.variants)} variants", remedy)
-    if not slot.variants and not slot.retired:
+    if slot.items is not None:
+        yield from ranking_problems(slot.items)
+        if slot.variants:
+            remedy = "write two slots"
+            yield JourneyProblem("variants", "a slot with items has no variants", remedy)
+    elif not slot.variants and not slot.retired:
         yield JourneyProblem("variants", "there is no variant", "write at least one")
     for id_, count in Counter(v.variant_id for v in slot.variants).items():
         if count > 1:
@@ -240,6 +248,7 @@ _SLOT: Final = Record(
         Key("id", "slot_id", NAME),
         Key("title", "title", NAME),
         Key("variants", "variants", ListOf(_VARIANT)),
+        Key("items", "items", RANKING),
         Key("fallback", "fallback", _CONTENT),
         Key("salt", "salt", NAME),
         Key("retired", "retired", FLAG),

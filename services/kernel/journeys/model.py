@@ -294,6 +294,7 @@ class SendStep:
 
     id: str
     destination_id: str
+    #: `ID` = its newest version, `ID@3` = that one.
     template: str
     #: Values of variables of the template: paths such as `entry.items`.
     values: Mapping[str, str] = field(default_factory=dict)

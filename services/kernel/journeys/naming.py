@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from services.kernel.journeys import model
 from services.kernel.journeys.model import Journey
+from services.kernel.journeys.template_names import template_id_of
 from services.kernel.journeys.tree import all_steps, condition_parts
 from services.kernel.rules.model import Reference, ReferenceKind, Rule
 from services.kernel.rules.references import references
@@ -84,7 +85,7 @@ def _named(
         match step:
             case model.SendStep():
                 yield step.id, "destination", step.destination_id, known.destinations
-                yield step.id, "template", step.template.partition("@")[0], known.templates
+                yield step.id, "template", template_id_of(step.template), known.templates
                 for issue in step.issue.values():
                     yield step.id, "pool", issue.pool, known.pools
             case model.JoinStep() | model.DropStep():

@@ -14,6 +14,7 @@ from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
 from services.chassis.codec.fields import PageToken, token_to_proto
+from services.chassis.codec.journey_facts import DELIVERY_REPORTED
 from services.kernel.cleaning.cleaners import clean
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.additions import Touch, correction_of, first_touch, last_touch, scores_of
@@ -39,6 +40,7 @@ from services.kernel.tokens import Token
 from services.profile.codec.blocks import blocks_to_proto, consents_to_proto
 from services.profile.codec.log import EVENT
 from services.profile.codec.records import SCORE_RECORDED, TRAIT_CORRECTED
+from services.profile.codec.timeline import DELIVERY_ENDED, message_entry
 from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
 from services.profile.domain.profile import Profile, TimelineCursor
 from services.profile.domain.rule_preview import EvaluatedProfile, PreviewCost
@@ -216,6 +218,8 @@ def timeline_entry(fact: Fact) -> pb.TimelineEntry:
     if fact.kind == TRAIT_CORRECTED:
         entry.correction.MergeFromString(fact.payload)
         entry.name = entry.correction.trait
+    if fact.kind in (DELIVERY_REPORTED, DELIVERY_ENDED):
+        entry.name, entry.properties = message_entry(fact)
     if fact.kind == SCORE_RECORDED:
         entry.score.MergeFromString(fact.payload)
         entry.name = entry.score.model_id

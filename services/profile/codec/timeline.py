@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded, DeliveryState
+from onefold.activation.v1.journey_facts_pb2 import DeliveryReported
 from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
 
+from services.chassis.codec.journey_facts import DELIVERY_REPORTED, REPORT_KINDS
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.events import PAGE, SCREEN, TRACK, UNNAMED
 from services.profile.codec.log import EVENT
@@ -16,6 +20,7 @@ from services.profile.domain.timeline import TimelineFilter, TimelineKind
 
 #: The facts that a timeline leaves out: what a run of a journey decides is shown by the run.
 HIDDEN_KINDS: Final = frozenset({RunTransitioned.DESCRIPTOR.full_name})
+DELIVERY_ENDED: Final[str] = DeliveryEnded.DESCRIPTOR.full_name
 #: The most names of events, and the most sources, of one filter.
 MAX_LISTED = 50
 
@@ -27,6 +32,32 @@ def event_name(fact: Fact) -> tuple[int, str]:
     event = Event.FromString(fact.payload)
     named = event.type in (TRACK, PAGE, SCREEN)
     return event.type, (event.name or UNNAMED.get(event.type, "")) if named else ""
+
+
+def message_entry(fact: Fact) -> tuple[str, bytes]:
+    """Return what happened to a message, and what names it; ("", b"") for other facts.
+
+    The name is such as `message_clicked`; the JSON object has the journey with its step, or the
+    segment, the destination, and the id of the message.
+    """
+    if fact.kind == DELIVERY_REPORTED:
+        report = DeliveryReported.FromString(fact.payload)
+        word = REPORT_KINDS.from_proto(report.what, "what").value
+        named: dict[str, str | bool] = {"machine": True} if report.is_machine else {}
+        found: DeliveryReported | DeliveryEnded = report
+    elif fact.kind == DELIVERY_ENDED:
+        ended = DeliveryEnded.FromString(fact.payload)
+        word = DeliveryState.Name(ended.state).removeprefix("DELIVERY_STATE_").lower()
+        named = {"segment": ended.segment_id} if ended.segment_id else {}
+        found = ended
+    else:
+        return "", b""
+    if found.journey_id:
+        named |= {"journey": found.journey_id, "step": found.step_id}
+    named |= {"destination": found.destination_id, "message": found.effect_id}
+    if found.reason:
+        named["reason"] = found.reason
+    return f"message_{word}", msgspec.json.encode(named)
 
 
 def filter_from_proto(request: pb.ListTimelineRequest) -> TimelineFilter:

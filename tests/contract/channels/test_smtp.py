@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from email import message_from_bytes
+from email.policy import default
 from ipaddress import ip_network
 from typing import Any
 
+import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP as Server
 from aiosmtpd.smtp import AuthResult, LoginPassword
@@ -20,6 +24,7 @@ from toy.certificates import Authority
 from services.activation.channels.smtp import SmtpSender
 from services.activation.channels.ssrf import Resolver, TargetDialer, TargetGuard
 from services.activation.domain.message_channels import Smtp
+from services.activation.domain.receipts.tokens import LinkTokens, TrackingToken
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptStatus
@@ -142,6 +147,28 @@ async def test_mail_is_accepted_once_with_its_envelope_and_text() -> None:
         assert sender_address == f"bounce+{message.key}@x.example"
         assert to == "li.lei@y.example"
         assert f"<{message.key}@x.example>".encode() in content
+
+
+async def test_links_of_a_mail_lead_through_the_door_with_the_tokens_of_the_message() -> None:
+    page = '<p><a href="https://shop.example/a">A</a></p>'
+    rendered = msgspec.structs.replace(MAIL, html=page, tracks_links=True, tracks_opens=True)
+    async with mailbox() as box, sending() as sender:
+        destination = plain(box, tracking_url="https://cdp.x.example")
+        message = message_of(rendered)
+        for _ in range(2):
+            await sender.send(destination, message)
+        await sender.send(plain(box), message)
+    first, again, untracked = (
+        message_from_bytes(content, policy=default).get_body(("html",)).get_content()
+        for _, _, content in box.mails
+    )
+    assert first == again
+    assert untracked.strip() == page
+    click, picture = re.findall(r"https://cdp\.x\.example/[co]/([^\"]+)", first)
+    place = destination.workspace_id, destination.destination_id, message.key
+    tokens = LinkTokens(KEYS)
+    assert tokens.open_tracking(click) == TrackingToken(*place, 1, "https://shop.example/a")
+    assert tokens.open_tracking(picture) == TrackingToken(*place)
 
 
 async def test_connection_is_used_again_and_opened_again_where_the_server_has_left() -> None:

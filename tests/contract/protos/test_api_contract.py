@@ -45,6 +45,7 @@ READ_VERBS = (
         "Get",
         "Judge",
         "List",
+        "Recommend",
     ),
     "Lookup",
     *("Overlap", "Preview", "Read", "Search", "Summarize", "Translate", "Verify"),
@@ -54,12 +55,12 @@ WRITES = {
     "onefold.activation.v1.ActivationService": {
         *("DefineDestination", "DefineTemplate", "ReconcileMirror", "RetryDelivery")
     },
-    "onefold.activation.v1.DecisionService": {"DefineSlot"},
+    "onefold.activation.v1.DecisionService": {"DefineSlot", "FitItems"},
     "onefold.activation.v1.JourneyService": {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
         *("SetDestinationFlow", "SetJourneyFlow", "DefineCouponPool", "LoadCouponCodes"),
     },
-    "onefold.activation.v1.ReceiptService": {"TakeReceipt", "Unsubscribe"},
+    "onefold.activation.v1.ReceiptService": {"TakeEngagement", "TakeReceipt", "Unsubscribe"},
     "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
     "onefold.ingest.v1.AdminService": {
         *("CreateWorkspace", "DefineSource", "DisableKey", "IssueKey", "RecordKeyUses", "RotateKey")

@@ -18,7 +18,7 @@ CHANGES = {
     Role.SERVICE: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineTemplate", "DefineSlot", "ReconcileMirror"),
+        *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineCouponPool", "LoadCouponCodes"),
@@ -26,7 +26,7 @@ CHANGES = {
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineTemplate", "DefineSlot", "ReconcileMirror"),
+        *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineCouponPool", "LoadCouponCodes"),
@@ -41,6 +41,7 @@ CHANGES = {
         "Rebuild",
         "RetryFailedFacts",
         "TakeReceipt",
+        "TakeEngagement",
         "Unsubscribe",
     },
 }

@@ -85,12 +85,12 @@ class GatedLedger:
         async with transaction(self.ledger.database.pool) as conn:
             await save_contact_policy(conn, W, 1, message.SerializeToString())
 
-    async def templates(self, **texts: str) -> None:
+    async def templates(self, version: int = 1, **texts: str) -> None:
         async with transaction(self.ledger.database.pool) as conn:
             for name, text in texts.items():
-                own = template(name, text)
+                own = template(name, text).at_version(version)
                 payload = template_to_proto(own).SerializeToString()
-                await save_template(conn, 0, own, payload)
+                await save_template(conn, own, payload)
 
     async def flow(
         self, kind: FlowKind, id_: str, flow: Flow, overdue: Overdue = Overdue.SKIP

@@ -342,8 +342,16 @@ async def test_effect_for_a_name_with_private_address_ends_dead(
         assert not receiver.received
 
 
-async def test_files_and_subjects_receive_messages(whole: RunningActivation, tmp_path: Any) -> None:
-    whole.peers.profile.add(profile(1))
+async def test_three_kinds_of_destinations_receive_a_change_with_the_tags_once_each(
+    whole: RunningActivation, receiver: Receiver, tmp_path: Any
+) -> None:
+    """PER-04, JRN-02."""
+    for n in (1, 2):
+        whole.peers.profile.add(profile(n))
+    own = whole.peers.profile.profiles[to_hex(profile(1))]
+    own.tags.add(tag_id="tier", value="gold")
+    own.tags.add(tag_id="active")
+    own.tags.add(tag_id="hidden")
     received: list[bytes] = []
 
     async def receive(msg: Any) -> None:
@@ -351,19 +359,28 @@ async def test_files_and_subjects_receive_messages(whole: RunningActivation, tmp
 
     await whole.bus.client.subscribe("onefold.out.school.coupons", cb=receive)
     await whole.bus.client.flush()
+    names = ["tag:tier", "tag:active"]
+    await define_and_fold(whole, coupon(receiver.url(), traits=names))
     file = coupon("", destination_id="f", file=facts_pb.NdjsonFile(name="out.ndjson"))
     channel = facts_pb.NatsSubject(subject="onefold.out.school.coupons")
     subject = coupon("", destination_id="n", nats=channel)
     await define_and_fold(whole, file)
     await define_and_fold(whole, subject)
-    await whole.publish_changes(entered(1))
+    await whole.publish_changes(entered(1), entered(2))
     written = tmp_path / "out" / "school" / "out.ndjson"
-    await wait_until(lambda: written.exists() and written.read_bytes().endswith(b"\n"))
-    await wait_until(lambda: received)
-    ids = {
-        json.loads(line)["data"]["profile"]["id"] for line in (written.read_bytes(), received[0])
-    }
-    assert ids == {to_hex(profile(1))}
+
+    def bodies() -> list[list[bytes]]:
+        lines = written.read_bytes().splitlines() if written.exists() else []
+        return [lines, received, [each.body for each in receiver.received]]
+
+    await wait_until(lambda: all(len(own) == 2 for own in bodies()))
+    persons = [[json.loads(body)["data"]["profile"] for body in own] for own in bodies()]
+    both = {to_hex(profile(1)), to_hex(profile(2))}
+    assert all({person["id"] for person in own} == both for own in persons)
+    tags = {person["id"]: person.get("tags") for person in persons[2]}
+    # Those that the destination names, as they are now.
+    assert tags == {to_hex(profile(1)): {"tier": "gold", "active": True}, to_hex(profile(2)): None}
+    assert all("tags" not in person for person in (*persons[0], *persons[1]))
 
 
 async def test_message_missing_on_the_bus_is_read_from_segment(

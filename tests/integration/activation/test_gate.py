@@ -69,6 +69,25 @@ async def test_message_of_a_run_has_the_person_the_entry_and_the_step(
     assert row["begun_at_us"] == NOON_US
 
 
+async def test_step_that_names_a_version_of_its_template_sends_that_one(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    names = {"pinned": "cart@1", "newest": "cart", "unknown": "cart@9"}
+    sends = [{"send": {"id": id_, "to": "coupon", "template": t}} for id_, t in names.items()]
+    await gate.define({"steps": [step for send in sends for step in (send, {"wait": "1h"})]})
+    await gate.policy(IMPLIED)
+    await gate.templates(version=2, cart="new {{ person.name }}")
+    person(gate, 0)
+    effects = [await gate.plan(0, id_, at_us=NOON_US - 3 + n) for n, id_ in enumerate(names)]
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    texts = [json.loads(each.body)["data"]["message"]["text"] for each in receiver.received]
+    assert texts == ["Li: 12", "new Li"]
+    rows = [await gate.ledger.row(effect) for effect in effects]  # type: ignore[arg-type]
+    assert [row["template_version"] for row in rows] == [1, 2, None]
+    assert rows[2]["reason"] == "the template is not defined, or is retired"
+
+
 async def test_message_without_consent_is_suppressed_with_the_withdrawal(
     gate: GatedLedger, receiver: Receiver
 ) -> None:

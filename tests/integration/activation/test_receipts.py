@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -14,6 +14,7 @@ from integration.activation.ledger_fixture import KEYS, Ledger, destination
 from onefold.activation.v1.journey_facts_pb2 import DeliveryReported
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import wait_until
+from structlog.testing import capture_logs
 
 from services.activation.channels import Message, Sender
 from services.activation.codec.bus import reported_delivery
@@ -22,14 +23,15 @@ from services.activation.delivery.reports import LEAST, ReportPublisher
 from services.activation.domain.message_channels import AliyunSms, Smtp
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.receipts.model import ReceiptRequest
-from services.activation.domain.receipts.tokens import LinkTokens, UnsubscribeToken
+from services.activation.domain.receipts.tokens import LinkTokens, TrackingToken, UnsubscribeToken
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.activation.store.effects import DestinationKey
 from services.activation.store.reports import restore_reports
-from services.chassis.codec.journey_facts import DELIVERY_REPORTED
+from services.chassis.codec.journey_facts import DELIVERY_REPORTED, report_filter
 from services.chassis.postgres.database import transaction
-from services.kernel.errors import InvalidField, NotFound
+from services.kernel.errors import InvalidField, NotFound, RetryableError
 from services.kernel.ids import to_hex
+from services.kernel.journeys.inputs import report_filter_id
 from services.kernel.journeys.model import ReportKind
 
 ACCEPTED, DELIVERED, UNDELIVERED, SUPPRESSED = (
@@ -298,6 +300,65 @@ async def test_link_says_what_it_is_and_acts_only_where_it_is_confirmed(door: Re
     assert report["what"] == ReportKind.UNSUBSCRIBED.value
     with pytest.raises(NotFound):
         await door.commands.unsubscribe(token[:-2], confirmed=True)
+
+
+async def test_opens_and_clicks_are_reported_once_and_those_of_machines_apart(
+    door: Receiving,
+) -> None:
+    door.person(0)
+    effect = await door.gate.plan(0, "mail")
+    async with door.dispatching():
+        await door.gate.ledger.all_are(ACCEPTED)
+    key, person = to_hex(effect.effect_id), {"user-agent": "Mozilla/5.0 (Macintosh) Safari/605"}
+    tokens = {
+        link: LinkTokens(KEYS).seal(TrackingToken("school", "mail", key, link, target))
+        for link, target in enumerate(("", "https://a.example/1", "https://a.example/2"))
+    }
+    assert await door.commands.engage(tokens[1], person) == "https://a.example/1"
+    # The scanner of the mail server is quicker than a person can be.
+    assert [r["is_machine"] for r in await door.reports()] == [True]
+    await door.gate.move_to(NOON_US + 60_000_000)
+    for _ in range(2):
+        for link, token in tokens.items():
+            assert await door.commands.engage(token, person) == f"https://a.example/{link}" * bool(
+                link
+            )
+        await door.commands.engage(tokens[0], {"user-agent": "GoogleImageProxy"})
+        await door.commands.engage(tokens[2], {}, only_token=True)
+    found = [(r["what"], r["reason"], r["is_machine"]) for r in await door.reports()]
+    assert sorted(found) == [
+        *(("clicked", "link 1", False), ("clicked", "link 1", True), ("clicked", "link 2", False)),
+        *(("opened", "", False), ("opened", "", True)),
+    ]
+    row = await door.gate.ledger.row(effect)  # type: ignore[arg-type]
+    assert (row["state"], row["reason"]) == (DELIVERED, "OK")
+    await door.publisher.publish_once()
+    facts = door.gate.peers.log.of_kind(DELIVERY_REPORTED)
+    clicked = report_filter_id("recovery", "mail", ReportKind.CLICKED)
+    opened = report_filter_id("recovery", "mail", ReportKind.OPENED)
+    # What machines do opens no arm of a journey.
+    assert sorted(report_filter(f.payload) for f in facts) == sorted(
+        [0, 0, opened, clicked, clicked]
+    )
+
+
+async def test_link_leads_to_its_target_where_the_click_cannot_be_saved(door: Receiving) -> None:
+    target = "https://a.example"
+    token = LinkTokens(KEYS).seal(TrackingToken("school", "mail", "0a" * 16, 1, target))
+    # Of a message that is deleted.
+    assert await door.commands.engage(token, {}) == target
+    assert not await door.reports()
+
+    class Away:
+        async def now(self) -> Any:
+            raise RetryableError("the log is away")
+
+    away = ReceiptCommands(door.gate.ledger.database, cast("Any", Away()), KEYS)
+    with capture_logs() as lines:
+        assert await away.engage(token, {}) == "https://a.example"
+    assert [line["event"] for line in lines] == ["engagement_lost"]
+    with pytest.raises(NotFound):
+        await away.engage(token[:-3], {})
 
 
 async def test_door_opens_only_with_its_token_and_for_receipts(door: Receiving) -> None:

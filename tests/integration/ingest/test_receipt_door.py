@@ -41,6 +41,7 @@ class FakeActivation(pb_grpc.ReceiptServiceServicer):
 
     taken: list[pb.TakeReceiptRequest] = field(default_factory=list)
     confirmed: list[bool] = field(default_factory=list)
+    engaged: list[pb.TakeEngagementRequest] = field(default_factory=list)
 
     async def TakeReceipt(self, request: Any, context: Any) -> Any:
         await self._check(request.token, context)
@@ -57,6 +58,15 @@ class FakeActivation(pb_grpc.ReceiptServiceServicer):
         self.confirmed.append(request.confirmed)
         stated = consent("unsubscribed-1") if request.confirmed else None
         return pb.UnsubscribeResponse(channel="email", purpose="<b>", consent=stated)
+
+    async def TakeEngagement(self, request: Any, context: Any) -> Any:
+        await self._check(request.token.removesuffix(".picture"), context)
+        self.engaged.append(request)
+        return pb.TakeEngagementResponse(
+            target=""
+            if request.token.endswith(".picture")
+            else "https://shop.example/a?b=%E8%AF%BE"
+        )
 
     async def _check(self, token: str, context: Any) -> None:
         if token != TOKEN:
@@ -96,6 +106,7 @@ async def opened(
 def door(opened: Door) -> Door:
     opened.activation.taken.clear()
     opened.activation.confirmed.clear()
+    opened.activation.engaged.clear()
     return opened
 
 
@@ -115,6 +126,33 @@ async def test_receipt_reaches_activation_as_it_was_sent_and_its_consents_become
     assert (event.name, row["source_id"]) == ("consent_changed", "onefold")
     assert json.loads(event.properties) == {"purpose": "marketing.email", "granted": False}
     assert [(i.namespace, i.value) for i in event.identifiers] == [("email", "li@x.example")]
+
+
+async def test_link_leads_to_the_target_of_its_token_and_sets_no_cookie(door: Door) -> None:
+    headers = {"User-Agent": "Mozilla/5.0 (X11)", "Sec-Purpose": "prefetch", "Cookie": "a=1"}
+    path = f"/c/{TOKEN}?to=https://evil.example"
+    options: dict[str, Any] = {"headers": headers, "allow_redirects": False}
+    for method in ("GET", "HEAD"):
+        status, _, answer = await door.request(method, path, **options)
+        assert (status, answer["Location"]) == (302, "https://shop.example/a?b=%E8%AF%BE")
+        assert answer["Cache-Control"] == "no-store, private"
+        assert "Set-Cookie" not in answer
+    first, second = door.activation.engaged
+    assert dict(first.headers) == {
+        "user-agent": "Mozilla/5.0 (X11)",
+        "sec-purpose": "prefetch",
+        **dict.fromkeys(("purpose", "x-purpose", "x-moz"), ""),
+    }
+    # A request that asks for headers alone is none of a person.
+    assert (first.only_token, second.only_token) == (False, True)
+
+
+async def test_picture_is_one_and_sets_no_cookie(door: Door) -> None:
+    async with door.endpoints.http.get(door.endpoints.url(f"/o/{TOKEN}.picture")) as response:
+        assert (response.status, response.headers["Content-Type"]) == (200, "image/gif")
+        assert (await response.read()).startswith(b"GIF89a")
+        assert "Set-Cookie" not in response.headers
+    assert len(door.activation.engaged) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -153,6 +191,9 @@ async def test_one_click_withdraws_consent_without_cookies_or_redirect(door: Doo
         ("GET", f"/v1/receipts/{TOKEN}", 405),
         ("DELETE", f"/v1/unsubscribe/{TOKEN}", 405),
         ("POST", "/v1/receipts", 404),
+        ("GET", "/c/1.other", 404),
+        ("GET", "/o/1.other", 404),
+        ("POST", f"/c/{TOKEN}", 405),
     ],
 )
 async def test_other_links_and_methods_are_refused(
@@ -161,6 +202,7 @@ async def test_other_links_and_methods_are_refused(
     assert (await door.request(method, path, data=b"x"))[0] == status
     assert not door.activation.taken
     assert not door.activation.confirmed
+    assert not door.activation.engaged
 
 
 async def test_body_that_is_too_large_is_refused(door: Door) -> None:

@@ -33,6 +33,18 @@ slots:
       - {id: bold, when: {tag: {id: taste, is: bold}}, content: {banner: red}}
     fallback: {banner: all}
 """
+PRODUCTS = {
+    "id": "products",
+    "items": {
+        "bought": [{"event": "order_paid", "item": "products.sku"}],
+        "seen": [{"event": "viewed_item", "item": "item"}],
+        "recommended": [{"event": "items_recommended", "item": "items"}],
+        "catalogue": "item",
+        "category": "category",
+        "unavailable": {"stock": {"at_most": 0}},
+    },
+    "fallback": {"items": []},
+}
 LONG_MS = 10_000
 
 
@@ -84,6 +96,80 @@ async def test_decision_follows_the_event_whose_token_it_gets(
         ahead = Token(offsets=[offset + 1_000 for offset in token.offsets])
         assert await shown(system, "user_id:u", ahead, 50) == ("all", "OVER_DEADLINE")
         assert await shown(system, "email:none", token) == ("all", "UNKNOWN_PERSON")
+        await _check_recommendations(system)
+
+
+async def recommended(system: WholeSystem, who: str, token: Token | None = None) -> list[str]:
+    request = pb.RecommendRequest(
+        identifier=identifier(who), slot_id="products", at_least=token, deadline_ms=LONG_MS
+    )
+    response = await system.service.decisions.Recommend(request)
+    reason = pb.DecisionReason.Name(response.reason).removeprefix("DECISION_REASON_")
+    assert reason in ("VARIANT", "UNKNOWN_PERSON"), reason
+    return [each.item_id for each in response.items]
+
+
+async def _check_recommendations(system: WholeSystem) -> None:
+    """PER-02, PER-03: who views a boot in the app gets its laces on the website."""
+    slot = slot_to_proto(parse_slot(PRODUCTS, "slot", Defaults()))
+    await system.service.decisions.DefineSlot(pb.DefineSlotRequest(slot=slot))
+    for n in range(4):
+        await buy(system, f"user_id:b{n}", "boot", "laces", "sold-out")
+        await buy(system, f"user_id:c{n}", "cap", "scarf")
+    for item, stock in (("laces", 5), ("sold-out", 0)):
+        await describe(system, item, stock, n=0)
+    await system.drain()
+    # The service may compute them by itself at the same time; the last result counts.
+    fitted = await system.service.decisions.FitItems(pb.FitItemsRequest(slot_id="products"))
+    assert (fitted.persons, fitted.items) == (8, 5)
+    assert set(await recommended(system, "email:none")) == {"boot", "cap", "laces", "scarf"}
+    # Who has refused profiling gets what everybody gets.
+    refused = pb.RecommendRequest(
+        identifier=identifier("user_id:u"), slot_id="products", deadline_ms=LONG_MS
+    )
+    popular = await system.service.decisions.Recommend(refused)
+    assert popular.reason == pb.DECISION_REASON_PROFILING_REFUSED
+    assert {each.reason for each in popular.items} == {pb.ITEM_REASON_POPULAR}
+    token = await send(system, "viewed_item", "user_id:w", item="cap")
+    assert (await recommended(system, "user_id:w", token))[0] == "scarf"
+    token = await send(system, "viewed_item", "user_id:v", item="boot")
+    assert (await recommended(system, "user_id:v", token))[0] == "laces"
+    # What a person buys, and what has no stock any more, is gone at once.
+    token = await buy(system, "user_id:v", "laces")
+    assert "laces" not in await recommended(system, "user_id:v", token)
+    token = await describe(system, "scarf", 0, n=1)
+    assert "scarf" not in await recommended(system, "user_id:w", token)
+    token = await send(system, "items_recommended", "user_id:w", items=["boot", "hat"])
+    assert (await recommended(system, "user_id:w", token))[:2] == ["boot", "hat"]
+    request = pb.DecideRequest(
+        identifier=identifier("user_id:w"), slot_ids=["products"], deadline_ms=LONG_MS
+    )
+    [decision] = (await system.service.decisions.Decide(request)).decisions
+    assert json.loads(decision.content)["items"][:2] == ["boot", "hat"]
+    nothing = pb.RecommendRequest(identifier=identifier("user_id:w"), slot_id="home")
+    response = await system.service.decisions.Recommend(nothing)
+    assert response.reason == pb.DECISION_REASON_UNKNOWN_SLOT
+    with pytest.raises(InvalidField):
+        await system.service.decisions.FitItems(pb.FitItemsRequest(slot_id="home"))
+
+
+async def buy(system: WholeSystem, who: str, *items: str) -> Token:
+    products = [{"sku": item} for item in items]
+    return await send(system, "order_paid", who, products=products)
+
+
+async def describe(system: WholeSystem, item: str, stock: int, n: int) -> Token:
+    """State the traits of an item, with any of its members."""
+    event = event_pb2.Event(
+        type=event_pb2.EVENT_TYPE_GROUP,
+        message_id=f"item-{item}-{n}",
+        identifiers=[identifier("user_id:shop")],
+        group_id=f"item:{item}",
+        traits=json.dumps({"stock": stock, "category": "things"}).encode(),
+    )
+    response = await system.source.ingest.IngestEvents(IngestEventsRequest(events=[event]))
+    assert not response.rejections, response.rejections
+    return response.token
 
 
 async def _check_definitions(system: WholeSystem) -> None:

@@ -59,7 +59,7 @@ def request(*slot_ids: str, **more: Any) -> pb.DecideRequest:
 
 
 async def decided(answer: Any, *slot_ids: str, **more: Any) -> list[tuple[str, bytes, str, int]]:
-    rpc = Rpc(ANY, cast("Any", Persons(answer)), ANY, ANY)
+    rpc = Rpc(ANY, cast("Any", Persons(answer)), ANY, ANY, ANY, ANY)
     set_principal(Principal(WorkspaceId("school"), Role.READER, "k"))
     response = await rpc.Decide(request(*slot_ids, **more), None)
     prefix = "DECISION_REASON_"
@@ -116,5 +116,5 @@ async def test_request_that_asks_for_nothing_is_refused(
     wrong: pb.DecideRequest, field: str
 ) -> None:
     with pytest.raises(InvalidField) as caught:
-        await Rpc(ANY, ANY, ANY, ANY).Decide(wrong, None)
+        await Rpc(ANY, ANY, ANY, ANY, ANY, ANY).Decide(wrong, None)
     assert caught.value.field == field

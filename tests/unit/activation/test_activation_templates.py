@@ -22,6 +22,7 @@ from services.activation.domain.templates import (
 )
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
+from services.kernel.journeys.template_names import pinned_version
 
 ZONE = "Asia/Shanghai"
 PERSON = {
@@ -47,6 +48,34 @@ MAIL = Template(
 
 def rendered(source: str, zone: str = ZONE, *, html: bool = False) -> str:
     return liquid_text.render(source, {"person": PERSON}, zone, html=html)
+
+
+def test_id_of_a_template_that_reads_as_one_with_a_version_is_refused() -> None:
+    texts = (Texts("en", "Hello", "x"),)
+    check_template(Template(WorkspaceId("school"), "cart@home", 1, "", texts))
+    with pytest.raises(InvalidField, match="names a version"):
+        check_template(Template(WorkspaceId("school"), "cart@3", 1, "", texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cart", ("cart", 0)),
+        ("cart@3", ("cart", 3)),
+        ("a@b@12", ("a@b", 12)),
+        ("cart@", ("cart@", 0)),
+        ("cart@0", ("cart@0", 0)),
+        ("cart@-1", ("cart@-1", 0)),
+        ("cart@x", ("cart@x", 0)),
+        ("cart@\u0663", ("cart@\u0663", 0)),
+        ("@3", ("@3", 0)),
+        ("cart@9999999999", ("cart@9999999999", 0)),
+    ],
+)
+def test_name_of_a_template_has_a_version_only_as_a_number(
+    name: str, expected: tuple[str, int]
+) -> None:
+    assert pinned_version(name) == expected
 
 
 @pytest.mark.parametrize(

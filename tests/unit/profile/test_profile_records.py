@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded, DeliveryState
+from onefold.activation.v1.journey_facts_pb2 import DeliveryReported
+from onefold.activation.v1.journeys_pb2 import ReportKind
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded, TraitCorrected
@@ -148,6 +151,43 @@ def test_timeline_shows_corrections_and_scores_with_their_author() -> None:
     assert (entry.name, entry.actor, entry.score) == ("churn", "key_ann", SCORED)
     entry = api.timeline_entry(stated(city="a"))
     assert (entry.source_id, entry.party, entry.HasField("score")) == ("crm", 2, False)
+
+
+def test_timeline_says_of_messages_what_happened_by_their_campaign_and_id() -> None:
+    clicked = DeliveryReported(
+        effect_id="0a" * 16,
+        destination_id="mail",
+        what=ReportKind.REPORT_KIND_CLICKED,
+        reason="link 2",
+        is_machine=True,
+        journey_id="welcome",
+        step_id="hello",
+    )
+    ended = DeliveryEnded(
+        effect_id="0b" * 16,
+        destination_id="push",
+        segment_id="vip",
+        state=DeliveryState.DELIVERY_STATE_SUPPRESSED,
+    )
+    shown = []
+    for message in (clicked, ended):
+        kind = message.DESCRIPTOR.full_name
+        entry = api.timeline_entry(Fact(kind=kind, payload=message.SerializeToString()))
+        shown.append((entry.name, msgspec.json.decode(entry.properties)))
+    assert shown == [
+        (
+            "message_clicked",
+            {
+                "machine": True,
+                "journey": "welcome",
+                "step": "hello",
+                "reason": "link 2",
+                "destination": "mail",
+                "message": "0a" * 16,
+            },
+        ),
+        ("message_suppressed", {"segment": "vip", "destination": "push", "message": "0b" * 16}),
+    ]
 
 
 def test_explanation_names_source_or_fact_of_each_trait() -> None:

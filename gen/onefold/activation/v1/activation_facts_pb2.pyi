@@ -163,7 +163,7 @@ class DestinationDefined(_message.Message):
     def __init__(self, destination_id: _Optional[str] = ..., title: _Optional[str] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., nats: _Optional[_Union[NatsSubject, _Mapping]] = ..., file: _Optional[_Union[NdjsonFile, _Mapping]] = ..., smtp: _Optional[_Union[_channels_pb2.Smtp, _Mapping]] = ..., aliyun_sms: _Optional[_Union[_channels_pb2.AliyunSms, _Mapping]] = ..., tencent_sms: _Optional[_Union[_channels_pb2.TencentSms, _Mapping]] = ..., twilio_sms: _Optional[_Union[_channels_pb2.TwilioSms, _Mapping]] = ..., dingtalk_robot: _Optional[_Union[_channels_pb2.DingtalkRobot, _Mapping]] = ..., wecom_robot: _Optional[_Union[_channels_pb2.WecomRobot, _Mapping]] = ..., feishu_robot: _Optional[_Union[_channels_pb2.FeishuRobot, _Mapping]] = ..., wechat_template: _Optional[_Union[_channels_pb2.WechatTemplate, _Mapping]] = ..., wechat_subscribe: _Optional[_Union[_channels_pb2.WechatSubscribe, _Mapping]] = ..., fcm: _Optional[_Union[_channels_pb2.Fcm, _Mapping]] = ..., getui: _Optional[_Union[_channels_pb2.Getui, _Mapping]] = ..., s3: _Optional[_Union[_channels_pb2.S3, _Mapping]] = ..., meta_audience: _Optional[_Union[_channels_pb2.MetaAudience, _Mapping]] = ..., google_audience: _Optional[_Union[_channels_pb2.GoogleAudience, _Mapping]] = ..., salesforce: _Optional[_Union[_channels_pb2.Salesforce, _Mapping]] = ..., hubspot: _Optional[_Union[_channels_pb2.Hubspot, _Mapping]] = ..., apns: _Optional[_Union[_channels_pb2.Apns, _Mapping]] = ..., wecom_app: _Optional[_Union[_channels_pb2.WecomApp, _Mapping]] = ..., kafka: _Optional[_Union[_channels_pb2.Kafka, _Mapping]] = ..., sftp: _Optional[_Union[_channels_pb2.Sftp, _Mapping]] = ..., postgres_table: _Optional[_Union[_channels_pb2.PostgresTable, _Mapping]] = ..., postgres_mirror: _Optional[_Union[_channels_pb2.PostgresMirror, _Mapping]] = ..., tencent_audience: _Optional[_Union[_channels_pb2.TencentAudience, _Mapping]] = ..., fxiaoke: _Optional[_Union[_channels_pb2.Fxiaoke, _Mapping]] = ..., segment_ids: _Optional[_Iterable[str]] = ..., triggers: _Optional[_Iterable[_Union[Trigger, str]]] = ..., content: _Optional[bytes] = ..., traits: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., sealed_secrets: _Optional[_Mapping[str, SealedSecret]] = ..., template_id: _Optional[str] = ..., address: _Optional[str] = ..., secret_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeliveryEnded(_message.Message):
-    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "state", "attempts", "reason", "begun_at_us", "run_id", "journey_id", "step_id", "visit")
+    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "state", "attempts", "reason", "begun_at_us", "run_id", "journey_id", "step_id", "visit", "template_version")
     EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,7 @@ class DeliveryEnded(_message.Message):
     JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_ID_FIELD_NUMBER: _ClassVar[int]
     VISIT_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     effect_id: str
     destination_id: str
     segment_id: str
@@ -188,7 +189,8 @@ class DeliveryEnded(_message.Message):
     journey_id: str
     step_id: str
     visit: int
-    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., begun_at_us: _Optional[int] = ..., run_id: _Optional[bytes] = ..., journey_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ...) -> None: ...
+    template_version: int
+    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., begun_at_us: _Optional[int] = ..., run_id: _Optional[bytes] = ..., journey_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., template_version: _Optional[int] = ...) -> None: ...
 
 class TemplateParameter(_message.Message):
     __slots__ = ("name", "value")

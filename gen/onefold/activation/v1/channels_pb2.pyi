@@ -6,7 +6,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Smtp(_message.Message):
-    __slots__ = ("host", "port", "security", "username", "password", "from_address", "from_name", "reply_to", "return_path", "unsubscribe_url", "dkim_domain", "dkim_selector", "dkim_private_key")
+    __slots__ = ("host", "port", "security", "username", "password", "from_address", "from_name", "reply_to", "return_path", "unsubscribe_url", "dkim_domain", "dkim_selector", "dkim_private_key", "tracking_url")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     SECURITY_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class Smtp(_message.Message):
     DKIM_DOMAIN_FIELD_NUMBER: _ClassVar[int]
     DKIM_SELECTOR_FIELD_NUMBER: _ClassVar[int]
     DKIM_PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    TRACKING_URL_FIELD_NUMBER: _ClassVar[int]
     host: str
     port: int
     security: str
@@ -33,7 +34,8 @@ class Smtp(_message.Message):
     dkim_domain: str
     dkim_selector: str
     dkim_private_key: str
-    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., security: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., from_address: _Optional[str] = ..., from_name: _Optional[str] = ..., reply_to: _Optional[str] = ..., return_path: _Optional[str] = ..., unsubscribe_url: _Optional[str] = ..., dkim_domain: _Optional[str] = ..., dkim_selector: _Optional[str] = ..., dkim_private_key: _Optional[str] = ...) -> None: ...
+    tracking_url: str
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., security: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., from_address: _Optional[str] = ..., from_name: _Optional[str] = ..., reply_to: _Optional[str] = ..., return_path: _Optional[str] = ..., unsubscribe_url: _Optional[str] = ..., dkim_domain: _Optional[str] = ..., dkim_selector: _Optional[str] = ..., dkim_private_key: _Optional[str] = ..., tracking_url: _Optional[str] = ...) -> None: ...
 
 class AliyunSms(_message.Message):
     __slots__ = ("access_key_id", "access_key_secret", "sign_name", "endpoint")

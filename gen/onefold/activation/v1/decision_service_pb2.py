@@ -29,7 +29,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,onefold/activation/v1/decision_service.proto\x12\x15onefold.activation.v1\x1a!onefold/activation/v1/slots.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x8a\x01\n\x11\x44\x65\x66ineSlotRequest\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slot\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12+\n\x07\x61ssumed\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"\x85\x01\n\x12\x44\x65\x66ineSlotResponse\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slot\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"<\n\x10ListSlotsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"F\n\x0bSlotSummary\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slot\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"F\n\x11ListSlotsResponse\x12\x31\n\x05slots\x18\x01 \x03(\x0b\x32\".onefold.activation.v1.SlotSummary\"\x98\x01\n\rDecideRequest\x12/\n\nidentifier\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x17\n\x08slot_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\r\"\x9c\x01\n\x08\x44\x65\x63ision\x12\x16\n\x07slot_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nvariant_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x35\n\x06reason\x18\x04 \x01(\x0e\x32%.onefold.activation.v1.DecisionReason\x12\x0f\n\x07version\x18\x05 \x01(\r\"D\n\x0e\x44\x65\x63ideResponse\x12\x32\n\tdecisions\x18\x01 \x03(\x0b\x32\x1f.onefold.activation.v1.Decision*\x9f\x02\n\x0e\x44\x65\x63isionReason\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45\x43ISION_REASON_VARIANT\x10\x01\x12\x1e\n\x1a\x44\x45\x43ISION_REASON_NO_VARIANT\x10\x02\x12\"\n\x1e\x44\x45\x43ISION_REASON_UNKNOWN_PERSON\x10\x03\x12%\n!DECISION_REASON_PROFILING_REFUSED\x10\x04\x12!\n\x1d\x44\x45\x43ISION_REASON_OVER_DEADLINE\x10\x05\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNAVAILABLE\x10\x06\x12 \n\x1c\x44\x45\x43ISION_REASON_UNKNOWN_SLOT\x10\x07\x32\xc6\x02\n\x0f\x44\x65\x63isionService\x12h\n\nDefineSlot\x12(.onefold.activation.v1.DefineSlotRequest\x1a).onefold.activation.v1.DefineSlotResponse\"\x05\xc2\xbb\x18\x01\x03\x12h\n\tListSlots\x12\'.onefold.activation.v1.ListSlotsRequest\x1a(.onefold.activation.v1.ListSlotsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12_\n\x06\x44\x65\x63ide\x12$.onefold.activation.v1.DecideRequest\x1a%.onefold.activation.v1.DecideResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,onefold/activation/v1/decision_service.proto\x12\x15onefold.activation.v1\x1a!onefold/activation/v1/slots.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x8a\x01\n\x11\x44\x65\x66ineSlotRequest\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slot\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12+\n\x07\x61ssumed\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"\x85\x01\n\x12\x44\x65\x66ineSlotResponse\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slot\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"<\n\x10ListSlotsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"F\n\x0bSlotSummary\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slot\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"F\n\x11ListSlotsResponse\x12\x31\n\x05slots\x18\x01 \x03(\x0b\x32\".onefold.activation.v1.SlotSummary\"\x98\x01\n\rDecideRequest\x12/\n\nidentifier\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x17\n\x08slot_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\r\"\x9c\x01\n\x08\x44\x65\x63ision\x12\x16\n\x07slot_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nvariant_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x35\n\x06reason\x18\x04 \x01(\x0e\x32%.onefold.activation.v1.DecisionReason\x12\x0f\n\x07version\x18\x05 \x01(\r\"D\n\x0e\x44\x65\x63ideResponse\x12\x32\n\tdecisions\x18\x01 \x03(\x0b\x32\x1f.onefold.activation.v1.Decision\"\xa9\x01\n\x10RecommendRequest\x12/\n\nidentifier\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x16\n\x07slot_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\r\n\x05limit\x18\x03 \x01(\r\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\r\"\x86\x01\n\x0fRecommendedItem\x12\x16\n\x07item_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x31\n\x06reason\x18\x03 \x01(\x0e\x32!.onefold.activation.v1.ItemReason\x12\x19\n\nbecause_of\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\"\xa8\x01\n\x11RecommendResponse\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.onefold.activation.v1.RecommendedItem\x12\x35\n\x06reason\x18\x02 \x01(\x0e\x32%.onefold.activation.v1.DecisionReason\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x14\n\x0c\x66itted_at_us\x18\x04 \x01(\x03\")\n\x0f\x46itItemsRequest\x12\x16\n\x07slot_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\"H\n\x10\x46itItemsResponse\x12\x0f\n\x07persons\x18\x01 \x01(\x04\x12\r\n\x05items\x18\x02 \x01(\x04\x12\x14\n\x0c\x66itted_at_us\x18\x03 \x01(\x03*\x9f\x02\n\x0e\x44\x65\x63isionReason\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45\x43ISION_REASON_VARIANT\x10\x01\x12\x1e\n\x1a\x44\x45\x43ISION_REASON_NO_VARIANT\x10\x02\x12\"\n\x1e\x44\x45\x43ISION_REASON_UNKNOWN_PERSON\x10\x03\x12%\n!DECISION_REASON_PROFILING_REFUSED\x10\x04\x12!\n\x1d\x44\x45\x43ISION_REASON_OVER_DEADLINE\x10\x05\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNAVAILABLE\x10\x06\x12 \n\x1c\x44\x45\x43ISION_REASON_UNKNOWN_SLOT\x10\x07*\x9d\x01\n\nItemReason\x12\x1b\n\x17ITEM_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17ITEM_REASON_RECOMMENDED\x10\x01\x12\x17\n\x13ITEM_REASON_SIMILAR\x10\x02\x12#\n\x1fITEM_REASON_POPULAR_IN_CATEGORY\x10\x03\x12\x17\n\x13ITEM_REASON_POPULAR\x10\x04\x32\x94\x04\n\x0f\x44\x65\x63isionService\x12h\n\nDefineSlot\x12(.onefold.activation.v1.DefineSlotRequest\x1a).onefold.activation.v1.DefineSlotResponse\"\x05\xc2\xbb\x18\x01\x03\x12h\n\tListSlots\x12\'.onefold.activation.v1.ListSlotsRequest\x1a(.onefold.activation.v1.ListSlotsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12_\n\x06\x44\x65\x63ide\x12$.onefold.activation.v1.DecideRequest\x1a%.onefold.activation.v1.DecideResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12h\n\tRecommend\x12\'.onefold.activation.v1.RecommendRequest\x1a(.onefold.activation.v1.RecommendResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12\x62\n\x08\x46itItems\x12&.onefold.activation.v1.FitItemsRequest\x1a\'.onefold.activation.v1.FitItemsResponse\"\x05\xc2\xbb\x18\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,14 +44,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISION'].fields_by_name['variant_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_DECISION'].fields_by_name['content']._loaded_options = None
   _globals['_DECISION'].fields_by_name['content']._serialized_options = b'\250\273\030\001'
+  _globals['_RECOMMENDREQUEST'].fields_by_name['slot_id']._loaded_options = None
+  _globals['_RECOMMENDREQUEST'].fields_by_name['slot_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_RECOMMENDEDITEM'].fields_by_name['item_id']._loaded_options = None
+  _globals['_RECOMMENDEDITEM'].fields_by_name['item_id']._serialized_options = b'\270\273\030\310\001'
+  _globals['_RECOMMENDEDITEM'].fields_by_name['because_of']._loaded_options = None
+  _globals['_RECOMMENDEDITEM'].fields_by_name['because_of']._serialized_options = b'\270\273\030\310\001'
+  _globals['_FITITEMSREQUEST'].fields_by_name['slot_id']._loaded_options = None
+  _globals['_FITITEMSREQUEST'].fields_by_name['slot_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_DECISIONSERVICE'].methods_by_name['DefineSlot']._loaded_options = None
   _globals['_DECISIONSERVICE'].methods_by_name['DefineSlot']._serialized_options = b'\302\273\030\001\003'
   _globals['_DECISIONSERVICE'].methods_by_name['ListSlots']._loaded_options = None
   _globals['_DECISIONSERVICE'].methods_by_name['ListSlots']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_DECISIONSERVICE'].methods_by_name['Decide']._loaded_options = None
   _globals['_DECISIONSERVICE'].methods_by_name['Decide']._serialized_options = b'\220\002\001\302\273\030\001\002'
-  _globals['_DECISIONREASON']._serialized_start=1096
-  _globals['_DECISIONREASON']._serialized_end=1383
+  _globals['_DECISIONSERVICE'].methods_by_name['Recommend']._loaded_options = None
+  _globals['_DECISIONSERVICE'].methods_by_name['Recommend']._serialized_options = b'\220\002\001\302\273\030\001\002'
+  _globals['_DECISIONSERVICE'].methods_by_name['FitItems']._loaded_options = None
+  _globals['_DECISIONSERVICE'].methods_by_name['FitItems']._serialized_options = b'\302\273\030\001\003'
+  _globals['_DECISIONREASON']._serialized_start=1693
+  _globals['_DECISIONREASON']._serialized_end=1980
+  _globals['_ITEMREASON']._serialized_start=1983
+  _globals['_ITEMREASON']._serialized_end=2140
   _globals['_DEFINESLOTREQUEST']._serialized_start=229
   _globals['_DEFINESLOTREQUEST']._serialized_end=367
   _globals['_DEFINESLOTRESPONSE']._serialized_start=370
@@ -68,6 +82,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISION']._serialized_end=1023
   _globals['_DECIDERESPONSE']._serialized_start=1025
   _globals['_DECIDERESPONSE']._serialized_end=1093
-  _globals['_DECISIONSERVICE']._serialized_start=1386
-  _globals['_DECISIONSERVICE']._serialized_end=1712
+  _globals['_RECOMMENDREQUEST']._serialized_start=1096
+  _globals['_RECOMMENDREQUEST']._serialized_end=1265
+  _globals['_RECOMMENDEDITEM']._serialized_start=1268
+  _globals['_RECOMMENDEDITEM']._serialized_end=1402
+  _globals['_RECOMMENDRESPONSE']._serialized_start=1405
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1573
+  _globals['_FITITEMSREQUEST']._serialized_start=1575
+  _globals['_FITITEMSREQUEST']._serialized_end=1616
+  _globals['_FITITEMSRESPONSE']._serialized_start=1618
+  _globals['_FITITEMSRESPONSE']._serialized_end=1690
+  _globals['_DECISIONSERVICE']._serialized_start=2143
+  _globals['_DECISIONSERVICE']._serialized_end=2675
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,14 @@ class DecisionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_REASON_OVER_DEADLINE: _ClassVar[DecisionReason]
     DECISION_REASON_UNAVAILABLE: _ClassVar[DecisionReason]
     DECISION_REASON_UNKNOWN_SLOT: _ClassVar[DecisionReason]
+
+class ItemReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ITEM_REASON_UNSPECIFIED: _ClassVar[ItemReason]
+    ITEM_REASON_RECOMMENDED: _ClassVar[ItemReason]
+    ITEM_REASON_SIMILAR: _ClassVar[ItemReason]
+    ITEM_REASON_POPULAR_IN_CATEGORY: _ClassVar[ItemReason]
+    ITEM_REASON_POPULAR: _ClassVar[ItemReason]
 DECISION_REASON_UNSPECIFIED: DecisionReason
 DECISION_REASON_VARIANT: DecisionReason
 DECISION_REASON_NO_VARIANT: DecisionReason
@@ -30,6 +38,11 @@ DECISION_REASON_PROFILING_REFUSED: DecisionReason
 DECISION_REASON_OVER_DEADLINE: DecisionReason
 DECISION_REASON_UNAVAILABLE: DecisionReason
 DECISION_REASON_UNKNOWN_SLOT: DecisionReason
+ITEM_REASON_UNSPECIFIED: ItemReason
+ITEM_REASON_RECOMMENDED: ItemReason
+ITEM_REASON_SIMILAR: ItemReason
+ITEM_REASON_POPULAR_IN_CATEGORY: ItemReason
+ITEM_REASON_POPULAR: ItemReason
 
 class DefineSlotRequest(_message.Message):
     __slots__ = ("slot", "dry_run", "etag", "assumed")
@@ -106,3 +119,57 @@ class DecideResponse(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     decisions: _containers.RepeatedCompositeFieldContainer[Decision]
     def __init__(self, decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ...) -> None: ...
+
+class RecommendRequest(_message.Message):
+    __slots__ = ("identifier", "slot_id", "limit", "at_least", "deadline_ms")
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    SLOT_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    identifier: _identifier_pb2.Identifier
+    slot_id: str
+    limit: int
+    at_least: _token_pb2.Token
+    deadline_ms: int
+    def __init__(self, identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., slot_id: _Optional[str] = ..., limit: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+
+class RecommendedItem(_message.Message):
+    __slots__ = ("item_id", "score", "reason", "because_of")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BECAUSE_OF_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    score: float
+    reason: ItemReason
+    because_of: str
+    def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., reason: _Optional[_Union[ItemReason, str]] = ..., because_of: _Optional[str] = ...) -> None: ...
+
+class RecommendResponse(_message.Message):
+    __slots__ = ("items", "reason", "version", "fitted_at_us")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    FITTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
+    reason: DecisionReason
+    version: int
+    fitted_at_us: int
+    def __init__(self, items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., version: _Optional[int] = ..., fitted_at_us: _Optional[int] = ...) -> None: ...
+
+class FitItemsRequest(_message.Message):
+    __slots__ = ("slot_id",)
+    SLOT_ID_FIELD_NUMBER: _ClassVar[int]
+    slot_id: str
+    def __init__(self, slot_id: _Optional[str] = ...) -> None: ...
+
+class FitItemsResponse(_message.Message):
+    __slots__ = ("persons", "items", "fitted_at_us")
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    FITTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    persons: int
+    items: int
+    fitted_at_us: int
+    def __init__(self, persons: _Optional[int] = ..., items: _Optional[int] = ..., fitted_at_us: _Optional[int] = ...) -> None: ...

@@ -50,6 +50,16 @@ class DecisionServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.DecideRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.DecideResponse.FromString,
                 _registered_method=True)
+        self.Recommend = channel.unary_unary(
+                '/onefold.activation.v1.DecisionService/Recommend',
+                request_serializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.RecommendRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.RecommendResponse.FromString,
+                _registered_method=True)
+        self.FitItems = channel.unary_unary(
+                '/onefold.activation.v1.DecisionService/FitItems',
+                request_serializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.FitItemsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.FitItemsResponse.FromString,
+                _registered_method=True)
 
 
 class DecisionServiceServicer:
@@ -78,6 +88,23 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Recommend(self, request, context):
+        """Ranks the items of a slot for a person. Nothing that the person has is among
+        them. Where nothing is known of the person, popular items are returned, and
+        where nothing can be read, none with the reason, and no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FitItems(self, request, context):
+        """Computes from all events which items of a slot belong together. It is done
+        once a day, and after the slot has changed, without this call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecisionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +122,16 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.DecideRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.DecideResponse.SerializeToString,
+            ),
+            'Recommend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Recommend,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.RecommendRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.RecommendResponse.SerializeToString,
+            ),
+            'FitItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.FitItems,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.FitItemsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_decision__service__pb2.FitItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +216,60 @@ class DecisionService:
             '/onefold.activation.v1.DecisionService/Decide',
             onefold_dot_activation_dot_v1_dot_decision__service__pb2.DecideRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_decision__service__pb2.DecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recommend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.DecisionService/Recommend',
+            onefold_dot_activation_dot_v1_dot_decision__service__pb2.RecommendRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_decision__service__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FitItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.DecisionService/FitItems',
+            onefold_dot_activation_dot_v1_dot_decision__service__pb2.FitItemsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_decision__service__pb2.FitItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -387,7 +387,7 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[JourneyRun, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class JourneyEffect(_message.Message):
-    __slots__ = ("effect_id", "step_id", "visit", "at_us", "destination_id", "state", "reason", "begun_at_us")
+    __slots__ = ("effect_id", "step_id", "visit", "at_us", "destination_id", "state", "reason", "begun_at_us", "template_version")
     EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_ID_FIELD_NUMBER: _ClassVar[int]
     VISIT_FIELD_NUMBER: _ClassVar[int]
@@ -396,6 +396,7 @@ class JourneyEffect(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     BEGUN_AT_US_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     effect_id: str
     step_id: str
     visit: int
@@ -404,7 +405,8 @@ class JourneyEffect(_message.Message):
     state: _activation_facts_pb2.DeliveryState
     reason: str
     begun_at_us: int
-    def __init__(self, effect_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., at_us: _Optional[int] = ..., destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., reason: _Optional[str] = ..., begun_at_us: _Optional[int] = ...) -> None: ...
+    template_version: int
+    def __init__(self, effect_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., at_us: _Optional[int] = ..., destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., reason: _Optional[str] = ..., begun_at_us: _Optional[int] = ..., template_version: _Optional[int] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -499,6 +501,74 @@ class SummarizeJourneyResponse(_message.Message):
     ended: _containers.RepeatedCompositeFieldContainer[RunEndCount]
     steps: _containers.RepeatedCompositeFieldContainer[JourneyStepCount]
     def __init__(self, begun: _Optional[int] = ..., open: _Optional[int] = ..., asleep: _Optional[int] = ..., ended: _Optional[_Iterable[_Union[RunEndCount, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[JourneyStepCount, _Mapping]]] = ...) -> None: ...
+
+class GetJourneyResultsRequest(_message.Message):
+    __slots__ = ("journey_id", "from_us", "to_us", "within_us", "at_least")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_US_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    from_us: int
+    to_us: int
+    within_us: int
+    at_least: _token_pb2.Token
+    def __init__(self, journey_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., within_us: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class JourneyStepResult(_message.Message):
+    __slots__ = ("step_id", "sent", "delivered", "undelivered", "suppressed", "opened", "clicked", "replied", "complained", "unsubscribed")
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    UNDELIVERED_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    CLICKED_FIELD_NUMBER: _ClassVar[int]
+    REPLIED_FIELD_NUMBER: _ClassVar[int]
+    COMPLAINED_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    step_id: str
+    sent: int
+    delivered: int
+    undelivered: int
+    suppressed: int
+    opened: int
+    clicked: int
+    replied: int
+    complained: int
+    unsubscribed: int
+    def __init__(self, step_id: _Optional[str] = ..., sent: _Optional[int] = ..., delivered: _Optional[int] = ..., undelivered: _Optional[int] = ..., suppressed: _Optional[int] = ..., opened: _Optional[int] = ..., clicked: _Optional[int] = ..., replied: _Optional[int] = ..., complained: _Optional[int] = ..., unsubscribed: _Optional[int] = ...) -> None: ...
+
+class JourneyGroupResult(_message.Message):
+    __slots__ = ("step_id", "arm", "held_out", "runs", "converted", "difference", "margin")
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    CONVERTED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    step_id: str
+    arm: str
+    held_out: bool
+    runs: int
+    converted: int
+    difference: float
+    margin: float
+    def __init__(self, step_id: _Optional[str] = ..., arm: _Optional[str] = ..., held_out: _Optional[bool] = ..., runs: _Optional[int] = ..., converted: _Optional[int] = ..., difference: _Optional[float] = ..., margin: _Optional[float] = ...) -> None: ...
+
+class GetJourneyResultsResponse(_message.Message):
+    __slots__ = ("steps", "groups", "from_us", "to_us")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[JourneyStepResult]
+    groups: _containers.RepeatedCompositeFieldContainer[JourneyGroupResult]
+    from_us: int
+    to_us: int
+    def __init__(self, steps: _Optional[_Iterable[_Union[JourneyStepResult, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[JourneyGroupResult, _Mapping]]] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ...) -> None: ...
 
 class AuditRunsRequest(_message.Message):
     __slots__ = ("journey_id",)

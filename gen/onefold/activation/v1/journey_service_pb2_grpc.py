@@ -110,6 +110,11 @@ class JourneyServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyResponse.FromString,
                 _registered_method=True)
+        self.GetJourneyResults = channel.unary_unary(
+                '/onefold.activation.v1.JourneyService/GetJourneyResults',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetJourneyResultsRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetJourneyResultsResponse.FromString,
+                _registered_method=True)
         self.AuditRuns = channel.unary_unary(
                 '/onefold.activation.v1.JourneyService/AuditRuns',
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.AuditRunsRequest.SerializeToString,
@@ -236,6 +241,14 @@ class JourneyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetJourneyResults(self, request, context):
+        """Counts what became of the messages of a journey, and compares how many persons
+        reached its goal: by arm, and with those held out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AuditRuns(self, request, context):
         """Says what every open run waits for, and lists those that wait for nothing.
         """
@@ -334,6 +347,11 @@ def add_JourneyServiceServicer_to_server(servicer, server):
                     servicer.SummarizeJourney,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyResponse.SerializeToString,
+            ),
+            'GetJourneyResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJourneyResults,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetJourneyResultsRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetJourneyResultsResponse.SerializeToString,
             ),
             'AuditRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.AuditRuns,
@@ -757,6 +775,33 @@ class JourneyService:
             '/onefold.activation.v1.JourneyService/SummarizeJourney',
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.SummarizeJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJourneyResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/GetJourneyResults',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetJourneyResultsRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.GetJourneyResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

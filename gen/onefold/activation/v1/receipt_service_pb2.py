@@ -26,7 +26,7 @@ from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identi
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onefold/activation/v1/receipt_service.proto\x12\x15onefold.activation.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\"\xc9\x01\n\x10\x43onsentStatement\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12/\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x16\n\x07purpose\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x0f\n\x07granted\x18\x04 \x01(\x08\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\x18\n\nmessage_id\x18\x06 \x01(\tB\x04\xb8\xbb\x18\x64\"\xdb\x01\n\x12TakeReceiptRequest\x12\x14\n\x05token\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x14\n\x05query\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80@\x12G\n\x07headers\x18\x03 \x03(\x0b\x32\x36.onefold.activation.v1.TakeReceiptRequest.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x12\n\nonly_token\x18\x05 \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x13TakeReceiptResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x39\n\x08\x63onsents\x18\x03 \x03(\x0b\x32\'.onefold.activation.v1.ConsentStatement\"=\n\x12UnsubscribeRequest\x12\x14\n\x05token\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\"q\n\x13UnsubscribeResponse\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x38\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\'.onefold.activation.v1.ConsentStatement2\xea\x01\n\x0eReceiptService\x12k\n\x0bTakeReceipt\x12).onefold.activation.v1.TakeReceiptRequest\x1a*.onefold.activation.v1.TakeReceiptResponse\"\x05\xc2\xbb\x18\x01\x05\x12k\n\x0bUnsubscribe\x12).onefold.activation.v1.UnsubscribeRequest\x1a*.onefold.activation.v1.UnsubscribeResponse\"\x05\xc2\xbb\x18\x01\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onefold/activation/v1/receipt_service.proto\x12\x15onefold.activation.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\"\xc9\x01\n\x10\x43onsentStatement\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12/\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x16\n\x07purpose\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x0f\n\x07granted\x18\x04 \x01(\x08\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\x18\n\nmessage_id\x18\x06 \x01(\tB\x04\xb8\xbb\x18\x64\"\xdb\x01\n\x12TakeReceiptRequest\x12\x14\n\x05token\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x14\n\x05query\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80@\x12G\n\x07headers\x18\x03 \x03(\x0b\x32\x36.onefold.activation.v1.TakeReceiptRequest.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x12\n\nonly_token\x18\x05 \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x13TakeReceiptResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x39\n\x08\x63onsents\x18\x03 \x03(\x0b\x32\'.onefold.activation.v1.ConsentStatement\"=\n\x12UnsubscribeRequest\x12\x14\n\x05token\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\"q\n\x13UnsubscribeResponse\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x38\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\'.onefold.activation.v1.ConsentStatement\"\xbd\x01\n\x15TakeEngagementRequest\x12\x14\n\x05token\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80 \x12J\n\x07headers\x18\x02 \x03(\x0b\x32\x39.onefold.activation.v1.TakeEngagementRequest.HeadersEntry\x12\x12\n\nonly_token\x18\x03 \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x16TakeEngagementResponse\x12\x0e\n\x06target\x18\x01 \x01(\t2\xe0\x02\n\x0eReceiptService\x12k\n\x0bTakeReceipt\x12).onefold.activation.v1.TakeReceiptRequest\x1a*.onefold.activation.v1.TakeReceiptResponse\"\x05\xc2\xbb\x18\x01\x05\x12k\n\x0bUnsubscribe\x12).onefold.activation.v1.UnsubscribeRequest\x1a*.onefold.activation.v1.UnsubscribeResponse\"\x05\xc2\xbb\x18\x01\x05\x12t\n\x0eTakeEngagement\x12,.onefold.activation.v1.TakeEngagementRequest\x1a-.onefold.activation.v1.TakeEngagementResponse\"\x05\xc2\xbb\x18\x01\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,10 +47,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAKERECEIPTREQUEST'].fields_by_name['query']._serialized_options = b'\270\273\030\200@'
   _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['token']._loaded_options = None
   _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['token']._serialized_options = b'\270\273\030\200\020'
+  _globals['_TAKEENGAGEMENTREQUEST_HEADERSENTRY']._loaded_options = None
+  _globals['_TAKEENGAGEMENTREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_TAKEENGAGEMENTREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_TAKEENGAGEMENTREQUEST'].fields_by_name['token']._serialized_options = b'\270\273\030\200 '
   _globals['_RECEIPTSERVICE'].methods_by_name['TakeReceipt']._loaded_options = None
   _globals['_RECEIPTSERVICE'].methods_by_name['TakeReceipt']._serialized_options = b'\302\273\030\001\005'
   _globals['_RECEIPTSERVICE'].methods_by_name['Unsubscribe']._loaded_options = None
   _globals['_RECEIPTSERVICE'].methods_by_name['Unsubscribe']._serialized_options = b'\302\273\030\001\005'
+  _globals['_RECEIPTSERVICE'].methods_by_name['TakeEngagement']._loaded_options = None
+  _globals['_RECEIPTSERVICE'].methods_by_name['TakeEngagement']._serialized_options = b'\302\273\030\001\005'
   _globals['_CONSENTSTATEMENT']._serialized_start=136
   _globals['_CONSENTSTATEMENT']._serialized_end=337
   _globals['_TAKERECEIPTREQUEST']._serialized_start=340
@@ -63,6 +69,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNSUBSCRIBEREQUEST']._serialized_end=740
   _globals['_UNSUBSCRIBERESPONSE']._serialized_start=742
   _globals['_UNSUBSCRIBERESPONSE']._serialized_end=855
-  _globals['_RECEIPTSERVICE']._serialized_start=858
-  _globals['_RECEIPTSERVICE']._serialized_end=1092
+  _globals['_TAKEENGAGEMENTREQUEST']._serialized_start=858
+  _globals['_TAKEENGAGEMENTREQUEST']._serialized_end=1047
+  _globals['_TAKEENGAGEMENTREQUEST_HEADERSENTRY']._serialized_start=513
+  _globals['_TAKEENGAGEMENTREQUEST_HEADERSENTRY']._serialized_end=559
+  _globals['_TAKEENGAGEMENTRESPONSE']._serialized_start=1049
+  _globals['_TAKEENGAGEMENTRESPONSE']._serialized_end=1089
+  _globals['_RECEIPTSERVICE']._serialized_start=1092
+  _globals['_RECEIPTSERVICE']._serialized_end=1444
 # @@protoc_insertion_point(module_scope)

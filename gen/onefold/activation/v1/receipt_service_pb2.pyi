@@ -72,3 +72,26 @@ class UnsubscribeResponse(_message.Message):
     purpose: str
     consent: ConsentStatement
     def __init__(self, channel: _Optional[str] = ..., purpose: _Optional[str] = ..., consent: _Optional[_Union[ConsentStatement, _Mapping]] = ...) -> None: ...
+
+class TakeEngagementRequest(_message.Message):
+    __slots__ = ("token", "headers", "only_token")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    ONLY_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    headers: _containers.ScalarMap[str, str]
+    only_token: bool
+    def __init__(self, token: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., only_token: _Optional[bool] = ...) -> None: ...
+
+class TakeEngagementResponse(_message.Message):
+    __slots__ = ("target",)
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    def __init__(self, target: _Optional[str] = ...) -> None: ...

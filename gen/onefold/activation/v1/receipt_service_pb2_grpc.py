@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ReceiptServiceStub:
     """Takes what strangers say of messages: providers report what became of them,
-    and persons unsubscribe. Ingest has the door over HTTP.
+    and persons open them, follow their links and unsubscribe. Ingest has the door
+    over HTTP.
     """
 
     def __init__(self, channel):
@@ -46,11 +47,17 @@ class ReceiptServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.UnsubscribeRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.UnsubscribeResponse.FromString,
                 _registered_method=True)
+        self.TakeEngagement = channel.unary_unary(
+                '/onefold.activation.v1.ReceiptService/TakeEngagement',
+                request_serializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.TakeEngagementRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.TakeEngagementResponse.FromString,
+                _registered_method=True)
 
 
 class ReceiptServiceServicer:
     """Takes what strangers say of messages: providers report what became of them,
-    and persons unsubscribe. Ingest has the door over HTTP.
+    and persons open them, follow their links and unsubscribe. Ingest has the door
+    over HTTP.
     """
 
     def TakeReceipt(self, request, context):
@@ -69,6 +76,14 @@ class ReceiptServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeEngagement(self, request, context):
+        """Reads the token in a link or a picture of a mail, and saves that the mail was
+        opened or the link was clicked. To repeat it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReceiptServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +97,11 @@ def add_ReceiptServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.UnsubscribeRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.UnsubscribeResponse.SerializeToString,
             ),
+            'TakeEngagement': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeEngagement,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.TakeEngagementRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_receipt__service__pb2.TakeEngagementResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'onefold.activation.v1.ReceiptService', rpc_method_handlers)
@@ -92,7 +112,8 @@ def add_ReceiptServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ReceiptService:
     """Takes what strangers say of messages: providers report what became of them,
-    and persons unsubscribe. Ingest has the door over HTTP.
+    and persons open them, follow their links and unsubscribe. Ingest has the door
+    over HTTP.
     """
 
     @staticmethod
@@ -139,6 +160,33 @@ class ReceiptService:
             '/onefold.activation.v1.ReceiptService/Unsubscribe',
             onefold_dot_activation_dot_v1_dot_receipt__service__pb2.UnsubscribeRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_receipt__service__pb2.UnsubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeEngagement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.activation.v1.ReceiptService/TakeEngagement',
+            onefold_dot_activation_dot_v1_dot_receipt__service__pb2.TakeEngagementRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_receipt__service__pb2.TakeEngagementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onefold/activation/v1/slots.proto\x12\x15onefold.activation.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"w\n\x0bSlotVariant\x12\x19\n\nvariant_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12#\n\x04when\x18\x02 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x11\n\tshare_ppm\x18\x04 \x01(\r\"\xb9\x01\n\x04Slot\x12\x16\n\x07slot_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x34\n\x08variants\x18\x03 \x03(\x0b\x32\".onefold.activation.v1.SlotVariant\x12\x16\n\x08\x66\x61llback\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x13\n\x04salt\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07retired\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r\"8\n\x0bSlotDefined\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slotb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!onefold/activation/v1/slots.proto\x12\x15onefold.activation.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"w\n\x0bSlotVariant\x12\x19\n\nvariant_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12#\n\x04when\x18\x02 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x11\n\tshare_ppm\x18\x04 \x01(\r\"O\n\nItemEvents\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12\x13\n\x04item\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\"\x8e\x02\n\x0bItemRanking\x12\x31\n\x06\x62ought\x18\x01 \x03(\x0b\x32!.onefold.activation.v1.ItemEvents\x12/\n\x04seen\x18\x02 \x03(\x0b\x32!.onefold.activation.v1.ItemEvents\x12\x36\n\x0brecommended\x18\x03 \x03(\x0b\x32!.onefold.activation.v1.ItemEvents\x12\x17\n\tcatalogue\x18\x04 \x01(\tB\x04\xb8\xbb\x18@\x12\x17\n\x08\x63\x61tegory\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x31\n\x0bunavailable\x18\x06 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\"\xec\x01\n\x04Slot\x12\x16\n\x07slot_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x34\n\x08variants\x18\x03 \x03(\x0b\x32\".onefold.activation.v1.SlotVariant\x12\x16\n\x08\x66\x61llback\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x13\n\x04salt\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07retired\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r\x12\x31\n\x05items\x18\x08 \x01(\x0b\x32\".onefold.activation.v1.ItemRanking\"8\n\x0bSlotDefined\x12)\n\x04slot\x18\x01 \x01(\x0b\x32\x1b.onefold.activation.v1.Slotb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLOTVARIANT'].fields_by_name['variant_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_SLOTVARIANT'].fields_by_name['content']._loaded_options = None
   _globals['_SLOTVARIANT'].fields_by_name['content']._serialized_options = b'\250\273\030\001'
+  _globals['_ITEMEVENTS'].fields_by_name['item']._loaded_options = None
+  _globals['_ITEMEVENTS'].fields_by_name['item']._serialized_options = b'\270\273\030\200\004'
+  _globals['_ITEMRANKING'].fields_by_name['catalogue']._loaded_options = None
+  _globals['_ITEMRANKING'].fields_by_name['catalogue']._serialized_options = b'\270\273\030@'
+  _globals['_ITEMRANKING'].fields_by_name['category']._loaded_options = None
+  _globals['_ITEMRANKING'].fields_by_name['category']._serialized_options = b'\270\273\030\200\004'
   _globals['_SLOT'].fields_by_name['slot_id']._loaded_options = None
   _globals['_SLOT'].fields_by_name['slot_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_SLOT'].fields_by_name['title']._loaded_options = None
@@ -47,8 +53,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLOT'].fields_by_name['salt']._serialized_options = b'\270\273\030\200\001'
   _globals['_SLOTVARIANT']._serialized_start=119
   _globals['_SLOTVARIANT']._serialized_end=238
-  _globals['_SLOT']._serialized_start=241
-  _globals['_SLOT']._serialized_end=426
-  _globals['_SLOTDEFINED']._serialized_start=428
-  _globals['_SLOTDEFINED']._serialized_end=484
+  _globals['_ITEMEVENTS']._serialized_start=240
+  _globals['_ITEMEVENTS']._serialized_end=319
+  _globals['_ITEMRANKING']._serialized_start=322
+  _globals['_ITEMRANKING']._serialized_end=592
+  _globals['_SLOT']._serialized_start=595
+  _globals['_SLOT']._serialized_end=831
+  _globals['_SLOTDEFINED']._serialized_start=833
+  _globals['_SLOTDEFINED']._serialized_end=889
 # @@protoc_insertion_point(module_scope)

@@ -20,8 +20,32 @@ class SlotVariant(_message.Message):
     share_ppm: int
     def __init__(self, variant_id: _Optional[str] = ..., when: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., content: _Optional[bytes] = ..., share_ppm: _Optional[int] = ...) -> None: ...
 
+class ItemEvents(_message.Message):
+    __slots__ = ("events", "item")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    events: _rule_pb2.EventFilter
+    item: str
+    def __init__(self, events: _Optional[_Union[_rule_pb2.EventFilter, _Mapping]] = ..., item: _Optional[str] = ...) -> None: ...
+
+class ItemRanking(_message.Message):
+    __slots__ = ("bought", "seen", "recommended", "catalogue", "category", "unavailable")
+    BOUGHT_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    RECOMMENDED_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    bought: _containers.RepeatedCompositeFieldContainer[ItemEvents]
+    seen: _containers.RepeatedCompositeFieldContainer[ItemEvents]
+    recommended: _containers.RepeatedCompositeFieldContainer[ItemEvents]
+    catalogue: str
+    category: str
+    unavailable: _rule_pb2.EventFilter
+    def __init__(self, bought: _Optional[_Iterable[_Union[ItemEvents, _Mapping]]] = ..., seen: _Optional[_Iterable[_Union[ItemEvents, _Mapping]]] = ..., recommended: _Optional[_Iterable[_Union[ItemEvents, _Mapping]]] = ..., catalogue: _Optional[str] = ..., category: _Optional[str] = ..., unavailable: _Optional[_Union[_rule_pb2.EventFilter, _Mapping]] = ...) -> None: ...
+
 class Slot(_message.Message):
-    __slots__ = ("slot_id", "title", "variants", "fallback", "salt", "retired", "version")
+    __slots__ = ("slot_id", "title", "variants", "fallback", "salt", "retired", "version", "items")
     SLOT_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     VARIANTS_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +53,7 @@ class Slot(_message.Message):
     SALT_FIELD_NUMBER: _ClassVar[int]
     RETIRED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
     slot_id: str
     title: str
     variants: _containers.RepeatedCompositeFieldContainer[SlotVariant]
@@ -36,7 +61,8 @@ class Slot(_message.Message):
     salt: str
     retired: bool
     version: int
-    def __init__(self, slot_id: _Optional[str] = ..., title: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[SlotVariant, _Mapping]]] = ..., fallback: _Optional[bytes] = ..., salt: _Optional[str] = ..., retired: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
+    items: ItemRanking
+    def __init__(self, slot_id: _Optional[str] = ..., title: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[SlotVariant, _Mapping]]] = ..., fallback: _Optional[bytes] = ..., salt: _Optional[str] = ..., retired: _Optional[bool] = ..., version: _Optional[int] = ..., items: _Optional[_Union[ItemRanking, _Mapping]] = ...) -> None: ...
 
 class SlotDefined(_message.Message):
     __slots__ = ("slot",)

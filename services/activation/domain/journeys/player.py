@@ -68,6 +68,16 @@ def is_held_out(program: Program, entry: RunEntry) -> bool:
     return share < journey.entry.hold_out_ppm
 
 
+def arm_of(program: Program, step: model.SplitStep, entry: RunEntry) -> int:
+    """Return the number of the arm of a split that a run takes."""
+    share = share_of(program.journey.journey_id, "split", step.id, step.salt, entry.leaf_id)
+    arm = 0
+    while share >= step.arms[arm].share_ppm:
+        share -= step.arms[arm].share_ppm
+        arm += 1
+    return arm
+
+
 def ending_of(
     program: Program, entry: RunEntry, facts: PersonFacts, now_us: int
 ) -> RunEnding | None:
@@ -221,13 +231,7 @@ class _Walk:
         return None
 
     def _split(self, node: ProgramNode, step: model.SplitStep) -> RunPlay | None:
-        share = share_of(
-            self._program.journey.journey_id, "split", step.id, step.salt, self._entry.leaf_id
-        )
-        arm = 0
-        while share >= step.arms[arm].share_ppm:
-            share -= step.arms[arm].share_ppm
-            arm += 1
+        arm = arm_of(self._program, step, self._entry)
         self._arms.append(ArmTaken(step.id, node.visit(self._counts), self._at_us, arm))
         if step.arms[arm].hold_out:
             return self._ended(RunEnding(RunEnd.HELD_OUT, self._at_us))

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from services.activation.domain.channels import Channel, name_of
 from services.activation.domain.journeys.catalogue import FlowChange, Overdue
-from services.activation.domain.policy.gate import ConsentKey, Flow
+from services.activation.domain.message_channels import Smtp
+from services.activation.domain.policy.gate import ConsentKey, Flow, consent_of
 from services.kernel.fold.consents import Consent
 from services.kernel.ids import hash_id
 
@@ -19,6 +20,8 @@ CONTACT_CHANNELS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("fcm", "apns", "getui"), "push"),
     **dict.fromkeys(("wechat_template", "wechat_subscribe"), "wechat"),
 }
+#: The purpose of the consent to being measured.
+TRACKING: Final = "tracking"
 _CHANNELS: Final = frozenset(CONTACT_CHANNELS.values())
 
 
@@ -54,6 +57,25 @@ def consents_of(stated: Iterable[StatedConsent]) -> dict[ConsentKey, Consent]:
         key = (purpose, channel) if purpose and channel in _CHANNELS else (each.purpose, "")
         found[key] = each.since_us, int(each.granted), each.fact_id, each.source_id
     return found
+
+
+class Tracking(NamedTuple):
+    """What is measured of the messages to a person."""
+
+    #: Unless the person has refused it.
+    links: bool
+    #: Where the person has consented to it.
+    opens: bool
+
+
+def tracking_of(stated: Iterable[StatedConsent], channel: Channel) -> Tracking:
+    """Return what is measured of the messages to a person through a channel."""
+    if not (isinstance(channel, Smtp) and channel.tracking_url):
+        return Tracking(links=False, opens=False)
+    consent = consent_of(consents_of(stated), TRACKING, contact_channel(channel))
+    if consent is None:
+        return Tracking(links=True, opens=False)
+    return Tracking(bool(consent[1]), bool(consent[1]))
 
 
 def address_of(

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from services.activation.domain.journeys.player import share_of
 from services.activation.domain.journeys.run import RunEnding
 from services.kernel.fold.consents import Consent
-from services.kernel.ids import LeafId
+from services.kernel.ids import LeafId, to_hex
 from services.kernel.journeys.contact_policy import ConsentNeed, ContactPolicy
 from services.kernel.journeys.model import DEFAULT_PURPOSE, JourneyCap
 from services.kernel.local_time import ZoneHistory
@@ -84,6 +84,12 @@ class GateAnswer:
     evidence: bytes = b""
     #: Whether the message is sent in the variant that is the same for all persons.
     is_plain: bool = False
+
+    @property
+    def text(self) -> str:
+        """What stands in the reason of a delivery, such as `capped:` with the other effect."""
+        reason = self.reason.value if self.reason else ""
+        return f"{reason}:{to_hex(self.evidence)}" if self.evidence else reason
 
 
 PASSED: Final = GateAnswer(Verdict.PASS)

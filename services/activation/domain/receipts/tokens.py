@@ -1,4 +1,4 @@
-"""Makes the tokens in links that strangers open: for unsubscribing, and for the door of receipts.
+"""Makes the tokens in links that strangers open: of mails, and for the door of receipts.
 
 A token is encrypted and authenticated under the keys of activation, so it reveals nothing, needs no
 row, and never ends. The same content has the same token under one key.
@@ -21,7 +21,7 @@ from services.activation.domain.sealing import (
 )
 from services.kernel.ids import WorkspaceId, hash_id
 
-_TOKEN: Final = re.compile(r"([1-9]\d{0,3})\.([A-Za-z0-9_-]{20,1500})")
+_TOKEN: Final = re.compile(r"([1-9]\d{0,3})\.([A-Za-z0-9_-]{20,3000})")
 _ANY: Final = WorkspaceId("")
 
 
@@ -46,13 +46,29 @@ class UnsubscribeToken(msgspec.Struct, frozen=True, array_like=True):
     value: str
 
 
+class TrackingToken(msgspec.Struct, frozen=True, array_like=True):
+    """Lets the opening of a mail, or of a link in it, be counted, and names the link's target.
+
+    The target is a part of the token, so the door leads nowhere else.
+    """
+
+    workspace_id: str
+    destination_id: str
+    #: The key of the message.
+    key: str
+    #: The number of the link in the message, from 1; 0 = the picture that a reader loads.
+    link: int = 0
+    #: The URL of the link.
+    target: str = ""
+
+
 class LinkTokens:
     """Seals and opens tokens."""
 
     def __init__(self, keys: SecretKeys) -> None:
         self._keys = keys
 
-    def seal(self, token: DoorToken | UnsubscribeToken) -> str:
+    def seal(self, token: DoorToken | UnsubscribeToken | TrackingToken) -> str:
         """Return a token as the text in a link."""
         text = msgspec.json.encode(token)
         # One content has one nonce, so no nonce serves two contents.
@@ -70,6 +86,11 @@ class LinkTokens:
         """Return the token in a link; None = it is none."""
         opened = self._open(UnsubscribeToken, text)
         return None if opened is None else msgspec.json.decode(opened, type=UnsubscribeToken)
+
+    def open_tracking(self, text: str) -> TrackingToken | None:
+        """Return the token in a link; None = it is none."""
+        opened = self._open(TrackingToken, text)
+        return None if opened is None else msgspec.json.decode(opened, type=TrackingToken)
 
     def _open(self, kind: type, text: str) -> str | None:
         match = _TOKEN.fullmatch(text)

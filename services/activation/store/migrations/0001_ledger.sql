@@ -50,6 +50,8 @@ CREATE TABLE effect (
     valid_until_us    bigint,
     -- What templates know of the run: a JSON object.
     variables         bytea,
+    -- The version of the template of its message; NULL before the first attempt.
+    template_version  integer,
     -- Whether the run has withdrawn the effect before its attempt.
     withdrawn         boolean  NOT NULL DEFAULT false,
     PRIMARY KEY (effect_id, shard)

@@ -11,14 +11,13 @@ CREATE TABLE destination (
     PRIMARY KEY (workspace_id, destination_id, shard)
 );
 
--- The newest version of each template, as a serialised TemplateDefined; by shard, as it is folded.
+-- Every version of each template, as a serialised TemplateDefined: a step may name one.
 CREATE TABLE template (
-    shard        integer NOT NULL,
     workspace_id text    NOT NULL,
     template_id  text    NOT NULL,
     version      integer NOT NULL,
     payload      bytea   NOT NULL,
-    PRIMARY KEY (workspace_id, template_id, shard)
+    PRIMARY KEY (workspace_id, template_id, version)
 );
 
 -- Every version of each journey, as a serialised JourneyDefined. One copy serves all shards: which

@@ -459,7 +459,7 @@ MUTANTS: dict[str, tuple[Any, str, str]] = {
     "listen_takes_the_other_arm": (WALK._listen, "arm = 1 if fact", "arm = 0 if fact"),
     "listen_does_not_end_a_group": (WALK._listen, "node.arms[arm], True", "node.arms[arm], False"),
     "choose_takes_the_last": (WALK._choose, "            break\n", "            pass\n"),
-    "split_takes_another_arm": (WALK._split, "share -= step", "share -= 2 * step"),
+    "split_takes_another_arm": (player.arm_of, "share -= step", "share -= 2 * step"),
     "repeat_once_less": (program.ProgramNode.repeat, "count > self", "count >= self"),
     "visits_are_not_counted": (program.ProgramNode.visit, "number * loop.times + ", ""),
     "quiet_hours_end_early": (WALK._leave_quiet_hours, "not self._has_waited", "True"),
