@@ -201,7 +201,7 @@ INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
 INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
 INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
 INSERT INTO activation_g1.slot VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
-INSERT INTO activation.item_fit VALUES ('{OTHER}', '{MARK}', 1, 1, 1, 1, 1);
+INSERT INTO activation.item_fit VALUES ('{OTHER}', '{MARK}', 1, 1, {2**60}, 1, 1);
 INSERT INTO activation.item_ranking VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}', '{MARK}');
 """
 
@@ -236,9 +236,9 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         INSERT INTO activation.journey_due
         SELECT '{OTHER}', '{MARK}', leaf_id, {2**62}, now()
         FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
-        UPDATE activation.effect SET journey_id = '{MARK}', step_id = '{MARK}', run_id = effect_id,
-            leaf_id = (SELECT leaf_id FROM activation.leaf_profile WHERE workspace_id = '{OTHER}')
-        WHERE workspace_id = '{OTHER}';
+        UPDATE activation.effect e SET journey_id = '{MARK}', step_id = '{MARK}', run_id = r.run_id,
+            leaf_id = r.leaf_id
+        FROM activation.run r WHERE e.workspace_id = '{OTHER}' AND r.workspace_id = '{OTHER}';
         INSERT INTO activation.mirror VALUES ('{OTHER}', '{MARK}', 1);
         INSERT INTO activation.mirror_entry
         VALUES ('{OTHER}', '{MARK}', '{MARK}', '{{}}', 1, NULL, true, false, 'epoch', 0, '');
