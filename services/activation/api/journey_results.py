@@ -46,7 +46,7 @@ class JourneyResultRpc(pb_grpc.JourneyServiceServicer):
     async def GetJourneyResults(
         self, request: pb.GetJourneyResultsRequest, context: Any
     ) -> pb.GetJourneyResultsResponse:
-        await self.runner.reach(at_least_of(request))
+        await self.runner.catch_up(at_least_of(request))
         workspace, journey_id = workspace_id(), request.journey_id
         async with acquire(self.database.api_pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace)

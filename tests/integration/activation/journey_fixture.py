@@ -164,6 +164,9 @@ class FakeRunner:
     async def reach(self, token: Token | None) -> Token:
         return Token({})
 
+    async def catch_up(self, token: Token | None) -> Token:
+        return Token({})
+
 
 class JourneyBench:
     """Folds messages of segment, and plays what is due, one step at a time."""

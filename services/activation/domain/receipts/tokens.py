@@ -96,11 +96,11 @@ class LinkTokens:
         match = _TOKEN.fullmatch(text)
         if match is None:
             return None
-        packed = urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
-        sealed = SealedSecret(int(match[1]), packed[:NONCE_BYTES], packed[NONCE_BYTES:])
         try:
+            packed = urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
+            sealed = SealedSecret(int(match[1]), packed[:NONCE_BYTES], packed[NONCE_BYTES:])
             return self._keys.open(_place(kind), sealed)
-        except SecretNotReadable:
+        except (ValueError, SecretNotReadable):
             return None
 
 

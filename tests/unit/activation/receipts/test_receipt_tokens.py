@@ -39,7 +39,8 @@ def test_changed_token_opens_nothing() -> None:
         other = "A" if whole[at] != "A" else "B"
         changed = whole[:at] + other + whole[at + 1 :]
         assert tokens.open_unsubscribe(changed) in (None, LINK)
-    for text in ("", "1.", "1." + "A" * 20, "0." + whole[2:], whole[:-4], whole + "\n"):
+    parts = [whole[:-n] for n in range(1, len(whole))]
+    for text in ("", "1.", "1." + "A" * 20, "0." + whole[2:], whole + "\n", *parts):
         assert tokens.open_unsubscribe(text) is None
 
 
