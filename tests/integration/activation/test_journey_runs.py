@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from structlog.testing import capture_logs
 from services.activation.api.journey_runs import JourneyRunRpc
 from services.activation.codec import journey_inputs
 from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_fact
-from services.activation.domain.receipts.model import Receipt
 from services.activation.projection import fold as fold_module
 from services.activation.projection.journeys import player as player_module
 from services.activation.projection.journeys.player import JourneyPlayer
@@ -26,16 +24,12 @@ from services.activation.projection.journeys.verification import (
     NOT_LOGGED,
     RunVerifier,
 )
-from services.activation.store.effects import DestinationKey
-from services.activation.store.reports import Report, find_effects, save_reports
 from services.chassis.access.principal import Principal, Role, set_principal
 from services.chassis.codec.journeys import contact_policy_to_proto
-from services.chassis.postgres.database import transaction
 from services.chassis.runtime.tasks import background
-from services.kernel.errors import InvalidField, ServiceUnavailable
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
-from services.kernel.journeys.model import ReportKind
 from services.kernel.time import HOUR_US
 
 CHOOSE: dict[str, Any] = {
@@ -576,78 +570,6 @@ async def test_runs_of_a_journey_add_up(bench: JourneyBench) -> None:
     assert listed.next_page_token
     whole = await rpc.GetRun(pb.GetRunRequest(run_id=run.run_id), None)
     assert [each.number for each in whole.transitions] == list(range(1, len(whole.transitions) + 1))
-
-
-async def test_results_count_messages_by_step_and_conversions_by_arm_and_hold_out(
-    bench: JourneyBench,
-) -> None:
-    """T23: the held out are recorded, and compared; what machines do does not count."""
-    arms = [
-        {
-            "name": name,
-            "share": "40%",
-            "steps": [{"send": {"id": name, "to": "mail", "template": "t"}}],
-        }
-        for name in ("warm", "plain")
-    ]
-    held = {"name": "none", "share": "20%", "hold_out": True}
-    goal = [{"event": "order_paid"}]
-    split = {"split": {"id": "subject", "arms": [*arms, held]}}
-    await bench.define(id="welcome", enter={"event": "registered"}, goal=goal, steps=[split])
-    for number in range(1, 31):
-        await bench.happen("registered", number)
-    await bench.come_to_rest(1)
-    assert await bench.send()
-    for number in range(1, 31, 3):
-        await bench.happen("order_paid", number)
-    await bench.come_to_rest()
-    pool, rows = bench.ledger.database.pool, await bench.ledger.rows()
-    receipts = [
-        Receipt(ReportKind.OPENED, is_machine=True, report_id="a"),
-        Receipt(ReportKind.CLICKED, report_id="b"),
-        Receipt(ReportKind.CLICKED, report_id="c"),
-        Receipt(ReportKind.UNSUBSCRIBED),
-    ]
-    async with transaction(pool) as conn:
-        key, warm = DestinationKey(W, "mail"), next(r for r in rows if r["step_id"] == "warm")
-        found = await find_effects(conn, key, [warm["effect_id"]])
-        own = [Report(key, e, each, bench.now_us) for e in found.values() for each in receipts]
-        await save_reports(conn, own, bench.now_us)
-    rpc = await calls(bench)
-    request = pb.GetJourneyResultsRequest(journey_id="welcome")
-    results = await rpc.GetJourneyResults(request, None)
-    sent = Counter(row["step_id"] for row in rows)
-    by_step = {each.step_id: each for each in results.steps}
-    assert {id_: each.sent for id_, each in by_step.items()} == sent
-    counted = by_step["warm"]
-    assert (counted.opened, counted.clicked, counted.unsubscribed) == (1, 1, 1)
-    assert (by_step["plain"].opened, by_step["plain"].delivered) == (0, sent["plain"])
-    whole, *groups = results.groups
-    assert (whole.step_id, whole.runs, whole.converted) == ("", 30, 10)
-    assert not whole.HasField("difference")
-    by_arm = {each.arm: each for each in groups}
-    assert {name: by_arm[name].runs for name in ("warm", "plain")} == sent
-    none = by_arm["none"]
-    assert none.held_out
-    ends = [row["end_reason"] for row in await bench.runs()]
-    assert none.runs == ends.count(runs_pb.RUN_END_HELD_OUT) > 0
-    assert sum(each.converted for each in groups) == 10
-    share = by_arm["warm"].converted / by_arm["warm"].runs - none.converted / none.runs
-    assert by_arm["warm"].difference == pytest.approx(share)
-    await _check_periods(bench, rpc)
-
-
-async def _check_periods(bench: JourneyBench, rpc: JourneyRunRpc) -> None:
-    """Check which runs and goals count by a request."""
-    request = pb.GetJourneyResultsRequest(journey_id="welcome", within_us=1)
-    assert sum(g.converted for g in (await rpc.GetJourneyResults(request, None)).groups) == 0
-    later = {"from_us": bench.now_us, "to_us": bench.now_us + HOUR_US}
-    request = pb.GetJourneyResultsRequest(journey_id="welcome", **later)
-    assert not (await rpc.GetJourneyResults(request, None)).groups
-    for wrong in ({"from_us": 5, "to_us": 5}, {"within_us": -1}):
-        request = pb.GetJourneyResultsRequest(journey_id="welcome", **wrong)
-        with pytest.raises(InvalidField):
-            await rpc.GetJourneyResults(request, None)
 
 
 async def test_looks_and_publications_of_the_same_runs_lock_in_one_order(
