@@ -57,6 +57,7 @@ class IngestApi(Protocol):
     """Takes events, and manages quarantined ones."""
 
     IngestEvents: Unary[ingest_pb.IngestEventsRequest, ingest_pb.IngestEventsResponse]
+    ListDuplicates: Unary[ingest_pb.ListDuplicatesRequest, ingest_pb.ListDuplicatesResponse]
     WatchEvents: ServerStream[ingest_pb.WatchEventsRequest, ingest_pb.WatchEventsResponse]
     ListQuarantined: Unary[ingest_pb.ListQuarantinedRequest, ingest_pb.ListQuarantinedResponse]
     ReleaseQuarantined: Unary[
@@ -114,6 +115,7 @@ class ProfileApi(Protocol):
     SearchProfiles: Unary[profile_pb.SearchProfilesRequest, profile_pb.SearchProfilesResponse]
     TranslateRule: Unary[profile_pb.TranslateRuleRequest, profile_pb.TranslateRuleResponse]
     GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]
+    WatchProfiles: ServerStream[profile_pb.WatchProfilesRequest, profile_pb.WatchProfilesResponse]
 
 
 class SegmentApi(Protocol):

@@ -28,14 +28,17 @@ from services.ingest.api.nats import NatsEndpoint
 from services.ingest.commands import limits
 from services.ingest.commands.admin import Administration
 from services.ingest.commands.bootstrap import bootstrap_workspace
+from services.ingest.commands.duplicates import recording
 from services.ingest.commands.intake import EventIntake
 from services.ingest.commands.keys import KeyCommands
+from services.ingest.domain.duplicates import DuplicateCounts
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.clock import LogClock, tick_while_idle
 from services.ingest.log.event_feed import EventFeed
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
+from services.ingest.store.duplicates import DuplicateStore
 from services.ingest.store.key_uses import KeyUseStore
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.index_key import IndexKey
@@ -82,7 +85,8 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool))
         await bootstrap_workspace(administration, keys, settings)
         rates = limits.producer_limits(settings)
-        intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics)
+        counts, duplicates = DuplicateCounts(), DuplicateStore(api_pool, pool)
+        intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics, counts)
         http_limits = limits.http_limits(settings)
         sealer = TokenSealer(internal_keys(settings))
         door = ReceiptDoor(activation, intake, settings.http_timeout_s)
@@ -91,16 +95,20 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         admin_rpc = admin_grpc.AdminRpc(administration, keys)
-        ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, EventFeed(event_log))
+        ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, duplicates, EventFeed(event_log))
         rpc = _rpc(base, ingest_rpc, admin_rpc, log_rpc)
         events = _http_server(base, http, settings, http_limits)
-        async with background(
-            nats.run(),
-            LogRelay(event_log, database, base.bus).run(),
-            tick_while_idle(event_log, interval_s=settings.tick_interval_s),
-            _refresh(definitions, event_log, settings.definitions_poll_s),
-            authenticator.uses.run(keys.record_uses),
-            limits.expire_quarantine(event_log, quarantine, days=settings.quarantine_days),
+        days = settings.duplicate_days
+        async with (
+            recording(counts, duplicates, event_log, days=days),
+            background(
+                nats.run(),
+                LogRelay(event_log, database, base.bus).run(),
+                tick_while_idle(event_log, interval_s=settings.tick_interval_s),
+                _refresh(definitions, event_log, settings.definitions_poll_s),
+                authenticator.uses.run(keys.record_uses),
+                limits.expire_quarantine(event_log, quarantine, days=settings.quarantine_days),
+            ),
         ):
             with suppress(TimeoutError):
                 await asyncio.wait_for(nats.open.wait(), _NATS_START_S)

@@ -78,6 +78,8 @@ class IngestSettings(ServiceSettings):
     quarantine_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
     #: How long an event stays in quarantine, days.
     quarantine_days: Annotated[float, Field(gt=0)] = 30.0
+    #: How long it is listed that a message was sent again, days since the last time.
+    duplicate_days: Annotated[float, Field(gt=0)] = 30.0
     #: Nothing is appended while the clock of PostgreSQL is further than this ahead of the machine's
     #: and an hour after the last fact, seconds: nothing takes back what the log has recorded. To
     #: accept such a clock, set more for one start.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from asyncpg import Connection
 from onefold.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
 
 from services.chassis.bootstrap import open_service
@@ -27,12 +28,14 @@ from services.profile.projection.leaves import LeafCache
 from services.profile.projection.limits import RuleLimiter
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.projection.upstream import IdentityUpstream, LogEventReader
+from services.profile.projection.visibility import Visibility
 from services.profile.queries.explanations import RuleExplanationQueries
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.past import PastReader
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.queries.rule_preview import RulePreview
+from services.profile.queries.watch import ProfileWatch
 from services.profile.rebuild.rebuild import ProfileRebuilder
 from services.profile.settings import ProfileSettings
 from services.profile.store.profiles import count_rows
@@ -52,6 +55,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         predicates = PredicateIndexCache()
         watch = ItemWatch(base.metrics.cpu_budget_exceeded)
         evaluator = ProfileEvaluator(predicates, settings.shards, watch=watch)
+        visibility = Visibility(settings.visible_within_s)
         projection = ProfileProjection(
             index_key=index_key,
             predicates=predicates,
@@ -59,6 +63,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             backfiller=Backfiller(predicates, evaluator, LogEventReader(log, index_key)),
             cache=LeafCache(settings.cached_leaves),
             on_access=base.authenticator.invalidate,
+            on_folded=visibility.folded,
         )
         runner = ProjectionRunner(
             settings.service,
@@ -71,6 +76,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             shards=settings.shards,
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
+            on_committed=visibility.committed,
         )
         rebuilder = ProfileRebuilder(
             upstream, log, ProjectionClient(identity), base.database, runner, index_key
@@ -94,10 +100,15 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             rule_preview=RulePreview(queries, limiter, log, index_key),
             definitions=ProfileDefinitions(base.database, runner, log, limiter),
             records=ProfileRecords(base.database, runner, log, index_key),
+            watch=ProfileWatch(queries, upstream),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)
-        async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
+
+        async def counts(conn: Connection) -> dict[str, int]:
+            return await count_rows(conn) | visibility.counts()
+
+        async with base.serving(rpc, runner, counts=counts, rebuild=rebuild) as endpoints:
             yield endpoints
 
 

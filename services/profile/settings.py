@@ -19,6 +19,9 @@ class ProfileSettings(ServiceSettings):
     index_key: IndexKeyText
     #: Seconds for which published messages can be read again by segment and others.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
+    #: The declared limit from recording a fact in the log to its being visible in the profile,
+    #: seconds. Facts that take longer are counted: see `./onefold status`, and the metrics.
+    visible_within_s: Annotated[float, Field(gt=0)] = 1.0
     #: Predicates over events of one name, and over traits, that the rules of one workspace may have
     #: in all their versions. Each one adds about 5 us to an event that it matches.
     max_predicates_per_event: Annotated[int, Field(ge=1)] = 2_000

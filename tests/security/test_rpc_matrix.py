@@ -85,7 +85,7 @@ ROLES = {
         **dict.fromkeys(("ListProfiles", "ListAccounts"), "RSA"),
         **dict.fromkeys(("SearchProfiles", "TranslateRule"), "RSA"),
         **dict.fromkeys(("ExplainRule", "ExplainMembership"), "RSA"),
-        **dict.fromkeys(("PreviewProfiles", "ListTags", "CountTraits"), "RSA"),
+        **dict.fromkeys(("PreviewProfiles", "ListTags", "CountTraits", "WatchProfiles"), "RSA"),
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
         "FitTag": "SA",
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations", "EvaluateRules"), "I"),

@@ -330,6 +330,9 @@ def _profile_calls(own: Tenant, other: OtherIds) -> list[Call]:
             profile_pb.BatchGetProfilesRequest(profile_ids=foreign.values()),
         ),
         partial(profile.ListProfiles, profile_pb.ListProfilesRequest()),
+        partial(
+            profile.WatchProfiles, profile_pb.WatchProfilesRequest(from_token={"offsets": [0, 0]})
+        ),
         partial(profile.GetAccount, profile_pb.GetAccountRequest(**account)),
         partial(profile.ListAccounts, profile_pb.ListAccountsRequest()),
         *(

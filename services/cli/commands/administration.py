@@ -11,7 +11,12 @@ import typer
 from google.protobuf.json_format import ParseDict, ParseError
 from onefold.ingest.v1.admin_service_pb2 import ListSourcesRequest
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
-from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, ReleaseQuarantinedRequest
+from onefold.ingest.v1.ingest_service_pb2 import (
+    ListDuplicatesRequest,
+    ListQuarantinedRequest,
+    ReleaseQuarantinedRequest,
+    Repeats,
+)
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
@@ -49,6 +54,30 @@ def list_sources(data: DataDir) -> None:
         for each in response.sources
     ]
     output.print_table(("id", "title", "trust", "party", "limits", ""), rows)
+
+
+@sources.command("duplicates")
+def list_duplicates(
+    data: DataDir,
+    source: Annotated[str, Option(help="Only messages of this source.")] = "",
+    limit: Limit = 50,
+) -> None:
+    """List the messages that were sent again, and that the log did not store again.
+
+    A message is named by the id of the fact that it became when it came first.
+    """
+    request = ListDuplicatesRequest(page_size=limit, source_id=source)
+    response = run_with_client(data, lambda client: client.ingest.ListDuplicates(request))
+    header = ("source", "repeats", "first repeated", "last repeated")
+    totals = [total for total in response.totals if source in ("", total.source_id)]
+    output.print_table(header, map(_repeats_row, totals))
+    rows = [(each.fact_id, *_repeats_row(each.repeats)) for each in response.messages]
+    output.print_table(("fact", *header), rows)
+
+
+def _repeats_row(repeats: Repeats) -> tuple[str, ...]:
+    times = (repeats.first_at_us, repeats.last_at_us)
+    return (repeats.source_id, f"{repeats.count:,}", *map(output.format_time, times))
 
 
 def limits_text(source: SourceDefined) -> str:

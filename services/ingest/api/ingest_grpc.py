@@ -1,4 +1,4 @@
-"""Serves IngestService over gRPC: events, and the quarantine."""
+"""Serves IngestService over gRPC: events, the quarantine, and what was sent again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from services.chassis.rpc.server import Allowed
 from services.ingest.api.producers import producer_of
 from services.ingest.codec.events import EventsRequest, event_of_message, events_of_request
 from services.ingest.codec.results import (
+    DUPLICATES_PAGE,
     QUARANTINE_PAGE,
+    duplicates_to_proto,
     from_quarantine,
     page_to_proto,
     result_to_proto,
@@ -26,6 +28,7 @@ from services.ingest.commands.intake import EventIntake, check_batch_size
 from services.ingest.domain.events import Producer
 from services.ingest.domain.producer_limits import Sent
 from services.ingest.log.event_feed import EventFeed
+from services.ingest.store.duplicates import DuplicateStore
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.ids import parse_id, to_hex
 
@@ -38,9 +41,16 @@ ENDPOINT_KEY = "onefold-endpoint"
 class IngestRpc(IngestServiceServicer):
     """Implements IngestService."""
 
-    def __init__(self, intake: EventIntake, quarantine: QuarantineStore, feed: EventFeed) -> None:
+    def __init__(
+        self,
+        intake: EventIntake,
+        quarantine: QuarantineStore,
+        duplicates: DuplicateStore,
+        feed: EventFeed,
+    ) -> None:
         self._intake = intake
         self._quarantine = quarantine
+        self._duplicates = duplicates
         self._feed = feed
 
     async def IngestEvents(
@@ -91,6 +101,15 @@ class IngestRpc(IngestServiceServicer):
             workspace_id(), after, size + 1, released=request.include_released
         )
         return page_to_proto(entries, size)
+
+    async def ListDuplicates(
+        self, request: pb.ListDuplicatesRequest, context: Any
+    ) -> pb.ListDuplicatesResponse:
+        workspace, size = workspace_id(), page_size_of(request)
+        after = DUPLICATES_PAGE.decode(request.page_token)
+        messages = await self._duplicates.page(workspace, request.source_id, after, size + 1)
+        totals = () if after else await self._duplicates.totals(workspace)
+        return duplicates_to_proto(messages, size, totals)
 
     async def ReleaseQuarantined(
         self, request: pb.ReleaseQuarantinedRequest, context: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from onefold.ingest.v1 import ingest_service_pb2 as pb
@@ -11,6 +11,7 @@ from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.codec.fields import PageToken, token_to_proto
 from services.ingest.codec.events import ProtoEvent, SegmentCall, call_of_batch
+from services.ingest.domain.duplicates import DuplicateMessage, Repeats
 from services.ingest.domain.events import IngestResult, QuarantinedEvent, Refusal, Rejection
 from services.ingest.domain.segment_spec import FIELD_NAMES, TYPES
 from services.kernel.errors import OnefoldError
@@ -18,6 +19,8 @@ from services.kernel.ids import to_hex
 
 #: The page token of the quarantine: (received_at_us, quarantine_id) of the last entry.
 QUARANTINE_PAGE = PageToken("q16s")
+#: The page token of duplicates: (last_at_us, fact_id) of the last message.
+DUPLICATES_PAGE = PageToken("q16s")
 
 
 def result_to_proto(result: IngestResult) -> pb.IngestEventsResponse:
@@ -114,6 +117,32 @@ def page_to_proto(entries: list[QuarantinedEvent], page_size: int) -> pb.ListQua
         next_page_token=(
             QUARANTINE_PAGE.encode(last.received_at_us, last.quarantine_id) if last else ""
         ),
+    )
+
+
+def duplicates_to_proto(
+    messages: Sequence[DuplicateMessage], page_size: int, totals: Iterable[tuple[str, Repeats]]
+) -> pb.ListDuplicatesResponse:
+    """Return a page; `messages` has one more than the page where another page follows."""
+    page = messages[:page_size]
+    response = pb.ListDuplicatesResponse()
+    for message in page:
+        one = _repeats_to_proto(message.source_id, message.repeats)
+        response.messages.add(fact_id=to_hex(message.fact_id), repeats=one)
+    response.totals.extend(_repeats_to_proto(*total) for total in totals)
+    if len(messages) > page_size:
+        last = page[-1]
+        token = DUPLICATES_PAGE.encode(last.repeats.last_at_us, last.fact_id)
+        response.next_page_token = token
+    return response
+
+
+def _repeats_to_proto(source_id: str, repeats: Repeats) -> pb.Repeats:
+    return pb.Repeats(
+        source_id=source_id,
+        count=repeats.count,
+        first_at_us=repeats.first_at_us,
+        last_at_us=repeats.last_at_us,
     )
 
 

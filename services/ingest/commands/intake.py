@@ -14,6 +14,7 @@ from services.chassis.runtime.addresses import address_group
 from services.ingest.codec.secrets import blank_body
 from services.ingest.domain.admission import admit
 from services.ingest.domain.arrivals import ArrivalClock, StatementOrder
+from services.ingest.domain.duplicates import DuplicateCounts, SourceKey
 from services.ingest.domain.events import (
     Accepted,
     EventType,
@@ -64,6 +65,7 @@ class EventIntake:
         sources: SourceDirectory,
         limits: ProducerLimits,
         metrics: IngestMetrics,
+        duplicates: DuplicateCounts,
     ) -> None:
         self._log = log
         self._quarantine = quarantine
@@ -71,6 +73,7 @@ class EventIntake:
         self._limits = limits
         self._arrivals = ArrivalClock()
         self.metrics = metrics
+        self._duplicates = duplicates
 
     async def check_rate(self, producer: Producer, address: str) -> None:
         """Raise RateLimited where a producer may not send anything now."""
@@ -283,16 +286,21 @@ class EventIntake:
 
         The result has no rejections.
         """
-        appends: list[tuple[Sequence[int], AppendResult]] = []
+        appends: list[tuple[Sequence[int], Sequence[NewFact], AppendResult]] = []
         if batch.facts:
-            appends.append((batch.indices, await self._log.append(batch.facts)))
+            facts = batch.facts
+            appends.append((batch.indices, facts, await self._log.append(facts)))
         if batch.group_events:
             pairs = list(batch.group_events.values())
-            appends.append((list(batch.group_events), await append_group_events(self._log, pairs)))
+            own, result = [fact for fact, _ in pairs], await append_group_events(self._log, pairs)
+            appends.append((list(batch.group_events), own, result))
+        source = SourceKey(batch.producer.workspace_id, batch.producer.source_id)
         accepted, duplicates, token = 0, 0, Token()
-        for indices, result in appends:
+        for indices, facts, result in appends:
             accepted += result.appended
             duplicates += len(result.duplicates)
+            repeated = (facts[index].fact_id for index in result.duplicates)
+            self._duplicates.add(source, repeated, result.recorded_at_us)
             token = token.union(result.token)
             batch.refusals.update((indices[index], _REUSED) for index in result.conflicting)
         return IngestResult(

@@ -2,6 +2,6 @@
 -- The log is append-only, for every role that a service logs in as. Callers read facts and
 -- definitions, and the quarantine takes their refused events and what became of them.
 REVOKE UPDATE, DELETE ON fact FROM {fold};
-GRANT SELECT ON fact, kind, workspace, source, api_key, key_use TO {api};
+GRANT SELECT ON fact, kind, workspace, source, api_key, key_use, duplicate, duplicate_total TO {api};
 GRANT SELECT, INSERT, UPDATE (released_fact_id) ON quarantine TO {api};
 GRANT SELECT, INSERT, UPDATE (entries, size_bytes) ON quarantine_usage TO {api}

@@ -13,7 +13,13 @@ from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
 from services.chassis.access.principal import principal, region, workspace_id
 from services.chassis.access.rights import allowed_roles
-from services.chassis.codec.fields import as_of_of, at_least_of, page_size_of, token_to_proto
+from services.chassis.codec.fields import (
+    as_of_of,
+    at_least_of,
+    page_size_of,
+    token_from_proto,
+    token_to_proto,
+)
 from services.chassis.codec.rules import names_from_proto, rule_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
@@ -50,6 +56,7 @@ from services.profile.queries.profiles import EvaluationPage, ProfileQueries
 from services.profile.queries.rule_preview import RulePreview
 from services.profile.queries.search import ProfileSearch
 from services.profile.queries.trait_survey import survey_traits
+from services.profile.queries.watch import ProfileWatch, WatchedPage
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
@@ -71,6 +78,7 @@ class ProfileRpc(ProfileServiceServicer):
     rule_preview: RulePreview
     definitions: ProfileDefinitions
     records: ProfileRecords
+    watch: ProfileWatch
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -334,6 +342,14 @@ class ProfileRpc(ProfileServiceServicer):
             recorded=found.recorded, duplicates=found.duplicates, token=token_to_proto(found.token)
         )
 
+    async def WatchProfiles(
+        self, request: pb.WatchProfilesRequest, context: Any
+    ) -> AsyncIterator[pb.WatchProfilesResponse]:
+        start = token_from_proto(request.from_token) if request.HasField("from_token") else None
+        async with aclosing(self.watch.pages(workspace_id(), start)) as pages:
+            async for page in pages:
+                yield _watch_response(page)
+
     async def ReadOutbox(
         self, request: pb.ReadOutboxRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutboxResponse]:
@@ -364,6 +380,18 @@ class ProfileRpc(ProfileServiceServicer):
     async def _profiles(self, ids: Sequence[bytes]) -> tuple[list[Profile], Token]:
         async with self.queries.snapshot() as at:
             return await self.queries.profiles(at, workspace_id(), ids), at.token
+
+
+def _watch_response(page: WatchedPage) -> pb.WatchProfilesResponse:
+    response = pb.WatchProfilesResponse(token=token_to_proto(page.token))
+    for person in page.persons:
+        profile = api.profile_to_proto(person)
+        response.updates.add(profile_id=profile.profile_id, profile=profile)
+    for profile_id, heir in page.merged.items():
+        response.updates.add(profile_id=profile_id.hex(), merged_into=heir.hex())
+    for profile_id in page.others:
+        response.updates.add(profile_id=profile_id.hex())
+    return response
 
 
 def _page_responses(page: EvaluationPage) -> list[pb.ReadEvaluationsResponse]:

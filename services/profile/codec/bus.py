@@ -178,6 +178,22 @@ def units_of(message: StreamMessage, first: int) -> list[FoldUnit]:
     return units
 
 
+def profiles_in(message: StreamMessage, workspace_id: WorkspaceId) -> Iterator[ProfileId]:
+    """Yield the profiles of one workspace that a message of identity's stream concerns.
+
+    They are those of its facts, and those that gain or lose an identifier; some come twice.
+    """
+    attributed = identity_stream_pb2.FactsAttributed.FromString(message.payload)
+    for index, fact in enumerate(FactBatch.FromString(attributed.fact_batch).facts):
+        if fact.workspace_id == workspace_id and fact.leaf_id:
+            yield ProfileId(attributed.profile_ids[16 * index : 16 * index + 16])
+    for moved in attributed.assignments:
+        if moved.workspace_id == workspace_id:
+            yield ProfileId(moved.profile_id)
+            if moved.before_profile_id:
+                yield ProfileId(moved.before_profile_id)
+
+
 def assignment_from_proto(message: identity_stream_pb2.Assignment) -> ProfileAssignment:
     """Return the assignment of a message."""
     named = message.identifier if message.HasField("identifier") else None

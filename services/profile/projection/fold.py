@@ -30,7 +30,12 @@ from services.profile.codec.bus import (
 )
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
-from services.profile.domain.facts import BroadcastFact, Reassignment, newest_assignments
+from services.profile.domain.facts import (
+    AttributedFact,
+    BroadcastFact,
+    Reassignment,
+    newest_assignments,
+)
 from services.profile.domain.journeys import leaf_moves
 from services.profile.domain.objects import object_of
 from services.profile.domain.scheduling import (
@@ -72,6 +77,8 @@ class ProfileProjection:
     cache: LeafCache
     #: Called after keys were folded.
     on_access: Callable[[], None] = lambda: None
+    #: Called with the facts that the open transaction of a shard folds, in the order of the log.
+    on_folded: Callable[[int, Sequence[AttributedFact]], None] = lambda _shard, _facts: None
     #: The most profiles that a fold evaluates because time has passed; a job evaluates more.
     max_due: int = 100
 
@@ -82,6 +89,7 @@ class ProfileProjection:
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold as many facts of a batch as one transaction can take; 0 = only time passes."""
+        self.on_folded(batch.shard, ())
         decoded = decode_batch(batch, self.index_key)
         facts = decoded.facts[: split_at_definitions(decoded.facts)]
         state = await load_fold_state(conn, batch.shard, facts[-1].recorded_at_us)
@@ -110,6 +118,7 @@ class ProfileProjection:
     async def backfill_step(
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
+        self.on_folded(job.shard, ())
         if job.name == due_profiles.JOB:
             return await due_profiles.evaluate_due_page(conn, self.evaluator, job, at)
         object_id = object_of(job.name)
@@ -137,6 +146,8 @@ class ProfileProjection:
         state: FoldState,
     ) -> FoldResult:
         shard, facts = batch.shard, decoded.facts[: scheduled.take]
+        if not batch.is_late:
+            self.on_folded(shard, facts)
         registered = Registration(state.predicates_version)
         if facts[0].rule_definition is not None:
             registered = await self.backfiller.register(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.chassis.runtime.telemetry import LATENCY
 
 EVALUATIONS = Counter("onefold_profile_evaluations", "Evaluations of profiles.")
 EVALUATION_CHANGES = Counter("onefold_profile_evaluation_changes", "Evaluations that changed.")
@@ -15,4 +17,18 @@ OVER_TRAIT_LIMIT = Counter(
 )
 LOCK_RETRIES = Counter(
     "onefold_profile_lock_retries", "Transactions retried because of concurrent merges."
+)
+EVENT_TO_PROFILE = Histogram(
+    "onefold_profile_event_to_profile_seconds",
+    "From recording a fact in the log to its being visible in the profile; of the oldest fact of"
+    " each transaction.",
+    buckets=LATENCY,
+)
+LATE_FACTS = Counter(
+    "onefold_profile_late_facts",
+    "Facts that became visible in profiles later than the declared limit.",
+)
+PROFILE_LIMIT = Gauge(
+    "onefold_profile_visible_within_seconds",
+    "The declared limit from recording a fact to its being visible in the profile.",
 )

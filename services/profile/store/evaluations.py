@@ -59,18 +59,26 @@ async def save_evaluations(
 
     `worker`: the shard whose worker evaluated, and evaluates again when the profiles are due.
     """
-    rows = await conn.fetch(
-        Q.save_evaluations,
-        worker,
-        [shard_of(e.profile_id, shards) for e in evaluations],
-        [e.profile_id for e in evaluations],
-        [e.workspace_id for e in evaluations],
-        [pack_ids(e.true_predicates) for e in evaluations],
-        [e.next_due_us for e in evaluations],
-        [e.changed_at_us for e in evaluations],
-        [e.merged_into for e in evaluations],
-    )
-    versions = {row["profile_id"]: row["version"] for row in rows}
+
+    async def save(statement: str, some: Sequence[Evaluation]) -> list[tuple[ProfileId, int]]:
+        if not some:
+            return []
+        return await conn.fetch(
+            statement,
+            worker,
+            [shard_of(e.profile_id, shards) for e in some],
+            [e.profile_id for e in some],
+            [e.workspace_id for e in some],
+            [pack_ids(e.true_predicates) for e in some],
+            [e.next_due_us for e in some],
+            [e.changed_at_us for e in some],
+            [e.merged_into for e in some],
+        )
+
+    stored = [e for e in evaluations if e.version]
+    versions = dict(await save(Q.update_evaluations, stored))
+    missing = [e for e in evaluations if e.profile_id not in versions]
+    versions.update(await save(Q.save_evaluations, missing))
     return [e._replace(version=versions[e.profile_id]) for e in evaluations]
 
 

@@ -9,6 +9,18 @@ WHERE a.profile_id = ANY ($1::bytea[])
 SELECT profile_id, workspace_id, version, true_predicates, next_due, changed_at, merged_into
 FROM evaluation WHERE profile_id = ANY ($1::bytea[])
 
+-- name: update_evaluations
+-- Updates evaluations that are stored, at half the cost of the next one, and returns their new versions.
+UPDATE evaluation e
+SET version = nextval('evaluation_version'), true_predicates = t.true_predicates,
+    next_due = t.next_due, evaluating_shard = $1, changed_at = t.changed_at,
+    merged_into = t.merged_into
+FROM unnest($2::int[], $3::bytea[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[],
+            $8::bytea[])
+    AS t (shard, profile_id, workspace_id, true_predicates, next_due, changed_at, merged_into)
+WHERE e.profile_id = t.profile_id AND e.shard = t.shard
+RETURNING e.profile_id, e.version
+
 -- name: save_evaluations
 -- Inserts or updates evaluations, and returns their new versions.
 INSERT INTO evaluation (shard, profile_id, workspace_id, version, true_predicates, next_due,

@@ -266,7 +266,7 @@ class SegmentProjection:
         newer = membership.newer_evaluations(evaluations, stored)
         if not newer:
             return []
-        await store.save_evaluations(conn, newer, self._shards)
+        await store.save_evaluations(conn, newer, self._shards, stored)
         changes = await decisions.decide(
             conn, newer, await self.load_segments(conn), watch=self._watch
         )

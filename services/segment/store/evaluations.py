@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import asyncpg
@@ -40,19 +40,26 @@ async def load_evaluations(
 
 
 async def save_evaluations(
-    conn: asyncpg.Connection, evaluations: Sequence[ProfileEvaluation], shards: int
+    conn: asyncpg.Connection,
+    evaluations: Sequence[ProfileEvaluation],
+    shards: int,
+    stored: Container[ProfileId] = (),
 ) -> None:
-    """Replace evaluations by newer ones."""
-    await conn.execute(
-        Q.save_evaluations,
-        [shard_of(e.profile_id, shards) for e in evaluations],
-        [e.profile_id for e in evaluations],
-        [e.workspace_id for e in evaluations],
-        [e.version for e in evaluations],
-        [pack_ids(e.true_predicates) for e in evaluations],
-        [e.merged_into for e in evaluations],
-        [e.changed_at_us for e in evaluations],
-    )
+    """Replace evaluations by newer ones; `stored`: the profiles that are known to have one."""
+    older = [e for e in evaluations if e.profile_id in stored]
+    others = [e for e in evaluations if e.profile_id not in stored] if older else evaluations
+    for statement, some in ((Q.update_evaluations, older), (Q.save_evaluations, others)):
+        if some:
+            await conn.execute(
+                statement,
+                [shard_of(e.profile_id, shards) for e in some],
+                [e.profile_id for e in some],
+                [e.workspace_id for e in some],
+                [e.version for e in some],
+                [pack_ids(e.true_predicates) for e in some],
+                [e.merged_into for e in some],
+                [e.changed_at_us for e in some],
+            )
 
 
 async def existing_profiles(

@@ -37,6 +37,8 @@ class ProfileStack:
     event_log: EventLog
     #: Where clients send events, `host:port`.
     events_address: str
+    #: Where clients of profile call, `host:port`.
+    profile_address: str
     #: Called with an admin key.
     admin: Any
     log: Any
@@ -92,7 +94,7 @@ async def profile_stack(
             serve_ingest, IngestSettings, tick_interval_s=0.2, clock_advance="allowed"
         )
         _, identity = await start(serve_identity, IdentitySettings, ingest_url=ingest)
-        _, profile = await start(
+        profile_endpoints, profile = await start(
             serve_profile, ProfileSettings, ingest_url=ingest, identity_url=identity
         )
         request = CreateWorkspaceRequest(workspace_id=workspace_id)
@@ -103,6 +105,7 @@ async def profile_stack(
         stack = ProfileStack(
             running.event_log,
             f"127.0.0.1:{running.grpc_port}",
+            f"127.0.0.1:{profile_endpoints.grpc_port}",
             admin,
             LogServiceStub(await channel(ingest)),
             ProfileServiceStub(admin_channel),

@@ -118,6 +118,7 @@ PROFILE = profile_service_pb2.DESCRIPTOR.services_by_name["ProfileService"].full
             (("from_position",),),
             (("position",),),
         ),
+        (f"/{PROFILE}/WatchProfiles", (("from_token",),), (("token",),)),
         (f"/{PROFILE}/GetProfile", (("at_least",), ("as_of_token",)), (("token",),)),
     ],
 )

@@ -126,6 +126,46 @@ class ListQuarantinedResponse(_message.Message):
     next_page_token: str
     def __init__(self, entries: _Optional[_Iterable[_Union[Quarantined, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ListDuplicatesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "source_id")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    source_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., source_id: _Optional[str] = ...) -> None: ...
+
+class Repeats(_message.Message):
+    __slots__ = ("source_id", "count", "first_at_us", "last_at_us")
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_AT_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_AT_US_FIELD_NUMBER: _ClassVar[int]
+    source_id: str
+    count: int
+    first_at_us: int
+    last_at_us: int
+    def __init__(self, source_id: _Optional[str] = ..., count: _Optional[int] = ..., first_at_us: _Optional[int] = ..., last_at_us: _Optional[int] = ...) -> None: ...
+
+class DuplicateMessage(_message.Message):
+    __slots__ = ("fact_id", "repeats")
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    fact_id: str
+    repeats: Repeats
+    def __init__(self, fact_id: _Optional[str] = ..., repeats: _Optional[_Union[Repeats, _Mapping]] = ...) -> None: ...
+
+class ListDuplicatesResponse(_message.Message):
+    __slots__ = ("messages", "totals", "next_page_token")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    TOTALS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[DuplicateMessage]
+    totals: _containers.RepeatedCompositeFieldContainer[Repeats]
+    next_page_token: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[DuplicateMessage, _Mapping]]] = ..., totals: _Optional[_Iterable[_Union[Repeats, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class ReleaseQuarantinedRequest(_message.Message):
     __slots__ = ("quarantine_id", "event")
     QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -55,6 +55,11 @@ class IngestServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedResponse.FromString,
                 _registered_method=True)
+        self.ListDuplicates = channel.unary_unary(
+                '/onefold.ingest.v1.IngestService/ListDuplicates',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListDuplicatesRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListDuplicatesResponse.FromString,
+                _registered_method=True)
         self.ReleaseQuarantined = channel.unary_unary(
                 '/onefold.ingest.v1.IngestService/ReleaseQuarantined',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ReleaseQuarantinedRequest.SerializeToString,
@@ -96,6 +101,14 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDuplicates(self, request, context):
+        """Lists the messages that sources sent again, and that the log did not store
+        again; the last repeated ones first, at most 10,000 of each source.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReleaseQuarantined(self, request, context):
         """Releases one event from quarantine, repaired or as it was sent.
         """
@@ -125,6 +138,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListQuarantined,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedResponse.SerializeToString,
+            ),
+            'ListDuplicates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDuplicates,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListDuplicatesRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListDuplicatesResponse.SerializeToString,
             ),
             'ReleaseQuarantined': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseQuarantined,
@@ -241,6 +259,33 @@ class IngestService:
             '/onefold.ingest.v1.IngestService/ListQuarantined',
             onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListQuarantinedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.IngestService/ListDuplicates',
+            onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListDuplicatesRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_ingest__service__pb2.ListDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

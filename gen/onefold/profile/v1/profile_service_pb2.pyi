@@ -298,6 +298,30 @@ class ListProfilesResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
+class WatchProfilesRequest(_message.Message):
+    __slots__ = ("from_token",)
+    FROM_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    from_token: _token_pb2.Token
+    def __init__(self, from_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class WatchProfilesResponse(_message.Message):
+    __slots__ = ("updates", "token")
+    UPDATES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    updates: _containers.RepeatedCompositeFieldContainer[ProfileUpdate]
+    token: _token_pb2.Token
+    def __init__(self, updates: _Optional[_Iterable[_Union[ProfileUpdate, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ProfileUpdate(_message.Message):
+    __slots__ = ("profile_id", "profile", "merged_into")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    profile: Profile
+    merged_into: str
+    def __init__(self, profile_id: _Optional[str] = ..., profile: _Optional[_Union[Profile, _Mapping]] = ..., merged_into: _Optional[str] = ...) -> None: ...
+
 class SearchProfilesRequest(_message.Message):
     __slots__ = ("text", "page_size", "at_least")
     TEXT_FIELD_NUMBER: _ClassVar[int]

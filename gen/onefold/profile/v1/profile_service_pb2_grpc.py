@@ -140,6 +140,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.FromString,
                 _registered_method=True)
+        self.WatchProfiles = channel.unary_stream(
+                '/onefold.profile.v1.ProfileService/WatchProfiles',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesResponse.FromString,
+                _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.profile.v1.ProfileService/ReadOutbox',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
@@ -319,6 +324,15 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchProfiles(self, request, context):
+        """Streams the persons that change, each as it is after the change, from a state
+        of the log on. What time alone changes are tags, stages and segments:
+        `WatchMemberships` of segment streams those.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -441,6 +455,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.EvaluateRules,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.SerializeToString,
+            ),
+            'WatchProfiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchProfiles,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -1021,6 +1040,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/EvaluateRules',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluateRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/WatchProfiles',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
