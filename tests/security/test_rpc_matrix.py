@@ -72,7 +72,7 @@ ROLES = {
     },
     "ingest.v1.IngestService": {
         **dict.fromkeys(("IngestEvents", "StreamEvents"), "W"),
-        **dict.fromkeys(("ListQuarantined", "ReleaseQuarantined"), "SA"),
+        **dict.fromkeys(("ListDuplicates", "ListQuarantined", "ReleaseQuarantined"), "SA"),
         "WatchEvents": "RSA",
     },
     "log.v1.LogService": {

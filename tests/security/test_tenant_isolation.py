@@ -163,6 +163,8 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "ingest/store/definitions.source": lambda b: (OWN, f"{MARK}-only"),
     "ingest/store/definitions.sources": lambda b: (OWN,),
     "ingest/store/definitions.workspace": lambda b: (OWN,),
+    "ingest/store/duplicates.page": lambda b: (OWN, _FOREVER, _LAST, "", 100),
+    "ingest/store/duplicates.totals": lambda b: (OWN,),
     "ingest/store/key_uses.last_days": lambda b: (OWN,),
     "ingest/store/quarantine.get": lambda b: (b.quarantine_shard, b.quarantined, OWN),
     "ingest/store/quarantine.mark_released": lambda b: (

@@ -147,6 +147,26 @@ async def _send(tenant: Tenant) -> None:
     request = ingest_pb.IngestEventsRequest(events=events)
     response = await tenant.source.ingest.IngestEvents(request)
     assert len(response.rejections) == 1, response
+    await _send_twice(tenant, ingest_pb.IngestEventsRequest(events=events[:1]))
+
+
+async def _send_twice(tenant: Tenant, request: ingest_pb.IngestEventsRequest) -> None:
+    """Send a request twice from a source of this workspace alone; wait until that is recorded."""
+    key = admin_pb.IssueKeyRequest(
+        role=ingest_facts.ROLE_SOURCE, source_id=f"{tenant.mark}-only", title=f"{tenant.mark} twice"
+    )
+    issued = await tenant.admin.admin.IssueKey(key)
+    async with Client(replace(tenant.admin.endpoints, key=issued.key)) as source:
+        for event in request.events:
+            event.message_id = f"{tenant.mark}-twice"
+        await source.ingest.IngestEvents(request)
+        await source.ingest.IngestEvents(request)
+
+    async def is_recorded() -> bool:
+        listed = await tenant.admin.ingest.ListDuplicates(ingest_pb.ListDuplicatesRequest())
+        return bool(listed.messages)
+
+    await wait_until(is_recorded)
 
 
 async def _decide(tenant: Tenant) -> None:
@@ -292,6 +312,7 @@ def _ingest_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(admin.ListSources, admin_pb.ListSourcesRequest()),
         partial(admin.ListKeys, admin_pb.ListKeysRequest()),
         partial(admin.DisableKey, admin_pb.DisableKeyRequest(key_id=other.key)),
+        partial(ingest.ListDuplicates, ingest_pb.ListDuplicatesRequest()),
         partial(ingest.ListQuarantined, ingest_pb.ListQuarantinedRequest(include_released=True)),
         partial(
             ingest.ReleaseQuarantined,

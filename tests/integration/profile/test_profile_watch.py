@@ -118,7 +118,7 @@ async def test_other_system_with_a_key_alone_follows_all_profiles_through_merges
         number = 100
         for _ in range(3):
             async with copy.following():
-                for _ in range(8):
+                for _ in range(4):
                     number += 1
                     person, other = random.sample(range(12), 2)
                     own = Identifier("email", f"u-{random.choice((person, other))}@x.cn")

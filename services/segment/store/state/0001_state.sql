@@ -12,7 +12,7 @@ CREATE TABLE evaluation (
     -- Stands for the profile in bitmaps; another generation of the state has other numbers.
     number          integer NOT NULL,
     PRIMARY KEY (profile_id, shard)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 45);
 
 CREATE INDEX evaluation_by_number ON evaluation (number);
 
