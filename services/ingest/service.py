@@ -12,6 +12,7 @@ from onefold.ingest.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to
 from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
+from services.chassis.access.authenticator import Authenticator
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.server import RpcServer
@@ -84,23 +85,20 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         administration = Administration(event_log, definitions, store)
         keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool))
         await bootstrap_workspace(administration, keys, settings)
-        rates = limits.producer_limits(settings)
         counts, duplicates = DuplicateCounts(), DuplicateStore(api_pool, pool)
-        intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics, counts)
+        rates, metrics = limits.producer_limits(settings), event_log.metrics
+        intake = EventIntake(event_log, quarantine, sources, rates, metrics, counts)
         http_limits = limits.http_limits(settings)
         sealer = TokenSealer(internal_keys(settings))
         door = ReceiptDoor(activation, intake, settings.http_timeout_s)
-        http_settings = _http_settings(settings, http_limits)
-        http = HttpEndpoint(intake, authenticator, http_settings, sealer, door)
+        http = _http_endpoint(settings, intake, authenticator, sealer, door)
         nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
-        admin_rpc = admin_grpc.AdminRpc(administration, keys)
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, duplicates, EventFeed(event_log))
-        rpc = _rpc(base, ingest_rpc, admin_rpc, log_rpc)
+        rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys), log_rpc)
         events = _http_server(base, http, settings, http_limits)
-        days = settings.duplicate_days
         async with (
-            recording(counts, duplicates, event_log, days=days),
+            recording(counts, duplicates, event_log, days=settings.duplicate_days),
             background(
                 nats.run(),
                 LogRelay(event_log, database, base.bus).run(),
@@ -125,13 +123,20 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
                 )
 
 
-def _http_settings(settings: IngestSettings, http_limits: HttpLimits) -> HttpSettings:
-    return HttpSettings(
+def _http_endpoint(
+    settings: IngestSettings,
+    intake: EventIntake,
+    authenticator: Authenticator,
+    sealer: TokenSealer,
+    door: ReceiptDoor,
+) -> HttpEndpoint:
+    own = HttpSettings(
         max_body_bytes=settings.max_body_bytes,
         timeout_s=settings.http_timeout_s,
         memory_bytes=settings.http_memory_bytes,
-        proxies=http_limits.proxies,
+        proxies=limits.http_limits(settings).proxies,
     )
+    return HttpEndpoint(intake, authenticator, own, sealer, door)
 
 
 def _http_server(

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from asyncpg import Connection
 from onefold.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
 
 from services.chassis.bootstrap import open_service
@@ -91,25 +90,31 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         limiter = RuleLimiter(base.database, _predicate_limits(settings))
         queries = ProfileQueries(base.database, runner)
         past = PastReader(queries, log, IdentityClient(identity), index_key)
-        endpoint = ProfileRpc(
-            index_key=index_key,
-            queries=queries,
-            history=HistoryQueries(past),
-            explanations=RuleExplanationQueries(past),
-            preview=ProfilePreview(queries),
-            rule_preview=RulePreview(queries, limiter, log, index_key),
-            definitions=ProfileDefinitions(base.database, runner, log, limiter),
-            records=ProfileRecords(base.database, runner, log, index_key),
-            watch=ProfileWatch(queries, upstream),
-        )
+        watched = ProfileWatch(queries, upstream)
+        endpoint = _profile_rpc(past, limiter, watched, index_key)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)
-
-        async def counts(conn: Connection) -> dict[str, int]:
-            return await count_rows(conn) | visibility.counts()
-
+        counts = visibility.adding_to(count_rows)
         async with base.serving(rpc, runner, counts=counts, rebuild=rebuild) as endpoints:
             yield endpoints
+
+
+def _profile_rpc(
+    past: PastReader, limiter: RuleLimiter, watched: ProfileWatch, index_key: IndexKey
+) -> ProfileRpc:
+    queries, log = past.queries, past.log
+    database, runner = queries.database, queries.runner
+    return ProfileRpc(
+        index_key=index_key,
+        queries=queries,
+        history=HistoryQueries(past),
+        explanations=RuleExplanationQueries(past),
+        preview=ProfilePreview(queries),
+        rule_preview=RulePreview(queries, limiter, log, index_key),
+        definitions=ProfileDefinitions(database, runner, log, limiter),
+        records=ProfileRecords(database, runner, log, index_key),
+        watch=watched,
+    )
 
 
 def _predicate_limits(settings: ProfileSettings) -> PredicateLimits:

@@ -140,7 +140,7 @@ def duplicates_to_proto(
 def _repeats_to_proto(source_id: str, repeats: Repeats) -> pb.Repeats:
     return pb.Repeats(
         source_id=source_id,
-        count=repeats.count,
+        count=repeats.times,
         first_at_us=repeats.first_at_us,
         last_at_us=repeats.last_at_us,
     )

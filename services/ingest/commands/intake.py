@@ -288,8 +288,8 @@ class EventIntake:
         """
         appends: list[tuple[Sequence[int], Sequence[NewFact], AppendResult]] = []
         if batch.facts:
-            facts = batch.facts
-            appends.append((batch.indices, facts, await self._log.append(facts)))
+            appended = await self._log.append(batch.facts)
+            appends.append((batch.indices, batch.facts, appended))
         if batch.group_events:
             pairs = list(batch.group_events.values())
             own, result = [fact for fact, _ in pairs], await append_group_events(self._log, pairs)

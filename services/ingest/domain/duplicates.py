@@ -14,7 +14,7 @@ MAX_PENDING = 20_000
 class Repeats(NamedTuple):
     """How often something was sent again, and when, by the log's clock: Unix microseconds."""
 
-    count: int
+    times: int
     first_at_us: int
     last_at_us: int
 
@@ -23,7 +23,7 @@ class Repeats(NamedTuple):
         if other is None:
             return self
         first, last = min(self.first_at_us, other.first_at_us), max(self[2], other[2])
-        return Repeats(self.count + other.count, first, last)
+        return Repeats(self.times + other.times, first, last)
 
 
 class DuplicateMessage(NamedTuple):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from asyncpg import Connection
+
+from services.chassis.projection.grpc import Counts
 from services.kernel.ids import NO_ID
 from services.profile.domain.facts import AttributedFact
 from services.profile.projection import metrics
@@ -49,3 +52,11 @@ class Visibility:
     def counts(self) -> dict[str, int]:
         """Return how many facts this process has made visible, and how many of them too late."""
         return {"facts_visible": self._visible, "facts_visible_late": self._late}
+
+    def adding_to(self, load: Counts) -> Counts:
+        """Return `load` with these counts added to what it returns."""
+
+        async def counts(conn: Connection) -> Mapping[str, int]:
+            return {**await load(conn), **self.counts()}
+
+        return counts

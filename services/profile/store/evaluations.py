@@ -60,10 +60,11 @@ async def save_evaluations(
     `worker`: the shard whose worker evaluated, and evaluates again when the profiles are due.
     """
 
-    async def save(statement: str, some: Sequence[Evaluation]) -> list[tuple[ProfileId, int]]:
+    async def save(statement: str, some: Sequence[Evaluation]) -> dict[ProfileId, int]:
+        """Return the new versions of those that are saved."""
         if not some:
-            return []
-        return await conn.fetch(
+            return {}
+        rows = await conn.fetch(
             statement,
             worker,
             [shard_of(e.profile_id, shards) for e in some],
@@ -74,11 +75,12 @@ async def save_evaluations(
             [e.changed_at_us for e in some],
             [e.merged_into for e in some],
         )
+        return {row["profile_id"]: row["version"] for row in rows}
 
     stored = [e for e in evaluations if e.version]
-    versions = dict(await save(Q.update_evaluations, stored))
+    versions = await save(Q.update_evaluations, stored)
     missing = [e for e in evaluations if e.profile_id not in versions]
-    versions.update(await save(Q.save_evaluations, missing))
+    versions |= await save(Q.save_evaluations, missing)
     return [e._replace(version=versions[e.profile_id]) for e in evaluations]
 
 

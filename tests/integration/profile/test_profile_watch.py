@@ -19,6 +19,7 @@ from laws.profile_model import SourceEvent
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER
 from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
 
 from services.kernel.errors import InvalidField, RangeExpired
 from services.kernel.identifiers.model import Identifier
@@ -129,7 +130,7 @@ async def test_other_system_with_a_key_alone_follows_all_profiles_through_merges
                 await stack.ingest([stated(1, number, cookie)])
                 expected = await stored(stack)
                 await wait_until(lambda e=expected: copy.persons == e, HANG_S)
-            # Changes while nobody follows come with the next start, from the token on.
+            # Changes between two processes come with the next start, from the token on.
             number += 1
             await stack.ingest([stated(number % 12, number)])
         async with copy.following():
@@ -174,3 +175,18 @@ async def test_watch_begins_now_or_at_a_state_of_the_log_that_is_still_there(
             await anext(responses)
             with pytest.raises(RangeExpired, match="ListProfiles"):
                 await anext(responses)
+
+
+async def test_status_has_the_facts_that_are_visible_and_those_that_are_late(
+    open_stack: OpenStack,
+) -> None:
+    async def counts() -> dict[str, int]:
+        request = projection_pb.GetStatusRequest(counts=True)
+        return dict((await stack.projection.GetStatus(request)).counts)
+
+    async with open_stack() as stack, asyncio.timeout(HANG_S):
+        before = await counts()
+        await stack.ingest(stated(person, person + 1) for person in range(3))
+        after = await counts()
+        assert after["facts_visible"] - before["facts_visible"] == 3
+        assert after["facts_visible_late"] <= after["facts_visible"]
