@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
@@ -16,6 +17,9 @@ from services.cli.definitions import Pack
 from services.cli.rule_forms import is_stage
 from services.kernel.journeys.model import StartStep
 from services.kernel.journeys.tree import all_steps
+
+#: The word of the pack for a set of stages.
+STAGES = "stages"
 
 
 def in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
@@ -32,7 +36,12 @@ def in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
 
 def kind_of(ruled: TagDefined) -> str:
     """Return the word of the pack for a tag or a set of stages."""
-    return "stages" if is_stage(ruled) else "tag"
+    return STAGES if is_stage(ruled) else "tag"
+
+
+def of_stages(message: str) -> str:
+    """Return an error about a set of stages in the words of the pack: its values are stages."""
+    return re.sub(r"\bvalues(?=\[\d)", "stages", message)
 
 
 def _name_of(ruled: TagDefined | SegmentDefined) -> tuple[ReferenceKind, str]:

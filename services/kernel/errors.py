@@ -140,11 +140,13 @@ class RuleTooLarge(RuleError):
 
 
 class RuleErrors(RuleError):
-    """Several parts of a rule are wrong. It is the first of these errors, and has all of them."""
+    """Several parts of a rule are wrong. It names all of them; its field is that of the first."""
 
     def __init__(self, errors: Sequence[RuleError]) -> None:
         super().__init__(errors[0].problem, errors[0].remedy, field=errors[0].field)
         self.errors = [part for error in errors for part in getattr(error, "errors", [error])]
+        self.message = "; ".join(dict.fromkeys(error.message for error in self.errors))
+        self.args = (self.message,)
 
     def under(self, path: str) -> RuleErrors:
         """Return the same errors as seen from the rule that has this part at `path`."""

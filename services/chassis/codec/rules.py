@@ -16,7 +16,7 @@ from services.chassis.codec.comparisons import (
 from services.chassis.codec.features import feature_from_proto, feature_to_proto
 from services.kernel.errors import RuleError
 from services.kernel.rules import model
-from services.kernel.rules.limits import RuleSize
+from services.kernel.rules.limits import RuleSize, check_sent
 from services.kernel.rules.references import Name
 
 _KINDS = EnumNumbers(model.ReferenceKind, pb.ReferenceKind, "kind of reference")
@@ -46,6 +46,7 @@ def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
     Raises InvalidField with the path below `field` if the message is no valid rule.
     """
     with below(field):
+        check_sent(message.ByteSize())
         return _rule(message, 1, RuleSize())
 
 

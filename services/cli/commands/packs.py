@@ -41,7 +41,7 @@ from services.cli.commands.traits import print_cleaner_changes
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
 from services.cli.pack_definitions import PackDefinition, definitions_of
-from services.cli.pack_order import cyclic_journeys, reference_to
+from services.cli.pack_order import STAGES, cyclic_journeys, of_stages, reference_to
 from services.cli.rule_forms import membership_ids
 from services.cli.segment_previews import Previewed, preview, print_sizes
 from services.client.client import Client
@@ -338,7 +338,9 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
         except (NotAllowed, RetryableError):
             raise
         except ClientError as error:
-            problems.append(f"{pack.place(definition.kind, definition.id)}{error.message}")
+            is_set = definition.shown_as == STAGES
+            message = of_stages(error.message) if is_set else error.message
+            problems.append(f"{pack.place(definition.kind, definition.id)}{message}")
         else:
             compared.append(_Compared(_applied(definition, response), response.etag))
     if problems:

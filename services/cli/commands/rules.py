@@ -15,6 +15,7 @@ from services.chassis.codec.named_rules import segment_rules, tag_rules
 from services.chassis.codec.rules import rule_to_proto
 from services.cli import output
 from services.cli.definitions import Pack, PackErrors, is_pack, read_pack
+from services.cli.pack_order import of_stages
 from services.cli.rule_forms import RuleDefaults, defaults_of
 from services.cli.values import mistakes_of
 from services.kernel.errors import InvalidField, OnefoldError, RuleError
@@ -139,7 +140,8 @@ def wrong_references(pack: Pack) -> list[str]:
             try:
                 check_definition(rules.name, rules.classification, definitions, elsewhere)
             except RuleError as error:
-                problems.append(f"{place}{error.message}")
+                is_set = rules.name.kind is ReferenceKind.STAGE
+                problems.append(f"{place}{of_stages(error.message) if is_set else error.message}")
     return problems
 
 

@@ -12,7 +12,13 @@ from starlette.types import Receive, Scope, Send
 from services.console.gateway.compression import GZIP, check_encoding, compress, decompress
 from services.console.gateway.connect_streams import STREAM_FORMS, StreamCall
 from services.console.gateway.errors import CallFailed, Headers, invalid, to_json
-from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
+from services.console.gateway.forms import (
+    PROTO_JSON,
+    PROTOBUF,
+    MessageForm,
+    read_message,
+    write_message,
+)
 from services.console.gateway.headers import headers_of
 from services.console.gateway.methods import Method
 from services.console.gateway.parts import GatewayParts
@@ -83,13 +89,14 @@ class ConnectGateway:
             await self._parts.callers.check(request)
             limit = self._limits.message_bytes
             body = message_of_query(request) if is_get else await read_body(request, limit)
-            message = form.read(decompress(body, encoding, limit), method.request)
+            sent = decompress(body, encoding, limit)
+            message = await read_message(form, sent, method.request)
             call = self._call(request, method, message, timeout_s)
             answer, headers, trailers = await until_disconnect(request.receive, call)
         except CallFailed as failure:
             body, status = to_json(failure.connect_error()), failure.connect_status
             return self._response(request, body, _JSON, failure.headers, failure.trailers, status)
-        body = form.write(answer, method.response)
+        body = await write_message(form, answer, method.response)
         return self._response(request, body, content_type, headers, trailers)
 
     async def _call(

@@ -25,7 +25,13 @@ from services.console.gateway.errors import (
     too_large,
     too_many,
 )
-from services.console.gateway.forms import PROTO_JSON, PROTOBUF, MessageForm
+from services.console.gateway.forms import (
+    PROTO_JSON,
+    PROTOBUF,
+    MessageForm,
+    read_message,
+    write_message,
+)
 from services.console.gateway.headers import headers_of, trailers_by_name
 from services.console.gateway.methods import Method
 from services.console.gateway.parts import GatewayParts
@@ -87,7 +93,8 @@ class StreamCall(Response):
         async with self._parts.calls.call(self._method, messages, metadata, timeout_s) as responses:
             await self._begin(send, await responses.headers(_HEADERS_WAIT_S))
             async for message in responses.messages():
-                await self._send(send, self._form.write(message, self._method.response))
+                part = await write_message(self._form, message, self._method.response)
+                await self._send(send, part)
             await self._end(send, responses.trailers)
 
     async def _messages(self, body: bytes, encoding: str) -> AsyncIterator[bytes]:
@@ -117,7 +124,7 @@ class StreamCall(Response):
             left -= len(message)
             if left < 0:
                 raise too_large(self._limits.stream_bytes)
-            yield self._form.read(message, self._method.request)
+            yield await read_message(self._form, message, self._method.request)
             # Other calls go on between two messages.
             await asyncio.sleep(0)
 

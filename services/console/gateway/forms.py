@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Protocol
 
@@ -10,6 +11,9 @@ from google.protobuf import json_format
 from services.console.gateway.errors import invalid, to_json
 from services.console.gateway.methods import MessageClass
 from services.console.gateway.plain_json import read_plain, write_plain
+
+#: Bytes of a message that takes some ten milliseconds as JSON: other calls must not wait for it.
+LARGE = 64 << 10
 
 
 class MessageForm(Protocol):
@@ -66,6 +70,23 @@ class PlainForm:
 
     def write(self, message: bytes, kind: MessageClass) -> bytes:
         return to_json(write_plain(kind.FromString(message)))
+
+
+async def read_message(form: MessageForm, body: bytes, kind: MessageClass) -> bytes:
+    """Read a message in a form; a large one in a thread, so that other calls go on.
+
+    Raises CallFailed.
+    """
+    if len(body) < LARGE:
+        return form.read(body, kind)
+    return await asyncio.to_thread(form.read, body, kind)
+
+
+async def write_message(form: MessageForm, message: bytes, kind: MessageClass) -> bytes:
+    """Write a message in a form; a large one in a thread, so that other calls go on."""
+    if len(message) < LARGE:
+        return form.write(message, kind)
+    return await asyncio.to_thread(form.write, message, kind)
 
 
 PROTOBUF, PROTO_JSON, PLAIN = ProtobufForm(), ProtoJsonForm(), PlainForm()

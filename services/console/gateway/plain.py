@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.console.gateway.compression import check_encoding, decompress
 from services.console.gateway.errors import CallFailed, to_json, too_many
-from services.console.gateway.forms import PLAIN
+from services.console.gateway.forms import PLAIN, read_message, write_message
 from services.console.gateway.methods import Method
 from services.console.gateway.parts import GatewayParts
 from services.console.gateway.requests import (
@@ -86,12 +86,12 @@ class _PlainCall:
             most = limits.stream_bytes if method.takes_stream else limits.message_bytes
             body = decompress(await read_body(request, most), encoding, most)
         if not method.takes_stream:
-            return [PLAIN.read(body, method.request)]
+            return [await read_message(PLAIN, body, method.request)]
         if body.count(b"\n") >= limits.stream_messages:
             raise too_many(limits.stream_messages)
         messages = []
         for line in filter(None, body.splitlines()):
-            messages.append(PLAIN.read(line, method.request))
+            messages.append(await read_message(PLAIN, line, method.request))
             # Other calls go on between two messages.
             await asyncio.sleep(0)
         return messages
@@ -100,7 +100,7 @@ class _PlainCall:
         metadata = call_metadata(self._request, self._limits)
         async with self._calls.call(method, messages, metadata, timeout_s) as responses:
             async for message in responses.messages():
-                body = PLAIN.write(message, method.response)
+                body = await write_message(PLAIN, message, method.response)
                 if not method.gives_stream:
                     await self._whole(HTTPStatus.OK, body)
                     return

@@ -24,6 +24,9 @@ MAX_PREDICATES = 200
 MAX_FILTERS = 1_000
 #: Characters of the predicates of one rule in canonical JSON.
 MAX_TEXT = 65_536
+#: Bytes of a rule in a form in which it is sent; more than one of the largest size needs, so that a
+#: larger one is refused unread.
+MAX_SENT = 600_000
 #: Times and records of events that one accumulator keeps of a person.
 RETAINED = 1_000
 #: Times and records of events that the features of one rule keep of a person.
@@ -69,6 +72,12 @@ class RuleSize:
         if self._text > MAX_TEXT:
             remedy = f"write at most {MAX_TEXT} characters of names, values and keywords together"
             raise RuleTooLarge("the texts of the rule are too long", remedy)
+
+
+def check_sent(size: int) -> None:
+    """Check the size of a rule as it is sent, in bytes or characters. Raises RuleTooLarge."""
+    if size > MAX_SENT:
+        raise RuleTooLarge("the rule is too long", f"send at most {MAX_SENT:,} bytes")
 
 
 class PredicateLimits(NamedTuple):

@@ -6,11 +6,11 @@ newest definitions, so a changed definition changes every rule that refers to it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.kernel.errors import RuleError
+from services.kernel.errors import RuleError, RuleErrors
 from services.kernel.rules.model import All, Any_, Not, Reference, ReferenceKind, Rule
 from services.kernel.rules.names import check_name
 
@@ -23,6 +23,8 @@ MAX_EXPANDED_TOGETHER = 200_000
 MAX_EXPANDED_DEPTH = 100
 #: References that lead from one to the next.
 MAX_CHAIN = 50
+#: Wrong references that are reported together.
+MAX_ERRORS = 20
 
 
 class ValueRule(NamedTuple):
@@ -209,15 +211,26 @@ def check_definition(
 
 
 def _check_values(name: Name, classification: Classification, expansion: _Expansion) -> None:
-    """Raise RuleError, with its place, if a value of a classification cannot be expanded."""
+    """Raise RuleError, with the places, if values of a classification cannot be expanded."""
+    errors: list[RuleError] = []
+    seen: set[str] = set()
     for i, rule in enumerate(_evaluated(classification)):
         try:
             expansion.size_of(rule, (name,))
         except RuleError as error:
-            if i == len(classification.values):  # the default
-                raise
-            value = classification.names[i]
-            raise error.under(f"values[{i}].rule" if value else "rule") from None
+            # A value excludes those before it, so their mistakes are in its rule, too.
+            new = [e for e in getattr(error, "errors", [error]) if e.message not in seen]
+            seen.update(e.message for e in new)
+            is_default = i == len(classification.values)
+            place = "" if is_default or not classification.names[i] else f"values[{i}]."
+            errors += [e if is_default else e.under(f"{place}rule") for e in new]
+    _raise_all(errors)
+
+
+def _raise_all(errors: Sequence[RuleError]) -> None:
+    """Raise errors together; return where there are none."""
+    if errors:
+        raise errors[0] if len(errors) == 1 else RuleErrors(errors)
 
 
 def _evaluated(classification: Classification) -> Iterator[Rule]:
@@ -258,6 +271,8 @@ class _Expansion:
         self._assumed = assumed
         self._is_lenient = is_lenient
         self._expanded: dict[Reference, _Expanded] = {}
+        #: How often something was refused.
+        self._refused = 0
 
     def expand(self, rule: Rule, path: tuple[Name, ...]) -> Rule:
         """Return a rule without references; `path` names the definitions that it is part of."""
@@ -285,13 +300,21 @@ class _Expansion:
         self, join: type[All | Any_], rules: tuple[Rule, ...], path: tuple[Name, ...]
     ) -> _Expanded:
         """Expand the parts of a rule; it ends at the first excess, before anything large exists."""
-        parts, depth, expanded = 1, 0, list[Rule]()
+        parts, depth, expanded, errors = 1, 0, list[Rule](), list[RuleError]()
         for rule in rules:
-            part = self._expand(rule, path)
+            try:
+                part = self._expand(rule, path)
+            except RuleError as error:
+                errors.append(error)
+                # So the work stays bounded, however definitions refer to a wrong one.
+                if self._refused >= MAX_ERRORS:
+                    break
+                continue
             parts, depth = parts + part.parts, max(depth, part.depth)
             expanded.append(part.rule)
             if parts > MAX_EXPANDED:
                 break
+        _raise_all(errors)
         return self._bounded(_Expanded(join(tuple(expanded)), parts, depth + 1))
 
     def _bounded(self, expanded: _Expanded) -> _Expanded:
@@ -344,6 +367,7 @@ class _Expansion:
     def _refuse(self, problem: str, remedy: str) -> _Expanded:
         if self._is_lenient:
             return _Expanded(Any_(()), 1, 1)
+        self._refused += 1
         raise RuleError(problem, remedy)
 
 

@@ -68,6 +68,8 @@ def literal(operator: Operator, value: Json, *, ignore_case: bool = False) -> Li
         return None
     if operator in (Operator.IN, Operator.NOT_IN):
         return _elements(value, operator, ignore_case)
+    if isinstance(value, list | tuple):
+        raise RuleError("a list cannot be compared with", _remedy_for_list(operator))
     scalar = _scalar(value)
     if operator in _ORDERS and isinstance(scalar, bool):
         raise RuleError("true and false have no order", "write `eq: true` or `eq: false`")
@@ -194,6 +196,15 @@ def _scalar(value: Json) -> Scalar:
     if isinstance(value, dict):
         raise RuleError("an object cannot be compared with", "compare one of its parts: `a.b`")
     raise RuleError("this is no JSON value", "put it into quotes to make it a text")
+
+
+def _remedy_for_list(operator: Operator) -> str:
+    if operator in (Operator.EQ, Operator.NE):
+        return "write `in: [...]`" if operator is Operator.EQ else "write `not_in: [...]`"
+    word = operator.value
+    if operator is Operator.NOT_CONTAINS:
+        return f"write one value; for several, write `all` with one `{word}` for each"
+    return f"write one value; for one of several, write `any` with one `{word}` for each"
 
 
 def _text(value: str) -> str:

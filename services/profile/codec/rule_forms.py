@@ -15,6 +15,7 @@ from services.kernel.rules.forms.json_form import dump_rule, parse_rule
 from services.kernel.rules.forms.text import to_text
 from services.kernel.rules.forms.text_parse import parse_text
 from services.kernel.rules.forms.text_words import Language
+from services.kernel.rules.limits import check_sent
 from services.profile.domain.settings import WorkspaceSettings
 
 #: Returns the English and the Chinese text of a rule.
@@ -62,6 +63,7 @@ def _rule_in(request: pb.TranslateRuleRequest, settings: WorkspaceSettings) -> m
         case "text":
             return parse_text(request.text, zone=zone, orders=orders, cleaners=cleaners)
         case "json":
+            check_sent(len(request.json))
             try:
                 form = msgspec.json.decode(request.json)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from onefold.rule.v1 import rule_pb2 as pb
 from properties import examples
 
+from services.chassis.codec import rules as rules_codec
 from services.chassis.codec.comparisons import MAX_VALUE_BYTES
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.calendar import PeriodUnit
-from services.kernel.errors import InvalidField
+from services.kernel.errors import InvalidField, RuleTooLarge
 from services.kernel.rules import features, model, windows
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
+from services.kernel.rules.limits import MAX_SENT
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, ReferenceKind
 from services.kernel.rules.values import Operator
 from services.kernel.trust import Party
@@ -353,3 +355,14 @@ def test_more_filters_than_a_rule_may_have_are_rejected_before_they_are_read() -
     with pytest.raises(InvalidField, match="too many filters") as caught:
         rule_from_proto(message)
     assert caught.value.field == "rule.predicate.related.where"
+
+
+def test_message_that_is_larger_than_any_rule_is_refused_unread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = pb.Rule()
+    for _ in range(3_000):
+        message.all.rules.add().predicate.value = b'"%s"' % (b"a" * 800)
+    monkeypatch.setattr(rules_codec, "_rule", None)
+    with pytest.raises(RuleTooLarge, match=f"at most {MAX_SENT:,} bytes"):
+        rule_from_proto(message)

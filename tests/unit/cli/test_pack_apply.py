@@ -30,7 +30,7 @@ def services(refused: str = "") -> Any:
         name = next(name for name in names if hasattr(request, name))
         definition = getattr(request, name)
         if getattr(definition, f"{name}_id") == refused:
-            raise InvalidField("the rule costs too much", field="rule")
+            raise InvalidField("tag.values[0].rule: the rule costs too much")
         return SimpleNamespace(**{name: definition}, changed=True, etag="")
 
     async def define_journey(request: Any) -> Any:
@@ -110,3 +110,20 @@ async def test_journeys_that_begin_each_other_are_reported_at_each_of_them(tmp_p
     assert len(error.value.problems) == 2
     assert "journeys[1] (b): the journeys" in "".join(error.value.problems)
     assert "begin each other: remove one `start`" in error.value.problems[0]
+
+
+async def test_mistake_in_a_stage_is_placed_by_the_word_of_the_pack(tmp_path: Path) -> None:
+    """Both where the command finds it and where a service does."""
+    wrong = """
+stages:
+  - {id: life, title: Life, stages: [{stage: new, rule: {tag: {id: level, is: gone}}}]}
+tags:
+  - {id: level, title: L, values: [{value: a, rule: {count: {event: a, at_least: 1}}}]}
+"""
+    with pytest.raises(PackErrors) as caught:
+        await applied(tmp_path, wrong, refused="life")
+    problems = [p.partition(" (life): ")[2] for p in caught.value.problems if " (life): " in p]
+    assert problems == [
+        "stages[0].rule: the tag `level` has no value `gone`; write one of a",
+        "tag.stages[0].rule: the rule costs too much",
+    ]

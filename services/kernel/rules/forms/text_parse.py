@@ -34,13 +34,11 @@ from services.kernel.rules.filters import (
 from services.kernel.rules.forms.text_scan import Scanner
 from services.kernel.rules.forms.text_words import Word
 from services.kernel.rules.forms.words import NO_CLEANER
-from services.kernel.rules.limits import MAX_DEPTH, RuleSize, check_size
+from services.kernel.rules.limits import MAX_DEPTH, RuleSize, check_sent, check_size
 from services.kernel.rules.values import MAX_ELEMENTS, Json, Operator
 from services.kernel.rules.windows import EVER, Anchor, Calendar, Relative, Rolling, Window
 from services.kernel.trust import Party
 
-#: Characters of a text; more than a rule of the largest size has.
-MAX_LENGTH = 500_000
 _ENGLISH, _CHINESE = 0, 1
 _COMPARISON = "a comparison such as `≥ 1`, `contains`, `包含` or `exists`"
 _TOP = re.compile(r"top\s+([0-9]{1,4})(?!\w)")
@@ -64,8 +62,7 @@ def parse_text(
     `zone` (an IANA name), `orders` and the `cleaners` of traits are those of the workspace; they
     count where the text omits them.
     """
-    if len(text) > MAX_LENGTH:
-        raise RuleError("the text is too long", f"write at most {MAX_LENGTH} characters")
+    check_sent(len(text))
     scanner = Scanner(text)
     rule = _TextParser(scanner, Defaults(zone, orders, cleaners)).rule(1)
     scanner.end()

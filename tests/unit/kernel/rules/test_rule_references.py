@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from services.kernel.errors import RuleError
+from services.kernel.rules import references
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.limits import count_rules
 from services.kernel.rules.model import All, Any_, Not, Reference, ReferenceKind, Rule
@@ -151,3 +154,41 @@ def test_cycle_by_way_of_others_is_refused() -> None:
     }
     with pytest.raises(RuleError, match="refer to each other"):
         check_definition(Name(TAG, "a"), simple(Reference(SEGMENT, "s")), definitions)
+
+
+def test_all_wrong_references_of_a_rule_and_of_all_values_are_reported_together() -> None:
+    rule = All((tag("none"), Any_((Reference(SEGMENT, "gone"), leaf("x"))), tag("none")))
+    with pytest.raises(RuleError) as raised:
+        expand(rule, {})
+    assert raised.value.message == (
+        "there is no tag `none`; define the tag first;"
+        " there is no segment `gone`; define the segment first"
+    )
+    life = layers(leaf("x"), tag("none"), All((tag("gone"), tag("lost"))), default="rest")
+    with pytest.raises(RuleError) as raised:
+        check_definition(Name(STAGE, "life"), life, {})
+    assert raised.value.field == "values[1].rule"
+    places = re.findall(r"(values\[\d\]\.rule): there is no tag `(\w+)`", raised.value.message)
+    assert places == [
+        ("values[1].rule", "none"),
+        ("values[2].rule", "gone"),
+        ("values[2].rule", "lost"),
+    ]
+
+
+def test_work_on_wrong_references_is_bounded_however_they_are_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of 30 definitions refers ten times to the next one, and the last one to nothing."""
+    definitions = {Name(TAG, f"t{i}"): simple(All((tag(f"t{i + 1}"),) * 10)) for i in range(30)}
+    refused: list[str] = []
+    refuse = references._Expansion._refuse
+
+    def counting(self: references._Expansion, problem: str, remedy: str) -> object:
+        refused.append(problem)
+        return refuse(self, problem, remedy)
+
+    monkeypatch.setattr(references._Expansion, "_refuse", counting)
+    with pytest.raises(RuleError, match="there is no tag `t30`"):
+        expand(tag("t0"), definitions)
+    assert len(refused) <= 2 * references.MAX_ERRORS

@@ -26,10 +26,10 @@ from services.kernel.rules.features import (
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.forms.json_form import dump_rule, parse_rule
 from services.kernel.rules.forms.text import to_text
-from services.kernel.rules.forms.text_parse import MAX_LENGTH, parse_text
+from services.kernel.rules.forms.text_parse import parse_text
 from services.kernel.rules.forms.text_words import ENGLISH, RESERVED, Language
 from services.kernel.rules.forms.words import TREND_FUNCTIONS
-from services.kernel.rules.limits import MAX_DEPTH
+from services.kernel.rules.limits import MAX_DEPTH, MAX_SENT
 from services.kernel.rules.model import All, Any_, Not, Predicate, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.rules.windows import Rolling
@@ -300,7 +300,7 @@ def test_wrong_text_raises_with_its_place_and_what_is_expected(
 
 @pytest.mark.parametrize(
     "text",
-    ["(" * 5_000, "not " * 5_000, "a exists and " * 2_000 + "a exists", "x" * (MAX_LENGTH + 1)],
+    ["(" * 5_000, "not " * 5_000, "a exists and " * 2_000 + "a exists", "x" * (MAX_SENT + 1)],
     ids=["brackets", "not", "long", "length"],
 )
 def test_text_beyond_the_size_limits_raises(text: str) -> None:
