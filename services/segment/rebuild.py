@@ -267,9 +267,9 @@ class _StateBuild:
                 await definitions.save_ready_predicates(conn, workspace_id, ids, shard)
             read = [evaluation_from_proto(change) for change in changes]
             if read:
-                stored = await evaluations.load_evaluations(conn, [e.profile_id for e in read])
+                stored = await evaluations.load_versions(conn, [e.profile_id for e in read])
                 newer = newer_evaluations(read, stored)
-                await evaluations.save_evaluations(conn, newer, self.shards)
+                await evaluations.save_evaluations(conn, newer, self.shards, stored)
         return bool(defined or ids or dropped)
 
     async def _decide(self, profiles: Sequence[ProfileId] | None, log_shards: int) -> None:

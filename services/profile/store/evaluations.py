@@ -59,29 +59,31 @@ async def save_evaluations(
 
     `worker`: the shard whose worker evaluated, and evaluates again when the profiles are due.
     """
-
-    async def save(statement: str, some: Sequence[Evaluation]) -> dict[ProfileId, int]:
-        """Return the new versions of those that are saved."""
-        if not some:
-            return {}
+    rows: list[Any] = []
+    if stored := [e for e in evaluations if e.version]:
+        own = [e.profile_id for e in stored]
+        rows = await conn.fetch(Q.update_evaluations, worker, own, *_columns(stored))
+    versions = {row[0]: row[1] for row in rows}
+    if others := [e for e in evaluations if e.profile_id not in versions]:
         rows = await conn.fetch(
-            statement,
+            Q.save_evaluations,
             worker,
-            [shard_of(e.profile_id, shards) for e in some],
-            [e.profile_id for e in some],
-            [e.workspace_id for e in some],
-            [pack_ids(e.true_predicates) for e in some],
-            [e.next_due_us for e in some],
-            [e.changed_at_us for e in some],
-            [e.merged_into for e in some],
+            [shard_of(e.profile_id, shards) for e in others],
+            [e.profile_id for e in others],
+            [e.workspace_id for e in others],
+            *_columns(others),
         )
-        return {row["profile_id"]: row["version"] for row in rows}
-
-    stored = [e for e in evaluations if e.version]
-    versions = await save(Q.update_evaluations, stored)
-    missing = [e for e in evaluations if e.profile_id not in versions]
-    versions |= await save(Q.save_evaluations, missing)
+        versions |= {row[0]: row[1] for row in rows}
     return [e._replace(version=versions[e.profile_id]) for e in evaluations]
+
+
+def _columns(evaluations: Sequence[Evaluation]) -> tuple[list[Any], ...]:
+    return (
+        [pack_ids(e.true_predicates) for e in evaluations],
+        [e.next_due_us for e in evaluations],
+        [e.changed_at_us for e in evaluations],
+        [e.merged_into for e in evaluations],
+    )
 
 
 async def copy_evaluations(

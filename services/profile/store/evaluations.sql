@@ -15,10 +15,9 @@ UPDATE evaluation e
 SET version = nextval('evaluation_version'), true_predicates = t.true_predicates,
     next_due = t.next_due, evaluating_shard = $1, changed_at = t.changed_at,
     merged_into = t.merged_into
-FROM unnest($2::int[], $3::bytea[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[],
-            $8::bytea[])
-    AS t (shard, profile_id, workspace_id, true_predicates, next_due, changed_at, merged_into)
-WHERE e.profile_id = t.profile_id AND e.shard = t.shard
+FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bytea[])
+    AS t (profile_id, true_predicates, next_due, changed_at, merged_into)
+WHERE e.profile_id = t.profile_id
 RETURNING e.profile_id, e.version
 
 -- name: save_evaluations

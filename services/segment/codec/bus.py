@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
@@ -65,7 +64,7 @@ def hypothetical_evaluations(
             raise InvalidField("a profile id has 16 bytes", field=f"{field}.profile_id")
         if len(message.merged_into) not in (0, len(NO_ID)):
             raise InvalidField("a profile id has 16 bytes", field=f"{field}.merged_into")
-    return [replace(evaluation_from_proto(m), workspace_id=workspace_id) for m in messages]
+    return [evaluation_from_proto(m)._replace(workspace_id=workspace_id) for m in messages]
 
 
 def change_to_proto(change: MembershipChange) -> pb.MembershipChange:

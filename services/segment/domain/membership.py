@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
@@ -13,6 +12,7 @@ from services.segment.domain.model import (
     MembershipChange,
     ProfileEvaluation,
     SegmentDefinition,
+    StoredEvaluation,
 )
 
 #: The segments of each profile.
@@ -60,7 +60,7 @@ class ActiveSegments:
 
 
 def newer_evaluations(
-    evaluations: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, ProfileEvaluation]
+    evaluations: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, StoredEvaluation]
 ) -> list[ProfileEvaluation]:
     """Return the evaluations that are newer than the stored ones, at most one a profile.
 
@@ -85,7 +85,7 @@ def _combined(evaluations: list[ProfileEvaluation]) -> ProfileEvaluation:
         if evaluation.merged_into is None:
             own = (evaluation.true_predicates, evaluation.changed_at_us, evaluation.by_time)
             passed.append(EarlierState(*own))
-    return replace(newest, passed=(*passed, *newest.passed))
+    return newest._replace(passed=(*passed, *newest.passed))
 
 
 def membership_changes(
@@ -163,7 +163,7 @@ def mark_merges(
 
 
 def split_off(
-    newer: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, ProfileEvaluation]
+    newer: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, StoredEvaluation]
 ) -> dict[ProfileId, ProfileId]:
     """Return the profiles that are no longer merged, with the profile each was merged into."""
     return {

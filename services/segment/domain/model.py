@@ -85,8 +85,7 @@ class EarlierState(NamedTuple):
     by_time: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileEvaluation:
+class ProfileEvaluation(NamedTuple):
     """Which predicates are true of one profile."""
 
     workspace_id: WorkspaceId
@@ -108,8 +107,7 @@ class ProfileEvaluation:
     def states(self) -> Iterator[ProfileEvaluation]:
         """The evaluation in each state that the profile passed through, the last one at last."""
         for true_predicates, changed_at_us, by_time in self.passed:
-            yield replace(
-                self,
+            yield self._replace(
                 true_predicates=true_predicates,
                 changed_at_us=changed_at_us,
                 by_time=by_time,
@@ -117,6 +115,13 @@ class ProfileEvaluation:
                 passed=(),
             )
         yield self
+
+
+class StoredEvaluation(NamedTuple):
+    """What of a stored evaluation decides whether another one is newer, and what that changes."""
+
+    version: int
+    merged_into: ProfileId | None
 
 
 class JudgeQuestion(NamedTuple):

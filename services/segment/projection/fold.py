@@ -262,7 +262,7 @@ class SegmentProjection:
             return []
         profiles = sorted({e.profile_id for e in evaluations})
         await store.lock_profiles(conn, profiles)
-        stored = await store.load_evaluations(conn, profiles)
+        stored = await store.load_versions(conn, profiles)
         newer = membership.newer_evaluations(evaluations, stored)
         if not newer:
             return []

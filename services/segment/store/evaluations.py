@@ -10,7 +10,7 @@ import asyncpg
 from services.chassis.postgres.database import Queries, lock_class, lock_keys
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.kernel.rules.ids import pack_ids, unpack_ids
-from services.segment.domain.model import ProfileEvaluation
+from services.segment.domain.model import ProfileEvaluation, StoredEvaluation
 
 Q = Queries.load(__package__, "evaluations.sql")
 _DEFINITIONS_LOCK = lock_class("segment definitions")
@@ -48,18 +48,33 @@ async def save_evaluations(
     """Replace evaluations by newer ones; `stored`: the profiles that are known to have one."""
     older = [e for e in evaluations if e.profile_id in stored]
     others = [e for e in evaluations if e.profile_id not in stored] if older else evaluations
-    for statement, some in ((Q.update_evaluations, older), (Q.save_evaluations, others)):
-        if some:
-            await conn.execute(
-                statement,
-                [shard_of(e.profile_id, shards) for e in some],
-                [e.profile_id for e in some],
-                [e.workspace_id for e in some],
-                [e.version for e in some],
-                [pack_ids(e.true_predicates) for e in some],
-                [e.merged_into for e in some],
-                [e.changed_at_us for e in some],
-            )
+    if older:
+        await conn.execute(Q.update_evaluations, [e.profile_id for e in older], *_columns(older))
+    if others:
+        await conn.execute(
+            Q.save_evaluations,
+            [shard_of(e.profile_id, shards) for e in others],
+            [e.profile_id for e in others],
+            [e.workspace_id for e in others],
+            *_columns(others),
+        )
+
+
+def _columns(evaluations: Sequence[ProfileEvaluation]) -> tuple[list[Any], ...]:
+    return (
+        [e.version for e in evaluations],
+        [pack_ids(e.true_predicates) for e in evaluations],
+        [e.merged_into for e in evaluations],
+        [e.changed_at_us for e in evaluations],
+    )
+
+
+async def load_versions(
+    conn: asyncpg.Connection, profiles: Sequence[ProfileId]
+) -> dict[ProfileId, StoredEvaluation]:
+    """Return the versions of these profiles; a profile without an evaluation is left out."""
+    rows = await conn.fetch(Q.load_versions, profiles)
+    return {row[0]: StoredEvaluation(row[1], row[2]) for row in rows}
 
 
 async def existing_profiles(

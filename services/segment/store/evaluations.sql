@@ -13,15 +13,18 @@ SELECT pg_advisory_xact_lock($1::int, 0);
 SELECT profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us
 FROM evaluation WHERE profile_id = ANY ($1::bytea[]);
 
+-- name: load_versions
+-- The versions of the evaluations of these profiles.
+SELECT profile_id, version, merged_into FROM evaluation WHERE profile_id = ANY ($1::bytea[]);
+
 -- name: update_evaluations
 -- Replaces evaluations of profiles that have one, at half the cost of the next one.
 UPDATE evaluation e
 SET version = t.version, true_predicates = t.true_predicates, merged_into = t.merged_into,
     changed_at_us = t.changed_at_us
-FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[],
-            $7::bigint[])
-    AS t (shard, profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us)
-WHERE e.profile_id = t.profile_id AND e.shard = t.shard;
+FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bigint[])
+    AS t (profile_id, version, true_predicates, merged_into, changed_at_us)
+WHERE e.profile_id = t.profile_id;
 
 -- name: save_evaluations
 -- Replaces evaluations by newer ones, and numbers new profiles. A sequence gives no number back, so

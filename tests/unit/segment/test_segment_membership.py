@@ -78,7 +78,7 @@ def test_retired_segment_loses_every_member() -> None:
 
 
 def test_segments_of_another_workspace_do_not_match() -> None:
-    foreign = replace(evaluation(1, BOUGHT_ID), workspace_id=WorkspaceId("other"))
+    foreign = evaluation(1, BOUGHT_ID)._replace(workspace_id=WorkspaceId("other"))
     assert not membership_changes([foreign], {}, ActiveSegments([BUYERS]))
 
 
@@ -175,7 +175,7 @@ def test_unmerge_does_not_mark_an_entry_after_an_exit_by_rule() -> None:
 
 def test_states_that_time_passed_through_enter_and_leave_at_their_instants() -> None:
     passed = (EarlierState(frozenset({BOUGHT_ID, VISITED_ID}), 20), EarlierState(frozenset(), 30))
-    last = replace(evaluation(1, BOUGHT_ID), passed=passed, changed_at_us=40, by_time=True)
+    last = evaluation(1, BOUGHT_ID)._replace(passed=passed, changed_at_us=40, by_time=True)
     memberships = {profile(1): frozenset({"idle"})}
     changes = membership_changes([last], memberships, ActiveSegments([BUYERS, IDLE]))
     assert [(c.segment_id, c.entered, c.changed_at_us) for c in changes] == [
@@ -189,8 +189,8 @@ def test_states_that_time_passed_through_enter_and_leave_at_their_instants() -> 
 
 
 def test_newest_evaluation_has_passed_through_the_ones_before_it() -> None:
-    older = replace(evaluation(1, BOUGHT_ID, version=2), changed_at_us=20)
-    newest = replace(evaluation(1, version=3), changed_at_us=30, by_time=True)
+    older = evaluation(1, BOUGHT_ID, version=2)._replace(changed_at_us=20)
+    newest = evaluation(1, version=3)._replace(changed_at_us=30, by_time=True)
     [combined] = newer_evaluations([newest, older], {profile(1): evaluation(1)})
     assert combined.passed == (EarlierState(frozenset({BOUGHT_ID}), 20, by_time=False),)
     changes = membership_changes([combined], {}, ActiveSegments([BUYERS]))
