@@ -21,6 +21,8 @@ def test_pack_has_every_part(name: str) -> None:
     assert validate_policy(pack.identity_policy, "CN").rules
     assert pack.sources
     assert pack.segments
+    assert pack.tags
+    assert pack.journeys
     assert all(each.title for each in [*pack.sources, *pack.tags, *pack.segments])
 
 
