@@ -7,6 +7,7 @@ import typer
 from services.cli import output
 from services.cli.commands import (
     administration,
+    campaigns,
     console,
     corrections,
     database,
@@ -46,7 +47,7 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 for command in (
     *(system.up, system.down, system.status),
     *(packs.apply, profiles.profile, profiles.account, corrections.correct, matches.match),
-    *(traits.traits,),
+    *(traits.traits, campaigns.campaign),
     *(rebuild.verify, rebuild.rebuild, development.demo, development.bench),
 ):
     app.command()(command)

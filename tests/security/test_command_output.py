@@ -300,6 +300,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "matches reject": lambda _: Case([WHO, "user_id:fourth"], shows=False),
     "quarantine list": lambda _: Case([], shows=False),
     "quarantine release": lambda s: Case([quarantined(s)], shows=False, fails=True),
+    "campaign": lambda _: Case([MARKUP], shows=False),
     "sources duplicates": lambda _: Case([], shows=False),
     "sources list": lambda _: Case([]),
     "keys issue": lambda _: Case(["--source", "web", "--title", HOSTILE], shows=False),

@@ -31,6 +31,7 @@ from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.codec.rules import rule_to_proto
 from services.chassis.runtime.tasks import background
+from services.cli.commands.campaigns import STEPS, CampaignEvents, campaign_results
 from services.cli.commands.packs import apply_pack
 from services.cli.commands.scores import ScoreReader, record_scores
 from services.cli.definitions import read_pack
@@ -120,6 +121,7 @@ async def test_customer_of_several_systems_is_one_profile_with_the_same_facts_fo
 ) -> None:
     async with shop(make_settings, internal_key, tmp_path) as of:
         await check_one_profile_of_three_systems(of)
+        await check_results_of_a_campaign(of)
         await check_orders_payments_and_refunds(of)
         await check_spellings_of_a_city(of)
         await check_predicted_value(of, tmp_path)
@@ -134,6 +136,7 @@ async def check_one_profile_of_three_systems(of: Shop) -> None:
     await of.pay("user_id:u-1", "o-1", 1_200)
     await of.send("shop-erp", "order_shipped", "wechat_unionid:w-1", "user_id:u-1", order_id="o-1")
     mailing = {"campaign_id": "spring", "send_id": "send-7"}
+    await of.send("mail", "email_sent", email, **mailing)
     await of.send("mail", "email_opened", email, **mailing)
     await of.send("mail", "email_clicked", email, **mailing)
     await of.send("crm", "complained", "member_id:m-1", about="late delivery")
@@ -146,13 +149,33 @@ async def check_one_profile_of_three_systems(of: Shop) -> None:
         ("crm", "complained"),
         ("mail", "email_clicked"),
         ("mail", "email_opened"),
+        ("mail", "email_sent"),
         ("shop-erp", "order_shipped"),
         ("shop-web", "order_paid"),
         ("shop-web", "registered"),
         ("crm", "opportunity_changed"),
     ]
-    for entry in entries[1:3]:
+    for entry in entries[1:4]:
         assert json.loads(entry.properties) == mailing, "the send that an opening belongs to"
+
+
+async def check_results_of_a_campaign(of: Shop) -> None:
+    """Wang opens what was sent to Li, and clicks in another campaign."""
+    forwarded, other = {"campaign_id": "spring", "send_id": "send-7"}, {"campaign_id": "autumn"}
+    await of.send("mail", "email_opened", "email:wang@example.com", **forwarded)
+    await of.send("mail", "email_clicked", "email:wang@example.com", **other)
+    await of.system.drain()
+    named = CampaignEvents("spring", message_property="send_id")
+    results = await campaign_results(of.system.admin, named, STEPS)
+    found = {one.event: (one.persons.value, one.tied and one.tied.value) for one in results}
+    assert found == {
+        "email_sent": (1, None),
+        "email_delivered": (0, 0),
+        "email_opened": (2, 1),
+        "email_clicked": (1, 1),
+        "email_unsubscribed": (0, 0),
+        "email_bounced": (0, 0),
+    }
 
 
 async def check_orders_payments_and_refunds(of: Shop) -> None:
