@@ -90,8 +90,7 @@ ALL_PREDICATES = EvaluationScope(None)
 DUE_ONLY = EvaluationScope(_NO_PREDICATES)
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileState:
+class ProfileState(NamedTuple):
     """A stored profile."""
 
     profile_id: ProfileId

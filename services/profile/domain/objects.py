@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Self
 
 from services.kernel.fold.events import read_value
@@ -78,7 +77,7 @@ class RelatedObjects:
         """Return a profile with its related objects."""
         if profile.view is None or not (accounts := profile.view.accounts):
             return profile
-        return replace(profile, view=profile.view.with_related(self.of(accounts)))
+        return profile._replace(view=profile.view.with_related(self.of(accounts)))
 
 
 class ObjectChange(NamedTuple):
