@@ -59,6 +59,11 @@ def print_costs(used: Mapping[str, float], events: int, seconds: float) -> None:
     print_progress(f"{'all':<36} {total / events * 1e6:9.1f} {total / seconds:15.0%}")
 
 
+def family_seconds(pid: int) -> float:
+    """Return the time used by a process, its children, and those of them that have ended."""
+    return _seconds(pid, ended=True) + sum(map(_seconds, (pid, *_children(pid))))
+
+
 def _children(pid: int) -> list[int]:
     """Return the processes that a process has started and that run."""
     with suppress(OSError):

@@ -50,12 +50,14 @@ from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
+from services.activation.projection.journeys.replays import JourneyReplays
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier
 from services.activation.projection.upstream import (
     DecisionUpstream,
     ItemUpstream,
     JourneyUpstream,
+    PastUpstream,
     RuleChecker,
     SegmentUpstream,
 )
@@ -87,6 +89,10 @@ class _Peers:
     @property
     def journeys(self) -> JourneyUpstream:
         return JourneyUpstream(self.segment, self.profile)
+
+    @property
+    def past(self) -> PastUpstream:
+        return PastUpstream(self.segment, self.profile)
 
 
 @asynccontextmanager
@@ -203,13 +209,17 @@ def _rpc(
     templates = TemplateCommands(database, runner, log)
     activation_rpc = ActivationRpc(destinations, templates, retries, receipts, database, runner)
     rules = RuleChecker(peers.profile)
+    replays = JourneyReplays(database, peers.journeys, peers.past)
     journey_rpc = JourneyRpc(
-        journeys=JourneyCommands(database, runner, log, peers.identity, rules),
+        journeys=JourneyCommands(database, runner, log, peers.identity, rules, replays),
         contact=contact,
         coupons=CouponCommands(database, runner, log),
         database=database,
         runner=runner,
         verifier=RunVerifier(database.api_pool, log, peers.journeys),
+        replays=JourneyReplays(
+            database, peers.journeys, PastUpstream(peers.segment, peers.profile)
+        ),
     )
     decision_rpc = DecisionRpc(
         SlotCommands(database, runner, log, rules),

@@ -14,6 +14,7 @@ from onefold.activation.v1.journey_service_pb2 import (
     DefineContactPolicyRequest,
     DefineCouponPoolRequest,
     DefineJourneyRequest,
+    JourneyAssumptions,
 )
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest
@@ -22,7 +23,7 @@ from onefold.profile.v1.profile_service_pb2 import DefineSettingsRequest, Define
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
 
 from services.cli.definitions import Pack
-from services.cli.pack_order import in_order_of_references, journeys_in_order, kind_of
+from services.cli.pack_order import in_order_of_references, journeys_in_order, kind_of, reference_to
 from services.client.client import Client
 
 
@@ -88,3 +89,14 @@ def definitions_of(client: Client, pack: Pack) -> Iterator[PackDefinition]:
     for slot in pack.slots:
         define = call(client.decisions.DefineSlot, DefineSlotRequest, slot=slot)
         yield PackDefinition("slot", slot.slot_id, define, has_references=True)
+
+
+def journey_assumptions(pack: Pack) -> JourneyAssumptions:
+    """Return what a dry run of a journey of a pack takes as defined."""
+    return JourneyAssumptions(
+        destinations=[each.destination_id for each in pack.destinations],
+        templates=[each.template_id for each in pack.templates],
+        journeys=[each.journey_id for each in pack.journeys],
+        rules=[*map(reference_to, pack.tags), *map(reference_to, pack.segments)],
+        coupon_pools=pack.pools,
+    )

@@ -191,6 +191,10 @@ class JourneyApi(Protocol):
     ]
     AuditRuns: Unary[journey_pb.AuditRunsRequest, journey_pb.AuditRunsResponse]
     ListRegrets: Unary[journey_pb.ListRegretsRequest, journey_pb.ListRegretsResponse]
+    TryJourney: ServerStream[journey_pb.TryJourneyRequest, journey_pb.TryJourneyResponse]
+    BacktestJourney: ServerStream[
+        journey_pb.BacktestJourneyRequest, journey_pb.BacktestJourneyResponse
+    ]
     VerifyRuns: Unary[journey_pb.VerifyRunsRequest, journey_pb.VerifyRunsResponse]
 
 

@@ -61,7 +61,7 @@ class Case:
 def make_case(random: Random, *, late: bool = False, simple: bool = False) -> Case:
     """Return a random case; `simple`: without quiet hours and times of the day."""
     journey = _JourneyMaker(random, simple).journey()
-    happenings = tuple(_happenings(random, journey))
+    happenings = tuple(make_life(random, journey))
     contact = Contact()
     if not simple and random.random() < 0.4:
         zone = random.choice(("UTC", "Asia/Kathmandu", "America/New_York"))
@@ -174,17 +174,18 @@ class _JourneyMaker:
         arms = self._steps(depth + 1), self._steps(depth + 1)
         return model.ListenStep(id_, to, span, *(random.choice((arms, arms[:1], ((), arms[1])))))
 
-    def _condition(self, id_: str) -> model.Condition:
+    def _condition(self, id_: str, depth: int = 0) -> model.Condition:
         random = self._random
-        choice = random.random()
+        # Draws that are always the same must come to an end, too.
+        choice = random.random() if depth < 5 else 1.0
         if choice < 0.3 and self._coupons:
             state = random.choice(list(model.CouponState))
             return model.CouponCondition(random.choice(self._coupons), state)
         if choice < 0.4:
-            return model.NotCondition(self._condition(id_))
+            return model.NotCondition(self._condition(id_, depth + 1))
         if choice < 0.6:
             join = random.choice((model.EveryCondition, model.SomeCondition))
-            return join((self._condition(id_), self._condition(f"{id_}x")))
+            return join((self._condition(id_, depth + 1), self._condition(f"{id_}x", depth + 1)))
         return model.RuleCondition(_tag(id_))
 
 
@@ -197,7 +198,8 @@ def _trigger(name: str, random: Random) -> model.EventTrigger:
     return model.EventTrigger(EventFilter.of(name, *where), random.choice(("", "", "k")))
 
 
-def _happenings(random: Random, journey: model.Journey) -> Iterable[Happening]:
+def make_life(random: Random, journey: model.Journey) -> Iterable[Happening]:
+    """Yield what happens to a person in whose life a journey can matter."""
     steps = list(walk_steps(journey.steps))
     sends = [step.id for step in steps if isinstance(step, model.SendStep)]
     coupons = [n for step in steps if isinstance(step, model.SendStep) for n in step.issue]

@@ -257,6 +257,8 @@ CASES: dict[str, Callable[[System], Case]] = {
     "journeys load-coupons": lambda _: Case([HOSTILE, HOSTILE], shows=False, fails=True),
     "journeys audit": lambda _: Case([], shows=False),
     "journeys verify": lambda _: Case([], shows=False),
+    "journeys try": lambda _: Case([HOSTILE], shows=False, fails=True),
+    "journeys backtest": lambda _: Case(["waits", "--from", "2026-01-01"], shows=False),
     "journeys regrets": lambda _: Case(["waits"], shows=False),
     "journeys pause": lambda _: Case(["waits"], shows=False),
     "journeys resume": lambda _: Case(["waits", "--overdue", "skip"], shows=False),

@@ -47,6 +47,7 @@ ROLES = {
         **dict.fromkeys(("ListRuns", "GetRun", "WhyRun", "SummarizeJourney"), "RSA"),
         "GetJourneyResults": "RSA",
         **dict.fromkeys(("AuditRuns", "VerifyRuns", "ListRegrets"), "RSA"),
+        **dict.fromkeys(("TryJourney", "BacktestJourney"), "RSA"),
         **dict.fromkeys(("DefineJourney", "EnterJourney"), "SA"),
         **dict.fromkeys(("SetJourneyFlow", "SetDestinationFlow"), "SA"),
         "ListCouponPools": "RSA",
@@ -89,6 +90,7 @@ ROLES = {
         **dict.fromkeys(("DefineTag", "DefineSettings", "CorrectTrait", "RecordScores"), "SA"),
         "FitTag": "SA",
         **dict.fromkeys(("ReadOutbox", "ReadEvaluations", "EvaluateRules"), "I"),
+        **dict.fromkeys(("MatchEvents", "EvaluatePast"), "I"),
     },
     "projection.v1.ProjectionService": {
         **dict.fromkeys(("GetStatus", "GetDigest", "AwaitToken"), "RSAI"),

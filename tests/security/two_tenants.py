@@ -424,6 +424,12 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(journeys.GetJourneyResults, journey_pb.GetJourneyResultsRequest(**of_other)),
         partial(journeys.AuditRuns, journey_pb.AuditRunsRequest()),
         partial(journeys.VerifyRuns, journey_pb.VerifyRunsRequest()),
+        partial(
+            journeys.BacktestJourney,
+            journey_pb.BacktestJourneyRequest(
+                basis=journey_pb.BACKTEST_BASIS_KNOWN, from_us=1, **of_other
+            ),
+        ),
         partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),
         partial(activation.ListTemplates, activation_pb.ListTemplatesRequest()),
         partial(activation.PreviewTemplate, activation_pb.PreviewTemplateRequest(template_id=MARK)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from onefold.activation.v1 import journey_service_pb2 as pb
 
 from services.activation.api.journey_results import JourneyResultRpc
 from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.journeys.evidence import cited_facts
 from services.activation.domain.journeys.explained import EntryReason, explain_entries
 from services.activation.domain.journeys.looks import ideal_of
 from services.activation.domain.journeys.regrets import RegretKind, person_regrets
@@ -105,6 +107,7 @@ class JourneyRunRpc(JourneyResultRpc):
         hours = contact_hours(policy, policy.zone.default)
         known = known_person(person, stored, begun, hours, {})
         entries = explain_entries(known, history, known_us)
+        cited = await asyncio.to_thread(cited_facts, person.profile_id, known, history, known_us)
         return pb.WhyRunResponse(
             entries=[
                 pb.EntryExplanation(
@@ -112,6 +115,7 @@ class JourneyRunRpc(JourneyResultRpc):
                     occurred_at_us=each.entry.occurred_at_us,
                     reason=_REASONS.to_proto(each.reason),
                     run_id=to_hex(each.run_id) if each.run_id else "",
+                    cited_fact_ids=map(to_hex, cited.get(each.entry.fact_id, ())),
                 )
                 for each in entries
             ],
@@ -205,7 +209,7 @@ class JourneyRunRpc(JourneyResultRpc):
         person = known_person(key, stored, begun, hours, {})
         ideal = ideal_of(person, history, known_us)
         version = history.at(known_us)
-        if ideal is None or version is None:
+        if ideal is None or ideal.questions or version is None:
             response.left_out += 1
             return
         every = {id_: {(e["step_id"], e["visit"]) for e in own} for id_, own in effects.items()}

@@ -9,10 +9,10 @@ from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 
 from services.activation.api.journey_runs import JourneyRunRpc
+from services.activation.api.replays import JourneyReplayRpc, assumed_from_proto
 from services.activation.codec.journey_facts import FLOWS, OVERDUE, PEOPLE_INSIDE
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.coupons import CouponCommands
-from services.activation.commands.journeys import Assumed, JourneyCommands
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.edits import StepEdit
 from services.activation.domain.policy.gate import Flow
@@ -29,7 +29,6 @@ from services.chassis.codec.journeys import (
     journey_from_proto,
     journey_to_proto,
 )
-from services.chassis.codec.rules import names_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import acquire
 from services.chassis.rpc.server import Allowed
@@ -41,32 +40,22 @@ ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["JourneyService"
 
 
 @dataclass(eq=False, kw_only=True)
-class JourneyRpc(JourneyRunRpc):
+class JourneyRpc(JourneyRunRpc, JourneyReplayRpc):
     """onefold.activation.v1.JourneyService: the calls about definitions."""
 
-    journeys: JourneyCommands
     contact: ContactCommands
     coupons: CouponCommands
 
     async def DefineJourney(
         self, request: pb.DefineJourneyRequest, context: Any
     ) -> pb.DefineJourneyResponse:
-        assumed = request.assumed
-        defined, warnings, people = await self.journeys.define(
+        defined, warnings, people, messages = await self.journeys.define(
             workspace_id(),
             journey_from_proto(request.journey),
             etag=request.etag,
             dry_run=request.dry_run,
-            assumed=Assumed(
-                assumed.destinations,
-                assumed.templates,
-                assumed.journeys,
-                names_from_proto(assumed.rules, "assumed.rules"),
-                [
-                    coupon_pool_from_proto(pool, f"assumed.coupon_pools[{index}]")
-                    for index, pool in enumerate(assumed.coupon_pools)
-                ],
-            ),
+            assumed=assumed_from_proto(request.assumed),
+            confirmed=request.confirmed_messages,
         )
         return pb.DefineJourneyResponse(
             journey=journey_to_proto(defined.definition),
@@ -78,6 +67,7 @@ class JourneyRpc(JourneyRunRpc):
                 for one in warnings
             ],
             people=map(_step_edit, people),
+            messages_within_hour=messages,
         )
 
     async def ListJourneys(

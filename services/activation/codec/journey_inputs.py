@@ -53,12 +53,12 @@ def journey_facts(
     """
     for message in messages:
         for event in message.matched_events:
-            yield WorkspaceId(event.workspace_id), _event(event)
+            yield WorkspaceId(event.workspace_id), event_fact(event)
         for change in message.changes:
             workspace_id = WorkspaceId(change.workspace_id)
-            subject = segment_subject(change.segment_id, _movement(change))
-            if subject in awaited[workspace_id] and change.cause not in _NOT_LIVED:
-                yield workspace_id, _membership(change, subject)
+            fact = membership_fact(change, awaited[workspace_id])
+            if fact is not None:
+                yield workspace_id, fact
 
 
 def _moved(move: Any, since_us: int) -> LeafMoved:
@@ -81,7 +81,8 @@ def _assigned(event: MatchedEvent) -> LeafMoved:
     )
 
 
-def _event(event: MatchedEvent) -> JourneyFact:
+def event_fact(event: MatchedEvent) -> JourneyFact:
+    """Return what an event is to the journeys that wait for it."""
     return JourneyFact(
         LeafId(event.leaf_id),
         FactId(event.fact_id),
@@ -92,7 +93,11 @@ def _event(event: MatchedEvent) -> JourneyFact:
     )
 
 
-def _membership(change: pb.MembershipChange, subject: Subject) -> JourneyFact:
+def membership_fact(change: pb.MembershipChange, awaited: Container[Subject]) -> JourneyFact | None:
+    """Return what an entry into a segment, or an exit, is to journeys; None = nothing to them."""
+    subject = segment_subject(change.segment_id, _movement(change))
+    if subject not in awaited or change.cause in _NOT_LIVED:
+        return None
     parts = (change.workspace_id, "membership", change.segment_id, change.profile_id)
     return JourneyFact(
         LeafId(change.profile_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, NoReturn
 
 from services.activation.codec.journey_facts import journey_call, journey_definition
@@ -14,6 +15,7 @@ from services.activation.domain.journeys.receivers import receiver_problems
 from services.activation.domain.liquid_text import members_of
 from services.activation.domain.model import Destination
 from services.activation.domain.templates import Template, check_fits
+from services.activation.projection.journeys.replays import JourneyReplays
 from services.activation.projection.upstream import RuleChecker
 from services.activation.store.coupons import load_pools
 from services.activation.store.destinations import load_destinations
@@ -21,7 +23,7 @@ from services.activation.store.journeys import load_contact_policy, load_journey
 from services.activation.store.run_reads import count_open_runs
 from services.activation.store.templates import load_template, load_templates
 from services.chassis.codec.fields import token_from_proto
-from services.chassis.definitions import Defined, WorkspaceLocks, define
+from services.chassis.definitions import Defined, WorkspaceLocks, define, next_definition
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient
@@ -32,7 +34,7 @@ from services.kernel.journeys.checks import check_journey
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.coupons import CouponPool
 from services.kernel.journeys.inputs import entry_properties
-from services.kernel.journeys.model import CallTrigger, Journey, SendStep
+from services.kernel.journeys.model import CallTrigger, Journey, PeopleInside, SendStep
 from services.kernel.journeys.naming import JourneyProblem, KnownNames
 from services.kernel.journeys.template_names import template_id_of
 from services.kernel.journeys.tree import all_steps, with_coupon_uses
@@ -42,6 +44,8 @@ from services.kernel.tokens import Token
 #: Journeys of a workspace, retired ones included.
 MAX_JOURNEYS: Final = 500
 MAX_ID: Final = 128
+#: Messages that an edit may send to people inside within an hour without being confirmed.
+FREE_MESSAGES: Final = 100
 MAX_TITLE: Final = 200
 MAX_PROPERTIES: Final = 64 * 1024
 
@@ -64,6 +68,8 @@ class DefinedJourney(NamedTuple):
     warnings: Sequence[JourneyProblem]
     #: What a dry run would do with open runs.
     people: Sequence[StepEdit] = ()
+    #: How many messages it sends to open runs within an hour that would not be sent without it.
+    messages: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class JourneyCommands:
     log: LogClient
     identity: IdentityClient
     rules: RuleChecker
+    replays: JourneyReplays
     #: One definition of a workspace at a time.
     locks: WorkspaceLocks = field(default_factory=WorkspaceLocks)
 
@@ -100,18 +107,21 @@ class JourneyCommands:
         etag: str = "",
         dry_run: bool = False,
         assumed: Assumed | None = None,
+        confirmed: int = 0,
     ) -> DefinedJourney:
         """Define a version of a journey; its number is ignored. `assumed`: for a dry run.
 
-        Raises InvalidField with all mistakes, Conflict, RetryableError.
+        `confirmed`: the most messages that an edit may send to open runs within an hour, beyond
+        `FREE_MESSAGES`. Raises InvalidField with all mistakes, Conflict, RetryableError.
         """
         _check_texts(desired)
         taken = assumed if dry_run and assumed is not None else Assumed()
         warnings: list[JourneyProblem] = []
-        resolved = desired
+        resolved, messages = desired, 0
+        to_fact = partial(journey_definition, workspace_id)
 
         async def load(token: Token) -> Journey | None:
-            nonlocal resolved
+            nonlocal resolved, messages
             await self.runner.reach(token)
             existing = await self._load(workspace_id, desired)
             pools = {**existing.pools, **{pool.pool_id: pool for pool in taken.coupon_pools}}
@@ -128,6 +138,10 @@ class JourneyCommands:
                 more = await self.rules.problems(workspace_id, desired, token, taken.names)
                 more += [] if current is None else check_edit(current, desired)
                 warnings[:] = _check(desired, existing, taken, more)
+            if current is not None and next_definition(current, resolved, to_fact) is not current:
+                messages = await self._count_messages(workspace_id, current, resolved)
+                if not dry_run:
+                    _check_confirmed(messages, confirmed)
             return current
 
         async with self.locks.of(workspace_id):
@@ -135,7 +149,7 @@ class JourneyCommands:
                 lambda _: resolved,
                 log=self.log,
                 load=load,
-                to_fact=lambda journey: journey_definition(workspace_id, journey),
+                to_fact=to_fact,
                 etag=etag,
                 dry_run=dry_run,
             )
@@ -143,7 +157,16 @@ class JourneyCommands:
             return DefinedJourney(defined, warnings)
         async with acquire(self.database.api_pool) as conn:
             open_runs = await count_open_runs(conn, workspace_id, desired.journey_id)
-        return DefinedJourney(defined, warnings, count_edit(open_runs, desired))
+        return DefinedJourney(defined, warnings, count_edit(open_runs, desired), messages)
+
+    async def _count_messages(
+        self, workspace_id: WorkspaceId, current: Journey, desired: Journey
+    ) -> int:
+        """Return how many messages an edit sends to open runs within an hour."""
+        if desired.people_inside is not PeopleInside.MOVE:
+            return 0
+        following = desired.at_version(current.version + 1)
+        return await self.replays.count_edit(workspace_id, following)
 
     async def enter(
         self,
@@ -224,6 +247,16 @@ def _check(
             *receiver_problems(desired, existing.destinations),
         ],
     )
+
+
+def _check_confirmed(messages: int, confirmed: int) -> None:
+    """Raise InvalidField where an edit sends more messages than its author has agreed to."""
+    if messages > max(confirmed, FREE_MESSAGES):
+        raise InvalidField(
+            f"the edit would send {messages:,} messages to people inside within an hour: confirm it"
+            f" with {messages}, or change the steps",
+            field="confirmed_messages",
+        )
 
 
 def _message_problems(

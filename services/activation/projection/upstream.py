@@ -12,20 +12,30 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1 import identifier_pb2
 
+from services.activation.codec.journey_inputs import event_fact, membership_fact
+from services.activation.domain.journeys.catalogue import subjects_of
+from services.activation.domain.journeys.program import SEGMENT, Subject
 from services.activation.domain.policy.gate import PROFILING
 from services.activation.domain.recommendations import RECENT, PersonItems
-from services.activation.projection.journeys.knowledge import Person, PersonQuestion
+from services.activation.projection.journeys.knowledge import (
+    GroupQuestion,
+    PastPerson,
+    Person,
+    PersonQuestion,
+)
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.fields import token_to_proto
+from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.codec.rules import names_to_proto, rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.phone_zones import zones_of_phone
-from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.journeys.contact_policy import ZonePolicy, zone_of
 from services.kernel.journeys.model import Journey
 from services.kernel.journeys.naming import JourneyProblem, journey_rules, named_memberships
@@ -39,6 +49,8 @@ _MAX_QUESTIONS: Final = 1_000
 #: The newest events that are searched for the last items of a person.
 _NEWEST: Final = 200
 _PAGE: Final = 1_000
+#: Histories that are read beside each other.
+_MAX_READS: Final = 8
 
 
 class SegmentUpstream:
@@ -162,6 +174,78 @@ class JourneyUpstream:
                     by_phone = zones_of_phone(_phone_of(profile))
                     found[person] = zone_of(persons[person], traits, by_phone)
         return found
+
+
+class PastUpstream:
+    """Reads profile and segment; see `PastReads`."""
+
+    def __init__(self, segment: ServiceChannel, profile: ServiceChannel) -> None:
+        self._segment: Any = segment_grpc.SegmentServiceStub(segment)
+        self._profile: Any = profile_grpc.ProfileServiceStub(profile)
+
+    async def persons(
+        self, workspace_id: WorkspaceId, journey: Journey, from_us: int
+    ) -> AsyncIterator[list[PastPerson]]:
+        """See `PastReads`."""
+        request = profile_pb.MatchEventsRequest(journey=journey_to_proto(journey), from_us=from_us)
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        awaited = {subject for subject in subjects_of(journey) if subject[0] == SEGMENT}
+        async for response in self._profile.MatchEvents(request, metadata=metadata):
+            found = [
+                PastPerson(
+                    ProfileId(person.profile_id),
+                    [LeafId(leaf_id) for leaf_id in person.leaf_ids],
+                    [event_fact(event) for event in person.events],
+                )
+                for person in response.persons
+            ]
+            yield await self._with_memberships(workspace_id, found, awaited) if awaited else found
+
+    async def judge(
+        self, workspace_id: WorkspaceId, questions: Sequence[GroupQuestion]
+    ) -> list[bool]:
+        """See `PastReads`."""
+        found: list[bool] = []
+        for start in range(0, len(questions), _MAX_QUESTIONS):
+            part = questions[start : start + _MAX_QUESTIONS]
+            request = profile_pb.EvaluatePastRequest(
+                questions=[
+                    profile_pb.PastQuestion(
+                        leaf_ids=each.leaf_ids,
+                        rule=rule_to_proto(each.question.rule),
+                        at_us=each.question.at_us,
+                        recorded_until_us=each.recorded_until_us,
+                    )
+                    for each in part
+                ]
+            )
+            metadata = ((WORKSPACE_KEY, workspace_id),)
+            found += (await self._profile.EvaluatePast(request, metadata=metadata)).answers
+        return found
+
+    async def _with_memberships(
+        self, workspace_id: WorkspaceId, persons: Sequence[PastPerson], awaited: Collection[Subject]
+    ) -> list[PastPerson]:
+        """Return persons with their entries into segments and their exits besides."""
+        reads = asyncio.Semaphore(_MAX_READS)
+
+        async def read(person: PastPerson) -> PastPerson:
+            async with reads:
+                changes = await self._memberships(workspace_id, person.profile_id)
+            own = [membership_fact(change, awaited) for change in changes]
+            return person._replace(facts=[*person.facts, *filter(None, own)])
+
+        return list(await asyncio.gather(*map(read, persons)))
+
+    async def _memberships(
+        self, workspace_id: WorkspaceId, profile_id: ProfileId
+    ) -> Sequence[MembershipChange]:
+        request = pb.ListMembershipsRequest(profile_id=to_hex(profile_id))
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        try:
+            return (await self._segment.ListMemberships(request, metadata=metadata)).history
+        except NotFound:  # it was merged or erased meanwhile
+            return ()
 
 
 class SlotPerson(NamedTuple):

@@ -121,6 +121,18 @@ async def load_contact_policy(
     return None if row is None else decode_contact_policy(row["payload"])
 
 
+async def load_policy_versions(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId
+) -> list[tuple[int, ContactPolicy]]:
+    """Return the versions of the contact policy of a workspace, each with its instant, ascending.
+
+    The first one is that of a workspace without a policy.
+    """
+    rows = await conn.fetch(Q.load_policy_versions, workspace_id)
+    own = [(row["defined_at_us"], decode_contact_policy(row["payload"])[0]) for row in rows]
+    return [(0, ContactPolicy()), *own]
+
+
 def _histories(
     rows: Iterable[Any], flows: Iterable[Any]
 ) -> dict[tuple[WorkspaceId, str], JourneyHistory]:

@@ -46,3 +46,7 @@ WHERE workspace_id = ANY ($1::text[]) AND defined_at_us <= $2 ORDER BY workspace
 -- The contact policy of a workspace at an instant.
 SELECT workspace_id, payload FROM contact_policy
 WHERE workspace_id = $1 AND defined_at_us <= $2 ORDER BY version DESC LIMIT 1;
+
+-- name: load_policy_versions
+-- All versions of the contact policy of a workspace.
+SELECT defined_at_us, payload FROM contact_policy WHERE workspace_id = $1 ORDER BY version;

@@ -28,8 +28,8 @@ WHERE workspace_id = $1 AND profile_id = $2 AND NOT EXISTS (
 
 -- name: load_run_effects
 -- The effects of the runs of some leaves, the earliest first.
-SELECT effect_id, run_id, step_id, visit, changed_at_us, destination_id, state, reason, begun_at_us,
-       template_version
+SELECT effect_id, run_id, leaf_id, step_id, visit, changed_at_us, destination_id, state, reason,
+       begun_at_us, template_version
 FROM effect WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND run_id IS NOT NULL
 ORDER BY changed_at_us, step_id, visit;
 

@@ -151,7 +151,7 @@ async def load_persons(
     leaves = _columns(sorted(owner))
     facts: defaultdict[tuple[str, bytes], list[JourneyFact]] = defaultdict(list)
     for row in await conn.fetch(Q.load_facts, *leaves):
-        facts[row["workspace_id"], owner[row["workspace_id"], row["leaf_id"]]].append(_fact(row))
+        facts[row["workspace_id"], owner[row["workspace_id"], row["leaf_id"]]].append(fact_of(row))
     runs: defaultdict[PersonKey, dict[bytes, StoredRun]] = defaultdict(dict)
     for row in await conn.fetch(Q.load_runs, *leaves):
         profile_id = owner[row["workspace_id"], row["leaf_id"]]
@@ -245,7 +245,8 @@ def _columns(rows: Collection[Sequence[Any]]) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True))
 
 
-def _fact(row: Any) -> JourneyFact:
+def fact_of(row: Any) -> JourneyFact:
+    """Return the fact of a row."""
     return JourneyFact(
         LeafId(row["leaf_id"]),
         FactId(row["fact_id"]),

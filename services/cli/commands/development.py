@@ -127,8 +127,8 @@ def bench(
         list[str],
         Argument(
             metavar="NAME",
-            help="append, ingest, pipeline, rebuild, fairness, floods, segments, identity, "
-            "console.",
+            help="append, ingest, pipeline, rebuild, fairness, floods, segments, journeys, "
+            "identity, console.",
         ),
     ],
 ) -> None:

@@ -15,6 +15,7 @@ from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from typer import Argument, Option
 
 from services.cli import output
+from services.cli.commands import journey_replays
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_time
 from services.cli.values import instant_of
@@ -25,6 +26,9 @@ from services.kernel.journeys.coupons import MAX_CODES
 from services.kernel.time import DAY_US
 
 app = typer.Typer(no_args_is_help=True, help="Show, pause and check journeys.")
+
+app.command("try")(journey_replays.try_journey)
+app.command("backtest")(journey_replays.backtest)
 
 JourneyId = Annotated[str, Argument(metavar="JOURNEY", help="The id of a journey.")]
 AnyJourney = Annotated[str, Argument(metavar="[JOURNEY]", help="The id of a journey; all of them.")]
@@ -153,10 +157,11 @@ def why(
             format_time(each.occurred_at_us),
             _word(pb.EntryReason.Name(each.reason), "ENTRY_REASON_"),
             each.run_id,
+            ", ".join(each.cited_fact_ids),
         )
         for each in response.entries
     ]
-    output.print_table(("entry", "what followed", "run"), rows)
+    output.print_table(("entry", "what followed", "run", "because of"), rows)
     for each in response.runs:
         _print_run(each)
 

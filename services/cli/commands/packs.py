@@ -17,7 +17,6 @@ from onefold.activation.v1.activation_service_pb2 import (
 from onefold.activation.v1.decision_service_pb2 import ListSlotsRequest
 from onefold.activation.v1.journey_service_pb2 import (
     GetContactPolicyRequest,
-    JourneyAssumptions,
     JourneyStepEdit,
     ListCouponPoolsRequest,
     ListJourneysRequest,
@@ -40,7 +39,7 @@ from services.cli.commands.rules import wrong_references
 from services.cli.commands.traits import print_cleaner_changes
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, pack_forms, read_pack
-from services.cli.pack_definitions import PackDefinition, definitions_of
+from services.cli.pack_definitions import PackDefinition, definitions_of, journey_assumptions
 from services.cli.pack_order import STAGES, cyclic_journeys, of_stages, reference_to
 from services.cli.rule_forms import membership_ids
 from services.cli.segment_previews import Previewed, preview, print_sizes
@@ -67,6 +66,16 @@ def apply(
     data: DataDir,
     file: Annotated[Path, Option("-f", "--file", help="A pack: a folder or a YAML file.")],
     dry_run: Annotated[bool, Option("--dry-run", help="Only show what would change.")] = False,
+    yes: Annotated[
+        int,
+        Option(
+            "--yes",
+            min=0,
+            metavar="N",
+            help="The most messages that an edit of a journey may send to people inside within an "
+            "hour, beyond 100; --dry-run shows how many there would be.",
+        ),
+    ] = 0,
     variables: Annotated[
         list[str] | None,
         Option(
@@ -89,7 +98,7 @@ def apply(
         settings = (await client.profile.GetSettings(GetSettingsRequest())).settings
         with _each_problem():
             pack = read_pack(file, {**os.environ, **given}, in_arguments, settings)
-        applied = await _apply(client, pack, dry_run=dry_run)
+        applied = await _apply(client, pack, dry_run=dry_run, confirmed=yes)
         if not dry_run:
             return applied, _Differences([])
         return applied, await _differences(client, pack, applied)
@@ -210,11 +219,13 @@ def _write_pack(folder: Path, files: Mapping[str, str]) -> None:
         raise OnefoldError(f"{folder} cannot be written: {error.strerror}") from None
 
 
-async def _apply(client: Client, pack: Pack, *, dry_run: bool) -> list[AppliedDefinition]:
+async def _apply(
+    client: Client, pack: Pack, *, dry_run: bool, confirmed: int
+) -> list[AppliedDefinition]:
     applied: list[AppliedDefinition] = []
     try:
         with _each_problem():
-            await apply_pack(client, pack, applied, dry_run=dry_run)
+            await apply_pack(client, pack, applied, dry_run=dry_run, confirmed=confirmed)
     except OnefoldError:
         if applied:
             output.err.print("Before the error:")
@@ -281,11 +292,13 @@ async def apply_pack(
     applied: list[AppliedDefinition] | None = None,
     *,
     dry_run: bool = False,
+    confirmed: int = 0,
 ) -> None:
     """Define everything in a pack, and wait until it is live; add to `applied` what is done.
 
     Everything is compared first, and nothing is defined where a service refuses any of it.
-    `dry_run`: only compare. What another caller defines in the meantime stays as it is.
+    `dry_run`: only compare. `confirmed`: the messages that edits of journeys may send beyond 100.
+    What another caller defines in the meantime stays as it is.
 
     Raises PackErrors where a definition is refused, and OnefoldError where a call fails.
     """
@@ -297,7 +310,8 @@ async def apply_pack(
     token = Token()
     for definition, one in zip(definitions_of(client, pack), compared, strict=True):
         try:
-            response = await definition.define(dry_run=False, etag=one.etag)
+            more = {"confirmed_messages": confirmed} if definition.kind == "journey" else {}
+            response = await definition.define(dry_run=False, etag=one.etag, **more)
         except ClientError as error:
             place = pack.place(definition.kind, definition.id)
             raise OnefoldError(f"{place}{error.message}") from None
@@ -326,13 +340,7 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
         if definition.has_template:
             more["assumed_templates"] = pack.templates
         if definition.kind == "journey":
-            more["assumed"] = JourneyAssumptions(
-                destinations=[each.destination_id for each in pack.destinations],
-                templates=[each.template_id for each in pack.templates],
-                journeys=[each.journey_id for each in pack.journeys],
-                rules=assumed,
-                coupon_pools=pack.pools,
-            )
+            more["assumed"] = journey_assumptions(pack)
         try:
             response = await definition.define(dry_run=True, etag="", **more)
         except (NotAllowed, RetryableError):
@@ -376,6 +384,8 @@ def _applied(definition: PackDefinition, response: Any) -> AppliedDefinition:
         f"{one.at}: {one.problem}; {one.remedy}" for one in getattr(response, "warnings", ())
     )
     people = tuple(map(_people, getattr(response, "people", ())))
+    if messages := getattr(response, "messages_within_hour", 0):
+        people += (f"{messages:,} messages more within an hour; apply it with --yes {messages}",)
     return AppliedDefinition(
         kind, definition.id, message.version, response.changed, warnings, people
     )

@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import Any
 
 from onefold.profile.v1 import profile_service_pb2 as pb
-from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
 from services.chassis.access.principal import principal, region, workspace_id
 from services.chassis.access.rights import allowed_roles
@@ -30,6 +29,7 @@ from services.kernel.index_key import IndexKey
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.limits import MAX_PREDICATES
 from services.kernel.tokens import Token
+from services.profile.api.journeys import JourneyInputRpc
 from services.profile.codec import api
 from services.profile.codec.bus import change_to_proto
 from services.profile.codec.definitions import (
@@ -50,9 +50,8 @@ from services.profile.domain.profile import Profile
 from services.profile.domain.settings import check_settings
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.explanations import RuleExplanationQueries
-from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
-from services.profile.queries.profiles import EvaluationPage, ProfileQueries
+from services.profile.queries.profiles import EvaluationPage
 from services.profile.queries.rule_preview import RulePreview
 from services.profile.queries.search import ProfileSearch
 from services.profile.queries.trait_survey import survey_traits
@@ -67,12 +66,10 @@ MAX_FOUND = 100
 
 
 @dataclass(eq=False, kw_only=True)
-class ProfileRpc(ProfileServiceServicer):
+class ProfileRpc(JourneyInputRpc):
     """The servicer of onefold.profile.v1.ProfileService."""
 
     index_key: IndexKey
-    queries: ProfileQueries
-    history: HistoryQueries
     explanations: RuleExplanationQueries
     preview: ProfilePreview
     rule_preview: RulePreview

@@ -277,11 +277,12 @@ def _by_workspace(keys: Iterable[ScopedId]) -> dict[str, list[int]]:
 def _parts(publication: Publication) -> Iterator[Any]:
     yield from parse_facts(fact.fact for fact in publication.broadcast_facts)
     yield from map(change_to_proto, publication.evaluations)
-    yield from map(_matched_to_proto, publication.matched)
+    yield from map(matched_to_proto, publication.matched)
     yield from map(_move_to_proto, publication.moves)
 
 
-def _matched_to_proto(event: MatchedEvent) -> stream_pb.MatchedEvent:
+def matched_to_proto(event: MatchedEvent) -> stream_pb.MatchedEvent:
+    """Return the message of an event that a journey waits for."""
     return stream_pb.MatchedEvent(**event._asdict())
 
 

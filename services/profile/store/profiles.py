@@ -185,6 +185,14 @@ async def assign_lone_leaves(conn: Connection) -> list[tuple[LeafId, WorkspaceId
     return [(row[0], row[1]) for row in await conn.fetch(Q.assign_lone_leaves)]
 
 
+async def leaves_of_profiles(
+    conn: Connection, workspace_id: WorkspaceId, profile_ids: Collection[ProfileId]
+) -> list[tuple[ProfileId, LeafId]]:
+    """Return the identifiers of profiles in one workspace, each with its profile."""
+    rows = await conn.fetch(Q.leaves_of_profiles, workspace_id, profile_ids)
+    return [(ProfileId(row[0]), LeafId(row[1])) for row in rows]
+
+
 async def profiles_of(
     conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
 ) -> dict[bytes, ProfileId]:

@@ -66,6 +66,11 @@ WHERE a.identifier_id = t.identifier_id AND a.shard = t.shard
 SELECT identifier_id, profile_id FROM assignment
 WHERE workspace_id = $1 AND identifier_id = ANY ($2::bytea[])
 
+-- name: leaves_of_profiles
+-- The identifiers of some profiles of one workspace.
+SELECT profile_id, identifier_id FROM assignment
+WHERE workspace_id = $1 AND profile_id = ANY ($2::bytea[])
+
 -- name: load_profiles
 -- The identifiers of some profiles of one workspace, with the states of those that are leaves.
 SELECT a.profile_id, a.identifier_id, a.namespace, a.value, l.state

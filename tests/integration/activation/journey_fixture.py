@@ -171,19 +171,19 @@ class FakeRunner:
 class JourneyBench:
     """Folds messages of segment, and plays what is due, one step at a time."""
 
-    def __init__(self, ledger: Ledger, log: FakeLog | None = None) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: Ledger, log: FakeLog | None = None, shards: int = SHARDS) -> None:
+        self.ledger, self.shards = ledger, shards
         self.log, self.upstream = log or FakeLog(), FakeUpstream()
         self.queues: list[DestinationKey] = []
         self.projection = ActivationProjection(
-            SHARDS, self.queues.extend, on_defined=lambda: None, on_access=lambda: None
+            shards, self.queues.extend, on_defined=lambda: None, on_access=lambda: None
         )
         self.engine = JourneyEngine(
             ledger.database,
             FakeRunner(),  # type: ignore[arg-type]
             self.log,  # type: ignore[arg-type]
             self.upstream,
-            SHARDS,
+            shards,
             self.queues.extend,
         )
         self.now_us = BEGIN
@@ -191,6 +191,10 @@ class JourneyBench:
         self._events = 0
         #: What segment has published, with the shards.
         self._published: list[tuple[int, MembershipsChanged]] = []
+
+    def shard(self, of: int) -> int:
+        """Return the shard of the facts of a leaf."""
+        return shard_of(leaf(of), self.shards)
 
     async def fold(self, shard: int, message: MembershipsChanged) -> None:
         """Fold one message on a shard, whose clock is then at the present instant."""
@@ -217,7 +221,7 @@ class JourneyBench:
             fact_id=hashlib.blake2b(message.SerializeToString(), digest_size=16).digest(),
         )
         self.log.facts[fact.fact_id] = fact
-        for shard in range(SHARDS):
+        for shard in range(self.shards):
             await self.fold(shard, MembershipsChanged(broadcast_facts=[fact]))
 
     async def define(self, **form: Any) -> None:
@@ -289,7 +293,7 @@ class JourneyBench:
     async def happen(self, name: str, of: int = 1, **fields: Any) -> MatchedEvent:
         """Fold an event in the shard of its leaf."""
         event = self.event(name, of, **fields)
-        await self.fold(of % SHARDS, MembershipsChanged(matched_events=[event]))
+        await self.fold(self.shard(of), MembershipsChanged(matched_events=[event]))
         return event
 
     async def enter(
@@ -304,17 +308,17 @@ class JourneyBench:
             changed_at_us=self.now_us,
             cause=cause,
         )
-        await self.fold(of % SHARDS, MembershipsChanged(changes=[change]))
+        await self.fold(self.shard(of), MembershipsChanged(changes=[change]))
 
     async def move(self, of: int, to: int, version: int) -> None:
         """Move a leaf to the profile of another one."""
         move = LeafMove(workspace_id=W, leaf_id=leaf(of), profile_id=leaf(to), version=version)
-        await self.fold(of % SHARDS, MembershipsChanged(leaf_moves=[move]))
+        await self.fold(self.shard(of), MembershipsChanged(leaf_moves=[move]))
 
     async def pass_time(self, hours: float = 0, *, us: int = 0, shards: Iterable[int] = ()) -> None:
         """Let time pass on the shards (none = all)."""
         self.now_us += int(hours * HOUR_US) + us
-        for shard in shards or range(SHARDS):
+        for shard in shards or range(self.shards):
             await self.fold(shard, MembershipsChanged())
 
     async def look(self) -> None:
@@ -358,7 +362,7 @@ class JourneyBench:
                     recorded_at_us=self.now_us,
                     properties=entered.properties,
                 )
-                shard = shard_of(fact.leaf_id, SHARDS)
+                shard = shard_of(fact.leaf_id, self.shards)
                 await self.fold(shard, MembershipsChanged(matched_events=[event]))
         return [fact.kind.rpartition(".")[2] for fact in new]
 
@@ -378,8 +382,8 @@ class JourneyBench:
     async def lose_database(self) -> None:
         """Begin with an empty database: restore it from the log, and fold what segment has."""
         await self.ledger.database.pool.execute(EMPTY)
-        await restore_ledger(self.ledger.database, self.log, SHARDS)  # type: ignore[arg-type]
-        for shard in range(SHARDS):
+        await restore_ledger(self.ledger.database, self.log, self.shards)  # type: ignore[arg-type]
+        for shard in range(self.shards):
             self.projection.forget(shard)
         for shard, message in self._published:
             # What is replayed from its history has no time, and no facts without a leaf.

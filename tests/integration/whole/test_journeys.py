@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -374,6 +375,73 @@ async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
     assert (verified.runs > 15, list(verified.unjustified)) == (True, [])
     audit = await system.service.journeys.AuditRuns(pb.AuditRunsRequest())
     assert not audit.findings
+    await check_backtests(system, start_us)
+
+
+async def counted_backtest(
+    system: WholeSystem, from_us: int, *, happened: bool = False, **of: Any
+) -> dict[str, int]:
+    """Return the effects of a backtest by step."""
+    basis = pb.BACKTEST_BASIS_HAPPENED if happened else pb.BACKTEST_BASIS_KNOWN
+    request = pb.BacktestJourneyRequest(basis=basis, from_us=from_us, **of)
+    effects: list[pb.ReplayedEffect] = []
+    async for response in system.service.journeys.BacktestJourney(request):
+        effects += [each for each in response.effects if not each.withdrawn]
+    assert response.left_out == 0
+    assert sum(each.count for each in response.summary.effects) == len(effects)
+    return dict(Counter(each.step_id for each in effects))
+
+
+async def check_backtests(system: WholeSystem, start_us: int) -> None:
+    """Play journeys over the same days again: as they are defined, and as other definitions."""
+    defined = {each.journey.journey_id: each.journey for each in await listed_journeys(system)}
+    expected = {
+        "welcome": {"first": 2, "second": 1, "third": 1},
+        "high-intent": {"offer": 2, "last-day": 1},
+    }
+    for journey_id, effects in expected.items():
+        assert await counted_backtest(system, start_us, journey_id=journey_id) == effects
+        for happened in (False, True):
+            found = await counted_backtest(
+                system, start_us, journey=defined[journey_id], happened=happened
+            )
+            assert found == effects
+    for often, sent in ((3, {"many": 2}), (4, {"few": 2})):
+        other = parse_journey(
+            {
+                "id": "other",
+                "enter": {"event": "joined"},
+                "steps": [
+                    {"wait": "1s"},
+                    {
+                        "choose": [
+                            {
+                                "when": {"count": {"event": "viewed", "at_least": often}},
+                                "steps": [{"put": {"tag": "many"}, "id": "many"}],
+                            },
+                            {"steps": [{"put": {"tag": "few"}, "id": "few"}]},
+                        ]
+                    },
+                    {"wait": "300d"},
+                    {"send": {"id": "later", "to": "series", "template": "plain"}},
+                ],
+            }
+        )
+        request = pb.TryJourneyRequest(
+            journey=journey_to_proto(other), since_us=start_us, ahead_us=300 * DAY_US, people=1
+        )
+        [*_, last] = [each async for each in system.service.journeys.TryJourney(request)]
+        assert {each.step_id: each.count for each in last.now.effects} == sent
+        [inside] = last.now.open
+        assert (inside.count, len(inside.profile_ids)) == (2, 1)
+        assert sum(each.count for each in last.ahead) == 2
+    dated = pb.BacktestJourneyRequest(
+        journey=defined["birthday"], basis=pb.BACKTEST_BASIS_KNOWN, from_us=start_us
+    )
+    with pytest.raises(InvalidField, match="backtest it by its id"):
+        async for _ in system.service.journeys.BacktestJourney(dated):
+            pass
+    assert await counted_backtest(system, start_us, journey_id="birthday") == {"wish": 1}
 
 
 async def refused_starts(system: WholeSystem) -> list[Delivery]:

@@ -26,6 +26,7 @@ MODULES = {
 LEFT_OUT = {
     *("ReadOutbox", "ReadEvaluations", "ReadAssignments", "ReadLeaves", "StreamEvents"),
     *("RecordKeyUses", "PreviewRule", "EvaluateRules", "ReadRebuildPages", "Judge"),
+    *("MatchEvents", "EvaluatePast"),
 }
 
 

@@ -51,6 +51,12 @@ class RegretKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REGRET_KIND_UNWANTED: _ClassVar[RegretKind]
     REGRET_KIND_MISSED: _ClassVar[RegretKind]
     REGRET_KIND_SHIFTED: _ClassVar[RegretKind]
+
+class BacktestBasis(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BACKTEST_BASIS_UNSPECIFIED: _ClassVar[BacktestBasis]
+    BACKTEST_BASIS_KNOWN: _ClassVar[BacktestBasis]
+    BACKTEST_BASIS_HAPPENED: _ClassVar[BacktestBasis]
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_OPEN: RunState
 RUN_STATE_ASLEEP: RunState
@@ -75,18 +81,23 @@ REGRET_KIND_UNSPECIFIED: RegretKind
 REGRET_KIND_UNWANTED: RegretKind
 REGRET_KIND_MISSED: RegretKind
 REGRET_KIND_SHIFTED: RegretKind
+BACKTEST_BASIS_UNSPECIFIED: BacktestBasis
+BACKTEST_BASIS_KNOWN: BacktestBasis
+BACKTEST_BASIS_HAPPENED: BacktestBasis
 
 class DefineJourneyRequest(_message.Message):
-    __slots__ = ("journey", "dry_run", "etag", "assumed")
+    __slots__ = ("journey", "dry_run", "etag", "assumed", "confirmed_messages")
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     ASSUMED_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     journey: _journeys_pb2.Journey
     dry_run: bool
     etag: str
     assumed: JourneyAssumptions
-    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed: _Optional[_Union[JourneyAssumptions, _Mapping]] = ...) -> None: ...
+    confirmed_messages: int
+    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed: _Optional[_Union[JourneyAssumptions, _Mapping]] = ..., confirmed_messages: _Optional[int] = ...) -> None: ...
 
 class JourneyAssumptions(_message.Message):
     __slots__ = ("destinations", "templates", "journeys", "rules", "coupon_pools")
@@ -125,20 +136,22 @@ class JourneyStepEdit(_message.Message):
     def __init__(self, step_id: _Optional[str] = ..., runs: _Optional[int] = ..., what: _Optional[_Union[_journeys_pb2.PeopleInside, str]] = ..., target_step_id: _Optional[str] = ...) -> None: ...
 
 class DefineJourneyResponse(_message.Message):
-    __slots__ = ("journey", "changed", "token", "etag", "warnings", "people")
+    __slots__ = ("journey", "changed", "token", "etag", "warnings", "people", "messages_within_hour")
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_WITHIN_HOUR_FIELD_NUMBER: _ClassVar[int]
     journey: _journeys_pb2.Journey
     changed: bool
     token: _token_pb2.Token
     etag: str
     warnings: _containers.RepeatedCompositeFieldContainer[JourneyWarning]
     people: _containers.RepeatedCompositeFieldContainer[JourneyStepEdit]
-    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[JourneyWarning, _Mapping]]] = ..., people: _Optional[_Iterable[_Union[JourneyStepEdit, _Mapping]]] = ...) -> None: ...
+    messages_within_hour: int
+    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[JourneyWarning, _Mapping]]] = ..., people: _Optional[_Iterable[_Union[JourneyStepEdit, _Mapping]]] = ..., messages_within_hour: _Optional[int] = ...) -> None: ...
 
 class ListJourneysRequest(_message.Message):
     __slots__ = ("at_least",)
@@ -435,16 +448,18 @@ class WhyRunRequest(_message.Message):
     def __init__(self, journey_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class EntryExplanation(_message.Message):
-    __slots__ = ("fact_id", "occurred_at_us", "reason", "run_id")
+    __slots__ = ("fact_id", "occurred_at_us", "reason", "run_id", "cited_fact_ids")
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    CITED_FACT_IDS_FIELD_NUMBER: _ClassVar[int]
     fact_id: str
     occurred_at_us: int
     reason: EntryReason
     run_id: str
-    def __init__(self, fact_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., reason: _Optional[_Union[EntryReason, str]] = ..., run_id: _Optional[str] = ...) -> None: ...
+    cited_fact_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fact_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., reason: _Optional[_Union[EntryReason, str]] = ..., run_id: _Optional[str] = ..., cited_fact_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WhyRunResponse(_message.Message):
     __slots__ = ("entries", "runs")
@@ -667,3 +682,115 @@ class ListRegretsResponse(_message.Message):
     left_out: int
     next_page_token: str
     def __init__(self, regrets: _Optional[_Iterable[_Union[JourneyRegret, _Mapping]]] = ..., persons: _Optional[int] = ..., left_out: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class TryJourneyRequest(_message.Message):
+    __slots__ = ("journey", "since_us", "ahead_us", "people", "at_least", "assumed")
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_US_FIELD_NUMBER: _ClassVar[int]
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_FIELD_NUMBER: _ClassVar[int]
+    journey: _journeys_pb2.Journey
+    since_us: int
+    ahead_us: int
+    people: int
+    at_least: _token_pb2.Token
+    assumed: JourneyAssumptions
+    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., since_us: _Optional[int] = ..., ahead_us: _Optional[int] = ..., people: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., assumed: _Optional[_Union[JourneyAssumptions, _Mapping]] = ...) -> None: ...
+
+class ReplayCount(_message.Message):
+    __slots__ = ("step_id", "day_us", "count", "profile_ids")
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    DAY_US_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    step_id: str
+    day_us: int
+    count: int
+    profile_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, step_id: _Optional[str] = ..., day_us: _Optional[int] = ..., count: _Optional[int] = ..., profile_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RefusalCount(_message.Message):
+    __slots__ = ("reason", "count")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    reason: EntryReason
+    count: int
+    def __init__(self, reason: _Optional[_Union[EntryReason, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ReplaySummary(_message.Message):
+    __slots__ = ("begun", "ended", "open", "refused", "effects")
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    begun: int
+    ended: _containers.RepeatedCompositeFieldContainer[RunEndCount]
+    open: _containers.RepeatedCompositeFieldContainer[ReplayCount]
+    refused: _containers.RepeatedCompositeFieldContainer[RefusalCount]
+    effects: _containers.RepeatedCompositeFieldContainer[ReplayCount]
+    def __init__(self, begun: _Optional[int] = ..., ended: _Optional[_Iterable[_Union[RunEndCount, _Mapping]]] = ..., open: _Optional[_Iterable[_Union[ReplayCount, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[RefusalCount, _Mapping]]] = ..., effects: _Optional[_Iterable[_Union[ReplayCount, _Mapping]]] = ...) -> None: ...
+
+class TryJourneyResponse(_message.Message):
+    __slots__ = ("persons", "left_out", "now", "ahead")
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    persons: int
+    left_out: int
+    now: ReplaySummary
+    ahead: _containers.RepeatedCompositeFieldContainer[ReplayCount]
+    def __init__(self, persons: _Optional[int] = ..., left_out: _Optional[int] = ..., now: _Optional[_Union[ReplaySummary, _Mapping]] = ..., ahead: _Optional[_Iterable[_Union[ReplayCount, _Mapping]]] = ...) -> None: ...
+
+class BacktestJourneyRequest(_message.Message):
+    __slots__ = ("journey_id", "journey", "basis", "from_us", "to_us", "at_least", "assumed")
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_FIELD_NUMBER: _ClassVar[int]
+    journey_id: str
+    journey: _journeys_pb2.Journey
+    basis: BacktestBasis
+    from_us: int
+    to_us: int
+    at_least: _token_pb2.Token
+    assumed: JourneyAssumptions
+    def __init__(self, journey_id: _Optional[str] = ..., journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., basis: _Optional[_Union[BacktestBasis, str]] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., assumed: _Optional[_Union[JourneyAssumptions, _Mapping]] = ...) -> None: ...
+
+class ReplayedEffect(_message.Message):
+    __slots__ = ("effect_id", "run_id", "profile_id", "step_id", "visit", "at_us", "destination_id", "withdrawn")
+    EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_ID_FIELD_NUMBER: _ClassVar[int]
+    VISIT_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
+    effect_id: str
+    run_id: str
+    profile_id: str
+    step_id: str
+    visit: int
+    at_us: int
+    destination_id: str
+    withdrawn: str
+    def __init__(self, effect_id: _Optional[str] = ..., run_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., at_us: _Optional[int] = ..., destination_id: _Optional[str] = ..., withdrawn: _Optional[str] = ...) -> None: ...
+
+class BacktestJourneyResponse(_message.Message):
+    __slots__ = ("persons", "left_out", "effects", "summary")
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    persons: int
+    left_out: int
+    effects: _containers.RepeatedCompositeFieldContainer[ReplayedEffect]
+    summary: ReplaySummary
+    def __init__(self, persons: _Optional[int] = ..., left_out: _Optional[int] = ..., effects: _Optional[_Iterable[_Union[ReplayedEffect, _Mapping]]] = ..., summary: _Optional[_Union[ReplaySummary, _Mapping]] = ...) -> None: ...

@@ -125,6 +125,16 @@ class JourneyServiceStub:
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsRequest.SerializeToString,
                 response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsResponse.FromString,
                 _registered_method=True)
+        self.TryJourney = channel.unary_stream(
+                '/onefold.activation.v1.JourneyService/TryJourney',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.TryJourneyRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.TryJourneyResponse.FromString,
+                _registered_method=True)
+        self.BacktestJourney = channel.unary_stream(
+                '/onefold.activation.v1.JourneyService/BacktestJourney',
+                request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.BacktestJourneyRequest.SerializeToString,
+                response_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.BacktestJourneyResponse.FromString,
+                _registered_method=True)
         self.VerifyRuns = channel.unary_unary(
                 '/onefold.activation.v1.JourneyService/VerifyRuns',
                 request_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.VerifyRunsRequest.SerializeToString,
@@ -263,6 +273,22 @@ class JourneyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TryJourney(self, request, context):
+        """Plays a journey that is not defined over what is recorded of persons: who would be
+        inside of it, and what it would send. Nothing is sent or stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BacktestJourney(self, request, context):
+        """Plays a journey over a past period, by what was known then or by what happened.
+        Nothing is sent or stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyRuns(self, request, context):
         """Computes the transitions of runs again from the log, and compares them.
         """
@@ -362,6 +388,16 @@ def add_JourneyServiceServicer_to_server(servicer, server):
                     servicer.ListRegrets,
                     request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsRequest.FromString,
                     response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsResponse.SerializeToString,
+            ),
+            'TryJourney': grpc.unary_stream_rpc_method_handler(
+                    servicer.TryJourney,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.TryJourneyRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.TryJourneyResponse.SerializeToString,
+            ),
+            'BacktestJourney': grpc.unary_stream_rpc_method_handler(
+                    servicer.BacktestJourney,
+                    request_deserializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.BacktestJourneyRequest.FromString,
+                    response_serializer=onefold_dot_activation_dot_v1_dot_journey__service__pb2.BacktestJourneyResponse.SerializeToString,
             ),
             'VerifyRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyRuns,
@@ -856,6 +892,60 @@ class JourneyService:
             '/onefold.activation.v1.JourneyService/ListRegrets',
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsRequest.SerializeToString,
             onefold_dot_activation_dot_v1_dot_journey__service__pb2.ListRegretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TryJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/TryJourney',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.TryJourneyRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.TryJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BacktestJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.activation.v1.JourneyService/BacktestJourney',
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.BacktestJourneyRequest.SerializeToString,
+            onefold_dot_activation_dot_v1_dot_journey__service__pb2.BacktestJourneyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,4 @@
+from onefold.activation.v1 import journeys_pb2 as _journeys_pb2
 from onefold.log.v1 import log_pb2 as _log_pb2
 from onefold.profile.v1 import profile_facts_pb2 as _profile_facts_pb2
 from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
@@ -999,3 +1000,53 @@ class EvaluatedProfile(_message.Message):
     true_rules: _containers.RepeatedScalarFieldContainer[int]
     predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
     def __init__(self, profile_id: _Optional[str] = ..., true_rules: _Optional[_Iterable[int]] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ...) -> None: ...
+
+class MatchEventsRequest(_message.Message):
+    __slots__ = ("journey", "from_us", "at_least")
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    journey: _journeys_pb2.Journey
+    from_us: int
+    at_least: _token_pb2.Token
+    def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., from_us: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class MatchedPerson(_message.Message):
+    __slots__ = ("profile_id", "leaf_ids", "events")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    profile_id: bytes
+    leaf_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    events: _containers.RepeatedCompositeFieldContainer[_profile_stream_pb2.MatchedEvent]
+    def __init__(self, profile_id: _Optional[bytes] = ..., leaf_ids: _Optional[_Iterable[bytes]] = ..., events: _Optional[_Iterable[_Union[_profile_stream_pb2.MatchedEvent, _Mapping]]] = ...) -> None: ...
+
+class MatchEventsResponse(_message.Message):
+    __slots__ = ("persons",)
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    persons: _containers.RepeatedCompositeFieldContainer[MatchedPerson]
+    def __init__(self, persons: _Optional[_Iterable[_Union[MatchedPerson, _Mapping]]] = ...) -> None: ...
+
+class PastQuestion(_message.Message):
+    __slots__ = ("leaf_ids", "rule", "at_us", "recorded_until_us")
+    LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    leaf_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    rule: _rule_pb2.Rule
+    at_us: int
+    recorded_until_us: int
+    def __init__(self, leaf_ids: _Optional[_Iterable[bytes]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_us: _Optional[int] = ..., recorded_until_us: _Optional[int] = ...) -> None: ...
+
+class EvaluatePastRequest(_message.Message):
+    __slots__ = ("questions",)
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    questions: _containers.RepeatedCompositeFieldContainer[PastQuestion]
+    def __init__(self, questions: _Optional[_Iterable[_Union[PastQuestion, _Mapping]]] = ...) -> None: ...
+
+class EvaluatePastResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, answers: _Optional[_Iterable[bool]] = ...) -> None: ...

@@ -145,6 +145,16 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesResponse.FromString,
                 _registered_method=True)
+        self.MatchEvents = channel.unary_stream(
+                '/onefold.profile.v1.ProfileService/MatchEvents',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.MatchEventsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.MatchEventsResponse.FromString,
+                _registered_method=True)
+        self.EvaluatePast = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/EvaluatePast',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluatePastRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluatePastResponse.FromString,
+                _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.profile.v1.ProfileService/ReadOutbox',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
@@ -333,6 +343,20 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MatchEvents(self, request, context):
+        """Reads the log person by person: streams the events that a journey would wait for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EvaluatePast(self, request, context):
+        """Evaluates rules for persons of the past, from the facts of the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -460,6 +484,16 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.WatchProfiles,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesResponse.SerializeToString,
+            ),
+            'MatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.MatchEvents,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.MatchEventsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.MatchEventsResponse.SerializeToString,
+            ),
+            'EvaluatePast': grpc.unary_unary_rpc_method_handler(
+                    servicer.EvaluatePast,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluatePastRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluatePastResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -1067,6 +1101,60 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/WatchProfiles',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.WatchProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/MatchEvents',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.MatchEventsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.MatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluatePast(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/EvaluatePast',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluatePastRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.EvaluatePastResponse.FromString,
             options,
             channel_credentials,
             insecure,

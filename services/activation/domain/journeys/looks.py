@@ -155,8 +155,8 @@ def look_at(person: KnownPerson, history: JourneyHistory, known_us: int) -> Look
 def ideal_of(person: KnownPerson, history: JourneyHistory, known_us: int) -> PersonPlay | None:
     """Return what should have happened to a person by all that was known at an instant.
 
-    None where that cannot be computed: a rule has no answer, a run goes by an older version, or the
-    fact of an entry is not stored any more.
+    None where that cannot be computed: a run goes by an older version, or the fact of an entry is
+    not stored any more. Where the result has questions, it is not decided before their answers.
     """
     version = history.at(known_us)
     if version is None:
@@ -172,8 +172,7 @@ def ideal_of(person: KnownPerson, history: JourneyHistory, known_us: int) -> Per
     for record in person.records.values():
         answers |= record.answers
     alone = replace(person, records={}, begun={}, answers=answers)
-    played = _Looking(alone, history, version.program, known_us).play()
-    return None if played.questions else played
+    return _Looking(alone, history, version.program, known_us).play()
 
 
 class _Looking:

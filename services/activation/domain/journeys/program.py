@@ -17,6 +17,8 @@ from services.kernel.rules.ids import structure_id
 END: Final = -1
 #: What a fact says, as the player looks it up: a kind and names.
 Subject: TypeAlias = tuple[str, ...]
+#: The kind of the subjects of segments.
+SEGMENT: Final = "segment"
 
 
 class Loop(NamedTuple):
@@ -115,7 +117,7 @@ def event_subject(filter_id: int) -> Subject:
 
 def segment_subject(segment_id: str, on: model.Movement) -> Subject:
     """Return the subject of the entries into a segment, or of the exits."""
-    return "segment", segment_id, on.value
+    return SEGMENT, segment_id, on.value
 
 
 def report_subject(journey_id: str, step_id: str, what: model.ReportKind) -> Subject:

@@ -68,7 +68,7 @@ def check_look(logged: LoggedPerson, history: JourneyHistory, known_us: int) -> 
     for each in made:
         wanted.setdefault(each.transition.run_id, []).append(each.transition)
     try:
-        records = _records(t for t in logged.transitions if t.known_us < known_us)
+        records = fold_records(t for t in logged.transitions if t.known_us < known_us)
     except ValueError as error:
         first = made[0].transition
         return [Unjustified(first.run_id, first.number, str(error))]
@@ -76,7 +76,7 @@ def check_look(logged: LoggedPerson, history: JourneyHistory, known_us: int) -> 
         logged.person, records=records, answers={**logged.person.answers, **_answers(made)}
     )
     problems: list[Unjustified] = []
-    for begun in _begun_then(logged.begun, known_us):
+    for begun in begun_then(logged.begun, known_us):
         try:
             look = look_at(replace(known, begun=begun), history, known_us)
         except (LookupError, ValueError) as error:
@@ -89,7 +89,8 @@ def check_look(logged: LoggedPerson, history: JourneyHistory, known_us: int) -> 
     return problems
 
 
-def _records(transitions: Iterable[KnownTransition]) -> dict[bytes, RunRecord]:
+def fold_records(transitions: Iterable[KnownTransition]) -> dict[bytes, RunRecord]:
+    """Return the records of runs. Raises ValueError where transitions are missing."""
     records: dict[bytes, RunRecord] = {}
     for _, transition in sorted(
         transitions, key=lambda t: (t.transition.run_id, t.transition.number)
@@ -100,16 +101,7 @@ def _records(transitions: Iterable[KnownTransition]) -> dict[bytes, RunRecord]:
     return records
 
 
-def _answers(transitions: Iterable[KnownTransition]) -> dict[Question, bool]:
-    """Return the answers that transitions cite."""
-    found: dict[Question, bool] = {}
-    for _, transition in transitions:
-        if isinstance(transition.change, RunAnswered):
-            found |= dict(transition.change.answers)
-    return found
-
-
-def _begun_then(
+def begun_then(
     begun: Sequence[BegunEffect], known_us: int
 ) -> Iterator[Mapping[bytes, set[EffectKey]]]:
     """Yield what a look may have seen as begun: at least what had begun at its instant."""
@@ -124,6 +116,15 @@ def _begun_then(
     for each in later:
         seen.setdefault(each.run_id, set()).add(each.key)
         yield seen
+
+
+def _answers(transitions: Iterable[KnownTransition]) -> dict[Question, bool]:
+    """Return the answers that transitions cite."""
+    found: dict[Question, bool] = {}
+    for _, transition in transitions:
+        if isinstance(transition.change, RunAnswered):
+            found |= dict(transition.change.answers)
+    return found
 
 
 def _differences(

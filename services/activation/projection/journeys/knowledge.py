@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from services.activation.domain.journeys.looks import JourneyFact
 from services.activation.domain.journeys.run import Question
 from services.activation.store.runs import PersonKey
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.contact_policy import ZonePolicy
+from services.kernel.journeys.model import Journey
 from services.kernel.tokens import Token
 
 #: A person of a workspace.
@@ -42,3 +44,34 @@ class JourneyReads(Protocol):
         self, workspace_id: WorkspaceId, segment_id: str, at_us: int, page_token: str
     ) -> tuple[list[ProfileId], str]:
         """Return a page of the members of a segment at an instant, and the token of the next."""
+
+
+class PastPerson(NamedTuple):
+    """A person with what has happened to it that a journey would wait for."""
+
+    profile_id: ProfileId
+    leaf_ids: Sequence[LeafId]
+    facts: Sequence[JourneyFact]
+
+
+class GroupQuestion(NamedTuple):
+    """A question about the leaves that were one person at an instant."""
+
+    leaf_ids: tuple[LeafId, ...]
+    question: Question
+    #: Facts that were recorded later do not count, Unix microseconds; 0 = all do.
+    recorded_until_us: int
+
+
+class PastReads(Protocol):
+    """What the log says of persons for a journey that is not defined; calls raise OnefoldError."""
+
+    def persons(
+        self, workspace_id: WorkspaceId, journey: Journey, from_us: int
+    ) -> AsyncIterator[list[PastPerson]]:
+        """Yield all persons page by page, with the facts that occurred from an instant on."""
+
+    async def judge(
+        self, workspace_id: WorkspaceId, questions: Sequence[GroupQuestion]
+    ) -> list[bool]:
+        """Return whether rules were true, in order."""

@@ -1,0 +1,175 @@
+"""Measures journeys on a whole system: a backtest beside a read of the log, a burst of messages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from onefold.activation.v1 import journey_service_pb2 as pb
+
+from bench.fairness import GIVE_UP_S, POLL_S, Workspace
+from bench.harness import Result, compare, print_progress
+from bench.segment_system import EVENTS_A_PERSON, LoadBench, people
+from services.chassis.codec.journeys import journey_to_proto
+from services.cli.commands.packs import apply_pack
+from services.cli.definitions import read_pack
+from services.devstack.stack import Stack
+from services.kernel.journeys.journey_form import parse_journey
+from services.kernel.rules.forms.json_dump import Form
+from services.kernel.time import DAY_US, HOUR_US
+from tests.index_key import INDEX_KEY_TEXT
+
+PARTS = ("backtest", "burst")
+PEOPLE, CLIENTS = 100_000, 32
+GOAL_BACKTEST, GOAL_BURST = 1 / 3, 0.4
+#: What is tried over the log.
+TRIED: Form = {
+    "id": "tried",
+    "enter": {"event": "seen", "again": "never"},
+    "steps": [
+        {
+            "listen": {
+                "to": {"event": "viewed"},
+                "at_most": "1d",
+                "then": [{"put": {"tag": "keen"}, "id": "keen"}],
+            },
+            "id": "waits",
+        }
+    ],
+}
+#: Everybody gets one message at one instant.
+BURST = """
+contact_policy: {{purposes: {{marketing: {{consent: none}}}}}}
+destinations:
+  - {{id: sink, webhook: {{url: "{url}", secret: "${{SECRET}}"}}}}
+templates: [{{id: t, locales: {{en: {{text: Hello}}}}}}]
+journeys:
+  - id: burst
+    enter: {{event: seen, again: never}}
+    steps: [{{wait: 1d}}, {{send: {{id: all, to: sink, template: t}}}}]
+"""
+
+
+class Sink:
+    """A receiver of webhooks that counts them."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.url = ""
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.received += 1
+        return web.Response()
+
+    async def until(self, number: int) -> None:
+        """Wait until so many messages have come."""
+        end = time.monotonic() + GIVE_UP_S
+        while self.received < number:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{self.received:,} of {number:,} messages have come")
+            await asyncio.sleep(POLL_S)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Receive until the scope ends."""
+        app = web.Application()
+        app.router.add_post("/", self._receive)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            self.url = f"http://{host}:{port}/"
+            yield
+        finally:
+            await runner.cleanup()
+
+
+async def backtest(bench: LoadBench, large: Workspace, at_us: int, number: int) -> list[Result]:
+    """Measure a backtest of another definition, beside a bare read of the log."""
+    request = pb.BacktestJourneyRequest(
+        journey=journey_to_proto(parse_journey(TRIED)),
+        basis=pb.BACKTEST_BASIS_KNOWN,
+        from_us=at_us - HOUR_US,
+    )
+    events, began = number * EVENTS_A_PERSON, time.monotonic()
+    effects = 0
+    async for response in large.admin.journeys.BacktestJourney(request, timeout=GIVE_UP_S):
+        effects += len(response.effects)
+    rate = events / (time.monotonic() - began)
+    bare = events / await bench.read_log()
+    note = f"{events:,} events, {effects:,} effects; the reference is a bare read of the log"
+    named = {"goal": GOAL_BACKTEST, "unit": "events/s", "note": note}
+    return [compare("backtest_vs_read", [rate], [bare], **named)]  # type: ignore[arg-type]  # of two types
+
+
+async def burst(bench: LoadBench, sink: Sink, number: int, due_us: int) -> list[Result]:
+    """Measure messages that are due at one instant, beside a bare client."""
+    await bench.advance_to(due_us - HOUR_US)
+    await bench.drain()
+    began = time.monotonic()
+    await bench.advance_to(due_us)
+    await sink.until(number)
+    rate = number / (time.monotonic() - began)
+    sink.received = 0
+    bare = number / await _bare_client(sink, number)
+    note = f"{number:,} people are due at one instant; the reference is a bare client"
+    return [
+        compare("burst_vs_client", [rate], [bare], goal=GOAL_BURST, unit="messages/s", note=note)
+    ]
+
+
+async def _bare_client(sink: Sink, number: int) -> float:
+    """Return the seconds in which a client alone sends so many messages of the same size."""
+    body, left = b"x" * 600, iter(range(number))
+    began = time.monotonic()
+    async with aiohttp.ClientSession() as session:
+
+        async def send() -> None:
+            for _ in left:
+                async with session.post(sink.url, data=body) as response:
+                    await response.read()
+
+        await asyncio.gather(*(send() for _ in range(CLIENTS)))
+    return time.monotonic() - began
+
+
+async def measure(folder: Path, parts: Collection[str], number: int) -> list[Result]:
+    """Measure some of PARTS with a number of people, on one system."""
+    sink = Sink()
+    async with AsyncExitStack() as scope:
+        await scope.enter_async_context(sink.running())
+        settings = {
+            "ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT,
+            "ONEFOLD_CLOCK_ADVANCE": "allowed",
+            "ONEFOLD_ACTIVATION_PRIVATE_TARGETS": sink.url.removeprefix("http://").rstrip("/"),
+        }
+        stack = await scope.enter_async_context(Stack(folder, settings=settings))
+        conn = await asyncpg.connect(stack.postgres.superuser_dsn)
+        scope.push_async_callback(conn.close)
+        bench = LoadBench(stack, scope, conn)
+        large = await bench.workspace("large")
+        if "burst" in parts:
+            secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+            pack = folder.with_name("burst.yaml")
+            pack.write_text(BURST.format(url=sink.url), encoding="utf-8")
+            await apply_pack(large.admin, read_pack(pack, {"SECRET": secret}))
+        at_us = int(time.time() * 1e6)
+        seconds = await bench.send(large, people(number, at_us))
+        print_progress(f"{number * EVENTS_A_PERSON:,} events are folded in {seconds:.0f} s")
+        results: list[Result] = []
+        if "backtest" in parts:
+            results += await backtest(bench, large, at_us, number)
+        if "burst" in parts:
+            results += await burst(bench, sink, number, at_us + DAY_US)
+        return results

@@ -1,0 +1,69 @@
+"""Serves the calls of ProfileService that read the log for journeys that are not defined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
+
+from services.chassis.access.principal import workspace_id
+from services.chassis.codec.fields import at_least_of
+from services.chassis.codec.journeys import journey_from_proto
+from services.chassis.codec.rules import rule_from_proto
+from services.kernel.ids import LeafId
+from services.profile.codec.bus import matched_to_proto
+from services.profile.queries.history import HistoryQueries
+from services.profile.queries.journeys import JourneyInputs, PastQuestion
+from services.profile.queries.profiles import ProfileQueries
+
+
+@dataclass(eq=False, kw_only=True)
+class JourneyInputRpc(ProfileServiceServicer):
+    """The calls of onefold.profile.v1.ProfileService for journeys."""
+
+    queries: ProfileQueries
+    history: HistoryQueries
+
+    @cached_property
+    def journeys(self) -> JourneyInputs:
+        """What reads the log; one reader of a workspace at a time."""
+        return JourneyInputs(self.history.past)
+
+    async def MatchEvents(
+        self, request: pb.MatchEventsRequest, context: Any
+    ) -> AsyncIterator[pb.MatchEventsResponse]:
+        await self.queries.runner.reach(at_least_of(request))
+        journey = journey_from_proto(request.journey)
+        pages = self.journeys.persons(workspace_id(), journey, request.from_us)
+        async with aclosing(pages) as found:
+            async for page in found:
+                yield pb.MatchEventsResponse(
+                    persons=[
+                        pb.MatchedPerson(
+                            profile_id=person.profile_id,
+                            leaf_ids=person.leaf_ids,
+                            events=map(matched_to_proto, person.events),
+                        )
+                        for person in page
+                    ]
+                )
+
+    async def EvaluatePast(
+        self, request: pb.EvaluatePastRequest, context: Any
+    ) -> pb.EvaluatePastResponse:
+        questions = [
+            PastQuestion(
+                tuple(LeafId(leaf_id) for leaf_id in each.leaf_ids),
+                rule_from_proto(each.rule, f"questions[{number}].rule"),
+                each.at_us,
+                each.recorded_until_us,
+            )
+            for number, each in enumerate(request.questions)
+        ]
+        answers = await self.journeys.evaluate(workspace_id(), questions)
+        return pb.EvaluatePastResponse(answers=answers)
