@@ -43,9 +43,8 @@ async def load_group_page(
     page = [LeafId(row["leaf_id"]) for row in rows]
     if not page:
         return GroupPage([], None)
-    leaves = [
-        LeafId(r["leaf_id"]) for r in await conn.fetch(Q.list_group_leaves, workspace_id, page)
-    ]
+    near = await conn.fetch(Q.list_group_leaves, workspace_id, page)
+    leaves = sorted({*page, *(LeafId(row["leaf_id"]) for row in near)})
     moves = await load_moves(conn, workspace_id, leaves)
     columns = [workspace_id] * len(leaves), leaves
     facts: defaultdict[LeafId, list[JourneyFact]] = defaultdict(list)

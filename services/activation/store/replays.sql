@@ -9,11 +9,11 @@ SELECT leaf_id FROM (
 ) own ORDER BY leaf_id LIMIT $4;
 
 -- name: list_group_leaves
--- Some leaves, and all that have ever belonged to one person with one of them.
-WITH RECURSIVE own (leaf_id) AS (
-    SELECT unnest($2::bytea[])
+-- All leaves that have ever belonged to one person with one of some leaves that have moved.
+WITH RECURSIVE own (leaf_id, has_moved) AS (
+    SELECT unnest($2::bytea[]), false
     UNION
-    SELECT near.leaf_id FROM own CROSS JOIN LATERAL (
+    SELECT near.leaf_id, true FROM own CROSS JOIN LATERAL (
         SELECT other.leaf_id FROM leaf_profile l JOIN leaf_profile other USING (profile_id)
         WHERE l.workspace_id = $1 AND other.workspace_id = $1 AND l.leaf_id = own.leaf_id
         UNION ALL
@@ -24,7 +24,7 @@ WITH RECURSIVE own (leaf_id) AS (
         WHERE l.workspace_id = $1 AND l.profile_id = own.leaf_id
     ) near
 )
-SELECT leaf_id FROM own;
+SELECT leaf_id FROM own WHERE has_moved;
 
 -- name: load_moves
 -- The profiles of leaves over time.

@@ -95,8 +95,7 @@ async def filled(bench: JourneyBench) -> None:
     text = template("t", "Hello")
     async with transaction(bench.ledger.database.pool) as conn:
         payload = template_to_proto(text).SerializeToString()
-        for shard in range(SHARDS):
-            await save_template(conn, shard, replace(text, workspace_id=W), payload)
+        await save_template(conn, replace(text, workspace_id=W), payload)
     for kind in KINDS:
         await bench.define(**form(kind))
     for hours in reversed(range(PLACES)):
