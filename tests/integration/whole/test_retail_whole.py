@@ -190,7 +190,7 @@ async def check_orders_payments_and_refunds(of: Shop) -> None:
     computed = await of.computed("user_id:u-1")
     assert (computed["lifetime_value"], computed["order_count"]) == (1_300, 2)
     assert (await of.computed("user_id:other")).get("lifetime_value", 0) == 0
-    assert (await of.profile("user_id:u-1")).event_count == 10
+    assert (await of.profile("user_id:u-1")).event_count == 11
 
 
 async def check_spellings_of_a_city(of: Shop) -> None:
