@@ -550,6 +550,9 @@ async def test_every_entry_of_a_person_is_explained(bench: JourneyBench) -> None
         pb.EntryReason.Name(e.reason).removeprefix("ENTRY_REASON_") for e in response.entries
     ]
     assert reasons == ["BEGUN", "INSIDE", "LEARNT_TOO_LATE", "BEGUN", "INSIDE"]
+    first, second, late, *_ = response.entries
+    assert list(second.cited_fact_ids) == [second.fact_id, first.fact_id]
+    assert list(late.cited_fact_ids) == [late.fact_id]
     assert {each.run.run_id for each in response.runs} == {
         each.run_id for each in response.entries if each.run_id
     }
