@@ -15,6 +15,7 @@ import asyncpg
 from aiohttp import web
 from onefold.activation.v1 import journey_service_pb2 as pb
 
+from bench import cpu
 from bench.fairness import GIVE_UP_S, POLL_S, Workspace
 from bench.harness import Result, compare, print_progress
 from bench.segment_system import EVENTS_A_PERSON, LoadBench, people
@@ -102,11 +103,13 @@ async def backtest(bench: LoadBench, large: Workspace, at_us: int, number: int) 
         basis=pb.BACKTEST_BASIS_KNOWN,
         from_us=at_us - HOUR_US,
     )
-    events, began = number * EVENTS_A_PERSON, time.monotonic()
-    effects = 0
+    events, used, effects = number * EVENTS_A_PERSON, await bench.processor_times(), 0
+    began = time.monotonic()
     async for response in large.admin.journeys.BacktestJourney(request, timeout=GIVE_UP_S):
         effects += len(response.effects)
-    rate = events / (time.monotonic() - began)
+    seconds = time.monotonic() - began
+    rate = events / seconds
+    cpu.print_costs(cpu.by_name(used, await bench.processor_times()), events, seconds)
     bare = events / await bench.read_log()
     note = f"{events:,} events, {effects:,} effects; the reference is a bare read of the log"
     named = {"goal": GOAL_BACKTEST, "unit": "events/s", "note": note}
