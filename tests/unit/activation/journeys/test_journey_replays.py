@@ -42,6 +42,8 @@ from services.activation.domain.journeys.replays import (
 )
 from services.activation.domain.journeys.run import ContactHours, RunEnd
 from services.activation.domain.journeys.verified import BegunEffect
+from services.activation.projection.journeys.replays import check_tried, count_persons, lacks_facts
+from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.journeys.model import EventTrigger
@@ -293,3 +295,39 @@ def test_tally_counts_by_step_and_day_and_names_some_persons_once() -> None:
     tally.add(found, own)
     [first, _] = tally.effects.values()
     assert (first.count, len(first.profile_ids)) == (2, 1)
+
+
+def test_run_whose_fact_is_deleted_is_found() -> None:
+    group, history = _simple([("entered", 1, 0), ("paid", 1, 1)])
+    live = replay_as_learnt(group, history, _hours, BEGIN + 3 * HOUR_US, {})
+    group = replace(group, transitions=live.transitions)
+    assert not lacks_facts(group, history)
+    assert lacks_facts(replace(group, facts=group.facts[1:]), history)
+    assert not lacks_facts(replace(group, facts=group.facts[:1]), history)
+
+
+def test_persons_of_a_group_are_those_that_have_facts() -> None:
+    group, _ = _simple([("entered", 1, 0), ("entered", 2, 0)])
+    one, two = sorted(group.leaves)
+    group = replace(group, leaves=group.leaves | {LeafId(bytes(16))})
+    assert count_persons(group, BEGIN) == 2
+    moved = replace(group, moves=[LeafMoved(WORKSPACE, two, ProfileId(one), 1, BEGIN)])
+    assert [count_persons(moved, at_us) for at_us in (BEGIN - 1, BEGIN)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("enter", "is_tried"),
+    [
+        ({"event": "entered"}, True),
+        ({"segment": {"id": "vip"}}, True),
+        ({"call": True}, False),
+        ({"date": {"trait": "birthday", "clock": "09:00"}}, False),
+    ],
+)
+def test_only_what_the_log_has_of_everybody_can_be_tried(enter: Any, is_tried: bool) -> None:
+    journey = parse_journey({"id": "j", "enter": enter, "steps": [{"wait": "1h"}]})
+    if is_tried:
+        check_tried(journey)
+    else:
+        with pytest.raises(InvalidField, match="backtest it by its id"):
+            check_tried(journey)
