@@ -8,16 +8,16 @@ counted, such as caps, is read under it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import asyncpg
 
 from services.activation.delivery.coupons import CouponIssuer
+from services.activation.delivery.definitions import WorkspaceDefinitions, load_definitions
 from services.activation.delivery.render import LoadPersons, LoadTemplate, Unsendable
 from services.activation.delivery.run_messages import is_personalised, render_run_message
 from services.activation.domain.coupons import Coupon
-from services.activation.domain.journeys.catalogue import FlowChange
 from services.activation.domain.journeys.program import Program
 from services.activation.domain.journeys.transitions import run_effect_id
 from services.activation.domain.model import DeliveryState, Destination, RunEffect
@@ -39,32 +39,25 @@ from services.activation.domain.policy.gate import (
     Verdict,
 )
 from services.activation.domain.recipients import Recipient
-from services.activation.domain.templates import Template
 from services.activation.domain.transitions import Transition, hold, requeue, suppress
 from services.activation.store import gate as store
-from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import Attempt
 from services.activation.store.gate import Beginning, Contact
-from services.activation.store.journeys import FlowKind, load_contact_policies, load_flows
 from services.activation.store.run_effects import add_planned_effects, release_effects
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
-from services.kernel.ids import LeafId, WorkspaceId
-from services.kernel.journeys.contact_policy import (
-    ChannelPolicy,
-    ConsentNeed,
-    ContactPolicy,
-    zone_of,
-)
+from services.kernel.ids import LeafId
+from services.kernel.journeys.contact_policy import ChannelPolicy, ConsentNeed, zone_of
 from services.kernel.journeys.model import DEFAULT_PURPOSE, SendStep
 from services.kernel.journeys.template_names import template_id_of
 from services.kernel.local_time import ZoneHistory
 
 #: The template that is sent to persons who refuse profiling is named by the other one and this.
 PLAIN_SUFFIX: Final = ".plain"
-#: Seconds until a message is checked again that waits for one of greater priority to begin.
-PRIORITY_RECHECK_S: Final = 1.0
+#: Seconds until a message is checked again that waits for another one, or for a look.
+RECHECK_S: Final = 1.0
 NOT_DEFINED: Final = "the step is not defined"
+LOOKED_AT_FIRST: Final = "what was learnt of the person is looked at first"
 _NO_ADDRESS: Final = frozenset(
     {
         *(GateReason.NO_ADDRESS, GateReason.ADDRESS_BOUNCED),
@@ -79,29 +72,6 @@ class Admitted:
 
     begun: Sequence[Beginning] = ()
     ended: Sequence[tuple[Attempt, Transition]] = ()
-
-
-@dataclass(frozen=True)
-class _Definitions:
-    """What a workspace has defined that the gate reads."""
-
-    policy: ContactPolicy
-    journey_flows: Mapping[str, tuple[FlowChange, ...]]
-    destination_flows: Mapping[str, tuple[FlowChange, ...]]
-    #: By id.
-    destinations: Mapping[str, Destination]
-    #: By id and version.
-    programs: Mapping[tuple[str, int], Program]
-    #: Templates, plain variants included, by the name in a step.
-    templates: Mapping[str, Template] = field(default_factory=dict)
-
-    def step(self, journey_id: str, version: int, step_id: str) -> SendStep | None:
-        """Return a step that sends; None = it is not defined."""
-        program = self.programs.get((journey_id, version))
-        if program is None or step_id not in program.numbers:
-            return None
-        step = program.nodes[program.numbers[step_id]].step
-        return step if isinstance(step, SendStep) else None
 
 
 @dataclass(frozen=True)
@@ -129,7 +99,7 @@ class RunAdmission:
         persons = await self.load_persons(destination.workspace_id, leaves, token)
         async with acquire(self.database.pool) as conn:
             keys = {(run.journey_id, run.journey_version) for _, run in effects}
-            definitions = await _load_definitions(conn, destination.workspace_id, keys)
+            definitions = await load_definitions(conn, destination.workspace_id, keys)
         definitions = await self._with_templates(definitions, destination, effects)
         decision = _Decision(destination, persons, definitions, now_us)
         for attempt, run in effects:
@@ -158,6 +128,10 @@ class RunAdmission:
         others = {(c.journey_id, c.journey_version) for c in contacts} - set(known)
         programs = await store.load_programs(conn, workspace_id, others) if others else {}
         decision.add_programs(programs)
+        journeys = {run.journey_id for _, run in effects}
+        decision.awaited_looks = await store.load_awaited_looks(
+            conn, workspace_id, journeys, leaves, decision.now_us
+        )
         keys = decision.address_keys()
         addresses = await store.load_addresses(conn, workspace_id, keys, decision.now_us)
         own = [(attempt, run) for attempt, run in effects if attempt.effect_id in held]
@@ -183,10 +157,10 @@ class RunAdmission:
 
     async def _with_templates(
         self,
-        definitions: _Definitions,
+        definitions: WorkspaceDefinitions,
         destination: Destination,
         effects: Sequence[tuple[Attempt, RunEffect]],
-    ) -> _Definitions:
+    ) -> WorkspaceDefinitions:
         names: set[str] = set()
         for _, run in effects:
             step = definitions.step(run.journey_id, run.journey_version, run.step_id)
@@ -200,19 +174,6 @@ class RunAdmission:
         return replace(definitions, templates=templates)
 
 
-async def _load_definitions(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, keys: Collection[tuple[str, int]]
-) -> _Definitions:
-    policies = await load_contact_policies(conn, [workspace_id])
-    return _Definitions(
-        policies.get(workspace_id, ContactPolicy()),
-        await load_flows(conn, workspace_id, FlowKind.JOURNEY),
-        await load_flows(conn, workspace_id, FlowKind.DESTINATION),
-        {d.destination_id: d for d in await load_destinations(conn, workspace_id)},
-        await store.load_programs(conn, workspace_id, keys),
-    )
-
-
 class _Decision:
     """The answers of the gate to attempts of one destination at an instant."""
 
@@ -220,7 +181,7 @@ class _Decision:
         self,
         destination: Destination,
         persons: Mapping[LeafId, Recipient],
-        definitions: _Definitions,
+        definitions: WorkspaceDefinitions,
         now_us: int,
     ) -> None:
         self.destination = destination
@@ -232,6 +193,8 @@ class _Decision:
         self._messages: dict[bytes, bytes | Unsendable] = {}
         #: What is known of the coupons of their runs, by effect.
         self._coupons: dict[bytes, Sequence[Coupon] | Unsendable] = {}
+        #: The journeys and leaves at which a look is due.
+        self.awaited_looks: Collection[tuple[str, bytes]] = ()
 
     def add_programs(self, programs: Mapping[tuple[str, int], Program]) -> None:
         """Add the journeys of the effects beside those that are decided about."""
@@ -319,7 +282,9 @@ class _Decision:
             answer = answers.get(effect_id)
             if answer is not None and answer.is_plain and attempt.payload is None:
                 message = self._rendered(run, PLAIN_SUFFIX)
-            if answer is None or isinstance(message, Unsendable):
+            if self._is_looked_at_first(run):
+                ended.append((attempt, requeue(LOOKED_AT_FIRST, RECHECK_S)))
+            elif answer is None or isinstance(message, Unsendable):
                 reason = message.reason if isinstance(message, Unsendable) else NOT_DEFINED
                 ended.append((attempt, suppress(reason, unanswered=attempt.unanswered)))
                 instead += self._instead(run)
@@ -329,21 +294,30 @@ class _Decision:
                 version = template.version if template else 0
                 begun.append(Beginning(self._repeating(attempt, run), message, key, version))
                 began_before.add(effect_id)
+            elif answer.reason is GateReason.IN_ORDER:
+                ended.append((attempt, requeue(answer.text, RECHECK_S)))
             elif answer.verdict is Verdict.POSTPONE:
                 ended.append((attempt, hold(answer.text, answer.until_us)))
         for effect_id, (attempt, run) in attempts.items():
             answer = answers.get(effect_id)
             if answer is None or answer.verdict is not Verdict.SUPPRESS:
                 continue
+            if self._is_looked_at_first(run):
+                continue
             waits = answer.reason is GateReason.CAPPED and answer.evidence not in began_before
             if waits:
                 # The more important message has not begun, and may never do so.
-                ended.append((attempt, requeue("priority", PRIORITY_RECHECK_S)))
+                ended.append((attempt, requeue("priority", RECHECK_S)))
                 continue
             ended.append((attempt, suppress(answer.text, unanswered=attempt.unanswered)))
             if answer.reason in _NO_ADDRESS:
                 instead += self._instead(run)
         return Admitted(begun, ended), instead
+
+    def _is_looked_at_first(self, run: RunEffect) -> bool:
+        """Return whether a look at the person is due, which may withdraw the message."""
+        leaves = self._persons[run.leaf_id].leaf_ids
+        return any((run.journey_id, leaf_id) in self.awaited_looks for leaf_id in leaves)
 
     def _repeating(self, attempt: Attempt, run: RunEffect) -> Attempt:
         """Return an attempt that is repeated, or not, where its answer is lost.
@@ -362,14 +336,21 @@ class _Decision:
     ) -> dict[bytes, GateAnswer]:
         """Return the answers to the messages of a person, others that could begin included."""
         leaves, messages, sent = set(person.leaf_ids), [], []
-        earlier: list[RunEffect | Contact] = [
+        open_: list[RunEffect | Contact] = [
             *(run for _, run in attempts.values() if run.leaf_id in leaves),
-            *(c for c in contacts if c.leaf_id in leaves and c.begun_at_us is None),
+            *(c for c in contacts if c.leaf_id in leaves and c.is_open),
         ]
+
+        def is_behind(own: RunEffect | Contact) -> bool:
+            """Return whether an earlier message to the person and the destination is open."""
+            to = own.destination_id
+            return any(e.destination_id == to and e.at_us < own.at_us for e in open_)
+
         for _, run in attempts.values():
             is_sendable = not isinstance(self._messages[run.effect_id], Unsendable)
             if run.leaf_id in leaves and is_sendable:
-                messages.append(self._message(run, person, self.destination, addresses))
+                message = self._message(run, person, self.destination, addresses)
+                messages.append(replace(message, has_predecessor=is_behind(run)))
         for contact in contacts:
             if contact.leaf_id not in leaves or contact.effect_id in attempts:
                 continue
@@ -380,12 +361,7 @@ class _Decision:
             to = self.definitions.destinations.get(contact.destination_id)
             if to is not None and not to.retired and self._step(contact) is not None:
                 message = self._message(contact, person, to, addresses)
-                # It waits for an earlier one, and leaves it the room below a cap.
-                is_behind = any(
-                    each.destination_id == contact.destination_id and each.at_us < contact.at_us
-                    for each in earlier
-                )
-                messages.append(replace(message, has_predecessor=is_behind))
+                messages.append(replace(message, has_predecessor=is_behind(contact)))
         zone = zone_of(self.definitions.policy.zone, person.traits, person.zones_of_phone)
         known = GatePerson(ZoneHistory(zone), consents_of(person.consents), sent)
         return gate.pass_gate(messages, known, self.definitions.policy, self.now_us)

@@ -34,6 +34,8 @@ class Contact:
     valid_until_us: int
     #: None = no attempt has begun.
     begun_at_us: int | None
+    #: Whether it goes before later ones, as it has not ended and does not wait for a time to come.
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,21 @@ async def lock_attempts(conn: asyncpg.Connection, attempts: Sequence[Attempt]) -
 async def load_contacts(
     conn: asyncpg.Connection, leaf_ids: Collection[LeafId], begun_after_us: int, now_us: int
 ) -> list[Contact]:
-    """Return the effects of runs that began after an instant, and those that could begin now."""
+    """Return the effects of runs that began after an instant, and those that are open."""
     rows = await conn.fetch(Q.load_contacts, leaf_ids, begun_after_us, now_us)
     return [Contact(*row) for row in rows]
+
+
+async def load_awaited_looks(
+    conn: asyncpg.Connection,
+    workspace_id: WorkspaceId,
+    journey_ids: Collection[str],
+    leaf_ids: Collection[LeafId],
+    now_us: int,
+) -> set[tuple[str, bytes]]:
+    """Return the journeys and leaves at which a look is due, and was not taken yet."""
+    rows = await conn.fetch(Q.load_awaited_looks, workspace_id, journey_ids, leaf_ids, now_us)
+    return {(row["journey_id"], row["leaf_id"]) for row in rows}
 
 
 async def load_programs(

@@ -11,15 +11,24 @@ WHERE e.state + 0 = 2
 ORDER BY e.effect_id FOR UPDATE OF e;
 
 -- name: load_contacts
--- The effects of runs of some leaves that count for caps, and those that could begin now. One that
--- was due long ago waits for its destination, and no other one waits for it.
+-- The effects of runs of some leaves that count for caps, and those that are open. One that was due
+-- long ago waits for its destination, and no other one waits for it. `is_open`: it does not wait
+-- for a time to come.
 SELECT effect_id, leaf_id, destination_id, journey_id, journey_version, step_id, purpose, priority,
-       changed_at_us, valid_until_us, begun_at_us
+       changed_at_us, valid_until_us, begun_at_us,
+       state + 0 IN (1, 2) OR state + 0 = 8 AND due_at <= now() AS is_open
 FROM effect
 WHERE leaf_id = ANY($1::bytea[])
   AND (begun_at_us > $2 AND state + 0 NOT IN (4, 5)
-       OR begun_at_us IS NULL AND state + 0 IN (1, 2, 7, 8) AND changed_at_us <= $3
+       OR state + 0 IN (1, 2, 7, 8) AND changed_at_us <= $3
           AND due_at > now() - interval '5 min');
+
+-- name: load_awaited_looks
+-- The persons in journeys, by leaf, at whom a look is due at an instant: what it learns decides
+-- whether they get what was planned before.
+SELECT journey_id, leaf_id FROM journey_due
+WHERE workspace_id = $1 AND journey_id = ANY($2::text[]) AND leaf_id = ANY($3::bytea[])
+  AND due_us <= $4;
 
 -- name: begin_attempts
 -- Begins attempts: their messages are fixed, and they count for caps from now on.

@@ -20,6 +20,7 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsC
 from onefold.type.v1.event_pb2 import Event
 from service_fixtures import HANG_S
 
+from services.activation.api.journey_runs import JourneyRunRpc
 from services.activation.codec.journey_facts import CONTACT_POLICY_DEFINED
 from services.activation.codec.journey_runs import RUN_TRANSITIONED
 from services.activation.delivery.outcomes import OutcomePublisher
@@ -30,6 +31,7 @@ from services.activation.projection.journeys.knowledge import Person, PersonQues
 from services.activation.projection.journeys.restore import restore_ledger
 from services.activation.projection.journeys.verification import RunVerifier, Verification
 from services.activation.store.effects import DestinationKey
+from services.chassis.access.principal import Principal, Role, set_principal
 from services.chassis.codec.journey_facts import (
     JOURNEY_DEFINED,
     JOURNEY_ENTERED,
@@ -53,7 +55,8 @@ from services.kernel.tokens import Token
 EMPTY = (
     "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
     " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
-    " entry_answer, ledger_restored, schedule_occurrence, coupon, coupon_code, coupon_pool;"
+    " entry_answer, ledger_restored, schedule_occurrence, coupon, coupon_code, coupon_pool, mirror,"
+    " mirror_member, mirror_entry;"
     " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
 )
 #: 2026-03-02, a Monday.
@@ -402,3 +405,11 @@ class JourneyBench:
         rows = await self.ledger.rows()
         names = {1: "pending", 2: "unknown", 3: "delivered", 5: "suppressed", 7: "planned"}
         return {r["step_id"]: names.get(r["state"], str(r["state"])) for r in rows}
+
+
+async def calls(bench: JourneyBench) -> JourneyRunRpc:
+    """Return the calls about runs, as a key of the workspace makes them."""
+    set_principal(Principal(W, Role.ADMIN, "key_of_test"))
+    database: Any = bench.ledger.database
+    verifier = RunVerifier(database.api_pool, bench.log, bench.upstream)  # type: ignore[arg-type]  # a fake
+    return JourneyRunRpc(database=database, runner=FakeRunner(), verifier=verifier)  # type: ignore[arg-type]  # a fake

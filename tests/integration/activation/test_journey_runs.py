@@ -6,25 +6,19 @@ import asyncio
 from typing import Any
 
 import pytest
-from integration.activation.journey_fixture import BEGIN, CART, FakeRunner, JourneyBench, leaf
+from integration.activation.journey_fixture import BEGIN, CART, JourneyBench, calls, leaf
 from integration.activation.ledger_fixture import W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 from structlog.testing import capture_logs
 
-from services.activation.api.journey_runs import JourneyRunRpc
 from services.activation.codec import journey_inputs
 from services.activation.codec.journey_runs import RUN_TRANSITIONED, transition_fact
 from services.activation.projection import fold as fold_module
 from services.activation.projection.journeys import player as player_module
 from services.activation.projection.journeys.player import JourneyPlayer
-from services.activation.projection.journeys.verification import (
-    FACT_DIFFERS,
-    NOT_LOGGED,
-    RunVerifier,
-)
-from services.chassis.access.principal import Principal, Role, set_principal
+from services.activation.projection.journeys.verification import FACT_DIFFERS, NOT_LOGGED
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.chassis.runtime.tasks import background
 from services.kernel.errors import ServiceUnavailable
@@ -506,14 +500,6 @@ async def test_facts_are_deleted_long_after_the_last_run_of_their_person(
     await bench.come_to_rest()
     # What was deleted changes nothing of what has ended.
     assert bench.log.kinds() == [*before, "began"]
-
-
-async def calls(bench: JourneyBench) -> JourneyRunRpc:
-    """Return the calls about runs, as a key of the workspace makes them."""
-    set_principal(Principal(W, Role.ADMIN, "key_of_test"))
-    database: Any = bench.ledger.database
-    verifier = RunVerifier(database.api_pool, bench.log, bench.upstream)  # type: ignore[arg-type]  # a fake
-    return JourneyRunRpc(database=database, runner=FakeRunner(), verifier=verifier)  # type: ignore[arg-type]  # a fake
 
 
 async def test_late_payment_is_a_regret_and_a_message_that_follows_is_none(

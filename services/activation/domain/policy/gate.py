@@ -12,7 +12,6 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from services.activation.domain.journeys.player import share_of
-from services.activation.domain.journeys.run import RunEnding
 from services.kernel.fold.consents import Consent
 from services.kernel.ids import LeafId, to_hex
 from services.kernel.journeys.contact_policy import ConsentNeed, ContactPolicy
@@ -48,9 +47,7 @@ class GateReason(Enum):
 
     STOPPED = "stopped"
     PAUSED = "paused"
-    RUN_ENDED = "run_ended"
     EXPIRED = "expired"
-    REPEATED = "repeated"
     NO_ADDRESS = "no_address"
     ADDRESS_BOUNCED = "address_bounced"
     ADDRESS_COMPLAINED = "address_complained"
@@ -129,10 +126,6 @@ class GateMessage:
     journey_caps: tuple[JourneyCap, ...] = ()
     journey: Flow = Flow.OPEN
     destination: Flow = Flow.OPEN
-    #: The goal or the leave that overtook the message; None = none, or the message follows it.
-    overtaken_by: RunEnding | None = None
-    #: The same step of a run beside its own, which was sent; empty = none.
-    repeats: bytes = b""
     address: AddressState = AddressState.USABLE
     #: Whether its content depends on what the person did, and has a variant that does not.
     is_personalised: bool = False
@@ -215,13 +208,9 @@ def _answer(
         return _suppressed(GateReason.STOPPED)
     if Flow.PAUSED in flow:
         return GateAnswer(Verdict.POSTPONE, GateReason.PAUSED)
-    if message.overtaken_by is not None:
-        return _suppressed(GateReason.RUN_ENDED, message.overtaken_by.fact_id or b"")
     end_us = message.at_us + message.valid_us if message.valid_us else None
     if end_us is not None and now_us > end_us:
         return _suppressed(GateReason.EXPIRED)
-    if message.repeats:
-        return _suppressed(GateReason.REPEATED, message.repeats)
     if message.address is not AddressState.USABLE:
         return _suppressed(_ADDRESS_REASONS[message.address])
     refused = _consent_refusal(message, person, policy)

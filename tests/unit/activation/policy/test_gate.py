@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from oracle.mutants import mutated
 from properties import examples
 
-from services.activation.domain.journeys.run import RunEnd, RunEnding
 from services.activation.domain.policy import gate
 from services.activation.domain.policy.gate import (
     PASSED,
@@ -29,7 +28,7 @@ from services.activation.domain.policy.gate import (
     pass_gate,
 )
 from services.kernel.fold.consents import Consent
-from services.kernel.ids import FactId, LeafId
+from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
 from services.kernel.journeys.model import JourneyCap
 from services.kernel.local_time import ZoneHistory
@@ -101,16 +100,10 @@ FAILING: list[tuple[GateReason, dict[str, Any], GateAnswer]] = [
         GateAnswer(Verdict.POSTPONE, GateReason.PAUSED),
     ),
     (
-        GateReason.RUN_ENDED,
-        {"overtaken_by": RunEnding(RunEnd.GOAL, NOON, FactId(b"goal"))},
-        suppressed(GateReason.RUN_ENDED, b"goal"),
-    ),
-    (
         GateReason.EXPIRED,
         {"at_us": NOON - HOUR_US - 1, "valid_us": HOUR_US},
         suppressed(GateReason.EXPIRED),
     ),
-    (GateReason.REPEATED, {"repeats": b"twin"}, suppressed(GateReason.REPEATED, b"twin")),
     (GateReason.NO_ADDRESS, {"address": AddressState.MISSING}, suppressed(GateReason.NO_ADDRESS)),
     (
         GateReason.ADDRESS_BOUNCED,
