@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
+from google.protobuf.message import DecodeError
 from onefold.profile.v1.profile_stream_pb2 import MatchedEvent
 from onefold.segment.v1 import segment_stream_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
 
 from services.activation.domain.journeys.looks import JourneyFact, LeafMoved
 from services.activation.domain.journeys.program import Subject, event_subject, segment_subject
+from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, hash_id
 from services.kernel.journeys.model import Movement
 
@@ -21,9 +23,22 @@ _NOT_LIVED: Final = (pb.MEMBERSHIP_CAUSE_MERGE, pb.MEMBERSHIP_CAUSE_DEFINITION)
 EVENT: Final[str] = Event.DESCRIPTOR.full_name
 
 
-def event_properties(payload: bytes) -> bytes:
-    """Return the properties of a serialised event: a JSON object, or empty."""
-    return Event.FromString(payload).properties
+class LoggedEvent(NamedTuple):
+    """What of an event journeys read."""
+
+    #: As rules name it.
+    name: str
+    properties: Mapping[str, Any]
+
+
+def logged_event(payload: bytes) -> LoggedEvent | None:
+    """Return the event of the payload of a fact; None = it cannot be read."""
+    try:
+        event = Event.FromString(payload)
+    except DecodeError:
+        return None
+    name = rule_event_name(EventView(event.type, event.name, 0, b""))
+    return LoggedEvent(name, read_object(event.properties))
 
 
 def moved_leaves(messages: Iterable[pb.MembershipsChanged]) -> Iterator[LeafMoved]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
 
 import structlog
 
 from services.activation.delivery.mirrors import MirrorContext, MirrorWorker
+from services.activation.delivery.queue_worker import QueueWorker
 from services.activation.delivery.worker import DeliveryContext, DestinationWorker
 from services.activation.domain.contracts import ChannelKind
 from services.activation.domain.model import Destination
@@ -22,8 +22,6 @@ from services.chassis.postgres.database import acquire
 
 #: Seconds between two polls of the ledger, as other replicas add effects and definitions too.
 POLL_INTERVAL_S = 1.0
-
-_Worker: TypeAlias = DestinationWorker | MirrorWorker
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,7 @@ class Dispatcher:
         self._mirrors = mirrors
         self._drain_s = drain_s
         self._poll_now = asyncio.Event()
-        self._workers: dict[DestinationKey, tuple[_Worker, asyncio.Task[None]]] = {}
+        self._workers: dict[DestinationKey, tuple[QueueWorker, asyncio.Task[None]]] = {}
 
     def wake(self, keys: Collection[DestinationKey]) -> None:
         """Check for due effects of these destinations now."""
@@ -102,7 +100,7 @@ class Dispatcher:
                 worker.destination = destination
                 return
             worker.stop()
-        made: _Worker
+        made: QueueWorker
         if not is_mirror:
             made = DestinationWorker(destination, self._context)
         elif self._mirrors is not None:
@@ -124,5 +122,5 @@ class Dispatcher:
             log.warning("attempts_cancelled", destinations=len(running))
 
 
-def _is_mirror(worker: _Worker) -> bool:
+def _is_mirror(worker: QueueWorker) -> bool:
     return isinstance(worker, MirrorWorker)

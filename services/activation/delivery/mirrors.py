@@ -24,9 +24,9 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 
 from services.activation.channels.change import ChangedIdentifier, ChangedProfile
 from services.activation.channels.mirrors import MirrorSender, MirrorWrite
+from services.activation.delivery.queue_worker import QueueWorker
 from services.activation.delivery.worker import DeliveryMetrics
 from services.activation.domain.channels import name_of
-from services.activation.domain.circuit_breaker import CircuitBreaker
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.mirrors import (
     MirrorEntry,
@@ -38,7 +38,6 @@ from services.activation.domain.mirrors import (
 from services.activation.domain.model import Destination
 from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 from services.activation.store import mirrors as store
-from services.activation.store.effects import DestinationKey
 from services.activation.store.journeys import load_journeys
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.postgres.database import Database, acquire, transaction
@@ -74,40 +73,14 @@ class MirrorContext:
     metrics: DeliveryMetrics
 
 
-class MirrorWorker:
+class MirrorWorker(QueueWorker):
     """Derives and writes the entries of one mirror."""
 
     def __init__(self, destination: Destination, context: MirrorContext) -> None:
-        self._destination = destination
+        super().__init__(destination)
         self._context = context
-        self._key = DestinationKey(destination.workspace_id, destination.destination_id)
-        self._breaker = CircuitBreaker()
-        self._wakeup = asyncio.Event()
-        self._is_stopping = False
-        self._log = log.bind(workspace=self._key.workspace_id, destination=self._key.destination_id)
         self._profiles: Any = ProfileServiceStub(context.profiles)
         self._segments: Any = SegmentServiceStub(context.segments)
-
-    @property
-    def destination(self) -> Destination:
-        """The version that new steps use."""
-        return self._destination
-
-    @destination.setter
-    def destination(self, destination: Destination) -> None:
-        if destination.version != self._destination.version:
-            self._breaker = CircuitBreaker()
-            self.wake()
-        self._destination = destination
-
-    def wake(self, delay_s: float = 0.0) -> None:
-        """Check for what is due now."""
-        self._wakeup.set()
-
-    def stop(self) -> None:
-        """Begin no more steps; `run` returns when the present one has ended."""
-        self._is_stopping = True
-        self._wakeup.set()
 
     async def run(self) -> None:
         """Keep the mirror until stopped. Errors are logged and retried."""

@@ -19,13 +19,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
-import structlog
-
 from services.activation.channels import Message, Sender
 from services.activation.delivery.admission import Admitted, RunAdmission
+from services.activation.delivery.queue_worker import QueueWorker
 from services.activation.delivery.render import Renderer, is_profile_away, render_each
 from services.activation.domain.channels import name_of
-from services.activation.domain.circuit_breaker import CircuitBreaker
 from services.activation.domain.contracts import (
     ChannelContract,
     Deduplication,
@@ -44,7 +42,7 @@ from services.activation.domain.transitions import (
 )
 from services.activation.store import effects as store
 from services.activation.store import gate as gate_store
-from services.activation.store.effects import Attempt, Claim, DestinationKey
+from services.activation.store.effects import Attempt, Claim
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.telemetry import Metrics
@@ -68,8 +66,6 @@ UNCONFIRMED_REASON = "the answer of an earlier attempt was lost"
 EXHAUSTED_REASON = "every attempt was interrupted"
 
 R = TypeVar("R")
-
-log = structlog.get_logger(__name__)
 
 
 class DeliveryMetrics:
@@ -121,7 +117,7 @@ class DeliveryContext:
     admission: RunAdmission | None = None
 
 
-class DestinationWorker:
+class DestinationWorker(QueueWorker):
     """Makes the attempts that are due for one destination.
 
     Each cycle records the results of ended attempts and starts attempts at due effects, in one
@@ -129,10 +125,8 @@ class DestinationWorker:
     """
 
     def __init__(self, destination: Destination, context: DeliveryContext) -> None:
-        self._destination = destination
+        super().__init__(destination)
         self._context = context
-        self._key = DestinationKey(destination.workspace_id, destination.destination_id)
-        self._breaker = CircuitBreaker()
         #: Attempts that were started and whose result is not recorded.
         self._in_flight = 0
         self._ended: list[tuple[Attempt, Transition]] = []
@@ -140,33 +134,12 @@ class DestinationWorker:
         self._next_due = 0.0
         #: When attempts were started last, on the same clock.
         self._started_at = -math.inf
-        self._wakeup = asyncio.Event()
-        self._is_stopping = False
-        self._log = log.bind(workspace=self._key.workspace_id, destination=self._key.destination_id)
-
-    @property
-    def destination(self) -> Destination:
-        """The version that new attempts use."""
-        return self._destination
-
-    @destination.setter
-    def destination(self, destination: Destination) -> None:
-        if destination.version != self._destination.version:
-            # It may have other credentials, or another receiver.
-            self._breaker = CircuitBreaker()
-            self.wake()
-        self._destination = destination
 
     def wake(self, delay_s: float = 0.0) -> None:
         """Check for due effects in `delay_s` seconds, or a little later."""
         due = max(_now() + delay_s, self._started_at + START_INTERVAL_S)
         self._next_due = min(self._next_due, due)
-        self._wakeup.set()
-
-    def stop(self) -> None:
-        """Start no more attempts; `run` returns when those in flight have ended."""
-        self._is_stopping = True
-        self._wakeup.set()
+        super().wake()
 
     async def run(self) -> None:
         """Deliver effects until stopped. Errors are logged and retried."""

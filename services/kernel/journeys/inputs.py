@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from services.kernel.ids import hash_id
@@ -13,9 +13,9 @@ from services.kernel.journeys.model import Journey, PeopleInside, SendStep
 from services.kernel.journeys.naming import journey_rules, journey_triggers
 from services.kernel.journeys.tree import all_steps
 from services.kernel.rules.features import Aggregate, DateDistance, DateMeasure, Function
-from services.kernel.rules.filters import ANY_EVENT, EventFilter
+from services.kernel.rules.filters import ANY_EVENT, EventFilter, property_getter
 from services.kernel.rules.model import Predicate, Rule
-from services.kernel.rules.values import Operator
+from services.kernel.rules.values import Json, Members, Operator
 from services.kernel.time import DAY_US
 
 #: How the ids of the memberships begin that journeys need for themselves.
@@ -142,3 +142,13 @@ def date_zone(trigger: model.DateTrigger) -> str:
     Where the zone of each person counts, days begin as early as anywhere.
     """
     return _EARLIEST_ZONE if trigger.zone == model.PERSON_ZONE else trigger.zone
+
+
+def select_properties(properties: Mapping[str, Json], names: Iterable[str]) -> dict[str, Json]:
+    """Return the named properties that there are, as journeys read them: a name may be a path."""
+    selected: dict[str, Json] = {}
+    for name in sorted(names):
+        value = property_getter(name)(properties)
+        if value is not None:
+            selected[name] = list(value) if isinstance(value, Members) else value
+    return selected

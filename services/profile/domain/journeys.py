@@ -16,11 +16,11 @@ from services.kernel.journeys.inputs import (
     call_filter_id,
     entry_properties,
     live_versions,
+    select_properties,
 )
 from services.kernel.journeys.model import CallTrigger, Journey
-from services.kernel.rules.filters import ANY_EVENT, EventFilter, matcher, property_getter
+from services.kernel.rules.filters import ANY_EVENT, EventFilter, matcher
 from services.kernel.rules.ids import structure_id
-from services.kernel.rules.values import Members
 from services.profile.domain.facts import AttributedFact, Reassignment, RuleDefinition
 
 _Properties: TypeAlias = dict[str, Any]
@@ -191,9 +191,4 @@ def _matched(
 
 def _selected(properties: _Properties, names: Iterable[str]) -> bytes:
     """Return the named properties that there are, as JSON."""
-    selected: _Properties = {}
-    for name in sorted(names):
-        value = property_getter(name)(properties)
-        if value is not None:
-            selected[name] = list(value) if isinstance(value, Members) else value
-    return msgspec.json.encode(selected)
+    return msgspec.json.encode(select_properties(properties, names))

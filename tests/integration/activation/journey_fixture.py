@@ -17,7 +17,7 @@ from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
-from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from service_fixtures import HANG_S
 
 from services.activation.api.journey_runs import JourneyRunRpc
@@ -279,7 +279,7 @@ class JourneyBench:
             leaf_id=leaf(of),
             occurred_at_us=occurred_at_us or self.now_us,
             recorded_at_us=self.now_us,
-            payload=Event(name=name, properties=encoded).SerializeToString(),
+            payload=Event(type=EVENT_TYPE_TRACK, name=name, properties=encoded).SerializeToString(),
         )
         return MatchedEvent(
             workspace_id=W,

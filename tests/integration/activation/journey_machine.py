@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -116,6 +116,7 @@ COPY = destination(Hubspot(_TOKEN, "vip"), "crm", segment_ids=("vip",))
 RETRIES = RetryPolicy(max_attempts=1_000)
 #: The mirror has no definition in the fold of the test that loads its members from segment.
 LOADED = "INSERT INTO mirror (workspace_id, destination_id, loaded_version) VALUES ($1, $2, $3)"
+FLOWS = {"pause": facts_pb.FLOW_PAUSED, "resume": facts_pb.FLOW_OPEN}
 
 
 class Step(NamedTuple):
@@ -200,16 +201,23 @@ class Audience(FakeUpstream):
         return [ProfileId(each) for each in members[first : first + 2]], following
 
 
+async def _nothing() -> None:
+    return None
+
+
 class Provider(Sender):
     """Takes messages as the script of a step has it, and drops repeats by their key."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.script = "delivered"
+        #: Is awaited while an attempt is made.
+        self.on_attempt: Callable[[], Awaitable[object]] = _nothing
         self.taken: dict[str, bytes] = {}
 
     async def send(self, to: Destination, message: Message) -> AttemptResult:
         await self.machine.attempted(message)
+        await self.on_attempt()
         if self.script != "failing":
             self.taken.setdefault(message.key, message.payload)
         if self.script == "dying":
@@ -228,7 +236,7 @@ class Receiver(MirrorSender):
         self.losing = False
 
     def entries(self, destination: Destination, profile: ChangedProfile) -> dict[str, bytes]:
-        return {profile.profile_id: b"{}"}
+        return {profile.id: b"{}"}
 
     async def write(
         self, destination: Destination, writes: Sequence[MirrorWrite]
@@ -284,11 +292,13 @@ class Machine:
         self.found: list[str] = []
         #: How many entries of each leaf there were.
         self.entered: Counter[int] = Counter()
+        self.taken: list[Step] = []
+        self.max_in_flight = 8
         self._numbers = 0
         self._metrics = DeliveryMetrics(Metrics("activation"))
 
-    async def begin(self) -> None:
-        """Define the journeys, the policy, the pool and the destinations in an empty store."""
+    async def begin(self, *journeys: dict[str, Any]) -> None:
+        """Define journeys, the policy, the pool and the destinations in an empty store."""
         await self.pool.execute(EMPTY)
         await self.bench.ledger.define(MAIL, COPY)
         await self.pool.execute(LOADED, W, COPY.destination_id, COPY.version)
@@ -297,11 +307,12 @@ class Machine:
             await coupon_store.save_pool(conn, W, pool.payload)
             await conn.execute(coupon_store.Q.add_codes, W, "P", CODES)
         await self.bench.policy(contact_policy_to_proto(parse_contact_policy(POLICY)))
-        await self.bench.define(**CARE)
-        await self.bench.define(**NEWS)
+        for form in journeys or (CARE, NEWS):
+            await self.bench.define(**form)
 
     async def take(self, step: Step) -> None:
         """Let something happen."""
+        self.taken.append(step)
         bench, halves_us = self.bench, step.halves * HOUR_US // 2
         match step.what:
             case "entered" | "paid" | "clicked":
@@ -318,7 +329,8 @@ class Machine:
                 answer = bench.now_us, step.what == "agree"
                 self.world.consents[step.of].append(answer)
             case "pause" | "resume":
-                await self._pause(("j", "mail", "news")[step.of - 1], step.what == "pause")
+                id_ = ("j", "mail", "news")[step.of - 1]
+                await self.flow(id_, FLOWS[step.what])
             case "look":
                 await bench.look()
             case "two looks":
@@ -348,7 +360,7 @@ class Machine:
             senders,
             RETRIES,
             self._metrics,
-            max_in_flight=8,
+            max_in_flight=self.max_in_flight,
             admission=self.admission,
         )
         worker = DestinationWorker(MAIL, context)
@@ -482,15 +494,18 @@ class Machine:
         for each in (*reversed(changes), changes[0]):
             await self.bench.fold(of % SHARDS, MembershipsChanged(changes=[each]))
 
-    async def _pause(self, id_: str, is_paused: bool) -> None:
-        flow = facts_pb.FLOW_PAUSED if is_paused else facts_pb.FLOW_OPEN
+    async def flow(
+        self, id_: str, flow: facts_pb.Flow, overdue: facts_pb.Overdue = facts_pb.OVERDUE_SEND
+    ) -> None:
+        """Pause, resume or stop a journey, or the destination `mail`."""
+        is_paused = flow == facts_pb.FLOW_PAUSED
         (self.world.paused.add if is_paused else self.world.paused.discard)(id_)
         self._numbers += 1
         if id_ != "mail":
-            await self.bench.flow(id_, flow, self._numbers, facts_pb.OVERDUE_SEND)
+            await self.bench.flow(id_, flow, self._numbers, overdue)
             return
         change = facts_pb.DestinationFlowChanged(
-            destination_id=id_, flow=flow, overdue=facts_pb.OVERDUE_SEND, version=self._numbers
+            destination_id=id_, flow=flow, overdue=overdue, version=self._numbers
         )
         await self.bench.broadcast(DESTINATION_FLOW_CHANGED, change)
 

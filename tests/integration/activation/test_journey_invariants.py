@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -40,7 +41,6 @@ from services.activation.domain.transitions import AttemptStatus
 from services.activation.projection.journeys import player, publisher, scheduler
 from services.activation.store import gate as gate_store
 from services.activation.store import run_reads, runs
-from services.kernel.ids import LeafId
 from services.kernel.local_time import ZoneHistory
 
 #: States of effects: suppressed, and planned.
@@ -139,10 +139,10 @@ async def check_end(machine: Machine) -> None:
 
 async def check_separated(machine: Machine) -> None:
     rows = [row for row in await machine.bench.runs() if row["journey_id"] == "j"]
-    assert all(row["state"] != pb.RUN_STATE_ASLEEP for row in rows), "I16"
+    assert all(row["state"] != pb.RUN_STATE_ASLEEP for row in rows), ("I16", machine.taken)
     of_leaves = Counter(row["leaf_id"] for row in rows)
     entered = {leaf(n) for n in LEAVES if machine.entered[n]}
-    assert of_leaves == Counter(entered), "I16"
+    assert of_leaves == Counter(entered), ("I16", machine.taken)
 
 
 async def check_audiences(machine: Machine) -> None:
@@ -275,13 +275,6 @@ def _one_for_all(take: Any) -> Callable[..., Any]:
     return take_one
 
 
-def _of_one_member(entry: Any) -> Callable[..., Any]:
-    def of_one(workspace_id: Any, journey: Any, at_us: int, _: Any, *more: Any) -> Any:
-        return entry(workspace_id, journey, at_us, LeafId(leaf(1)), *more)
-
-    return of_one
-
-
 def _never_back(move: Any) -> Callable[..., Any]:
     async def stay(conn: Any, moves: Any) -> Any:
         return await move(conn, [m for m in moves if m.leaf_id != m.profile_id or not m.version])
@@ -352,8 +345,8 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
     ),
     "goals are not seen": ("I8", player, "look_at", _without_goals, "a goal in time"),
     "dues are forgotten": ("I9", runs, "save_dues", _forgotten, "one run"),
-    "members share an entry": (
-        *("I10", scheduler, "member_entry", _of_one_member),
+    "members do not enter": (
+        *("I10", scheduler, "schedule_subject", _nothing(("schedule", "another"))),
         "four messages at once",
     ),
     "the log gets another transition": (
@@ -377,6 +370,27 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("name", LIVES)
 async def test_life_keeps_the_invariants(ledger: Ledger, name: str) -> None:
     await live(ledger, LIVES[name])
+
+
+ORDERS = [
+    order
+    for order in permutations(("enter 1", "enter 2", "merge", "unmerge"))
+    if order.index("merge") < order.index("unmerge")
+]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+async def test_merge_and_unmerge_in_every_order_repeat_nothing(
+    ledger: Ledger, order: tuple[str, ...]
+) -> None:
+    """T13: two persons in one journey, and each decision is sent before the next thing happens."""
+    steps = {
+        "enter 1": Step("entered", 1),
+        "enter 2": Step("entered", 2),
+        "merge": Step("move", 2, 0),
+        "unmerge": Step("part", 2),
+    }
+    await live(ledger, [each for name in order for each in (steps[name], *DUE, SEND)])
 
 
 @pytest.mark.parametrize("name", MUTANTS)

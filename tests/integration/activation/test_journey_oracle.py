@@ -22,7 +22,7 @@ from oracle.random_journeys import BEGIN as CASE_BEGIN
 from oracle.random_journeys import Case, make_case, oracle_runs, run_facts, truth
 from properties import examples
 
-from services.activation.domain.journeys import looks
+from services.activation.domain.journeys import regrets
 from services.activation.domain.journeys.looks import JourneyFact
 from services.activation.domain.journeys.player import _Walk as WALK
 from services.activation.domain.journeys.program import compile_journey
@@ -120,9 +120,9 @@ ORACLE_MUTANTS: dict[str, tuple[Any, Any, str, str]] = {
     "I14": (
         *(
             test_regrets_are_the_difference_of_what_was_sent_and_what_the_oracle_wants,
-            looks.ideal_of,
+            regrets.regrets,
         ),
-        *("records={}, begun={}", "begun={}"),
+        *("sorted(wanted - real)", "[]"),
     ),
 }
 

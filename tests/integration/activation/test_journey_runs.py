@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from integration.activation.ledger_fixture import W
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
+from onefold.log.v1.log_pb2 import Fact
+from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 from structlog.testing import capture_logs
 
 from services.activation.codec import journey_inputs
@@ -392,23 +395,70 @@ async def test_transitions_follow_from_what_the_log_has(bench: JourneyBench) -> 
     assert (found.runs, found.transitions) == (8, len(bench.log.transitions()))
 
 
-async def test_event_that_was_changed_in_the_log_is_found(bench: JourneyBench) -> None:
+def flipped(payload: bytes, at: int) -> bytes:
+    """Return a payload with one bit of a byte changed."""
+    return payload[:at] + bytes([payload[at] ^ 1]) + payload[at + 1 :]
+
+
+def read_bytes(payload: bytes) -> list[int]:
+    """Return where an event has what journeys read of it: its name and a property."""
+    spans = [re.search(rb"entered|cart_updated|order_paid", payload)]
+    spans += [re.search(rb'total": \d', payload)]
+    return [at for span in spans if span for at in range(*span.span())]
+
+
+async def test_byte_of_an_event_that_was_changed_in_the_log_is_found(bench: JourneyBench) -> None:
+    """T20: what journeys read of an event, its instants, its leaf, and that it is there."""
     await lived_journeys(bench)
-    entry = next(fact for fact in bench.log.facts.values() if fact.kind.endswith(".Event"))
-    entry.payload = entry.payload.replace(b'"total": 1', b'"total": 2')
+    events = [fact for fact in bench.log.facts.values() if fact.kind.endswith(".Event")]
+    changes: list[tuple[Fact, Fact]] = []
+    for fact in events:
+        for at in read_bytes(fact.payload)[:: len(events) - 1]:
+            changes.append((fact, Fact()))
+            changes[-1][1].CopyFrom(fact)
+            changes[-1][1].payload = flipped(fact.payload, at)
+    first = events[0]
+    for name, value in (("occurred_at_us", 1), ("leaf_id", leaf(9)), ("payload", b"\xff")):
+        changes.append((first, Fact()))
+        changes[-1][1].CopyFrom(first)
+        setattr(changes[-1][1], name, value)
+    for fact, other in changes:
+        bench.log.facts[fact.fact_id] = other
+        found = (await bench.verify()).unjustified
+        assert {each.problem for each in found} == {FACT_DIFFERS}, other.payload
+        bench.log.facts[fact.fact_id] = fact
+    assert len(changes) > 20
+    del bench.log.facts[first.fact_id]
     assert {each.problem for each in (await bench.verify()).unjustified} == {FACT_DIFFERS}
 
 
-async def test_transition_that_was_changed_in_the_log_is_found(bench: JourneyBench) -> None:
+async def test_byte_of_a_transition_that_was_changed_in_the_log_is_found(
+    bench: JourneyBench,
+) -> None:
+    """T20: the run and the number are named."""
     await lived_journeys(bench)
-    for fact in bench.log.facts.values():
-        if fact.kind == RUN_TRANSITIONED:
-            message = runs_pb.RunTransitioned.FromString(fact.payload)
-            message.known_at_us += 1
-            fact.payload = message.SerializeToString(deterministic=True)
-            break
-    [problem] = (await bench.verify()).unjustified
-    assert (problem.number, problem.problem) == (message.number, NOT_LOGGED)
+    facts = [fact for fact in bench.log.facts.values() if fact.kind == RUN_TRANSITIONED]
+    for place, fact in enumerate(facts):
+        payload = fact.payload
+        message = runs_pb.RunTransitioned.FromString(payload)
+        for at in {0, len(payload) - 1, place % len(payload), 7 * place % len(payload)}:
+            fact.payload = flipped(payload, at)
+            found = {(u.run_id, u.number, u.problem) for u in (await bench.verify()).unjustified}
+            assert (message.run_id, message.number, NOT_LOGGED) in found, at
+        fact.payload = payload
+    assert (await bench.verify()).unjustified == []
+
+
+async def test_entry_with_a_key_inside_of_an_object_is_verified(bench: JourneyBench) -> None:
+    enter = {"event": "cart_updated", "per": "cart.id", "again": "always"}
+    await bench.define(**{**CART, "enter": enter})
+    event = bench.event("cart_updated", 1, cart={"id": "a"})
+    # Profile passes the values on by their paths.
+    event.properties = b'{"cart.id":"a"}'
+    await bench.fold(1, MembershipsChanged(matched_events=[event]))
+    await bench.come_to_rest(3)
+    found = await bench.verify()
+    assert (found.runs, found.unjustified) == (1, [])
 
 
 async def test_transition_that_does_not_follow_is_found(bench: JourneyBench) -> None:

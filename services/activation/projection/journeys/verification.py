@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
+from google.protobuf.message import DecodeError
 
-from services.activation.codec.journey_inputs import EVENT, event_properties
+from services.activation.codec.journey_inputs import EVENT, LoggedEvent, logged_event
 from services.activation.codec.journey_runs import (
     RUN_TRANSITIONED,
     LoggedTransition,
@@ -35,10 +37,10 @@ from services.activation.store.journeys import load_contact_policy, load_journey
 from services.activation.store.runs import PersonKey, StoredPerson, load_persons, profiles_of
 from services.chassis.postgres.database import acquire
 from services.chassis.rpc.clients import LogClient
-from services.kernel.fold.events import read_object
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy
-from services.kernel.rules.filters import EventFilter, matcher
+from services.kernel.journeys.inputs import select_properties
+from services.kernel.rules.filters import ANY_EVENT, EventFilter, matcher
 from services.kernel.rules.ids import structure_id
 
 #: Leaves whose runs are verified together.
@@ -46,6 +48,8 @@ _PAGE: Final = 200
 #: The most findings that are returned.
 MAX_FINDINGS: Final = 100
 NOT_LOGGED: Final = "the log does not have it, or has another one"
+#: The first part of the subjects of events, which are facts of the log.
+EVENT_SUBJECT: Final = ("event",)
 FACT_DIFFERS: Final = "a fact that it may rest on is not that of the log"
 
 
@@ -95,10 +99,8 @@ class RunVerifier:
         histories: Mapping[str, JourneyHistory],
         result: Verification,
     ) -> None:
-        leaves = sorted({LeafId(row["leaf_id"]) for row in rows})
-        logged = await self.log_client.read_leaves(workspace_id, leaves)
-        facts = {fact.fact_id: fact for fact in logged}
-        of_log = _transitions(logged)
+        logged = _LoggedLeaves(self.log_client, workspace_id)
+        await logged.read({LeafId(row["leaf_id"]) for row in rows})
         for row in rows:
             history = histories.get(row["journey_id"])
             stored = stored_transitions(row["transitions"])
@@ -108,7 +110,7 @@ class RunVerifier:
                 each.number
                 for each in stored
                 if each.number <= row["published"]
-                and of_log.get(row["run_id"], {}).get(each.number) != each
+                and logged.transitions.get(row["run_id"], {}).get(each.number) != each
             ]
             if missing or history is None:
                 number = missing[0] if missing else 1
@@ -116,7 +118,9 @@ class RunVerifier:
                 continue
             for known_us in looks_of(_known(stored)):
                 person = await self._person(workspace_id, row, history, known_us)
-                if any(_differs(f, facts, history) for f in person.person.facts):
+                # Those of a person may be of other leaves than the run.
+                await logged.read({fact.leaf_id for fact in person.person.facts})
+                if any(_differs(f, logged.facts, history) for f in person.person.facts):
                     first = next(each for each in stored if each.known_at_us == known_us)
                     own = Unjustified(row["run_id"], first.number, FACT_DIFFERS)
                     result.unjustified.append(own)
@@ -168,29 +172,45 @@ def _known(transitions: Iterable[LoggedTransition]) -> list[KnownTransition]:
     return [KnownTransition(t.known_at_us, transition_from_proto(t)) for t in transitions]
 
 
-def _transitions(facts: Iterable[Any]) -> Mapping[bytes, dict[int, LoggedTransition]]:
-    """Return the transitions among facts, by run and number."""
-    found: defaultdict[bytes, dict[int, LoggedTransition]] = defaultdict(dict)
-    for fact in facts:
-        if fact.kind == RUN_TRANSITIONED:
-            message = logged_transition(fact.payload)
-            found[message.run_id][message.number] = message
-    return found
+class _LoggedLeaves:
+    """The facts of leaves, read once."""
+
+    def __init__(self, log_client: LogClient, workspace_id: WorkspaceId) -> None:
+        self._log_client, self._workspace_id = log_client, workspace_id
+        self._leaves: set[LeafId] = set()
+        self.facts: dict[bytes, Any] = {}
+        #: By run and number.
+        self.transitions: defaultdict[bytes, dict[int, LoggedTransition]] = defaultdict(dict)
+
+    async def read(self, leaves: Collection[LeafId]) -> None:
+        """Read the facts of leaves that were not read before. Raises OnefoldError."""
+        missing = set(leaves) - self._leaves
+        if not missing:
+            return
+        self._leaves |= missing
+        for fact in await self._log_client.read_leaves(self._workspace_id, sorted(missing)):
+            self.facts[fact.fact_id] = fact
+            if fact.kind == RUN_TRANSITIONED:
+                with suppress(DecodeError):  # then the log does not have it
+                    message = logged_transition(fact.payload)
+                    self.transitions[message.run_id][message.number] = message
 
 
 def _differs(fact: JourneyFact, facts: Mapping[bytes, Any], history: JourneyHistory) -> bool:
-    """Return whether an event of a leaf that was read is not the one that the log has."""
+    """Return whether an event of a person is not the one that the log has."""
     logged = facts.get(fact.fact_id)
-    if logged is None or logged.kind != EVENT:
+    if logged is None:
+        return any(subject[:1] == EVENT_SUBJECT for subject in fact.subjects)
+    if logged.kind != EVENT:
         return False
+    event = logged_event(logged.payload)
     instants = logged.occurred_at_us, logged.recorded_at_us
-    if instants != (fact.occurred_at_us, fact.recorded_at_us):
+    if event is None or instants != (fact.occurred_at_us, fact.recorded_at_us):
         return True
-    properties = read_object(event_properties(logged.payload))
-    if any(properties.get(name) != value for name, value in fact.properties.items()):
+    if select_properties(event.properties, fact.properties) != fact.properties:
         return True
     return any(
-        event_subject(structure_id(events)) in fact.subjects and not _matches(events, properties)
+        event_subject(structure_id(events)) in fact.subjects and not _matches(events, event)
         for events in _awaited(history)
     )
 
@@ -201,5 +221,6 @@ def _awaited(history: JourneyHistory) -> Iterable[EventFilter]:
             yield trigger.events
 
 
-def _matches(events: EventFilter, properties: Mapping[str, Any]) -> bool:
-    return not events.where or matcher(events.where)(properties)
+def _matches(events: EventFilter, event: LoggedEvent) -> bool:
+    is_named = event.name in events.names or ANY_EVENT in events.names
+    return is_named and (not events.where or matcher(events.where)(event.properties))
