@@ -1,6 +1,6 @@
 """Kills processes while journeys send: whatever a channel promises, it holds.
 
-A receiver that drops repeats by their key has each message once, a provider that can be queried
+Afterwards no run is stuck, and each decision follows from the log. A receiver that drops repeats by their key has each message once, a provider that can be queried
 has sent each once, and one that can do neither has sent each at most once: what it may not have
 sent is shown. `./onefold test --faults N` runs N seeds; the whole suite runs two.
 """
@@ -40,7 +40,10 @@ from services.kernel.errors import OnefoldError
 from tests.service_fixtures import wait_until
 
 FOLDER = Path(__file__).parent
-PERSONS, SPREAD_S, FAULTS = 24, 4.0, 4
+PERSONS, SPREAD_S, FAULTS = 24, 3.0, 4
+#: What is stopped for a while, as what journeys depend on.
+FROZEN, FROZEN_S = ("identity", "profile", "segment", "nats"), 1.0
+TARGETS = [*["activation"] * 4, *["ingest", "postgres"] * 2, *FROZEN]
 PACK = """
 contact_policy:
   purposes: {marketing: {consent: implied}}
@@ -128,12 +131,16 @@ class Journeys:
             await asyncio.sleep(random.uniform(0.0, 2 * SPREAD_S / PERSONS))
 
     async def kill(self, random: Random, injected: list[str]) -> None:
-        """Kill processes at random moments: activation most often."""
+        """Kill processes at random moments, activation most often, or stop others for a while."""
         stack = self.stack
         for _ in range(FAULTS):
             await asyncio.sleep(random.uniform(0.3, 1.7) * SPREAD_S / FAULTS)
-            target = random.choice(["activation", "activation", "ingest", "postgres"])
+            target = random.choice(TARGETS)
             injected.append(target)
+            if target in FROZEN:
+                async with outages.frozen(stack, target):
+                    await asyncio.sleep(FROZEN_S)
+                continue
             pids = [stack.postgres.pid, *workers_in(stack.postgres.cluster)]
             kill_all(pids if target == "postgres" else [stack.services[target].pid])
 

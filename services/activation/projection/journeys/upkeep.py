@@ -52,9 +52,13 @@ class JourneyUpkeep:
         await repeat("journey_upkeep", self._step, Backoff(1.0, INTERVAL_S))
 
     async def _step(self) -> None:
-        self.metrics.overdue.set(await self.count_overdue())
+        await self.measure()
         deleted = await self.delete_facts()
         await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
+
+    async def measure(self) -> None:
+        """Measure how many looks are overdue."""
+        self.metrics.overdue.set(await self.count_overdue())
 
     async def count_overdue(self) -> int:
         """Return how many looks are overdue."""
