@@ -1,8 +1,9 @@
 """Kills processes while journeys send: whatever a channel promises, it holds.
 
-Afterwards no run is stuck, and each decision follows from the log. A receiver that drops repeats by their key has each message once, a provider that can be queried
+A receiver that drops repeats by their key has each message once, a provider that can be queried
 has sent each once, and one that can do neither has sent each at most once: what it may not have
-sent is shown. `./onefold test --faults N` runs N seeds; the whole suite runs two.
+sent is shown. Afterwards no run is stuck, and each decision follows from the log.
+`./onefold test --faults N` runs N seeds; the whole suite runs two.
 """
 
 from __future__ import annotations
