@@ -202,13 +202,20 @@ async def save_runs(
             )
         )
     if rows:
-        # Runs are locked in the order of their ids, as the publisher locks them.
-        await conn.execute(Q.save_runs, *_columns(sorted(rows, key=lambda row: (row[0], row[1]))))
+        await _save_rows(conn, rows, are_logged=False)
 
 
 async def save_restored(conn: asyncpg.Connection, rows: Collection[Sequence[Any]]) -> None:
-    """Save runs as the log has them: the columns of `save_runs`."""
-    await conn.execute(Q.restore_runs, *_columns(sorted(rows, key=lambda row: (row[0], row[1]))))
+    """Save runs as the log has them, whatever is stored: the columns of `save_runs`."""
+    await _save_rows(conn, rows, are_logged=True)
+
+
+async def _save_rows(
+    conn: asyncpg.Connection, rows: Iterable[Sequence[Any]], *, are_logged: bool
+) -> None:
+    # Runs are locked in the order of their ids, as the publisher locks them.
+    ordered = sorted(rows, key=lambda row: (row[0], row[1]))
+    await conn.execute(Q.save_runs, *_columns(ordered), are_logged)
 
 
 async def save_dues(conn: asyncpg.Connection, dues: Mapping[DueKey, int | None]) -> None:

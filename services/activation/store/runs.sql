@@ -73,7 +73,8 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
 ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE SET answers = excluded.answers;
 
 -- name: save_runs
--- Saves runs whose persons are locked; an older state than the stored one changes nothing.
+-- Saves runs whose persons are locked; an older state than the stored one changes nothing, unless
+-- they are those of the log.
 INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
                  published, transitions, state, end_reason, step_id, due_us, closed,
                  entry_fact_id, ended_at_us)
@@ -85,22 +86,9 @@ ON CONFLICT (workspace_id, run_id) DO UPDATE
 SET version = excluded.version, number = excluded.number, transitions = excluded.transitions,
     state = excluded.state, end_reason = excluded.end_reason, step_id = excluded.step_id,
     due_us = excluded.due_us, leaf_id = excluded.leaf_id, begun_at_us = excluded.begun_at_us,
-    entry_fact_id = excluded.entry_fact_id, ended_at_us = excluded.ended_at_us
-WHERE run.number <= excluded.number;
-
--- name: restore_runs
--- Saves runs as the log has them, whatever is stored.
-INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
-                 published, transitions, state, end_reason, step_id, due_us, closed,
-                 entry_fact_id, ended_at_us)
-SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
-                     $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
-                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[],
-                     $16::bigint[])
-ON CONFLICT (workspace_id, run_id) DO UPDATE
-SET version = excluded.version, number = excluded.number, published = excluded.published,
-    transitions = excluded.transitions, state = excluded.state,
-    end_reason = excluded.end_reason, ended_at_us = excluded.ended_at_us;
+    entry_fact_id = excluded.entry_fact_id, ended_at_us = excluded.ended_at_us,
+    published = CASE WHEN $17 THEN excluded.published ELSE run.published END
+WHERE $17 OR run.number <= excluded.number;
 
 -- name: save_dues
 -- Says when leaves are looked at next, after a look at them.
