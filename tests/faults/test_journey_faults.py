@@ -46,6 +46,8 @@ PERSONS, SPREAD_S, FAULTS = 24, 3.0, 4
 FROZEN, FROZEN_S = ("identity", "profile", "segment", "nats"), 1.0
 TARGETS = [*["activation"] * 4, *["ingest", "postgres"] * 2, *FROZEN]
 PACK = """
+sources:
+  - {id: app, title: App, channel: app, trust: server}
 contact_policy:
   purposes: {marketing: {consent: implied}}
 templates:

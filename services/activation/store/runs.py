@@ -19,6 +19,7 @@ from services.activation.codec.journey_runs import (
 )
 from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.looks import JourneyFact, LeafMoved, Look, RunLook
+from services.activation.domain.journeys.program import Subject
 from services.activation.domain.journeys.run import Question
 from services.activation.domain.journeys.transitions import RunRecord
 from services.activation.store.coupons import load_coupons_of_leaves
@@ -90,25 +91,40 @@ async def add_facts(
         )
 
 
-async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) -> list[DueKey]:
-    """Record the profiles of leaves; return where the persons have runs whose leaves changed."""
+class MovedLeaves(NamedTuple):
+    """What the moves of leaves concern."""
+
+    #: Where the persons have runs whose leaves changed.
+    runs: Sequence[DueKey] = ()
+    #: What happened to the leaves that changed, which can begin runs.
+    happened: Sequence[tuple[WorkspaceId, LeafId, Subject]] = ()
+
+
+async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) -> MovedLeaves:
+    """Record the profiles of leaves; return what that concerns."""
     moves = sorted(set(moves))
     if not moves:
-        return []
+        return MovedLeaves()
     leaves = [(move.workspace_id, move.leaf_id) for move in moves]
     before = await profiles_of(conn, leaves, FOREVER_US)
     await conn.execute(Q.move_leaves, *_columns(moves))
     after = {(m.workspace_id, m.leaf_id): m.profile_id for m in moves}
     changed = {
-        (workspace_id, profile_id)
-        for (workspace_id, leaf_id), new in after.items()
-        for profile_id in (new, before.get((workspace_id, leaf_id), ProfileId(leaf_id)))
-        if before.get((workspace_id, leaf_id), ProfileId(leaf_id)) != new
+        leaf: (new, old)
+        for leaf, new in after.items()
+        if (old := before.get(leaf, ProfileId(leaf[1]))) != new
     }
     if not changed:
-        return []
-    rows = await conn.fetch(Q.runs_of_profiles, *_columns(sorted(changed)))
-    return [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
+        return MovedLeaves()
+    persons = {(ws, profile_id) for (ws, _), both in changed.items() for profile_id in both}
+    rows = await conn.fetch(Q.runs_of_profiles, *_columns(sorted(persons)))
+    runs = [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
+    rows = await conn.fetch(Q.subjects_of_leaves, *_columns(sorted(changed)))
+    happened = [
+        (row["workspace_id"], row["leaf_id"], tuple(msgspec.json.decode(row["subject"])))
+        for row in rows
+    ]
+    return MovedLeaves(runs, happened)
 
 
 async def add_dues(conn: asyncpg.Connection, dues: Iterable[tuple[DueKey, int]]) -> None:

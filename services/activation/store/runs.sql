@@ -132,6 +132,13 @@ FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
 JOIN run r USING (workspace_id, leaf_id)
 WHERE NOT r.closed;
 
+-- name: subjects_of_leaves
+-- What the facts of leaves are instances of.
+SELECT DISTINCT f.workspace_id, f.leaf_id, subject
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+JOIN journey_fact f USING (workspace_id, leaf_id)
+CROSS JOIN unnest(f.subjects) AS subject;
+
 -- name: add_dues_of_journey
 -- Asks for looks at all runs of a journey that have not ended.
 INSERT INTO journey_due AS d (workspace_id, journey_id, leaf_id, due_us)

@@ -219,6 +219,9 @@ LIVES: dict[str, list[Step]] = {
         *(ENTER, *DUE, Step("pass", 1, 2), SEND, Step("pass", 1, 4), LOOK, PUBLISH, SEND)
     ],
     "two coupons": [ENTER, Step("entered", 2), *DUE, SEND],
+    "an entry that was refused beside another run": [
+        *(ENTER, Step("move", 2, 0), Step("entered", 2), *DUE, SEND, Step("part", 2), *DUE, SEND)
+    ],
     "a lost write": [*MEMBERS, Step("mirror", 1, 1), Step("mirror", 1, 0)],
 }
 

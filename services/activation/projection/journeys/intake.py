@@ -86,7 +86,12 @@ class JourneyIntake:
         awaited = {workspace_id: own.journeys for workspace_id, own in waiting.items()}
         moved = await store.move_leaves(conn, list(moved_leaves(messages)))
         now_us = max((message.log_time_us for message in messages), default=0)
-        dues += [(key, now_us) for key in moved]
+        dues += [(key, now_us) for key in moved.runs]
+        # An entry that another run of the person refused begins one where its leaf is alone again.
+        waiting |= await self._load(conn, shard, {leaf[0] for leaf in moved.happened})
+        for workspace_id, leaf_id, subject in moved.happened:
+            for journey_id in waiting[workspace_id].journeys.get(subject, ()):
+                dues.append((DueKey(workspace_id, journey_id, leaf_id), now_us))
         found: dict[tuple[WorkspaceId, FactId], JourneyFact] = {}
         used: list[UsedCode] = []
         for workspace_id, fact in journey_facts(messages, awaited):
