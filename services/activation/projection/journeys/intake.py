@@ -82,13 +82,14 @@ class JourneyIntake:
         dues = [due for fact in facts for due in await define(conn, fact)]
         if facts:
             self.forget(shard)
-        waiting = await self._load(conn, shard, workspaces_of(messages))
+        moves = list(moved_leaves(messages))
+        of_moves = {move.workspace_id for move in moves}
+        waiting = await self._load(conn, shard, workspaces_of(messages) | of_moves)
         awaited = {workspace_id: own.journeys for workspace_id, own in waiting.items()}
-        moved = await store.move_leaves(conn, list(moved_leaves(messages)))
+        moved = await store.move_leaves(conn, moves)
         now_us = max((message.log_time_us for message in messages), default=0)
         dues += [(key, now_us) for key in moved.runs]
         # An entry that another run of the person refused begins one where its leaf is alone again.
-        waiting |= await self._load(conn, shard, {leaf[0] for leaf in moved.happened})
         for workspace_id, leaf_id, subject in moved.happened:
             for journey_id in waiting[workspace_id].journeys.get(subject, ()):
                 dues.append((DueKey(workspace_id, journey_id, leaf_id), now_us))
