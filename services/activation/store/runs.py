@@ -96,7 +96,7 @@ class MovedLeaves(NamedTuple):
 
     #: Where the persons have runs whose leaves changed.
     runs: Sequence[DueKey] = ()
-    #: What happened to the leaves that changed, which can begin runs.
+    #: What happened to the persons, which can begin runs.
     happened: Sequence[tuple[WorkspaceId, LeafId, Subject]] = ()
 
 
@@ -110,16 +110,16 @@ async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) ->
     await conn.execute(Q.move_leaves, *_columns(moves))
     after = {(m.workspace_id, m.leaf_id): m.profile_id for m in moves}
     changed = {
-        leaf: (new, old)
-        for leaf, new in after.items()
-        if (old := before.get(leaf, ProfileId(leaf[1]))) != new
+        (workspace_id, profile_id)
+        for (workspace_id, leaf_id), new in after.items()
+        for profile_id in (new, before.get((workspace_id, leaf_id), ProfileId(leaf_id)))
+        if before.get((workspace_id, leaf_id), ProfileId(leaf_id)) != new
     }
     if not changed:
         return MovedLeaves()
-    persons = {(ws, profile_id) for (ws, _), both in changed.items() for profile_id in both}
-    rows = await conn.fetch(Q.runs_of_profiles, *_columns(sorted(persons)))
+    rows = await conn.fetch(Q.runs_of_profiles, *_columns(sorted(changed)))
     runs = [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
-    rows = await conn.fetch(Q.subjects_of_leaves, *_columns(sorted(changed)))
+    rows = await conn.fetch(Q.subjects_of_profiles, *_columns(sorted(changed)))
     happened = [
         (row["workspace_id"], row["leaf_id"], tuple(msgspec.json.decode(row["subject"])))
         for row in rows

@@ -132,10 +132,16 @@ FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
 JOIN run r USING (workspace_id, leaf_id)
 WHERE NOT r.closed;
 
--- name: subjects_of_leaves
--- What the facts of leaves are instances of.
+-- name: subjects_of_profiles
+-- What the facts of leaves that belong or belonged to profiles are instances of.
 SELECT DISTINCT f.workspace_id, f.leaf_id, subject
-FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+FROM (
+    SELECT l.workspace_id, l.leaf_id
+    FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
+    JOIN leaf_profile l USING (workspace_id, profile_id)
+    UNION
+    SELECT * FROM unnest($1::text[], $2::bytea[])
+) AS leaf (workspace_id, leaf_id)
 JOIN journey_fact f USING (workspace_id, leaf_id)
 CROSS JOIN unnest(f.subjects) AS subject;
 
