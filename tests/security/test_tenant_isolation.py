@@ -62,6 +62,7 @@ OF_FOLDS = frozenset(
         "activation/store/coupons.load_of_runs",
         "activation/store/coupons.take_codes",
         "activation/store/gate.load_addresses",
+        "activation/store/gate.load_awaited_looks",
         "activation/store/gate.load_programs",
         "activation/store/mirrors.claim_members",
         "activation/store/mirrors.delete_entries",
