@@ -210,13 +210,14 @@ class Provider(Sender):
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.script = "delivered"
+        self.script, self.one_by_one = "delivered", asyncio.Lock()
         #: Is awaited while an attempt is made.
         self.on_attempt: Callable[[], Awaitable[object]] = _nothing
         self.taken: dict[str, bytes] = {}
 
     async def send(self, to: Destination, message: Message) -> AttemptResult:
-        await self.machine.attempted(message)
+        async with self.one_by_one:
+            await self.machine.attempted(message)
         await self.on_attempt()
         if self.script != "failing":
             self.taken.setdefault(message.key, message.payload)

@@ -17,6 +17,7 @@ from properties import PROFILE
 
 from services.activation.channels import Message, Sender
 from services.activation.delivery.admission import RunAdmission
+from services.activation.delivery.coupons import CouponIssuer
 from services.activation.domain.message_channels import Smtp
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.policy.contact import StatedConsent
@@ -126,7 +127,9 @@ async def test_members_of_a_snapshot_add_up_while_workers_are_killed(ledger: Led
     await bench.policy(contact_policy_to_proto(parse_contact_policy(POLICY)))
     named = await enter_members(bench)
     gate = Gate(bench)
-    arguments: Any = ledger.database, gate, gate.persons, gate.template, SHARDS, None
+    log: Any = gate
+    issuer = CouponIssuer(ledger.database, log, "activation", bytes(32))
+    arguments: Any = ledger.database, gate, gate.persons, gate.template, SHARDS, issuer
     admission = RunAdmission(*arguments)
     options: dict[str, Any] = {"admission": admission, "senders": {Smtp: provider}, "lease_s": 3.0}
 
