@@ -39,6 +39,7 @@ from services.activation.domain.policy.gate import (
     Verdict,
 )
 from services.activation.domain.recipients import Recipient
+from services.activation.domain.templates import Template
 from services.activation.domain.transitions import Transition, hold, requeue, suppress
 from services.activation.store import gate as store
 from services.activation.store.effects import Attempt
