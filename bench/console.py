@@ -7,16 +7,18 @@ console and profile; the bare query is the statement that reads the same rows, m
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
+from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
@@ -46,7 +48,7 @@ from services.profile.store.profiles import LeafRow, NameRow
 from tests.index_key import INDEX_KEY_TEXT
 
 PEOPLE, BATCH, PAGE, PAGES_ON = 1_000_000, 20_000, 50, 10_000
-ROUNDS, CALLS, GOAL = 5, 100, 2.0
+ROUNDS, CALLS, GOAL, IDLE_S = 5, 100, 2.0, 5.0
 #: The milliseconds within which 95 of 100 calls have an answer.
 GOALS_MS = {"first_page": 150, "page_10000": 150, "by_telephone": 60, "by_name": 300}
 WORKSPACE = "large"
@@ -56,6 +58,7 @@ INDEX_KEY = IndexKey.parse(INDEX_KEY_TEXT)
 NO_PREDICATES = PredicateIndex.from_rules([])
 SENT_US = 1_700_000_000_000_000
 Call = Callable[[], Awaitable[object]]
+T = TypeVar("T")
 
 
 def name(number: int) -> str:
@@ -149,41 +152,52 @@ class ConsoleBench:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._results: list[Result] = []
+        #: The seconds of processor time that each process uses in a second without calls.
+        self._idle: Mapping[str, float] = {}
+
+    async def begin(self) -> None:
+        """Measure what the system uses while it does nothing."""
+        self._idle = {
+            name: used / IDLE_S
+            for name, used in (await self._used(asyncio.sleep(IDLE_S)))[0].items()
+        }
 
     async def compare(self, call_name: str, call: Call, query: Call, people: int) -> list[Result]:
-        """Return the result of the times, and of the processor times, of a call."""
-        calls, queries = [], []
-        costs: dict[str, list[Mapping[str, float]]] = {"call": [], "query": []}
+        """Return the result of the times, and that of the processor times, of a call."""
+        times: dict[str, list[list[float]]] = {"call": [], "query": []}
+        costs: dict[str, Counter[str]] = {"call": Counter(), "query": Counter()}
         for _ in range(ROUNDS):
-            for kind, made, figures in (("call", call, calls), ("query", query, queries)):
-                before = await cpu.times(self._stack, {"bench": os.getpid()})
-                figures.append(await milliseconds(made))
-                after = await cpu.times(self._stack, {"bench": os.getpid()})
-                costs[kind].append(cpu.by_name(before, after))
-        spent = {kind: _costs(found) for kind, found in costs.items()}
-        shown = ", ".join(f"{part} {ms:.1f}" for part, ms in spent["call"].items() if ms > 0.05)
-        scale = f"{people:,} people; median {median(map(median, calls)):.1f} ms, that of the bare"
-        scale += f" query {median(map(median, queries)):.1f} ms"
-        p95 = [[each[int(0.95 * CALLS)] for each in figures] for figures in (calls, queries)]
-        total = [sum(spent[kind].values()) for kind in ("call", "query")]
+            for kind, made in (("call", call), ("query", query)):
+                used, found = await self._used(milliseconds(made))
+                times[kind].append(found)
+                for name, seconds in used.items():
+                    own = seconds - self._idle.get(name, 0.0) * sum(found) / 1e3
+                    costs[kind][_part(name)] += max(0.0, own) * 1e3 / CALLS / ROUNDS
+        shown = ", ".join(f"{part} {ms:.2f}" for part, ms in costs["call"].most_common())
+        middle = [median(map(median, times[kind])) for kind in ("call", "query")]
+        p95 = [[each[int(0.95 * CALLS)] for each in times[kind]] for kind in ("call", "query")]
         limit = GOALS_MS[call_name]
-        times = _result(f"console_{call_name}", *p95, f"p95, at most {limit} ms; {scale}")
+        scale = (
+            f"{people:,} people; median {middle[0]:.1f} ms, of the bare query {middle[1]:.1f} ms"
+        )
+        whole = _result(f"console_{call_name}", *p95, f"p95, at most {limit} ms; {scale}")
+        spent = [[sum(costs[kind].values())] for kind in ("call", "query")]
         return [
-            times.with_holds(times.figure <= limit),
-            _result(f"console_{call_name}_cpu", [total[0]], [total[1]], f"processor time: {shown}"),
+            whole.with_holds(whole.figure <= limit),
+            _result(f"console_{call_name}_cpu", *spent, f"processor time a call: {shown}"),
         ]
 
+    async def _used(self, work: Coroutine[Any, Any, T]) -> tuple[Mapping[str, float], T]:
+        """Return the seconds of processor time that each process uses during some work."""
+        own = {"bench": os.getpid()}
+        before = await cpu.times(self._stack, own)
+        done = await work
+        return cpu.by_name(before, await cpu.times(self._stack, own)), done
 
-def _costs(rounds: list[Mapping[str, float]]) -> dict[str, float]:
-    """Return the milliseconds of processor time that one call uses, by the part that uses them."""
-    parts: dict[str, float] = defaultdict(float)
-    for found in rounds:
-        for process, seconds in found.items():
-            part = process if process in ("console", "profile", "bench") else "postgres"
-            if process in parts or not process.startswith(("nats", "ingest", "identity")):
-                parts[part] += seconds / len(rounds) / CALLS * 1e3
-    return parts
+
+def _part(process: str) -> str:
+    """Return the part of a call that a process is."""
+    return "postgres" if process.startswith("postgres") else process
 
 
 async def measure(folder: Path, people: int) -> list[Result]:
@@ -202,11 +216,13 @@ async def measure(folder: Path, people: int) -> list[Result]:
         await load(conn, WorkspaceId(large.workspace_id), people)
         print_progress(f"{people:,} people in {time.monotonic() - began:.0f} s")
         http = await scope.enter_async_context(aiohttp.ClientSession())
+        measured = ConsoleBench(stack)
+        await measured.begin()
         results = []
         for call_name, (call, query) in (
             await contenders(http, stack, large, conn, people)
         ).items():
-            results += await ConsoleBench(stack).compare(call_name, call, query, people)
+            results += await measured.compare(call_name, call, query, people)
             for result in results[-2:]:
                 print_progress(
                     f"{result.name}: {result.figure} to {result.reference}; {result.note}"

@@ -8,7 +8,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.ids import to_hex
-from services.profile.domain.blocks import BlockNames, ProfileBlock
+from services.profile.domain.blocks import BLOCKS, BlockNames, ProfileBlock
 
 
 def blocks_to_proto(blocks: Mapping[ProfileBlock, BlockNames]) -> list[pb.ProfileBlockView]:
@@ -21,7 +21,7 @@ def blocks_to_proto(blocks: Mapping[ProfileBlock, BlockNames]) -> list[pb.Profil
             computed_traits=own.computed_traits,
             tags=own.tags,
         )
-        for block in ProfileBlock
+        for block in BLOCKS
         for own in [blocks.get(block, empty)]
     ]
 

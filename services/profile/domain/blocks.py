@@ -31,6 +31,10 @@ class ProfileBlock(IntEnum):
     PREDICTIONS = 5
 
 
+#: All of them: the iterator of an enum is slow.
+BLOCKS = tuple(ProfileBlock)
+
+
 @dataclass(frozen=True, slots=True)
 class BlockNames:
     """What a profile has in one block; each list is sorted."""
@@ -83,7 +87,7 @@ class ProfileBlocks:
         self, traits: Iterable[str], computed: Iterable[str], tags: Iterable[TagOfProfile]
     ) -> dict[ProfileBlock, BlockNames]:
         """Return what a profile has in each of the five blocks, by block."""
-        blocks = {block: BlockNames() for block in ProfileBlock}
+        blocks = {block: BlockNames() for block in BLOCKS}
         for name in sorted(traits):
             blocks[self._traits.get(name) or _block_of_trait(name)].traits.append(name)
         for name in sorted(computed):

@@ -20,7 +20,7 @@ from services.kernel.rules.forms.json_form import parse_rule
 pytestmark = pytest.mark.slow
 SCREENS = (
     *("", "profiles", "identity", "segments", "segments/new", "tags", "journeys", "quarantine"),
-    *("destinations", "deliveries", "sources", "events", "definitions"),
+    *("destinations", "offers", "deliveries", "sources", "events", "definitions"),
     *("definitions/segment/buyers", "segments/buyers", "segments/buyers/edit"),
 )
 #: Whether a page is as wide as a telephone, and whether nothing moves or fades.

@@ -8,7 +8,14 @@ from itertools import count
 
 import pytest
 from integration.console.conftest import Watched
-from integration.console.people import BOUGHT
+from integration.console.people import BOUGHT, event, send
+from onefold.activation.v1.contact_policy_pb2 import (
+    CONSENT_NEED_GRANTED,
+    CONSENT_NEED_NOTHING,
+    ContactPolicy,
+    PurposePolicy,
+)
+from onefold.activation.v1.journey_service_pb2 import DefineContactPolicyRequest
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
@@ -159,3 +166,47 @@ async def test_page_of_an_older_build_is_loaded_again_by_itself_once(watched: Wa
     await page.get_by_role("link", name="标签与阶段").press("Enter")
     await expect(page.get_by_role("heading", name="标签与阶段")).to_be_visible()
     assert requested == 2
+
+
+async def test_consents_of_a_person_say_which_messages_they_allow(watched: Watched) -> None:
+    page, admin = watched.page, watched.console.system.admin
+    policy = ContactPolicy(
+        purposes={
+            "marketing": PurposePolicy(consent=CONSENT_NEED_GRANTED),
+            "orders": PurposePolicy(consent=CONSENT_NEED_NOTHING),
+        }
+    )
+    await admin.journeys.DefineContactPolicy(DefineContactPolicyRequest(policy=policy))
+    answer = b'{"purpose": "marketing", "granted": true}'
+    await send(watched.console, event("consent_changed", "user_id:u2", properties=answer))
+    for who, may_be_sent in (("u1", "不可发送"), ("u2", "可以发送")):
+        [profile] = await watched.console.system.profiles(f"user_id:{who}")
+        await watched.open(f"profiles/{profile}")
+        row = page.get_by_role("row", name="marketing")
+        await expect(row).to_contain_text(may_be_sent)
+        await expect(page.get_by_role("row", name="orders")).to_contain_text("可以发送")
+
+
+async def test_coupon_pools_and_slots_are_listed_and_added(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("definitions/coupons/new")
+    await watched.enter("定义", "pool_id: spring\ntitle: 春季券\nprefix: SPR-\n")
+    await watched.press("比较差异")
+    await watched.press("应用")
+    await expect(page.get_by_role("link", name="spring")).to_be_visible()
+    await watched.open("offers")
+    row = page.get_by_role("row", name="春季券")
+    await expect(row).to_contain_text("自动生成")
+    await expect(page.get_by_text("还没有资源位")).to_be_visible()
+
+
+async def test_calls_are_made_while_many_tabs_show_live_events(watched: Watched) -> None:
+    page = watched.page
+    tabs = [await page.context.new_page() for _ in range(8)]
+    for tab in tabs:
+        await tab.goto(f"{watched.console.url}/console/events")
+        await expect(tab.get_by_text("等待事件")).to_be_visible()
+    await watched.open("tags")
+    await expect(page.get_by_role("heading", name="标签与阶段")).to_be_visible()
+    await expect(page.locator(".ant-skeleton")).to_have_count(0)
+    await expect(tabs[-1].get_by_text("其他标签页正在显示实时事件")).to_be_visible()

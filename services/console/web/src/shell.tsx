@@ -14,6 +14,7 @@ const SCREENS = [
   ["segments", "segments"],
   ["tags", "tags"],
   ["journeys", "journeys"],
+  ["offers", "offers"],
   ["quarantine", "quarantine"],
   ["destinations", "destinations"],
   ["deliveries", "deliveries"],

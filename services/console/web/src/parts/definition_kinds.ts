@@ -156,6 +156,18 @@ export const KINDS: Record<string, Kind> = {
     define: (slot: Schemas["activation.v1.Slot"], etag, dry_run) =>
       call("/api/activation/DefineSlot", { slot, etag, dry_run }),
   },
+  contact: {
+    ...AS_IT_IS,
+    id: "",
+    first: {},
+    list: async (signal) => {
+      const { policy, etag } = await call("/api/activation/GetContactPolicy", {}, signal);
+      return [{ ...listed("", { content: policy, etag }), id: "contact" }];
+    },
+    define: (policy: Schemas["activation.v1.ContactPolicy"], etag, dry_run) =>
+      call("/api/activation/DefineContactPolicy", { policy, etag, dry_run }),
+    form: (content) => Promise.resolve(withoutEmpty(content)),
+  },
   settings: {
     ...AS_IT_IS,
     id: "",

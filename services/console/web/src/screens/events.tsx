@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas, stream } from "../api/client";
+import { withStream } from "../api/turns";
 import { identifierText, instant, valueText } from "../format";
 import { useFailureText } from "../parts/states";
 
@@ -25,7 +26,7 @@ export default function Events() {
     queryKey: ["sources"],
     queryFn: ({ signal }) => call("/api/ingest/ListSources", {}, signal),
   });
-  const { events, hasSkipped, error } = useEvents(sources, names, paused);
+  const { events, hasSkipped, isWaiting, error } = useEvents(sources, names, paused);
   const choose = (key: string, values: string[]) => {
     const next = new URLSearchParams(search);
     next.delete(key);
@@ -56,6 +57,7 @@ export default function Events() {
         <Button onClick={() => setPaused(!paused)}>{t(paused ? "resume" : "pause")}</Button>
       </Space>
       {error != null && <Alert type="error" style={{ marginBottom: 16 }} title={failure(error)} />}
+      {isWaiting && <Alert type="info" style={{ marginBottom: 16 }} title={t("otherTabs")} />}
       {hasSkipped && (
         <Alert type="info" style={{ marginBottom: 16 }} title={t("eventsSkipped")} />
       )}
@@ -68,6 +70,7 @@ export default function Events() {
 function useEvents(sources: string[], names: string[], paused: boolean) {
   const [events, setEvents] = useState<Watched[]>([]);
   const [hasSkipped, setSkipped] = useState(false);
+  const [isWaiting, setWaiting] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const filter = JSON.stringify([sources, names]);
   useEffect(() => setEvents([]), [filter]);
@@ -78,12 +81,17 @@ function useEvents(sources: string[], names: string[], paused: boolean) {
       while (!ended.signal.aborted) {
         try {
           const body = { source_ids: sources, names };
-          await stream("/api/ingest/WatchEvents", body, ended.signal, (message) => {
+          const onMessage = (message: unknown) => {
             const { events: found = [], has_skipped } = message as Message;
             setError(null);
             if (has_skipped) setSkipped(true);
             if (found.length) setEvents((old) => [...found].reverse().concat(old).slice(0, MOST));
+          };
+          const wasFree = await withStream(() => {
+            setWaiting(false);
+            return stream("/api/ingest/WatchEvents", body, ended.signal, onMessage);
           });
+          setWaiting(!wasFree);
         } catch (failed) {
           if (!ended.signal.aborted) setError(failed);
         }
@@ -93,7 +101,7 @@ function useEvents(sources: string[], names: string[], paused: boolean) {
     void watch();
     return () => ended.abort();
   }, [filter, paused]);
-  return { events, hasSkipped, error };
+  return { events, hasSkipped, isWaiting, error };
 }
 
 function Rows(props: { events: Watched[] }) {

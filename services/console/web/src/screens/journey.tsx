@@ -21,6 +21,7 @@ const PAGE = 50;
 const BELOW = { marginTop: 16 };
 
 export default function JourneyView() {
+  const { t } = useTranslation();
   const id = useParams()["id"] ?? "";
   const journey = useQuery({
     queryKey: ["journey", id],
@@ -36,7 +37,12 @@ export default function JourneyView() {
     <>
       <Flex justify="space-between" align="center" wrap gap="small">
         <Typography.Title level={2}>{found?.title || id}</Typography.Title>
-        {journey.data && <FlowButtons id={id} flow={journey.data.flow} />}
+        <Space>
+          {journey.data && <FlowButtons id={id} flow={journey.data.flow} />}
+          <Link to={`/definitions/journey/${encodeURIComponent(id)}`}>
+            <Button>{t("edit")}</Button>
+          </Link>
+        </Space>
       </Flex>
       <Shown query={journey}>
         <Shown query={summary}>

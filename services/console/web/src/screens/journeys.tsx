@@ -1,6 +1,6 @@
 // The journeys, whether each is running, and how many of its runs go on.
 import { useQuery } from "@tanstack/react-query";
-import { Table, Tag, Typography } from "antd";
+import { Button, Flex, Table, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
@@ -17,7 +17,12 @@ export default function Journeys() {
   const rows = (query.data?.journeys ?? []).filter((each) => !each.journey?.retired);
   return (
     <>
-      <Typography.Title level={2}>{t("journeys")}</Typography.Title>
+      <Flex justify="space-between" align="center" wrap gap="small">
+        <Typography.Title level={2}>{t("journeys")}</Typography.Title>
+        <Link to="/definitions/journey/new">
+          <Button>{t("newJourney")}</Button>
+        </Link>
+      </Flex>
       <Shown query={query} empty={rows.length === 0 && t("noJourneys")}>
         <Table
           rowKey={(row) => row.journey?.journey_id ?? ""}

@@ -11,6 +11,7 @@ import { AsOf, useAsOf } from "../../parts/as_of";
 import { Fact } from "../../parts/explanation";
 import { Shown } from "../../parts/states";
 import { word } from "../../words";
+import { Consents } from "./consents";
 import { Explanation, Memberships } from "./memberships";
 import { Messages } from "./messages";
 import { Events } from "./timeline";
@@ -56,7 +57,7 @@ export default function ProfileView() {
           </Col>
           <Col xs={24} xl={10}>
             <Summary profile={profile} />
-            <Consents profile={profile} />
+            <Consents consents={profile.consents ?? []} isNow={!asOf} />
             <Memberships
               id={id}
               past={asOf ? (profile.past_segment_ids ?? []) : null}
@@ -165,23 +166,6 @@ function Summary(props: { profile: Profile }) {
           </Tag>
         ))}
       </Space>
-    </Card>
-  );
-}
-
-function Consents(props: { profile: Profile }) {
-  const { t, i18n } = useTranslation();
-  const consents = props.profile.consents ?? [];
-  return (
-    <Card title={t("consents")} style={BELOW}>
-      {consents.length === 0 && t("noConsents")}
-      {consents.map((consent) => (
-        <p key={consent.purpose}>
-          {consent.purpose}: {consent.granted ? t("granted") : t("refused")},{" "}
-          {instant(consent.since_us, i18n.language)} {consent.source_id}{" "}
-          <Fact id={consent.fact_id ?? ""} />
-        </p>
-      ))}
     </Card>
   );
 }

@@ -1,0 +1,75 @@
+// What a person has answered for each purpose, and whether messages of it may be sent.
+import { useQuery } from "@tanstack/react-query";
+import { Card, Table, Tag } from "antd";
+import { useTranslation } from "react-i18next";
+
+import { call, type Schemas } from "../../api/client";
+import { instant } from "../../format";
+import { Fact } from "../../parts/explanation";
+import { Shown } from "../../parts/states";
+import { word } from "../../words";
+
+type Consent = Schemas["profile.v1.Consent"];
+type Need = Schemas["activation.v1.ConsentNeed"];
+
+/** Returns whether messages of a purpose may be sent, by what the purpose needs. */
+function isAllowed(need: Need, consent: Consent | undefined): boolean {
+  if (need === "CONSENT_NEED_NOTHING") return true;
+  if (need === "CONSENT_NEED_NOT_REFUSED") return consent?.granted !== false;
+  return consent?.granted === true;
+}
+
+/** `isNow`: the policy is that of now, so what it allows is shown of now alone. */
+export function Consents(props: { consents: Consent[]; isNow: boolean }) {
+  const { t, i18n } = useTranslation();
+  const policy = useQuery({
+    queryKey: ["contact-policy"],
+    queryFn: ({ signal }) => call("/api/activation/GetContactPolicy", {}, signal),
+  });
+  const purposes = policy.data?.policy?.purposes ?? {};
+  const answered = new Map(props.consents.map((each) => [each.purpose ?? "", each]));
+  const rows = [...new Set([...answered.keys(), ...Object.keys(purposes)])].sort().map((purpose) => {
+    // A purpose that the policy does not name needs consent.
+    const need: Need = purposes[purpose]?.consent ?? "CONSENT_NEED_GRANTED";
+    const consent = answered.get(purpose);
+    return { purpose, need, consent, allowed: isAllowed(need, consent) };
+  });
+  return (
+    <Card title={t("consents")} style={{ marginTop: 16 }}>
+      <Shown query={policy} keep empty={rows.length === 0 && t("noConsents")}>
+        <Table
+          size="small"
+          rowKey="purpose"
+          pagination={false}
+          scroll={{ x: true }}
+          dataSource={rows}
+          columns={[
+            { title: t("purpose"), dataIndex: "purpose" },
+            {
+              title: t("answer"),
+              render: (_, { consent }) =>
+                consent ? (
+                  <>
+                    {t(consent.granted ? "granted" : "refused")} {instant(consent.since_us, i18n.language)}{" "}
+                    {consent.source_id} <Fact id={consent.fact_id ?? ""} />
+                  </>
+                ) : (
+                  t("noAnswer")
+                ),
+            },
+            {
+              title: t("messages"),
+              hidden: !props.isNow || !policy.data,
+              render: (_, { allowed, need }) => (
+                <>
+                  <Tag color={allowed ? "#237804" : "#a8071a"}>{t(allowed ? "allowed" : "notAllowed")}</Tag>
+                  {word(need, "CONSENT_NEED_", i18n.language)}
+                </>
+              ),
+            },
+          ]}
+        />
+      </Shown>
+    </Card>
+  );
+}
