@@ -28,6 +28,7 @@ SCREENS = {
     "tags": "tags",
     "journeys": "journeys",
     "journey": "journeys/high-intent",
+    "offers": "offers",
     "quarantine": "quarantine",
     "destinations": "destinations",
     "deliveries": "deliveries",

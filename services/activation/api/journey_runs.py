@@ -161,7 +161,10 @@ class JourneyRunRpc(JourneyResultRpc):
         self, request: pb.ListRegretsRequest, context: Any
     ) -> pb.ListRegretsResponse:
         workspace, size = workspace_id(), page_size_of(request)
-        before = _PAGE_TOKEN.decode(request.page_token) or (request.from_us - 1, b"\xff" * 16)
+        before = _PAGE_TOKEN.decode(request.page_token) or (
+            max(request.from_us, 0) - 1,
+            b"\xff" * 16,
+        )
         async with acquire(self.database.api_pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace)
             history = histories.get(request.journey_id)

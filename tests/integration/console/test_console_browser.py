@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
 from integration.console.conftest import HANG_MS, Hook, Watched
 from integration.console.people import BOUGHT, NAME, event, send
 from integration.console.running_console import Console
+from integration.whole.whole_system import identifier
+from onefold.profile.v1.profile_service_pb2 import GetProfileRequest, ListTimelineRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from playwright.async_api import Browser, Route, expect
@@ -69,6 +72,26 @@ async def test_person_is_found_by_any_identifier_and_by_name(watched: Watched, t
     await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
     await expect(page.get_by_role("cell", name="email:li@example.cn")).to_be_visible()
     await expect(page.get_by_role("cell", name="北京")).to_be_visible()
+
+
+async def test_profile_shows_what_a_key_of_another_role_reads(watched: Watched) -> None:
+    page, service = watched.page, watched.console.system.service
+    for who in ("user_id:u1", "user_id:u2"):
+        read = GetProfileRequest(identifier=identifier(who))
+        profile = (await service.profile.GetProfile(read)).profile
+        lines = (
+            await service.profile.ListTimeline(ListTimelineRequest(identifier=identifier(who)))
+        ).entries
+        await watched.open(f"profiles/{profile.profile_id}")
+        traits = page.locator(".ant-card", has_text="标准值").last
+        for trait in profile.traits:
+            row = traits.get_by_role("row", name=trait.name)
+            await expect(row).to_contain_text(json.loads(trait.value))
+            await expect(row).to_contain_text(trait.fact_id[:8])
+        for each in profile.identifiers:
+            cell = page.get_by_role("cell", name=f"{each.namespace}:{each.value}")
+            await expect(cell.first).to_be_visible()
+        await expect(page.locator(".ant-timeline-item")).to_have_count(len(lines))
 
 
 async def test_reason_of_a_membership_leads_to_its_fact_in_the_timeline(watched: Watched) -> None:

@@ -28,7 +28,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 #: Longer than an editor waits until it looks for another version, milliseconds.
 LOOK_MS = 11_000
 FAILED = {"error": {"code": "internal", "message": "broken"}}
+#: The screens that read something.
+FAILING = (
+    *("tags", "profiles", "identity", "segments", "journeys", "offers", "quarantine"),
+    *("destinations", "deliveries", "sources", "events", "definitions/tag"),
+)
 _numbers = count()
+
+
+async def fail(route: Route) -> None:
+    """Answer a call with an error of its service."""
+    await route.fulfill(status=500, content_type="application/json", body=json.dumps(FAILED))
 
 
 class Editing:
@@ -83,9 +93,6 @@ async def test_what_is_entered_outlives_a_failure_another_version_and_a_reload(
     await expect(editing.field).to_have_value(re.compile("first|{"))
     entered = await editing.enter("mine")
     await expect(page.get_by_text("您输入的内容尚未保存")).to_be_visible()
-
-    async def fail(route: Route) -> None:
-        await route.fulfill(status=500, content_type="application/json", body=json.dumps(FAILED))
 
     await page.route(re.compile("/api/(segment/List|identity/Get)"), fail)
     await page.clock.fast_forward(LOOK_MS)
@@ -210,3 +217,18 @@ async def test_calls_are_made_while_many_tabs_show_live_events(watched: Watched)
     await expect(page.get_by_role("heading", name="标签与阶段")).to_be_visible()
     await expect(page.locator(".ant-skeleton")).to_have_count(0)
     await expect(tabs[-1].get_by_text("其他标签页正在显示实时事件")).to_be_visible()
+
+
+async def test_no_screen_shows_nothing_as_if_it_were_so_where_its_calls_fail(
+    watched: Watched,
+) -> None:
+    page = watched.page
+    [who] = await watched.console.system.profiles("user_id:u1")
+    await watched.open("")
+    await expect(page.get_by_role("heading", name="概览")).to_be_visible()
+    await page.route(re.compile("/api/"), fail)
+    for screen in (*FAILING, f"profiles/{who}", f"identity/{who}", "segments/buyers"):
+        await watched.go(screen)
+        await expect(page.locator(".ant-alert-error").first).to_be_visible()
+        for nothing in (".ant-empty-description", ".ant-statistic"):
+            assert not await page.locator(nothing).count(), f"{screen}: {nothing}"

@@ -80,7 +80,7 @@ class RunVerifier:
         result = Verification()
         async with acquire(self.pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace_id)
-        before = from_us - 1, b"\xff" * 16
+        before = max(from_us, 0) - 1, b"\xff" * 16
         while len(result.unjustified) < MAX_FINDINGS:
             async with acquire(self.pool) as conn:
                 key = workspace_id, journey_id

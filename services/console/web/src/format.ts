@@ -5,7 +5,7 @@ import type { Schemas } from "./api/client";
 export function instant(us: number | undefined, language: string): string {
   if (!us) return "";
   return new Date(us / 1000).toLocaleString(language === "zh" ? "zh-CN" : "en-GB", {
-    dateStyle: "medium",
+    dateStyle: language === "zh" ? "short" : "medium",
     timeStyle: "medium",
   });
 }

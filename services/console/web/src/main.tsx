@@ -104,6 +104,8 @@ const LINKS = {
 // The icon is no part of the name of a button, and it goes without a transition: one that is
 // interrupted has no end, and the icon would stay.
 const BUTTON = { autoInsertSpace: false, loadingIcon: <LoadingOutlined aria-hidden /> };
+// A cell breaks no word, or a Chinese name would be a column of single letters.
+const TABLE = { style: { wordBreak: "keep-all" } } as const;
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
 
 function Root() {
@@ -113,6 +115,7 @@ function Root() {
       csp={{ nonce }}
       locale={i18n.language === "zh" ? zhCN : enGB}
       button={BUTTON}
+      table={TABLE}
       theme={{ token: { ...COLOURS, ...LINKS } }}
     >
       <App>

@@ -289,4 +289,13 @@ export const en = {
   notAllowed: "not allowed",
   kind_contact: "Contact policy",
   otherTabs: "Other tabs show live events already. They appear here when one of those is closed.",
+  change: "Change",
+  run_began: "began",
+  run_restarted: "began again",
+  run_answered: "rules were evaluated",
+  run_planned: "asks for effects",
+  run_withdrawn: "asks for effects no more",
+  run_moved: "goes by another version",
+  run_ended: "ended",
+  run_reopened: "is open again",
 };

@@ -291,4 +291,13 @@ export const zh: typeof en = {
   notAllowed: "不可发送",
   kind_contact: "触达策略",
   otherTabs: "其他标签页正在显示实时事件。关闭其中之一后，此处会继续显示。",
+  change: "变化",
+  run_began: "进入旅程",
+  run_restarted: "重新进入",
+  run_answered: "已计算规则",
+  run_planned: "计划触达",
+  run_withdrawn: "取消触达",
+  run_moved: "改用新版本",
+  run_ended: "结束",
+  run_reopened: "重新进行",
 };

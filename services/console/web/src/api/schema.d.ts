@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/BacktestJourney": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plays a journey over a past period, by what was known then or by what happened
+         * @description Plays a journey over a past period, by what was known then or by what happened. Nothing is sent or stored.
+         */
+        post: operations["activation_BacktestJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/CountDeliveries": {
         parameters: {
             query?: never;
@@ -224,6 +244,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/FitItems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Computes from all events which items of a slot belong together
+         * @description Computes from all events which items of a slot belong together. It is done once a day, and after the slot has changed, without this call.
+         */
+        post: operations["activation_FitItems"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/GetContactPolicy": {
         parameters: {
             query?: never;
@@ -278,6 +318,26 @@ export interface paths {
          * @description Returns one version of a journey.
          */
         post: operations["activation_GetJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/GetJourneyResults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Counts what became of the messages of a journey, and compares how many persons reached its goal: by arm, and with those held out
+         * @description Counts what became of the messages of a journey, and compares how many persons reached its goal: by arm, and with those held out.
+         */
+        post: operations["activation_GetJourneyResults"];
         delete?: never;
         options?: never;
         head?: never;
@@ -544,6 +604,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/Recommend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ranks the items of a slot for a person
+         * @description Ranks the items of a slot for a person. Nothing that the person has is among them. Where nothing is known of the person, popular items are returned, and where nothing can be read, none with the reason, and no error.
+         */
+        post: operations["activation_Recommend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ReconcileMirror": {
         parameters: {
             query?: never;
@@ -638,6 +718,26 @@ export interface paths {
          * @description Counts the runs of a journey and their effects.
          */
         post: operations["activation_SummarizeJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/TryJourney": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plays a journey that is not defined over what is recorded of persons: who would be inside of it, and what it would send
+         * @description Plays a journey that is not defined over what is recorded of persons: who would be inside of it, and what it would send. Nothing is sent or stored.
+         */
+        post: operations["activation_TryJourney"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1098,6 +1198,26 @@ export interface paths {
          * @description Issues a key. Only this response contains its secret.
          */
         post: operations["ingest_IssueKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ingest/ListDuplicates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the messages that sources sent again, and that the log did not store again; the last repeated ones first, at most 10,000 of each source
+         * @description Lists the messages that sources sent again, and that the log did not store again; the last repeated ones first, at most 10,000 of each source.
+         */
+        post: operations["ingest_ListDuplicates"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1724,6 +1844,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/profile/WatchProfiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Streams the persons that change, each as it is after the change, from a state of the log on
+         * @description Streams the persons that change, each as it is after the change, from a state of the log on. What time alone changes are tags, stages and segments: `WatchMemberships` of segment streams those.
+         */
+        post: operations["profile_WatchProfiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/segment/AwaitToken": {
         parameters: {
             query?: never;
@@ -2100,6 +2240,51 @@ export interface components {
              */
             wait_for_time?: number;
         };
+        /**
+         * @description By which knowledge a backtest decides.
+         * @enum {string}
+         */
+        "activation.v1.BacktestBasis": "BACKTEST_BASIS_UNSPECIFIED" | "BACKTEST_BASIS_KNOWN" | "BACKTEST_BASIS_HAPPENED";
+        /** @description The request of `BacktestJourney`. */
+        "activation.v1.BacktestJourneyRequest": {
+            /** @description What is taken as defined although it is not yet, as in a pack. */
+            assumed?: components["schemas"]["activation.v1.JourneyAssumptions"];
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. By which knowledge it decides. */
+            basis: components["schemas"]["activation.v1.BacktestBasis"];
+            /**
+             * Format: int64
+             * @description Required. The period begins here, Unix microseconds.
+             */
+            from_us: number;
+            /** @description Another definition, as if it had been in force in the whole period. */
+            journey?: components["schemas"]["activation.v1.Journey"];
+            /** @description A journey that is defined, in the versions of then. */
+            journey_id?: string;
+            /**
+             * Format: int64
+             * @description The period ends before here, Unix microseconds; 0 = now.
+             */
+            to_us?: number;
+        };
+        /** @description A response of `BacktestJourney`; the last one has the sums. */
+        "activation.v1.BacktestJourneyResponse": {
+            /** @description The effects of some persons whose instants are in the period. */
+            effects?: components["schemas"]["activation.v1.ReplayedEffect"][];
+            /**
+             * Format: uint64
+             * @description The persons that could not be: a rule has no answer, a run goes by an older version, or its facts are not stored any more.
+             */
+            left_out?: number;
+            /**
+             * Format: uint64
+             * @description The persons that were played so far.
+             */
+            persons?: number;
+            /** @description The sums of the whole period. */
+            summary?: components["schemas"]["activation.v1.ReplaySummary"];
+        };
         /** @description An arm with a condition. */
         "activation.v1.Branch": {
             /** @description The steps. */
@@ -2401,6 +2586,11 @@ export interface components {
         "activation.v1.DefineJourneyRequest": {
             /** @description With `dry_run`: what is taken as defined although it is not yet, as in a pack. */
             assumed?: components["schemas"]["activation.v1.JourneyAssumptions"];
+            /**
+             * Format: uint64
+             * @description Where the journey would send more than 100 messages to people inside within an hour that it would not send otherwise: the most that it may send. A dry run returns how many there would be.
+             */
+            confirmed_messages?: number;
             /** @description Returns what would change and changes nothing. */
             dry_run?: boolean;
             /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
@@ -2416,6 +2606,11 @@ export interface components {
             etag?: string;
             /** @description The journey as it is defined now (or would be). */
             journey?: components["schemas"]["activation.v1.Journey"];
+            /**
+             * Format: uint64
+             * @description After a dry run: how many messages it would send to people inside within an hour that it would not send otherwise.
+             */
+            messages_within_hour?: number;
             /** @description After a dry run that would change the journey: what becomes of its open runs. */
             people?: components["schemas"]["activation.v1.JourneyStepEdit"][];
             /** @description The state of the log that includes the definition. */
@@ -2599,7 +2794,7 @@ export interface components {
             tencent_sms?: components["schemas"]["activation.v1.TencentSms"];
             /** @description A title to display; at most 200 characters. */
             title?: string;
-            /** @description The names of the traits that every message contains. */
+            /** @description The names of the traits that every message contains; `tag:ID` stands for a tag or a set of stages. */
             traits?: string[];
             /** @description The changes that the destination subscribes to; required where there are segments. */
             triggers?: components["schemas"]["activation.v1.Trigger"][];
@@ -2696,6 +2891,8 @@ export interface components {
         };
         /** @description Something that could begin a run, and what has become of it. */
         "activation.v1.EntryExplanation": {
+            /** @description The facts on which that rests, the entry first: without them it would not be so, and without any other one it would be. Empty where the person has more than 100 facts, or a rule has no answer. */
+            cited_fact_ids?: string[];
             /** @description The fact. */
             fact_id?: string;
             /**
@@ -2780,6 +2977,29 @@ export interface components {
         };
         /** @description The first event of the person. */
         "activation.v1.FirstSeenTrigger": Record<string, never>;
+        /** @description The request of `FitItems`. */
+        "activation.v1.FitItemsRequest": {
+            /** @description Required. The slot. */
+            slot_id: string;
+        };
+        /** @description The response of `FitItems`. */
+        "activation.v1.FitItemsResponse": {
+            /**
+             * Format: int64
+             * @description The log's clock at the state of the log that it went by, Unix microseconds.
+             */
+            fitted_at_us?: number;
+            /**
+             * Format: uint64
+             * @description How many items there are.
+             */
+            items?: number;
+            /**
+             * Format: uint64
+             * @description How many persons have items.
+             */
+            persons?: number;
+        };
         /**
          * @description Whether a journey or a destination lets messages through.
          * @enum {string}
@@ -2842,6 +3062,45 @@ export interface components {
             flow?: components["schemas"]["activation.v1.Flow"];
             /** @description That version. */
             journey?: components["schemas"]["activation.v1.Journey"];
+        };
+        /** @description The request of `GetJourneyResults`. */
+        "activation.v1.GetJourneyResultsRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /**
+             * Format: int64
+             * @description Counts the runs that began at or after this, Unix microseconds; 0 = 30 days ago. Facts of persons whose runs have ended are stored for 60 days.
+             */
+            from_us?: number;
+            /** @description Required. The journey. */
+            journey_id: string;
+            /**
+             * Format: int64
+             * @description Counts the runs that began before this, Unix microseconds; 0 = now.
+             */
+            to_us?: number;
+            /**
+             * Format: int64
+             * @description How long after its entry a goal counts, microseconds; 0 = 30 days.
+             */
+            within_us?: number;
+        };
+        /** @description The response of `GetJourneyResults`. */
+        "activation.v1.GetJourneyResultsResponse": {
+            /**
+             * Format: int64
+             * @description The period, Unix microseconds.
+             */
+            from_us?: number;
+            /** @description The whole journey first, then its splits. */
+            groups?: components["schemas"]["activation.v1.JourneyGroupResult"][];
+            /** @description The steps that have sent something, by id. */
+            steps?: components["schemas"]["activation.v1.JourneyStepResult"][];
+            /**
+             * Format: int64
+             * @description Its end.
+             */
+            to_us?: number;
         };
         /** @description The request of `GetMirror`. */
         "activation.v1.GetMirrorRequest": {
@@ -2911,6 +3170,33 @@ export interface components {
             /** @description Required. The property that is `true` after entering, and `false` after leaving. */
             member_property: string;
         };
+        /** @description Events that name items. */
+        "activation.v1.ItemEvents": {
+            /** @description Required. The events. */
+            events: components["schemas"]["rule.v1.EventFilter"];
+            /** @description Required. The property that has the id of an item, or of several: such as `products.sku`. */
+            item: string;
+        };
+        /** @description How a slot ranks items, such as products, courses or articles, for each person. */
+        "activation.v1.ItemRanking": {
+            /** @description Required. The events by which persons get items, such as purchases: which items belong together follows from them, and a person is not shown what it has. */
+            bought: components["schemas"]["activation.v1.ItemEvents"][];
+            /** @description The type of the objects that describe the items: `product` for `product:SKU`; empty = nothing describes them. */
+            catalogue?: string;
+            /** @description The trait of these objects that has the category of the item. */
+            category?: string;
+            /** @description The events of another recommender: the items of the last one, in their order, go before all others. */
+            recommended?: components["schemas"]["activation.v1.ItemEvents"][];
+            /** @description The events by which persons show interest in items, such as views. */
+            seen?: components["schemas"]["activation.v1.ItemEvents"][];
+            /** @description The objects that are not shown, by their traits, such as those without stock; the name of the event is `*`. */
+            unavailable?: components["schemas"]["rule.v1.EventFilter"];
+        };
+        /**
+         * @description Why an item is shown.
+         * @enum {string}
+         */
+        "activation.v1.ItemReason": "ITEM_REASON_UNSPECIFIED" | "ITEM_REASON_RECOMMENDED" | "ITEM_REASON_SIMILAR" | "ITEM_REASON_POPULAR_IN_CATEGORY" | "ITEM_REASON_POPULAR";
         /** @description Adds the person to a destination that mirrors a state. */
         "activation.v1.JoinStep": {
             /** @description Required. The destination. */
@@ -3009,6 +3295,11 @@ export interface components {
             step_id?: string;
             /**
              * Format: uint32
+             * @description The version of the template of its message; 0 = it was not rendered.
+             */
+            template_version?: number;
+            /**
+             * Format: uint32
              * @description Which visit of the step this is, from 0.
              */
             visit?: number;
@@ -3050,6 +3341,29 @@ export interface components {
             restart_until_us?: number;
             /** @description What an entry means while a run is open. */
             while_inside?: components["schemas"]["activation.v1.WhileInside"];
+        };
+        /** @description The runs that a journey, or a split of it, treats alike. */
+        "activation.v1.JourneyGroupResult": {
+            /** @description The arm. Of the whole journey: `hold_out` = the runs that its entry holds out, `contact_policy` = those of persons that the workspace holds out, empty = the others. */
+            arm?: string;
+            /**
+             * Format: uint64
+             * @description Of how many the person has reached a goal.
+             */
+            converted?: number;
+            /** @description How much greater the share of the converted is than among those held out beside them; absent = there are none. */
+            difference?: number;
+            /** @description Whether they get no message, to be compared with the others. */
+            held_out?: boolean;
+            /** @description The half of the interval of 95 % of the difference. */
+            margin?: number;
+            /**
+             * Format: uint64
+             * @description How many.
+             */
+            runs?: number;
+            /** @description The split; empty = the whole journey. */
+            step_id?: string;
         };
         /** @description A difference between what was sent to a person and what should have been, by what is known now. */
         "activation.v1.JourneyRegret": {
@@ -3163,6 +3477,56 @@ export interface components {
             target_step_id?: string;
             /** @description What becomes of them. */
             what?: components["schemas"]["activation.v1.PeopleInside"];
+        };
+        /** @description What became of the messages of a step. What machines did does not count. */
+        "activation.v1.JourneyStepResult": {
+            /**
+             * Format: uint64
+             * @description Those of which a person has clicked a link.
+             */
+            clicked?: number;
+            /**
+             * Format: uint64
+             * @description Those that a person has complained about.
+             */
+            complained?: number;
+            /**
+             * Format: uint64
+             * @description Those that have arrived.
+             */
+            delivered?: number;
+            /**
+             * Format: uint64
+             * @description Those that a person has opened, or clicked a link of.
+             */
+            opened?: number;
+            /**
+             * Format: uint64
+             * @description Those that a person has replied to.
+             */
+            replied?: number;
+            /**
+             * Format: uint64
+             * @description Those that a channel has taken, or may have taken.
+             */
+            sent?: number;
+            /** @description The step. */
+            step_id?: string;
+            /**
+             * Format: uint64
+             * @description Those that were not sent, such as for want of consent.
+             */
+            suppressed?: number;
+            /**
+             * Format: uint64
+             * @description Those of which the provider reports that they did not arrive.
+             */
+            undelivered?: number;
+            /**
+             * Format: uint64
+             * @description Those by which a person has unsubscribed.
+             */
+            unsubscribed?: number;
         };
         /** @description One journey, its flow and its etag. */
         "activation.v1.JourneySummary": {
@@ -3545,6 +3909,53 @@ export interface components {
             /** @description Required. The tag. */
             tag: string;
         };
+        /** @description The request of `Recommend`. */
+        "activation.v1.RecommendRequest": {
+            /** @description Ranks by at least this state of the log, such as that of an event sent just before. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /**
+             * Format: uint32
+             * @description How long it may take, milliseconds, at most 10,000; 0 = 50.
+             */
+            deadline_ms?: number;
+            /** @description Required. Any identifier of the person. */
+            identifier: components["schemas"]["type.v1.Identifier"];
+            /**
+             * Format: uint32
+             * @description The most items, at most 100; 0 = 10.
+             */
+            limit?: number;
+            /** @description Required. The slot. */
+            slot_id: string;
+        };
+        /** @description The response of `Recommend`. */
+        "activation.v1.RecommendResponse": {
+            /**
+             * Format: int64
+             * @description The log's clock at what was computed, Unix microseconds; 0 = nothing was.
+             */
+            fitted_at_us?: number;
+            /** @description The items, the best first. */
+            items?: components["schemas"]["activation.v1.RecommendedItem"][];
+            /** @description `VARIANT` = they are for the person, `NO_VARIANT` = nothing was computed yet; otherwise why they are not for the person, or are none. */
+            reason?: components["schemas"]["activation.v1.DecisionReason"];
+            /**
+             * Format: uint32
+             * @description The version of the slot.
+             */
+            version?: number;
+        };
+        /** @description An item for a person. */
+        "activation.v1.RecommendedItem": {
+            /** @description Of similar items: the item of the person that contributes most. */
+            because_of?: string;
+            /** @description The item. */
+            item_id?: string;
+            /** @description Why. */
+            reason?: components["schemas"]["activation.v1.ItemReason"];
+            /** @description How far it goes before others of the same reason. */
+            score?: number;
+        };
         /** @description The request of `ReconcileMirror`. */
         "activation.v1.ReconcileMirrorRequest": {
             /** @description Required. A destination that keeps a copy of memberships. */
@@ -3554,6 +3965,16 @@ export interface components {
         "activation.v1.ReconcileMirrorResponse": {
             /** @description The mirror, with everything to be written. */
             mirror?: components["schemas"]["activation.v1.Mirror"];
+        };
+        /** @description How many entries begin no run for one reason. */
+        "activation.v1.RefusalCount": {
+            /**
+             * Format: uint64
+             * @description How many.
+             */
+            count?: number;
+            /** @description Why. */
+            reason?: components["schemas"]["activation.v1.EntryReason"];
         };
         /**
          * @description How what was sent differs from what should have been.
@@ -3596,6 +4017,64 @@ export interface components {
              * @description Required. How often: 1 to 1,000.
              */
             times: number;
+        };
+        /** @description Runs that stand before a step, or effects of a step on a day. */
+        "activation.v1.ReplayCount": {
+            /**
+             * Format: uint64
+             * @description How many.
+             */
+            count?: number;
+            /**
+             * Format: int64
+             * @description The begin of the day in UTC, Unix microseconds; 0 = of all days.
+             */
+            day_us?: number;
+            /** @description Some of the persons. */
+            profile_ids?: string[];
+            /** @description The step; empty = none. */
+            step_id?: string;
+        };
+        /** @description The sums of a replay. */
+        "activation.v1.ReplaySummary": {
+            /**
+             * Format: uint64
+             * @description The runs that began.
+             */
+            begun?: number;
+            /** @description The effects of the period, by step and day; those that are withdrawn are left out. */
+            effects?: components["schemas"]["activation.v1.ReplayCount"][];
+            /** @description Those that have ended, by reason. */
+            ended?: components["schemas"]["activation.v1.RunEndCount"][];
+            /** @description Those that are open, by the step before which they stand. */
+            open?: components["schemas"]["activation.v1.ReplayCount"][];
+            /** @description The entries that begin no run. */
+            refused?: components["schemas"]["activation.v1.RefusalCount"][];
+        };
+        /** @description An effect of a replay. */
+        "activation.v1.ReplayedEffect": {
+            /**
+             * Format: int64
+             * @description The instant that it is planned for, Unix microseconds.
+             */
+            at_us?: number;
+            /** @description The destination; empty = a fact of the log. */
+            destination_id?: string;
+            /** @description The effect: the same id as in the ledger. */
+            effect_id?: string;
+            /** @description The profile that the leaf of the entry belonged to. */
+            profile_id?: string;
+            /** @description The run. */
+            run_id?: string;
+            /** @description The step. */
+            step_id?: string;
+            /**
+             * Format: uint32
+             * @description Which visit of the step this is, from 0.
+             */
+            visit?: number;
+            /** @description Why it is withdrawn before its attempt; empty = it is not. */
+            withdrawn?: string;
         };
         /**
          * @description What a channel reports of a message.
@@ -3942,6 +4421,8 @@ export interface components {
         "activation.v1.Slot": {
             /** @description What is shown where no variant is: a JSON object (UTF-8); empty = {}. */
             fallback?: unknown;
+            /** @description Ranks items for each person; the slot has no variants then. */
+            items?: components["schemas"]["activation.v1.ItemRanking"];
             /** @description Whether the slot is retired: it shows its fallback. */
             retired?: boolean;
             /** @description Another salt selects other persons for the shares. */
@@ -4012,6 +4493,8 @@ export interface components {
             return_path?: string;
             /** @description `starttls` (the default), `tls` from the first byte, or `none`, which has no user. */
             security?: string;
+            /** @description Where ingest is reached over HTTP: links of mails lead there first, and are counted; empty = they are not. */
+            tracking_url?: string;
             /** @description The https URL of the one-click unsubscription; `{key}` in it stands for the key of the message. */
             unsubscribe_url?: string;
             /** @description The user; empty = no authentication. */
@@ -4202,6 +4685,47 @@ export interface components {
          * @enum {string}
          */
         "activation.v1.Trigger": "TRIGGER_UNSPECIFIED" | "TRIGGER_ENTERED" | "TRIGGER_LEFT";
+        /** @description The request of `TryJourney`. */
+        "activation.v1.TryJourneyRequest": {
+            /**
+             * Format: int64
+             * @description How far ahead it is played, as if nothing else happened, microseconds; 0 = 7 days.
+             */
+            ahead_us?: number;
+            /** @description What is taken as defined although it is not yet, as in a pack. */
+            assumed?: components["schemas"]["activation.v1.JourneyAssumptions"];
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. The journey, as if it had been defined at `since_us`. */
+            journey: components["schemas"]["activation.v1.Journey"];
+            /**
+             * Format: uint32
+             * @description The most persons that are named for each number; 0 = 5, at most 100.
+             */
+            people?: number;
+            /**
+             * Format: int64
+             * @description From when on entries count, Unix microseconds; 0 = 30 days ago.
+             */
+            since_us?: number;
+        };
+        /** @description A response of `TryJourney`; the last one has the sums. */
+        "activation.v1.TryJourneyResponse": {
+            /** @description What would follow by time alone: the effects by step and day. */
+            ahead?: components["schemas"]["activation.v1.ReplayCount"][];
+            /**
+             * Format: uint64
+             * @description The persons that could not be: a rule has no answer.
+             */
+            left_out?: number;
+            /** @description How it is now, with the effects up to now. */
+            now?: components["schemas"]["activation.v1.ReplaySummary"];
+            /**
+             * Format: uint64
+             * @description The persons that were played so far.
+             */
+            persons?: number;
+        };
         /** @description SMS by Twilio. */
         "activation.v1.TwilioSms": {
             /** @description Required. The id of the account. */
@@ -4915,6 +5439,13 @@ export interface components {
             /** @description The state of the log that includes the change. */
             token?: components["schemas"]["type.v1.Token"];
         };
+        /** @description One message that was sent again. Its content is in the log, as it came first. */
+        "ingest.v1.DuplicateMessage": {
+            /** @description The id of the fact that it became when it came first. */
+            fact_id?: string;
+            /** @description How often it was sent again. */
+            repeats?: components["schemas"]["ingest.v1.Repeats"];
+        };
         /** @description The request of `GetCaller`. */
         "ingest.v1.GetCallerRequest": Record<string, never>;
         /** @description The response of `GetCaller`. */
@@ -5035,6 +5566,27 @@ export interface components {
             /** @description Whether calls with the key are accepted now. */
             state?: components["schemas"]["ingest.v1.KeyState"];
         };
+        /** @description The request of `ListDuplicates`. */
+        "ingest.v1.ListDuplicatesRequest": {
+            /**
+             * Format: uint32
+             * @description The highest number of messages; 0 = 50, at most 1,000.
+             */
+            page_size?: number;
+            /** @description The `next_page_token` of an earlier response; empty = the first page. */
+            page_token?: string;
+            /** @description Only messages of this source; empty = of all. */
+            source_id?: string;
+        };
+        /** @description The response of `ListDuplicates`. */
+        "ingest.v1.ListDuplicatesResponse": {
+            /** @description The messages, those that were sent again last first. One that was not sent again for 30 days (a setting) is left out. */
+            messages?: components["schemas"]["ingest.v1.DuplicateMessage"][];
+            /** @description The token of the next page; empty on the last one. */
+            next_page_token?: string;
+            /** @description The repeats of each source in all, also of messages that are not listed; on the first page only. */
+            totals?: components["schemas"]["ingest.v1.Repeats"][];
+        };
         /** @description The request of `ListKeys`. */
         "ingest.v1.ListKeysRequest": Record<string, never>;
         /** @description The response of `ListKeys`. */
@@ -5119,6 +5671,26 @@ export interface components {
         "ingest.v1.ReleaseQuarantinedResponse": {
             /** @description The result of its ingestion. */
             result?: components["schemas"]["ingest.v1.IngestEventsResponse"];
+        };
+        /** @description How often messages of a source were sent again, and when. */
+        "ingest.v1.Repeats": {
+            /**
+             * Format: uint64
+             * @description How often, without the first time.
+             */
+            count?: number;
+            /**
+             * Format: int64
+             * @description When for the first time, Unix microseconds of the log's clock.
+             */
+            first_at_us?: number;
+            /**
+             * Format: int64
+             * @description When for the last time, Unix microseconds of the log's clock.
+             */
+            last_at_us?: number;
+            /** @description The source. */
+            source_id?: string;
         };
         /**
          * @description The rights of a key; see onefold.type.v1.Right.
@@ -6015,6 +6587,15 @@ export interface components {
             /** @description The value or the stage; empty for a tag without values. */
             value?: string;
         };
+        /** @description How a profile is after a change. Where neither state is set, no person has the id: the profile has lost its last event to another one, or it is an account. */
+        "profile.v1.ProfileUpdate": {
+            /** @description The profile that has all identifiers of this one now. */
+            merged_into?: string;
+            /** @description The person. */
+            profile?: components["schemas"]["profile.v1.Profile"];
+            /** @description The profile id. */
+            profile_id?: string;
+        };
         /** @description The request of `RecordScores`. */
         "profile.v1.RecordScoresRequest": {
             /** @description Required. The scores, 1 to 1,000. */
@@ -6430,6 +7011,18 @@ export interface components {
             persons?: number;
             /** @description The type. */
             type?: components["schemas"]["profile.v1.ValueType"];
+        };
+        /** @description The request of `WatchProfiles`. */
+        "profile.v1.WatchProfilesRequest": {
+            /** @description The state of the log to begin at, such as the token of the last response, or that of the first page of `ListProfiles`; absent = now. A state of more than a day ago may have expired (`RANGE_EXPIRED`): then list the profiles again. */
+            from_token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description A response of `WatchProfiles`. */
+        "profile.v1.WatchProfilesResponse": {
+            /** @description The state of the log that the updates so far include: where to begin after an interruption. A response without updates comes now and then, so that it does not expire. */
+            token?: components["schemas"]["type.v1.Token"];
+            /** @description Persons that have changed. Where one changes several times in a short time, only the last of its states may be sent; an older one never follows a newer one. */
+            updates?: components["schemas"]["profile.v1.ProfileUpdate"][];
         };
         /** @description The request of `AwaitToken`. */
         "projection.v1.AwaitTokenRequest": {
@@ -7369,6 +7962,39 @@ export interface operations {
             };
         };
     };
+    activation_BacktestJourney: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.BacktestJourneyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["activation.v1.BacktestJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_CountDeliveries: {
         parameters: {
             query?: never;
@@ -7666,6 +8292,39 @@ export interface operations {
             };
         };
     };
+    activation_FitItems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.FitItemsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.FitItemsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_GetContactPolicy: {
         parameters: {
             query?: never;
@@ -7752,6 +8411,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.GetJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_GetJourneyResults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.GetJourneyResultsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.GetJourneyResultsResponse"];
                 };
             };
             /** @description The call failed. */
@@ -8194,6 +8886,39 @@ export interface operations {
             };
         };
     };
+    activation_Recommend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.RecommendRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.RecommendResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_ReconcileMirror: {
         parameters: {
             query?: never;
@@ -8346,6 +9071,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.SummarizeJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_TryJourney: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.TryJourneyRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["activation.v1.TryJourneyResponse"];
                 };
             };
             /** @description The call failed. */
@@ -9105,6 +9863,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ingest.v1.IssueKeyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    ingest_ListDuplicates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ingest.v1.ListDuplicatesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ingest.v1.ListDuplicatesResponse"];
                 };
             };
             /** @description The call failed. */
@@ -10128,6 +10919,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["profile.v1.TranslateRuleResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    profile_WatchProfiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["profile.v1.WatchProfilesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["profile.v1.WatchProfilesResponse"];
                 };
             };
             /** @description The call failed. */

@@ -224,15 +224,48 @@ function Trace(props: { id: string }) {
           { title: t("reason"), dataIndex: "reason" },
         ]}
       />
-      <ol>
-        {transitions.map((each, index) => (
-          <li key={index}>
-            <pre style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
-              {JSON.stringify(each)}
-            </pre>
-          </li>
-        ))}
-      </ol>
+      <Table
+        size="small"
+        style={BELOW}
+        rowKey={(row) => row.number ?? 0}
+        pagination={false}
+        scroll={{ x: true }}
+        dataSource={transitions}
+        columns={[
+          { title: t("time"), render: (_, row) => instant(row.known_at_us, i18n.language) },
+          {
+            title: t("change"),
+            render: (_, row) => {
+              const [change, content] = changeOf(row);
+              return (
+                <details>
+                  <summary>{t(`run_${change}` as "run_began")}</summary>
+                  <pre style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
+                    {JSON.stringify(content, null, 2)}
+                  </pre>
+                </details>
+              );
+            },
+          },
+        ]}
+      />
     </Shown>
   );
+}
+
+const CHANGES = [
+  "began",
+  "restarted",
+  "answered",
+  "planned",
+  "withdrawn",
+  "moved",
+  "ended",
+  "reopened",
+] as const;
+
+/** Returns what has changed in a run, and the content of the change. */
+function changeOf(row: Schemas["activation.v1.RunTransitioned"]): [string, unknown] {
+  const change = CHANGES.find((each) => row[each] !== undefined) ?? "began";
+  return [change, row[change]];
 }

@@ -36,7 +36,7 @@ export function Consents(props: { consents: Consent[]; isNow: boolean }) {
   });
   return (
     <Card title={t("consents")} style={{ marginTop: 16 }}>
-      <Shown query={policy} keep empty={rows.length === 0 && t("noConsents")}>
+      <Shown query={policy} keep={props.consents.length > 0} empty={rows.length === 0 && t("noConsents")}>
         <Table
           size="small"
           rowKey="purpose"
