@@ -92,8 +92,11 @@ def newcomer() -> Iterator[Newcomer]:
     checkout = folder / "我的 项目" / "onefold"
     checkout.mkdir(parents=True)
     for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, checkout / name)
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("node_modules")
+            shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, checkout / name)
     make_environment(checkout)
     account = ordinary_account()
     if account:
