@@ -11,11 +11,14 @@ from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
 from onefold.activation.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
+from onefold.activation.v1.desk_service_pb2_grpc import add_DeskServiceServicer_to_server
 from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceServicer_to_server
 from onefold.activation.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 
 from services.activation.api.decisions import ALLOWED as DECISIONS_ALLOWED
 from services.activation.api.decisions import DecisionRpc
+from services.activation.api.desk import ALLOWED as DESK_ALLOWED
+from services.activation.api.desk import DeskRpc
 from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.api.journeys import ALLOWED as JOURNEYS_ALLOWED
 from services.activation.api.journeys import JourneyRpc
@@ -26,6 +29,7 @@ from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.coupons import CouponCommands
+from services.activation.commands.desk import DeskCommands
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
 from services.activation.commands.receipts import ReceiptCommands
@@ -48,6 +52,7 @@ from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
+from services.activation.projection.desk.worker import DeskWorker
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.replays import JourneyReplays
@@ -131,6 +136,8 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             base.metrics,
         )
         projection.on_looks = journeys.player.wake
+        desk = DeskWorker(base.database, log, settings.service)
+        projection.on_tickets = desk.wake
         contact = ContactCommands(base.database, runner, log)
         destinations = DestinationCommands(base.database, runner, log, targets, keys, subjects)
         retries = RetryCommands(base.database, on_effects=dispatcher.wake)
@@ -147,7 +154,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             serving as endpoints,
             dispatcher.running(),
             journeys.running(),
-            background(outcomes.run(), reported.run(), retention.run(), fitter.run()),
+            background(outcomes.run(), reported.run(), retention.run(), fitter.run(), desk.run()),
         ):
             yield endpoints
 
@@ -229,11 +236,18 @@ def _rpc(
         Recommender(database, ItemUpstream(peers.profile)),
         fitter,
     )
-    public = {**ALLOWED, **JOURNEYS_ALLOWED, **DECISIONS_ALLOWED}
+    desk_rpc = DeskRpc(
+        DeskCommands(database, runner, log, peers.identity),
+        PersonReader(peers.profile),
+        database,
+        runner,
+    )
+    public = {**ALLOWED, **JOURNEYS_ALLOWED, **DECISIONS_ALLOWED, **DESK_ALLOWED}
     rpc = base.rpc({**public, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
     rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
     rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
     rpc.add(add_DecisionServiceServicer_to_server, decision_rpc, public=True)
+    rpc.add(add_DeskServiceServicer_to_server, desk_rpc, public=True)
     rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
     return rpc
 

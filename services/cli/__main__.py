@@ -32,6 +32,7 @@ from services.cli.commands import (
     system,
     tags,
     templates,
+    tickets,
     traits,
 )
 
@@ -67,6 +68,7 @@ app.add_typer(tags.app, name="tags")
 app.add_typer(mirrors.app, name="mirror")
 app.add_typer(templates.app, name="templates")
 app.add_typer(recommendations.app, name="recommendations")
+app.add_typer(tickets.app, name="tickets")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(facts.facts, name="facts")

@@ -12,6 +12,8 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     destinations: [{id, title, CHANNEL: {…}, segments, on, traits, template, address, content,
                     retired}]
     coupon_pools: [{id, title, prefix, used: {event, where, code}, retired}]
+    queues:       [{id, title, zone, hours: {from, to, days, closed, also_open}, first_answer,
+                    solution, agents: [{id, skills, away}], retired}]
     journeys:     [{id, title, purpose, priority, enter, goal, leave, caps, steps, on_goal, regret,
                     people_inside, moved_to, retired}]
     slots:        [{id, title, variants: [{id, when, share, content}], fallback, salt, retired}]
@@ -34,6 +36,7 @@ from typing import Any
 
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.activation.v1.contact_policy_pb2 import ContactPolicy
+from onefold.activation.v1.desk_pb2 import DeskQueue
 from onefold.activation.v1.journeys_pb2 import CouponPool, Journey
 from onefold.activation.v1.slots_pb2 import Slot
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
@@ -54,10 +57,12 @@ from services.cli.journey_forms import (
     read_contact_policy,
     read_coupon_pool,
     read_journey,
+    read_queue,
     read_slot,
     write_contact_policy,
     write_coupon_pool,
     write_journey,
+    write_queue,
     write_slot,
 )
 from services.cli.policy_form import read_policy, write_policy
@@ -110,6 +115,7 @@ class Pack:
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
     contact_policy: ContactPolicy | None = None
     pools: list[CouponPool] = field(default_factory=list)
+    queues: list[DeskQueue] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
@@ -181,6 +187,7 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "segments": [write_segment(s, defaults) for s in pack.segments if not s.retired],
         "templates": [write_template(t) for t in pack.templates if not t.retired],
         "coupon_pools": [write_coupon_pool(p) for p in pack.pools if not p.retired],
+        "queues": [write_queue(q) for q in pack.queues if not q.retired],
         "journeys": [write_journey(j, defaults) for j in pack.journeys if not j.retired],
         "slots": [write_slot(s, defaults) for s in pack.slots if not s.retired],
     }
@@ -407,6 +414,7 @@ _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "templates": ("template", lambda entry, path, _: read_template(entry, path)),
     "destinations": ("destination", lambda entry, path, _: read_destination(entry, path)),
     "coupon_pools": ("pool", lambda entry, path, _: read_coupon_pool(entry, path)),
+    "queues": ("queue", lambda entry, path, _: read_queue(entry, path)),
     "journeys": ("journey", read_journey),
     "slots": ("slot", read_slot),
 }

@@ -1,4 +1,4 @@
-"""Reads and writes the parts of packs about persons: journeys, contact policy, slots."""
+"""Reads and writes the parts of packs about persons: journeys, contact policy, slots, queues."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from onefold.activation.v1 import contact_policy_pb2 as policy_pb
+from onefold.activation.v1 import desk_pb2, slots_pb2
 from onefold.activation.v1 import journeys_pb2 as pb
-from onefold.activation.v1 import slots_pb2
 
 from services.chassis.codec.journeys import (
     contact_policy_from_proto,
@@ -17,11 +17,14 @@ from services.chassis.codec.journeys import (
     coupon_pool_to_proto,
     journey_from_proto,
     journey_to_proto,
+    queue_from_proto,
+    queue_to_proto,
     slot_from_proto,
     slot_to_proto,
 )
 from services.cli.rule_forms import RuleDefaults
 from services.cli.values import Mistakes
+from services.kernel.desk.queue_form import dump_queue, parse_queue
 from services.kernel.errors import InvalidField, RuleError, RuleErrors
 from services.kernel.journeys.contact_policy import dump_contact_policy, parse_contact_policy
 from services.kernel.journeys.coupon_form import dump_coupon_pool, parse_coupon_pool
@@ -61,6 +64,17 @@ def read_coupon_pool(entry: Any, path: str) -> pb.CouponPool:
 def write_coupon_pool(message: pb.CouponPool) -> Any:
     """Return the form of a pool of coupons."""
     return dump_coupon_pool(coupon_pool_from_proto(message))
+
+
+def read_queue(entry: Any, path: str) -> desk_pb2.DeskQueue:
+    """Return the queue of a form. Raises InvalidField below `path`."""
+    with _mistakes():
+        return queue_to_proto(parse_queue(entry, path))
+
+
+def write_queue(message: desk_pb2.DeskQueue) -> Any:
+    """Return the form of a queue."""
+    return dump_queue(queue_from_proto(message))
 
 
 def read_slot(entry: Any, path: str, defaults: RuleDefaults) -> slots_pb2.Slot:

@@ -10,6 +10,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     DefineTemplateRequest,
 )
 from onefold.activation.v1.decision_service_pb2 import DefineSlotRequest
+from onefold.activation.v1.desk_service_pb2 import DefineQueueRequest
 from onefold.activation.v1.journey_service_pb2 import (
     DefineContactPolicyRequest,
     DefineCouponPoolRequest,
@@ -83,6 +84,9 @@ def definitions_of(client: Client, pack: Pack) -> Iterator[PackDefinition]:
     for pool in pack.pools:
         define = call(client.journeys.DefineCouponPool, DefineCouponPoolRequest, pool=pool)
         yield PackDefinition("pool", pool.pool_id, define, shown_as="coupon pool")
+    for queue in pack.queues:
+        define = call(client.desk.DefineQueue, DefineQueueRequest, queue=queue)
+        yield PackDefinition("queue", queue.queue_id, define)
     for journey in journeys_in_order(pack):
         define = call(client.journeys.DefineJourney, DefineJourneyRequest, journey=journey)
         yield PackDefinition("journey", journey.journey_id, define)
@@ -99,4 +103,5 @@ def journey_assumptions(pack: Pack) -> JourneyAssumptions:
         journeys=[each.journey_id for each in pack.journeys],
         rules=[*map(reference_to, pack.tags), *map(reference_to, pack.segments)],
         coupon_pools=pack.pools,
+        queues=[each.queue_id for each in pack.queues],
     )

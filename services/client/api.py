@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
 from onefold.activation.v1 import decision_service_pb2 as decision_pb
+from onefold.activation.v1 import desk_service_pb2 as desk_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
@@ -206,6 +207,17 @@ class DecisionApi(Protocol):
     Decide: Unary[decision_pb.DecideRequest, decision_pb.DecideResponse]
     Recommend: Unary[decision_pb.RecommendRequest, decision_pb.RecommendResponse]
     FitItems: Unary[decision_pb.FitItemsRequest, decision_pb.FitItemsResponse]
+
+
+class DeskApi(Protocol):
+    """Opens tickets and tasks about persons, and says who works on them and until when."""
+
+    DefineQueue: Unary[desk_pb.DefineQueueRequest, desk_pb.DefineQueueResponse]
+    ListQueues: Unary[desk_pb.ListQueuesRequest, desk_pb.ListQueuesResponse]
+    OpenTicket: Unary[desk_pb.OpenTicketRequest, desk_pb.OpenTicketResponse]
+    UpdateTicket: Unary[desk_pb.UpdateTicketRequest, desk_pb.UpdateTicketResponse]
+    ListTickets: Unary[desk_pb.ListTicketsRequest, desk_pb.ListTicketsResponse]
+    GetTicket: Unary[desk_pb.GetTicketRequest, desk_pb.GetTicketResponse]
 
 
 class ProjectionApi(Protocol):

@@ -11,6 +11,7 @@ from typing import Self
 
 from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
 from onefold.activation.v1.decision_service_pb2_grpc import DecisionServiceStub
+from onefold.activation.v1.desk_service_pb2_grpc import DeskServiceStub
 from onefold.activation.v1.journey_service_pb2_grpc import JourneyServiceStub
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -108,6 +109,10 @@ class Client:
     @cached_property
     def decisions(self) -> api.DecisionApi:
         return DecisionServiceStub(self._channel("activation"))
+
+    @cached_property
+    def desk(self) -> api.DeskApi:
+        return DeskServiceStub(self._channel("activation"))
 
     def projection(self, service: str) -> api.ProjectionApi:
         """Return the calls about the state of a service that folds the log."""

@@ -130,6 +130,7 @@ templates:
     locales: {{zh: {{text: "{{{{ person.name }}}}"}}}}
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
 coupon_pools: [{{id: half, title: {TEXT}}}]
+queues: [{{id: desk, title: {TEXT}}}]
 journeys: [{{id: waits, title: {TEXT}, enter: {{segment: {{id: seen}}}}, steps: [{{wait: 1d}}]}}]
 """
 POLICY = f"""
@@ -263,6 +264,17 @@ CASES: dict[str, Callable[[System], Case]] = {
     "journeys pause": lambda _: Case(["waits"], shows=False),
     "journeys resume": lambda _: Case(["waits", "--overdue", "skip"], shows=False),
     "journeys stop": lambda _: Case(["waits"], shows=False),
+    "tickets open": lambda _: Case(["desk", WHO, HOSTILE, "--kind", HOSTILE], shows=False),
+    "tickets list": lambda _: Case([]),
+    "tickets board": lambda _: Case([]),
+    **{
+        f"tickets {name}": lambda _, more=more: Case([HOSTILE, *more], shows=False, fails=True)
+        for name, more in {
+            **dict.fromkeys(("show", "answer", "wait", "resolve", "reopen"), ()),
+            "assign": (HOSTILE,),
+            "rate": ("3",),
+        }.items()
+    },
     "tags fit": lambda _: Case(["scored"]),
     "mirror show": lambda _: Case([HOSTILE], shows=False, fails=True),
     "mirror reconcile": lambda _: Case([HOSTILE], shows=False, fails=True),

@@ -42,6 +42,10 @@ ROLES = {
         **dict.fromkeys(("ListSlots", "Decide", "Recommend"), "RSA"),
         **dict.fromkeys(("DefineSlot", "FitItems"), "SA"),
     },
+    "activation.v1.DeskService": {
+        **dict.fromkeys(("ListQueues", "ListTickets", "GetTicket"), "RSA"),
+        **dict.fromkeys(("DefineQueue", "OpenTicket", "UpdateTicket"), "SA"),
+    },
     "activation.v1.JourneyService": {
         **dict.fromkeys(("ListJourneys", "GetJourney", "GetContactPolicy"), "RSA"),
         **dict.fromkeys(("ListRuns", "GetRun", "WhyRun", "SummarizeJourney"), "RSA"),
@@ -111,6 +115,7 @@ ROLES = {
 PUBLIC = {
     "activation.v1.ActivationService": "activation",
     "activation.v1.DecisionService": "activation",
+    "activation.v1.DeskService": "activation",
     "activation.v1.JourneyService": "activation",
     "identity.v1.IdentityService": "identity",
     "ingest.v1.IngestService": "ingest",

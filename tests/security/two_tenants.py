@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from integration.whole.whole_system import WholeSystem, identifier
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
 from onefold.activation.v1 import decision_service_pb2 as decision_pb
+from onefold.activation.v1 import desk_service_pb2 as desk_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
 from onefold.identity.v1 import identity_facts_pb2 as identity_facts
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
@@ -249,6 +250,13 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         INSERT INTO activation.leaf_profile
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
+        INSERT INTO activation_g1.desk_queue VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+        INSERT INTO activation.ticket (ticket_id, workspace_id, leaf_id, queue_id, title, state)
+        SELECT leaf_id, '{OTHER}', leaf_id, '{MARK}', '{MARK}', 1
+        FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
+        INSERT INTO activation.ticket_fact
+        SELECT leaf_id, leaf_id, '{OTHER}', 'ticket_opened', 1, '{{"title": "{MARK}"}}'
+        FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
         INSERT INTO activation.run
         SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, NULL, '{MARK}',
             NULL
@@ -413,6 +421,10 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     return [
         partial(own.admin.decisions.ListSlots, decision_pb.ListSlotsRequest()),
         partial(own.admin.decisions.Recommend, decision_pb.RecommendRequest(slot_id=MARK)),
+        partial(own.admin.desk.ListQueues, desk_pb.ListQueuesRequest()),
+        partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest()),
+        partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest(profile_id=profile_id)),
+        partial(own.admin.desk.GetTicket, desk_pb.GetTicketRequest(ticket_id=profile_id)),
         partial(journeys.ListJourneys, journey_pb.ListJourneysRequest()),
         partial(journeys.GetContactPolicy, journey_pb.GetContactPolicyRequest()),
         partial(journeys.ListCouponPools, journey_pb.ListCouponPoolsRequest()),

@@ -133,6 +133,7 @@ def assumed_from_proto(assumed: pb.JourneyAssumptions) -> Assumed:
             coupon_pool_from_proto(pool, f"assumed.coupon_pools[{index}]")
             for index, pool in enumerate(assumed.coupon_pools)
         ],
+        assumed.queues,
     )
 
 

@@ -18,6 +18,7 @@ from services.activation.domain.templates import Template, check_fits
 from services.activation.projection.journeys.replays import JourneyReplays
 from services.activation.projection.upstream import RuleChecker
 from services.activation.store.coupons import load_pools
+from services.activation.store.desk import load_queues_of_workspace
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.run_reads import count_open_runs
@@ -59,6 +60,7 @@ class Assumed(NamedTuple):
     #: Segments, tags and stages.
     names: Collection[Name] = ()
     coupon_pools: Collection[CouponPool] = ()
+    queues: Collection[str] = ()
 
 
 class DefinedJourney(NamedTuple):
@@ -84,6 +86,7 @@ class _Workspace:
     pinned_templates: Mapping[str, Template]
     policy: ContactPolicy
     pools: Mapping[str, CouponPool]
+    queues: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,7 @@ class JourneyCommands:
             }
             policy = await load_contact_policy(conn, workspace_id)
             pools = await load_pools(conn, workspace_id)
+            queues = await load_queues_of_workspace(conn, workspace_id)
         return _Workspace(
             journeys,
             {each.destination_id: each for each in destinations if not each.retired},
@@ -224,6 +228,7 @@ class JourneyCommands:
             {name: template for name, template in pinned.items() if template is not None},
             policy[0] if policy is not None else ContactPolicy(),
             {id_: pool for id_, pool in pools.items() if not pool.retired},
+            [id_ for id_, versions in queues.items() if not versions[max(versions)].retired],
         )
 
 
@@ -236,6 +241,7 @@ def _check(
         templates=frozenset({*existing.templates, *assumed.templates}),
         journeys=frozenset({*existing.journeys, *assumed.journeys, desired.journey_id}),
         pools=frozenset({*existing.pools, *(pool.pool_id for pool in assumed.coupon_pools)}),
+        queues=frozenset({*existing.queues, *assumed.queues}),
     )
     return check_journey(
         desired,

@@ -15,6 +15,7 @@ from services.activation.codec.definitions import DESTINATION_DEFINED, decode_de
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
 from services.activation.domain.transitions import plan_effects
+from services.activation.projection.desk.intake import take_in_desk
 from services.activation.projection.journeys.intake import JourneyIntake
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
@@ -42,12 +43,16 @@ class ActivationProjection:
     on_access: Callable[[], None]
     #: Called after a commit with which persons are to be looked at in journeys.
     on_looks: Callable[[], None] = lambda: None
+    #: Called after a commit with which tickets are to be looked at.
+    on_tickets: Callable[[], None] = lambda: None
     #: By shard, the destinations that got effects in the open transaction.
     _uncommitted: dict[int, set[DestinationKey]] = field(default_factory=dict, init=False)
     #: The shards whose open transaction has definitions.
     _defined: set[int] = field(default_factory=set, init=False)
     #: The shards whose open transaction has made persons due in journeys.
     _to_look_at: set[int] = field(default_factory=set, init=False)
+    #: The shards in whose open transaction something has happened to tickets.
+    _tickets: set[int] = field(default_factory=set, init=False)
     _journeys: JourneyIntake = field(default_factory=JourneyIntake, init=False)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
@@ -74,6 +79,8 @@ class ActivationProjection:
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
             self._to_look_at.add(batch.shard)
+        if await take_in_desk(conn, messages):
+            self._tickets.add(batch.shard)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         await fold_parked_facts(conn, "activation", batch.shard, facts)
         if await fold_access_facts(conn, facts):
@@ -96,6 +103,9 @@ class ActivationProjection:
         if shard in self._to_look_at:
             self._to_look_at.discard(shard)
             self.on_looks()
+        if shard in self._tickets:
+            self._tickets.discard(shard)
+            self.on_tickets()
         if shard in self._defined:
             self._defined.discard(shard)
             self.on_defined()

@@ -162,18 +162,33 @@ class JourneyUpstream:
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         """See `JourneyReads`."""
         found = {person: policy.default for person, policy in persons.items()}
+        async for person, profile in self._profiles(persons):
+            by_phone = zones_of_phone(_phone_of(profile))
+            found[person] = zone_of(persons[person], _traits(profile), by_phone)
+        return found
+
+    async def texts(self, traits: Mapping[Person, Collection[str]]) -> dict[Person, dict[str, str]]:
+        """See `JourneyReads`."""
+        found: dict[Person, dict[str, str]] = {person: {} for person in traits}
+        async for person, profile in self._profiles(traits):
+            values = _traits(profile)
+            own = ((name, values.get(name)) for name in traits[person])
+            found[person] = {name: value for name, value in own if isinstance(value, str)}
+        return found
+
+    async def _profiles(
+        self, persons: Collection[Person]
+    ) -> AsyncIterator[tuple[Person, profile_pb.Profile]]:
+        """Yield the profiles of persons, each for every id by which it was named."""
         for workspace_id in {workspace_id for workspace_id, _ in persons}:
-            own = [each for each in persons if each[0] == workspace_id]
-            request = profile_pb.BatchGetProfilesRequest(profile_ids=[to_hex(p) for _, p in own])
+            own = {id_ for workspace, id_ in persons if workspace == workspace_id}
+            request = profile_pb.BatchGetProfilesRequest(profile_ids=map(to_hex, sorted(own)))
             metadata = ((WORKSPACE_KEY, workspace_id),)
             response = await self._profile.BatchGetProfiles(request, metadata=metadata)
             for profile in response.profiles:
-                traits = {t.name: msgspec.json.decode(t.value) for t in profile.traits}
-                person = workspace_id, ProfileId(from_hex(profile.profile_id))
-                if person in persons:
-                    by_phone = zones_of_phone(_phone_of(profile))
-                    found[person] = zone_of(persons[person], traits, by_phone)
-        return found
+                ids = {from_hex(profile.profile_id), *map(from_hex, profile.leaf_ids)}
+                for id_ in sorted(ids & own):
+                    yield (workspace_id, ProfileId(id_)), profile
 
 
 class PastUpstream:
@@ -379,6 +394,10 @@ class ItemUpstream:
 
 def _phone_of(profile: profile_pb.Profile) -> str:
     return next((i.value for i in profile.identifiers if i.namespace == "phone"), "")
+
+
+def _traits(profile: profile_pb.Profile) -> dict[str, Any]:
+    return {trait.name: msgspec.json.decode(trait.value) for trait in profile.traits}
 
 
 def _question(own: PersonQuestion) -> pb.JudgeQuestion:

@@ -11,14 +11,14 @@ WHERE e.state + 0 = 2
 ORDER BY e.effect_id FOR UPDATE OF e;
 
 -- name: load_contacts
--- The effects of runs of some leaves that count for caps, and those that are open. One that was due
+-- The messages of runs of some leaves that count for caps, and those that are open. One that was due
 -- long ago waits for its destination, and no other one waits for it. `is_open`: it does not wait
--- for a time to come.
+-- for a time to come. Effects that are facts of the log, such as tasks and tags, are no messages.
 SELECT effect_id, leaf_id, destination_id, journey_id, journey_version, step_id, purpose, priority,
        changed_at_us, valid_until_us, begun_at_us,
        state + 0 IN (1, 2) OR state + 0 = 8 AND due_at <= now() AS is_open
 FROM effect
-WHERE leaf_id = ANY($1::bytea[])
+WHERE leaf_id = ANY($1::bytea[]) AND destination_id <> ''
   AND (begun_at_us > $2 AND state + 0 NOT IN (4, 5)
        OR state + 0 IN (1, 2, 7, 8) AND changed_at_us <= $3
           AND due_at > now() - interval '5 min');

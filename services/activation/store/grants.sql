@@ -6,8 +6,10 @@ GRANT SELECT ON mirror_member TO {api};
 GRANT SELECT, INSERT, UPDATE ON mirror TO {api};
 GRANT SELECT, UPDATE (due_at, attempts) ON mirror_entry TO {api};
 GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer, report TO {api};
-GRANT SELECT ON coupon, coupon_code, item_fit, item_ranking TO {api}
+GRANT SELECT ON coupon, coupon_code, ticket, ticket_fact, item_fit, item_ranking TO {api}
 
 -- name: state
--- Callers read destinations, templates, journeys, pauses, contact policies, pools of coupons and slots.
-GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool, slot TO {api}
+-- Callers read destinations, templates, journeys, pauses, contact policies, pools of coupons, slots and
+-- queues.
+GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool, slot TO {api};
+GRANT SELECT ON desk_queue TO {api}

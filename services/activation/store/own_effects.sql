@@ -18,6 +18,13 @@ UPDATE effect e SET state = t.state, reason = t.reason, ended_at = now()
 FROM unnest($1::bytea[], $2::int[], $3::smallint[], $4::text[]) AS t (effect_id, shard, state, reason)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.state + 0 = 2;
 
+-- name: load_facts_of_runs
+-- The effects of some runs that are facts of the log, as far as they were not withdrawn.
+SELECT run_id, step_id, effect_id FROM effect
+WHERE leaf_id = ANY ($1::bytea[]) AND run_id = ANY ($2::bytea[]) AND destination_id = ''
+  AND state + 0 IN (1, 2, 3)
+ORDER BY effect_id;
+
 -- name: load_depth
 -- How many journeys have begun each other up to a run: the fact of an entry is an effect.
 WITH RECURSIVE chain (run_id, depth) AS (

@@ -149,7 +149,9 @@ async def profiles_of(
     conn: asyncpg.Connection, leaves: Iterable[tuple[WorkspaceId, LeafId]], at_us: int
 ) -> dict[tuple[WorkspaceId, LeafId], ProfileId]:
     """Return the profiles at an instant of those leaves that had moved to one."""
-    rows = await conn.fetch(Q.profiles_of, *_columns(sorted(set(leaves))), at_us)
+    if not (own := sorted(set(leaves))):
+        return {}
+    rows = await conn.fetch(Q.profiles_of, *_columns(own), at_us)
     return {(row["workspace_id"], row["leaf_id"]): ProfileId(row["profile_id"]) for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""Translates journeys, contact policies and slots to messages of onefold.activation.v1, and back.
+"""Translates journeys, policies, slots and queues to messages of onefold.activation.v1, and back.
 
 A message has the name of its class and the names of its fields; a message with a `oneof kind` is a
 union of classes. So one translation serves all of them.
@@ -14,8 +14,8 @@ from typing import Any, Final, get_args, get_type_hints
 
 from google.protobuf.descriptor import FieldDescriptor
 from onefold.activation.v1 import contact_policy_pb2 as policy_pb
+from onefold.activation.v1 import desk_pb2, slots_pb2
 from onefold.activation.v1 import journeys_pb2 as pb
-from onefold.activation.v1 import slots_pb2
 
 from services.chassis.codec.comparisons import (
     EnumNumbers,
@@ -24,6 +24,8 @@ from services.chassis.codec.comparisons import (
     events_to_proto,
 )
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
+from services.kernel.desk import model as desk
+from services.kernel.desk.model import DeskQueue
 from services.kernel.errors import RuleError
 from services.kernel.journeys import contact_policy, coupons, decisions, model, ranking
 from services.kernel.journeys.checks import MAX_STEP_DEPTH
@@ -37,7 +39,7 @@ from services.kernel.rules.names import MAX_NAME
 #: Messages within each other: a step and its union, an arm, and their conditions.
 _MAX_DEPTH: Final = 5 * MAX_STEP_DEPTH
 _KIND: Final = "kind"
-_MODULES: Final = (model, coupons, contact_policy, decisions, ranking)
+_MODULES: Final = (model, coupons, contact_policy, decisions, ranking, desk)
 _EVENTS, _RULE = "onefold.rule.v1.EventFilter", "onefold.rule.v1.Rule"
 _ENUMS: Final[dict[str, EnumNumbers[Any]]] = {
     own.__name__: EnumNumbers(own, getattr(pb, own.__name__), own.__name__)
@@ -116,6 +118,20 @@ def slot_from_proto(message: slots_pb2.Slot, field: str = "slot") -> Slot:
     with below(field):
         slot: Slot = _value(message, 0)
         return slot
+
+
+def queue_to_proto(queue: DeskQueue) -> desk_pb2.DeskQueue:
+    """Return the message of a queue."""
+    message = desk_pb2.DeskQueue()
+    _fill(message, queue)
+    return message
+
+
+def queue_from_proto(message: desk_pb2.DeskQueue, field: str = "queue") -> DeskQueue:
+    """Return the queue of a message. Raises InvalidField with the path below `field`."""
+    with below(field):
+        queue: DeskQueue = _value(message, 0)
+        return queue
 
 
 def _fill(message: Any, value: Any) -> None:

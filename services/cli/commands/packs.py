@@ -15,6 +15,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     ListTemplatesRequest,
 )
 from onefold.activation.v1.decision_service_pb2 import ListSlotsRequest
+from onefold.activation.v1.desk_service_pb2 import ListQueuesRequest
 from onefold.activation.v1.journey_service_pb2 import (
     GetContactPolicyRequest,
     JourneyStepEdit,
@@ -169,6 +170,7 @@ async def defined_pack(client: Client) -> Pack:
     contact = await client.journeys.GetContactPolicy(GetContactPolicyRequest())
     pools = await client.journeys.ListCouponPools(ListCouponPoolsRequest())
     journeys = await client.journeys.ListJourneys(ListJourneysRequest())
+    queues = await client.desk.ListQueues(ListQueuesRequest())
     slots = await client.decisions.ListSlots(ListSlotsRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
@@ -180,6 +182,7 @@ async def defined_pack(client: Client) -> Pack:
         destinations=[each.destination for each in destinations.destinations],
         contact_policy=contact.policy if contact.HasField("policy") else None,
         pools=[each.pool for each in pools.pools],
+        queues=[each.queue for each in queues.queues],
         journeys=[each.journey for each in journeys.journeys],
         slots=[each.slot for each in slots.slots],
     )

@@ -11,6 +11,18 @@ from onefold.activation.v1.activation_facts_pb2 import (
     DestinationDefined,
     TemplateDefined,
 )
+from onefold.activation.v1.desk_pb2 import (
+    DeskQueueDefined,
+    SlaBreached,
+    SlaBreachWithdrawn,
+    TicketAnswered,
+    TicketAssigned,
+    TicketOpened,
+    TicketRated,
+    TicketReopened,
+    TicketResolved,
+    TicketWaiting,
+)
 from onefold.activation.v1.journey_facts_pb2 import (
     ContactPolicyDefined,
     CouponCodesLoaded,
@@ -42,5 +54,7 @@ _MESSAGES = (
     *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
     *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported, SlotDefined),
     *(CouponPoolDefined, CouponCodesLoaded, CouponIssued, CouponVoided),
+    *(DeskQueueDefined, TicketOpened, TicketAssigned, TicketAnswered, TicketWaiting),
+    *(TicketResolved, TicketReopened, TicketRated, SlaBreached, SlaBreachWithdrawn),
 )
 SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)

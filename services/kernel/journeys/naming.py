@@ -24,6 +24,7 @@ class KnownNames:
     segments: frozenset[str] | None = None
     tags: frozenset[str] | None = None
     journeys: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
 
 
 class JourneyProblem(NamedTuple):
@@ -90,6 +91,8 @@ def _named(
                     yield step.id, "pool", issue.pool, known.pools
             case model.JoinStep() | model.DropStep():
                 yield step.id, "destination", step.destination_id, known.destinations
+            case model.TaskStep():
+                yield step.id, "queue", step.queue, known.queues
             case model.StartStep():
                 yield step.id, "journey", step.journey_id, known.journeys
     for at, rule in journey_rules(journey):

@@ -15,6 +15,7 @@ from onefold.type.v1.event_pb2 import Event, EventType
 
 from services.chassis.codec.fields import PageToken, token_to_proto
 from services.chassis.codec.journey_facts import DELIVERY_REPORTED
+from services.chassis.codec.tickets import TICKET_KINDS
 from services.kernel.cleaning.cleaners import clean
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.additions import Touch, correction_of, first_touch, last_touch, scores_of
@@ -40,6 +41,7 @@ from services.kernel.tokens import Token
 from services.profile.codec.blocks import blocks_to_proto, consents_to_proto
 from services.profile.codec.log import EVENT
 from services.profile.codec.records import SCORE_RECORDED, TRAIT_CORRECTED
+from services.profile.codec.tickets import ticket_view
 from services.profile.codec.timeline import DELIVERY_ENDED, message_entry
 from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
 from services.profile.domain.profile import Profile, TimelineCursor
@@ -223,6 +225,9 @@ def timeline_entry(fact: Fact) -> pb.TimelineEntry:
     if fact.kind == SCORE_RECORDED:
         entry.score.MergeFromString(fact.payload)
         entry.name = entry.score.model_id
+    if fact.kind in TICKET_KINDS:
+        ticket = ticket_view(fact)
+        entry.type, entry.name, entry.properties = "track", ticket.name, ticket.properties
     if fact.kind == EVENT:
         event = Event.FromString(fact.payload)
         entry.type = EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()

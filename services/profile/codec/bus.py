@@ -17,8 +17,11 @@ from services.chassis.codec.journey_facts import (
     decode_entered,
     report_filter,
 )
+from services.chassis.codec.tickets import TICKET_KINDS
 from services.chassis.messaging.stream import Batch, FoldUnit, OutboxMessage, StreamMessage, UnitId
 from services.chassis.projection.checkpoint import Checkpoint
+from services.kernel.desk.ticket_events import ticket_filter_id
+from services.kernel.fold.events import EventView
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
@@ -44,6 +47,8 @@ _FIELDS = {
     stream_pb.MatchedEvent: "matched_events",
     stream_pb.LeafMove: "leaf_moves",
 }
+#: The facts of persons that reach activation beside the events that journeys wait for.
+_CALL_KINDS = frozenset({JOURNEY_ENTERED, DELIVERY_REPORTED, *TICKET_KINDS})
 _NO_LEAF, _NO_PROFILE = LeafId(NO_ID), ProfileId(NO_ID)
 
 
@@ -53,7 +58,8 @@ class DecodedBatch:
 
     facts: list[AttributedFact]
     assignments: list[ProfileAssignment]
-    #: The calls of journeys, which are among the facts as facts without an event.
+    #: The calls of journeys, which are among the facts as facts without an event, and what has
+    #: happened to tickets.
     calls: list[JourneyCall]
 
 
@@ -96,11 +102,11 @@ def _decode_facts(
         event = event_view(fact, index_key) if leaf_id else None
         broadcast = None if leaf_id else broadcast_fact(fact)
         if (
-            event is None
+            (event is None or event.record is not None)
             and broadcast is None
-            and fact.kind in (JOURNEY_ENTERED, DELIVERY_REPORTED)
+            and fact.kind in _CALL_KINDS
         ):
-            calls.append(_journey_call(fact, offset, ProfileId(ids[1])))
+            calls.append(_journey_call(fact, offset, ProfileId(ids[1]), event))
         # Half the cost of AttributedFact(...), ten thousand times a second.
         row = (offset, fact.recorded_at_us, fact.workspace_id, *ids, event, broadcast)
         add(new(AttributedFact, row))
@@ -130,8 +136,12 @@ def _decode_some(
     return decoded
 
 
-def _journey_call(fact: Fact, offset: int, profile_id: ProfileId) -> JourneyCall:
-    if fact.kind == JOURNEY_ENTERED:
+def _journey_call(
+    fact: Fact, offset: int, profile_id: ProfileId, event: EventView | None
+) -> JourneyCall:
+    if event is not None:
+        filter_id, properties = ticket_filter_id(TICKET_KINDS[fact.kind]), event.properties
+    elif fact.kind == JOURNEY_ENTERED:
         entered = decode_entered(fact.payload)
         filter_id, properties = call_filter_id(entered.journey_id), entered.properties
     else:
@@ -146,6 +156,7 @@ def _journey_call(fact: Fact, offset: int, profile_id: ProfileId) -> JourneyCall
         fact.occurred_at_us,
         filter_id,
         properties,
+        is_ticket=event is not None,
     )
 
 

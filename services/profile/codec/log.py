@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.type.v1.event_pb2 import Event
 
+from services.chassis.codec.tickets import TICKET_KINDS
 from services.kernel.fold.events import GROUP, EventView
 from services.kernel.identifiers.normalize import normalize, object_type_of
 from services.kernel.identifiers.priority import account_leaf
@@ -14,6 +15,7 @@ from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.profile.codec.definitions import rule_definition
 from services.profile.codec.records import record_view
+from services.profile.codec.tickets import ticket_view
 from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
 from services.profile.domain.profile import LeafEvent
 
@@ -24,7 +26,7 @@ CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 def event_view(fact: Fact, index_key: IndexKey) -> EventView | None:
     """Decode what a fact says about a person or an account; None for a fact of another kind."""
     if fact.kind != EVENT:
-        return record_view(fact)
+        return ticket_view(fact) if fact.kind in TICKET_KINDS else record_view(fact)
     event = Event.FromString(fact.payload)
     type_ = event.type
     if type_ == GROUP:

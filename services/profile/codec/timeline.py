@@ -13,6 +13,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.codec.journey_facts import DELIVERY_REPORTED, REPORT_KINDS
+from services.chassis.codec.tickets import TICKET_KINDS
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.events import PAGE, SCREEN, TRACK, UNNAMED
 from services.profile.codec.log import EVENT
@@ -27,6 +28,8 @@ MAX_LISTED = 50
 
 def event_name(fact: Fact) -> tuple[int, str]:
     """Return the type of an event and its name in rules; (0, "") for other facts."""
+    if fact.kind in TICKET_KINDS:
+        return TRACK, TICKET_KINDS[fact.kind].value
     if fact.kind != EVENT:
         return 0, ""
     event = Event.FromString(fact.payload)

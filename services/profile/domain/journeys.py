@@ -37,10 +37,12 @@ class JourneyCall(NamedTuple):
     profile_id: ProfileId
     fact_id: FactId
     occurred_at_us: int
-    #: See `call_filter_id` and `report_filter_id`.
+    #: See `call_filter_id`, `report_filter_id` and `ticket_filter_id`.
     filter_id: int
     #: A JSON object (UTF-8), or empty.
     properties: bytes
+    #: Whether it is about a ticket, which activation gets whether a journey waits for it or not.
+    is_ticket: bool = False
 
 
 class MatchedEvent(NamedTuple):
@@ -157,10 +159,43 @@ def match_events(
     for fact in facts:
         if fact.event is not None and fact.workspace_id in awaited:
             matched.append(awaited[fact.workspace_id].match(fact))
+    tickets: dict[FactId, MatchedEvent] = {}
     for call in calls:
-        if call.workspace_id in awaited:
+        if call.is_ticket:
+            tickets[call.fact_id] = _ticket_event(call)
+        elif call.workspace_id in awaited:
             matched.append(awaited[call.workspace_id].match_call(call))
-    return [one for one in matched if one is not None]
+    found = [one for one in matched if one is not None]
+    return _with_tickets(found, tickets) if tickets else found
+
+
+def _ticket_event(call: JourneyCall) -> MatchedEvent:
+    """Return what activation gets of a fact about a ticket: all of its properties."""
+    return MatchedEvent(
+        call.workspace_id,
+        call.profile_id,
+        0,
+        call.leaf_id,
+        call.fact_id,
+        (call.filter_id,),
+        call.occurred_at_us,
+        call.recorded_at_us,
+        call.properties,
+    )
+
+
+def _with_tickets(
+    matched: Iterable[MatchedEvent], tickets: dict[FactId, MatchedEvent]
+) -> list[MatchedEvent]:
+    """Return matched events and those of tickets, each fact once."""
+    found = []
+    for one in matched:
+        ticket = tickets.pop(one.fact_id, None)
+        if ticket is not None:
+            ids = tuple(sorted((*one.filter_ids, *ticket.filter_ids)))
+            one = ticket._replace(filter_ids=ids)
+        found.append(one)
+    return [*found, *tickets.values()]
 
 
 def leaf_moves(reassigned: Iterable[Reassignment], awaited: Awaited) -> list[Reassignment]:

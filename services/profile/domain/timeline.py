@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+from services.kernel.desk.ticket_events import TicketEvent
 from services.kernel.fold.events import PAGE, SCREEN
 from services.profile.domain.settings import WorkspaceSettings
 
@@ -50,7 +51,7 @@ DEFAULT_KINDS: Mapping[str, TimelineKind] = {
         TimelineKind.SERVICE_REQUEST: (
             *("complained", "complaint_filed", "consulted_support", "repair_requested"),
             *("return_requested", "service_requested", "ticket_closed", "ticket_created"),
-            *("ticket_opened",),
+            *(event.value for event in TicketEvent),
         ),
         TimelineKind.MEMBER_ACTIVITY: (
             *("activity_joined", "campaign_joined", "checked_in", "coupon_received"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from asyncpg import Connection
 
@@ -15,14 +15,14 @@ from services.profile.store.profiles import load_assignments
 async def load_matched(
     conn: Connection,
     facts: Sequence[AttributedFact],
-    calls: Iterable[JourneyCall],
+    calls: Collection[JourneyCall],
     awaited: Awaited,
 ) -> list[MatchedEvent]:
-    """Return the events and calls among folded facts that journeys wait for.
+    """Return the events and calls among folded facts that journeys wait for, and all of tickets.
 
     Call this after the assignments of the batch are saved.
     """
-    if not awaited:
+    if not awaited and not calls:
         return []
     folded = range(facts[0].offset, facts[-1].offset + 1)
     matched = match_events(facts, (call for call in calls if call.offset in folded), awaited)

@@ -56,6 +56,7 @@ WRITES = {
         *("DefineDestination", "DefineTemplate", "ReconcileMirror", "RetryDelivery")
     },
     "onefold.activation.v1.DecisionService": {"DefineSlot", "FitItems"},
+    "onefold.activation.v1.DeskService": {"DefineQueue", "OpenTicket", "UpdateTicket"},
     "onefold.activation.v1.JourneyService": {
         *("DefineContactPolicy", "DefineJourney", "EnterJourney"),
         *("SetDestinationFlow", "SetJourneyFlow", "DefineCouponPool", "LoadCouponCodes"),
@@ -81,6 +82,7 @@ DEFINITIONS_READ = (
     "onefold.activation.v1.GetContactPolicyResponse",
     "onefold.activation.v1.GetJourneyResponse",
     "onefold.activation.v1.JourneySummary",
+    "onefold.activation.v1.QueueSummary",
     "onefold.activation.v1.SlotSummary",
     "onefold.activation.v1.TemplateSummary",
     "onefold.identity.v1.GetPolicyResponse",
@@ -146,7 +148,7 @@ def test_every_rpc_has_a_request_and_a_response_of_its_own() -> None:
 
 def definitions() -> list[Descriptor]:
     named = [m for m in messages() if re.fullmatch(r"Define\w+(Request|Response)", m.name)]
-    assert len(named) == 22, "eleven kinds of definitions"
+    assert len(named) == 24, "twelve kinds of definitions"
     return named
 
 

@@ -46,7 +46,7 @@ BY_NAME = {
 } | dict.fromkeys(
     (
         *("fact_id", "fact_ids", "released_fact_id", "effect_id", "identifier_id", "coupon_id"),
-        *("run_id", "leaf_id"),
+        *("run_id", "leaf_id", "ticket_id"),
         "identifier_ids",
         "leaving_profile_ids",
         "entering_profile_ids",

@@ -21,7 +21,7 @@ CHANGES = {
         *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
-        *("DefineCouponPool", "LoadCouponCodes"),
+        *("DefineCouponPool", "LoadCouponCodes", "DefineQueue", "OpenTicket", "UpdateTicket"),
     },
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
@@ -29,7 +29,7 @@ CHANGES = {
         *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
-        *("DefineCouponPool", "LoadCouponCodes"),
+        *("DefineCouponPool", "LoadCouponCodes", "DefineQueue", "OpenTicket", "UpdateTicket"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "DefineContactPolicy", "TickClock"),
     },

@@ -56,7 +56,7 @@ EMPTY = (
     "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
     " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
     " entry_answer, ledger_restored, schedule_occurrence, coupon, coupon_code, coupon_pool, mirror,"
-    " mirror_member, mirror_entry;"
+    " mirror_member, mirror_entry, ticket, ticket_fact, desk_queue;"
     " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
 )
 #: 2026-03-02, a Monday.
@@ -136,6 +136,16 @@ class FakeUpstream:
 
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         return {p: self.zone.get(p[1], policy.default) for p, policy in persons.items()}
+
+    #: By leaf and name.
+    traits: dict[bytes, dict[str, str]] = field(default_factory=dict)
+
+    async def texts(self, traits: Mapping[Person, Collection[str]]) -> dict[Person, dict[str, str]]:
+        return {
+            person: {name: own[name] for name in names if name in own}
+            for person, names in traits.items()
+            for own in (self.traits.get(person[1], {}),)
+        }
 
     #: By segment, in pages.
     audience: dict[str, list[list[bytes]]] = field(default_factory=dict)
@@ -264,13 +274,7 @@ class JourneyBench:
         """Return an event of a leaf as profile passes it on; it is recorded now."""
         self._events += 1
         fact_id = fact or hashlib.blake2b(f"event {self._events}".encode(), digest_size=16).digest()
-        filters = {
-            structure_id(events)
-            for versions in self._journeys.values()
-            for journey in versions
-            for events in awaited_events(journey)
-            if name in events.names and (not events.where or matcher(events.where)(properties))
-        }
+        filters = self.filters_of(name, properties)
         encoded = json.dumps(properties).encode()
         self.log.facts[fact_id] = Fact(
             workspace_id=W,
@@ -292,6 +296,16 @@ class JourneyBench:
             recorded_at_us=self.now_us,
             properties=encoded,
         )
+
+    def filters_of(self, name: str, properties: Mapping[str, Any]) -> set[int]:
+        """Return the ids of the filters of journeys that an event passes."""
+        return {
+            structure_id(events)
+            for versions in self._journeys.values()
+            for journey in versions
+            for events in awaited_events(journey)
+            if name in events.names and (not events.where or matcher(events.where)(properties))
+        }
 
     async def happen(self, name: str, of: int = 1, **fields: Any) -> MatchedEvent:
         """Fold an event in the shard of its leaf."""

@@ -169,6 +169,33 @@ async def test_caps_under_fire_let_the_message_of_the_greatest_priority_pass(
     assert lost == {"capped:" + to_hex(winner["effect_id"])}
 
 
+async def test_tasks_and_tags_of_a_run_count_for_no_cap(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    await gate.policy({"purposes": {"marketing": {"consent": "implied", "caps": [
+        {"at_most": 1, "in": "24h"}
+    ]}}})  # fmt: skip
+    await gate.ledger.define(hook(receiver.url()))
+    send = {"id": "reminder", "to": "coupon", "template": "cart"}
+    await gate.define({"steps": [{"send": send}]})
+    gate.peers.profile.add(leaf(0), name=b'"Li"')
+    # Effects without a destination are facts of the log: one has begun, and one is due before.
+    for at_us in (NOON_US - 2 * HOUR_US, NOON_US - HOUR_US):
+        await gate.plan(0, at_us=at_us, destination_id="", priority=99)
+    await gate.ledger.database.pool.execute(
+        "UPDATE effect SET state = 3, begun_at_us = $1 WHERE changed_at_us = $2",
+        *(NOON_US - 2 * HOUR_US, NOON_US - 2 * HOUR_US),
+    )
+    message = await gate.plan(0)
+    async with gate.dispatching():
+        await wait_until(lambda: is_delivered(gate, message.effect_id))
+
+
+async def is_delivered(gate: GatedLedger, effect_id: bytes) -> bool:
+    [row] = await gate.ledger.rows(effect_id=effect_id)
+    return bool(row["state"] == DELIVERED)
+
+
 async def test_message_behind_another_one_of_its_destination_leaves_it_the_room_below_a_cap(
     gate: GatedLedger, receiver: Receiver
 ) -> None:

@@ -100,18 +100,20 @@ class DefineJourneyRequest(_message.Message):
     def __init__(self, journey: _Optional[_Union[_journeys_pb2.Journey, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed: _Optional[_Union[JourneyAssumptions, _Mapping]] = ..., confirmed_messages: _Optional[int] = ...) -> None: ...
 
 class JourneyAssumptions(_message.Message):
-    __slots__ = ("destinations", "templates", "journeys", "rules", "coupon_pools")
+    __slots__ = ("destinations", "templates", "journeys", "rules", "coupon_pools", "queues")
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     JOURNEYS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     COUPON_POOLS_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
     destinations: _containers.RepeatedScalarFieldContainer[str]
     templates: _containers.RepeatedScalarFieldContainer[str]
     journeys: _containers.RepeatedScalarFieldContainer[str]
     rules: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Reference]
     coupon_pools: _containers.RepeatedCompositeFieldContainer[_journeys_pb2.CouponPool]
-    def __init__(self, destinations: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., journeys: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ..., coupon_pools: _Optional[_Iterable[_Union[_journeys_pb2.CouponPool, _Mapping]]] = ...) -> None: ...
+    queues: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, destinations: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., journeys: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ..., coupon_pools: _Optional[_Iterable[_Union[_journeys_pb2.CouponPool, _Mapping]]] = ..., queues: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JourneyWarning(_message.Message):
     __slots__ = ("at", "problem", "remedy")

@@ -7,14 +7,7 @@ from collections.abc import Iterator, Mapping
 from services.activation.domain.channels import name_of
 from services.activation.domain.contracts import ChannelKind
 from services.activation.domain.model import Destination
-from services.kernel.journeys.model import (
-    CloseStep,
-    DropStep,
-    JoinStep,
-    Journey,
-    SendStep,
-    TaskStep,
-)
+from services.kernel.journeys.model import DropStep, JoinStep, Journey, SendStep
 from services.kernel.journeys.naming import JourneyProblem
 from services.kernel.journeys.tree import all_steps
 
@@ -29,9 +22,6 @@ def receiver_problems(
         problem = "regrets are listed, and nothing carries out steps that follow them"
         yield JourneyProblem(step.id, problem, "write `regret: {unwanted: report}`")
     for step in all_steps(journey):
-        if isinstance(step, (TaskStep, CloseStep)):
-            problem = "this installation has no tasks, so nothing carries it out"
-            yield JourneyProblem(step.id, problem, "leave it out, or send a message instead")
         if not isinstance(step, (SendStep, JoinStep, DropStep)):
             continue
         destination = destinations.get(step.destination_id)

@@ -45,7 +45,7 @@ class JourneyEngine:
         )
         self.upkeep = JourneyUpkeep(database, JourneyMetrics(metrics or Metrics(runner.service)))
         self.scheduler = JourneyScheduler(database, upstream, self.player.wake)
-        self.own_effects = OwnEffects(database, log, runner.service, released)
+        self.own_effects = OwnEffects(database, log, upstream, runner.service, released)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

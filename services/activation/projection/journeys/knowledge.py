@@ -40,6 +40,9 @@ class JourneyReads(Protocol):
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
         """Return the zones of persons by the contact policies of their workspaces."""
 
+    async def texts(self, traits: Mapping[Person, Collection[str]]) -> dict[Person, dict[str, str]]:
+        """Return those of some traits of persons that are texts, by their names."""
+
     async def members(
         self, workspace_id: WorkspaceId, segment_id: str, at_us: int, page_token: str
     ) -> tuple[list[ProfileId], str]:

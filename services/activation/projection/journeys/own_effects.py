@@ -1,20 +1,25 @@
-"""Carries out the effects of runs that are facts of the log: entries of other journeys, tags."""
+"""Carries out the effects of runs that are facts of the log: other journeys, tags, tasks."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
 import structlog
 
+from services.activation.codec.coupons import COUPON_VOIDED, voided_coupon
+from services.activation.codec.desk import closed_task_fact, task_fact
 from services.activation.codec.own_effects import own_effect_fact
 from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.journeys.program import Program
 from services.activation.domain.model import DeliveryState
+from services.activation.projection.journeys.knowledge import JourneyReads, Person
 from services.activation.store.coupons import Q as COUPONS
 from services.activation.store.coupons import load_coupons_of_runs
 from services.activation.store.journeys import load_journeys
@@ -23,8 +28,9 @@ from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.repeat import repeat, wait_at_most
-from services.kernel.ids import WorkspaceId
-from services.kernel.journeys.model import EffectStep, VoidStep
+from services.kernel.errors import Conflict
+from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.journeys.model import CloseStep, EffectStep, TaskStep, VoidStep
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +43,7 @@ MAX_BACKOFF_S: Final = 10.0
 TOO_DEEP: Final = f"more than {MAX_DEPTH} journeys have begun each other"
 NOT_SERVED: Final = "the step is not defined any more, or nothing carries it out"
 
+NOT_OPENED: Final = "the task was not opened"
 NOT_ISSUED: Final = "the coupon was not issued"
 USED: Final = "the coupon was used"
 
@@ -47,6 +54,7 @@ class OwnEffects:
 
     database: Database
     log_client: LogClient
+    upstream: JourneyReads
     actor: str
     #: Set when effects were released.
     released: asyncio.Event
@@ -70,31 +78,102 @@ class OwnEffects:
             histories = await load_journeys(conn, {row["workspace_id"] for row in rows})
             deep = await _too_deep(conn, rows)
             coupons = await _coupons(conn, rows)
-        facts, gone = [], []
+            tasks = await _tasks(conn, rows)
+        steps = {row["effect_id"]: _step(row, histories) for row in rows}
+        traits = await self._traits(rows, steps)
+        facts: list[Any] = []
+        gone: list[bytes] = []
         refused: dict[bytes, str] = {row["effect_id"]: TOO_DEEP for row in rows if row in deep}
         for row in rows:
             if row["effect_id"] in refused:
                 continue
-            step, voided = _step(row, histories), None
-            if isinstance(step, VoidStep):
-                voided = coupons.get((row["run_id"], step.coupon))
-                if reason := _not_voidable(voided):
-                    refused[row["effect_id"]] = reason
-                    continue
-            fact = own_effect_fact(row, step, self.actor, voided)
-            if fact is None:
-                refused[row["effect_id"]] = NOT_SERVED
+            found = self._facts(row, steps[row["effect_id"]], coupons, tasks, traits)
+            if isinstance(found, str):
+                refused[row["effect_id"]] = found
                 continue
-            facts.append(fact)
-            if voided is not None:
-                gone.append(voided.coupon_id)
-        if facts:
-            await self.log_client.append(facts)
+            facts += found
+            gone += [voided_coupon(f.payload) for f in found if f.kind == COUPON_VOIDED]
+        await self._append(facts)
         async with transaction(self.database.pool) as conn:
             if gone:
                 await conn.execute(COUPONS.void_coupons, gone)
             await _end(conn, rows, refused)
         return len(rows)
+
+    async def _append(self, facts: list[Any]) -> None:
+        """Append facts. One that the log has with another content stays as it is there.
+
+        So does a task whose agent was another one when a repeated effect was begun first.
+        """
+        if not facts:
+            return
+        try:
+            await self.log_client.append(facts)
+        except Conflict:
+            for fact in facts:
+                with suppress(Conflict):
+                    await self.log_client.append([fact])
+
+    def _facts(
+        self,
+        row: Any,
+        step: tuple[EffectStep, Program] | None,
+        coupons: Mapping[tuple[bytes, str], Coupon],
+        tasks: Mapping[tuple[bytes, str], list[bytes]],
+        traits: Mapping[Person, Mapping[str, str]],
+    ) -> list[Any] | str:
+        """Return the facts of an effect, or why there are none."""
+        if step is None:
+            return NOT_SERVED
+        voided: Coupon | None = None
+        match step[0]:
+            case TaskStep() as task:
+                own = traits.get(_person(row), {})
+                return [task_fact(row, task, own.get(task.to_trait, ""), self.actor)]
+            case CloseStep(task=id_):
+                opened, queue_id = tasks.get((row["run_id"], id_), []), _queue_of(*step)
+                facts = [closed_task_fact(row, own, queue_id, self.actor) for own in opened]
+                return facts or NOT_OPENED
+            case VoidStep(coupon=name):
+                voided = coupons.get((row["run_id"], name))
+                if reason := _not_voidable(voided):
+                    return reason
+            case _:
+                pass
+        fact = own_effect_fact(row, step[0], self.actor, voided)
+        return NOT_SERVED if fact is None else [fact]
+
+    async def _traits(
+        self, rows: Iterable[Any], steps: Mapping[bytes, tuple[EffectStep, Program] | None]
+    ) -> dict[Person, dict[str, str]]:
+        """Return the traits that name the agents of tasks. Raises OnefoldError."""
+        wanted: defaultdict[Person, set[str]] = defaultdict(set)
+        for row in rows:
+            step = steps[row["effect_id"]]
+            if step is not None and isinstance(step[0], TaskStep) and step[0].to_trait:
+                wanted[_person(row)].add(step[0].to_trait)
+        return await self.upstream.texts(wanted) if wanted else {}
+
+
+def _person(row: Any) -> Person:
+    return WorkspaceId(row["workspace_id"]), ProfileId(row["leaf_id"])
+
+
+def _queue_of(step: EffectStep, program: Program) -> str:
+    """Return the queue of the task that a step closes."""
+    task = program.effects.get(step.task) if isinstance(step, CloseStep) else None
+    return task.queue if isinstance(task, TaskStep) else ""
+
+
+async def _tasks(
+    conn: asyncpg.Connection, rows: Iterable[Any]
+) -> dict[tuple[bytes, str], list[bytes]]:
+    """Return the tasks that the runs of effects have opened, by run and step."""
+    found: defaultdict[tuple[bytes, str], list[bytes]] = defaultdict(list)
+    leaves, runs = {row["leaf_id"] for row in rows}, {row["run_id"] for row in rows}
+    for row in await conn.fetch(OWN.load_facts_of_runs, sorted(leaves), sorted(runs)):
+        found[row["run_id"], row["step_id"]].append(row["effect_id"])
+    return found
 
 
 async def _coupons(
@@ -130,12 +209,13 @@ async def _too_deep(conn: asyncpg.Connection, rows: Iterable[Any]) -> list[Any]:
 
 def _step(
     row: Any, histories: Mapping[tuple[WorkspaceId, str], JourneyHistory]
-) -> EffectStep | None:
+) -> tuple[EffectStep, Program] | None:
     history = histories.get((row["workspace_id"], row["journey_id"]))
     if history is None:
         return None
     try:
-        return history.program(row["journey_version"]).effects.get(row["step_id"])
+        program = history.program(row["journey_version"])
+        return program.effects[row["step_id"]], program
     except LookupError:
         return None
 

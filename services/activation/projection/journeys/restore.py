@@ -20,6 +20,7 @@ from services.activation.codec.coupons import (
     issued_coupon,
     voided_coupon,
 )
+from services.activation.codec.desk import QUEUE_DEFINED, OwnTicketFact, logged_ticket_fact
 from services.activation.codec.journey_runs import (
     RUN_ENDS,
     RUN_TRANSITIONED,
@@ -33,15 +34,18 @@ from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.planned import effects_of
 from services.activation.domain.model import RunEffect
+from services.activation.projection.desk.intake import define_queues
 from services.activation.projection.journeys.intake import DEFINITIONS, define
 from services.activation.store import runs as store
 from services.activation.store.coupons import restore_coupons
+from services.activation.store.desk import take_in_facts
 from services.activation.store.journeys import load_journeys
 from services.activation.store.reports import restore_reports
 from services.activation.store.restore import mark_unknown, restore_ends
 from services.activation.store.run_effects import add_planned_effects, release_effects
 from services.activation.store.runs import DueKey
 from services.chassis.codec.journey_facts import DELIVERY_REPORTED
+from services.chassis.codec.tickets import TICKET_KINDS
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
@@ -55,7 +59,7 @@ RETRY_S: Final = 0.5
 MAX_BACKOFF_S: Final = 10.0
 _RESTORED: Final = (
     *(DELIVERY_ENDED, DELIVERY_REPORTED, RUN_TRANSITIONED),
-    *(COUPON_ISSUED, COUPON_VOIDED),
+    *(COUPON_ISSUED, COUPON_VOIDED, *TICKET_KINDS),
 )
 
 
@@ -80,15 +84,17 @@ async def restore_ledger(database: Database, log_client: LogClient, shards: int)
 
 async def _restore(database: Database, log_client: LogClient, shards: int) -> None:
     async with transaction(database.pool) as conn:
-        async for page in log_client.read(0, 0, 0, kinds=sorted(DEFINITIONS)):
+        async for page in log_client.read(0, 0, 0, kinds=sorted({*DEFINITIONS, QUEUE_DEFINED})):
             for fact in page:
                 await define(conn, fact)
+            await define_queues(conn, [fact for fact in page if fact.kind == QUEUE_DEFINED])
     for shard in range(shards):
         transitions: list[tuple[WorkspaceId, LoggedTransition]] = []
         ends: list[Any] = []
         reports: list[tuple[Any, ...]] = []
         coupons: list[Coupon] = []
         voided: list[bytes] = []
+        tickets: list[OwnTicketFact] = []
         async for page in log_client.read(shard, 0, 0, kinds=_RESTORED):
             for fact in page:
                 if fact.kind == RUN_TRANSITIONED:
@@ -102,6 +108,8 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
                     coupons.append(issued_coupon(fact))
                 elif fact.kind == COUPON_VOIDED:
                     voided.append(voided_coupon(fact.payload))
+                elif (ticket := logged_ticket_fact(fact)) is not None:
+                    tickets.append(ticket)
         async with transaction(database.pool) as conn:
             runs = logged_runs(transitions)
             histories = await load_journeys(conn, {run.workspace_id for run in runs})
@@ -112,6 +120,7 @@ async def _restore(database: Database, log_client: LogClient, shards: int) -> No
             await mark_unknown(conn, [(e.effect_id, e.leaf_id) for e in sent], shards)
             await restore_reports(conn, reports)
             await restore_coupons(conn, coupons, voided)
+            await take_in_facts(conn, tickets)
         if runs or ends:
             log.info("ledger_restored", shard=shard, runs=len(runs), ends=len(ends))
     async with acquire(database.pool) as conn:

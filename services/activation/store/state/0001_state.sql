@@ -73,3 +73,12 @@ CREATE TABLE slot (
     payload      bytea   NOT NULL,
     PRIMARY KEY (workspace_id, slot_id)
 );
+
+-- Every version of each queue of tickets, as a serialised DeskQueueDefined.
+CREATE TABLE desk_queue (
+    workspace_id text    NOT NULL,
+    queue_id     text    NOT NULL,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, queue_id, version)
+);

@@ -42,7 +42,7 @@ def test_step_uses_a_destination_for_what_it_does(step: dict[str, Any], remedy: 
 @pytest.mark.parametrize(
     ("more", "at"),
     [
-        ({"steps": [{"task": {"id": "t", "queue": "q", "title": "call", "due": "1d"}}]}, ["t"]),
+        ({"steps": [{"task": {"id": "t", "queue": "q", "title": "call", "due": "1d"}}]}, []),
         ({"regret": {"unwanted": [{"void": "first_order", "id": "v"}]}}, ["v"]),
         ({"on_goal": [{"void": "first_order", "id": "v"}]}, []),
     ],

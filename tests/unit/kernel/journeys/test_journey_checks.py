@@ -189,7 +189,7 @@ def test_likely_mistakes_are_warnings() -> None:
     assert all(each.is_warning for each in found)
 
 
-NONE = KnownNames(*[frozenset[str]()] * 6)
+NONE = KnownNames(*[frozenset[str]()] * 7)
 NAMING = journey(
     {"choose": [{"when": {"all": [{"tag": "vip"}, {"segment": "s1"}]}, "steps": [SEND]}]},
     WAIT,
@@ -226,3 +226,46 @@ def test_rules_of_a_journey_are_those_of_its_entry_and_its_branches() -> None:
         enter={"event": "x", "if": {"tag": "b"}},
     )
     assert [at for at, _ in journey_rules(of)] == ["enter", "choose-1"]
+
+
+ENTRIES: dict[str, Any] = {
+    "event": {"event": "entered"},
+    "segment": {"segment": {"id": "s"}},
+    "stage": {"stage": {"of": "life", "is": "new"}},
+    "date": {"date": {"trait": "birthday", "clock": "10:00"}},
+    "schedule": {"schedule": {"at": "2026-12-01T10:00"}, "audience": "s"},
+    "call": {"call": True},
+    "first_seen": {"first_seen": True},
+}
+ACTIONS: dict[str, list[Any]] = {
+    "message": [SEND],
+    "coupon": [again("m", **COUPON), WAIT, {"void": "c"}],
+    "task": [
+        {"task": {"id": "t", "queue": "q", "title": "call", "due": "1d"}},
+        WAIT,
+        {"close": "t"},
+    ],
+    "tag": [{"put": {"tag": "t"}}],
+    "copy": [{"join": "audience"}, WAIT, {"drop": "audience"}],
+    "journey": [{"start": "other"}],
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_can_follow_every_trigger(entry: str, action: str) -> None:
+    own = journey(*ACTIONS[action], enter={**ENTRIES[entry], "again": {"after": "1d"}})
+    known = KnownNames(
+        destinations=frozenset({"mail", "audience"}),
+        templates=frozenset({"hello"}),
+        pools=frozenset({"P"}),
+        queues=frozenset({"q"}),
+        journeys=frozenset({"j", "other"}),
+    )
+    check_journey(own, known, has_quiet_hours=False)
+
+
+def test_task_of_an_unknown_queue_is_refused() -> None:
+    own = journey(*ACTIONS["task"])
+    with pytest.raises(InvalidField, match="the queue 'q' is not defined"):
+        check_journey(own, KnownNames(queues=frozenset()), has_quiet_hours=False)

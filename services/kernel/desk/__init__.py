@@ -1,0 +1,1 @@
+"""Defines the queues of the service desk, and computes its hours."""
