@@ -265,7 +265,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "journeys resume": lambda _: Case(["waits", "--overdue", "skip"], shows=False),
     "journeys stop": lambda _: Case(["waits"], shows=False),
     "tickets open": lambda _: Case(["desk", WHO, HOSTILE, "--kind", HOSTILE], shows=False),
-    "tickets list": lambda _: Case([]),
+    "tickets list": lambda _: Case([], shows=False),
     "tickets board": lambda _: Case([]),
     **{
         f"tickets {name}": lambda _, more=more: Case([HOSTILE, *more], shows=False, fails=True)
