@@ -19,7 +19,7 @@ from onefold.activation.v1.journey_service_pb2 import CouponPoolSummary, ListCou
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
-from onefold.profile.v1.profile_facts_pb2 import ScoreRecorded
+from onefold.profile.v1.profile_facts_pb2 import TIMELINE_KIND_SERVICE_REQUEST, ScoreRecorded
 from onefold.type.v1 import event_pb2
 from pack_rules import PACKS
 from service_fixtures import MakeSettings, wait_until
@@ -207,9 +207,7 @@ async def check_dissatisfied(system: WholeSystem) -> None:
     )
     kinds = sorted(json.loads(entry.properties)["kind"] for entry in timeline.entries)
     assert kinds == ["complaint", "complaint", "complaint", "task"]
-    assert {entry.timeline_kind for entry in timeline.entries} == {
-        profile_pb.TIMELINE_KIND_SERVICE_REQUEST
-    }
+    assert {entry.timeline_kind for entry in timeline.entries} == {TIMELINE_KIND_SERVICE_REQUEST}
 
 
 async def check_score(system: WholeSystem) -> None:
