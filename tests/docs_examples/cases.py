@@ -321,5 +321,15 @@ CASES: dict[str, dict[str, Cases]] = {
     },
     "docs/how-to/orders.md": ORDERS,
     "docs/how-to/rules.md": RULES,
+    "docs/how-to/slots.md": {
+        "vip": Cases(
+            [[order(n, 9) for n in (1, 2, 3, 4, 364)]],
+            [[order(n, 9) for n in (1, 2, 3, 4)], [order(n, 9) for n in (1, 2, 3, 4, 366)]],
+        ),
+        "tag:taste=sporty": Cases(
+            [[before(n, "viewed_shoes") for n in (1, 2, 29)]],
+            [[before(n, "viewed_shoes") for n in (1, 2, 31)], []],
+        ),
+    },
     "docs/how-to/stages-and-tags.md": STAGES_AND_TAGS,
 }

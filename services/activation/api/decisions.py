@@ -22,7 +22,7 @@ from services.activation.commands.slots import SlotCommands
 from services.activation.domain.item_similarity import EVERY_CATEGORY
 from services.activation.domain.journeys.player import share_of
 from services.activation.domain.recommendations import Recommendation
-from services.activation.projection.upstream import DecisionUpstream, SlotPerson
+from services.activation.projection.upstream import DecisionUpstream, ItemUpstream, SlotPerson
 from services.activation.store.slots import list_slots, load_slots
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
@@ -94,7 +94,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         failure = pb.DECISION_REASON_UNSPECIFIED
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
-                person = await self._read(workspace, request, slots)
+                person = await self._read(workspace, request, slots, self.persons)
                 for slot in slots.values():
                     if slot.items is None:
                         continue
@@ -125,7 +125,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         response = pb.RecommendResponse()
         try:
             async with asyncio.timeout((request.deadline_ms or DEFAULT_DEADLINE_MS) / 1_000):
-                person = await self._read(workspace_id(), decide, slots)
+                person = await self._read(workspace_id(), decide, slots, self.recommender.items)
                 slot = slots.get(request.slot_id)
                 if slot is None or slot.items is None or slot.retired:
                     return pb.RecommendResponse(reason=pb.DECISION_REASON_UNKNOWN_SLOT)
@@ -152,7 +152,11 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         return pb.FitItemsResponse(persons=table.persons, items=items, fitted_at_us=now_us)
 
     async def _read(
-        self, workspace: WorkspaceId, request: pb.DecideRequest, slots: dict[str, Slot]
+        self,
+        workspace: WorkspaceId,
+        request: pb.DecideRequest,
+        slots: dict[str, Slot],
+        persons: DecisionUpstream | ItemUpstream,
     ) -> SlotPerson | None:
         """Read the slots into `slots`, and the person; None = no person has the identifier.
 
@@ -164,7 +168,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
             await self.runner.reach(at_least)
             await self._load(workspace, request, slots)
         identifier = Identifier(request.identifier.namespace, request.identifier.value)
-        return await self.persons.person(workspace, identifier, at_least)
+        return await persons.person(workspace, identifier, at_least)
 
     async def _load(
         self, workspace: WorkspaceId, request: pb.DecideRequest, slots: dict[str, Slot]

@@ -301,12 +301,7 @@ class DecisionUpstream:
             )
         except (NotFound, InvalidField):
             return None
-        consents = {one.purpose: one.granted for one in response.profile.consents}
-        return SlotPerson(
-            ProfileId(from_hex(found.profile_id)),
-            frozenset(found.segment_ids),
-            refuses_profiling=not consents.get(PROFILING, True),
-        )
+        return _slot_person(found.profile_id, response.profile, found.segment_ids)
 
 
 @dataclass(frozen=True)
@@ -315,14 +310,32 @@ class ItemUpstream:
 
     profile: ServiceChannel
 
+    async def person(
+        self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None
+    ) -> SlotPerson | None:
+        """Return the person who has an identifier, without memberships; see `DecisionUpstream`."""
+        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
+        request = profile_pb.GetProfileRequest(
+            identifier=identifier_pb2.Identifier(
+                namespace=identifier.namespace, value=identifier.value
+            ),
+            at_least=None if at_least is None else token_to_proto(at_least),
+        )
+        try:
+            response = await stub.GetProfile(request, metadata=_of(workspace_id))
+        except (NotFound, InvalidField):
+            return None
+        return _slot_person(response.profile.profile_id, response.profile, ())
+
     async def items_of(
         self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
     ) -> PersonItems:
         """Return what a person has to do with the items of a slot. Raises OnefoldError."""
-        newest, bought = await asyncio.gather(
-            self._newest(workspace_id, profile_id, ranking),
-            self._bought(workspace_id, profile_id, ranking),
-        )
+        newest, is_all = await self._newest(workspace_id, profile_id, ranking)
+        if is_all:
+            bought = {item for entry in newest for item in _items(ranking.bought, entry)}
+        else:
+            bought = await self._bought(workspace_id, profile_id, ranking)
         interest = (*ranking.bought, *ranking.seen)
         recent = dict.fromkeys(item for entry in newest for item in _items(interest, entry))
         named = (_items(ranking.recommended, entry) for entry in newest)
@@ -347,13 +360,14 @@ class ItemUpstream:
 
     async def _newest(
         self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
-    ) -> Sequence[profile_pb.TimelineEntry]:
+    ) -> tuple[Sequence[profile_pb.TimelineEntry], bool]:
+        """Return the newest events about items, and whether there are no others."""
         request = profile_pb.ListTimelineRequest(
             profile_id=to_hex(profile_id), page_size=_NEWEST, events=ranking.names()
         )
-        async for entries in self._timeline(workspace_id, request):
-            return entries
-        return ()
+        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
+        response = await stub.ListTimeline(request, metadata=_of(workspace_id))
+        return response.entries, not response.next_page_token
 
     async def _bought(
         self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
@@ -390,6 +404,17 @@ class ItemUpstream:
         except NotFound:
             return {}
         return {t.name: msgspec.json.decode(t.value) for t in response.account.traits}
+
+
+def _slot_person(
+    profile_id: str, profile: profile_pb.Profile, membership_ids: Iterable[str]
+) -> SlotPerson:
+    consents = {one.purpose: one.granted for one in profile.consents}
+    return SlotPerson(
+        ProfileId(from_hex(profile_id)),
+        frozenset(membership_ids),
+        refuses_profiling=not consents.get(PROFILING, True),
+    )
 
 
 def _phone_of(profile: profile_pb.Profile) -> str:

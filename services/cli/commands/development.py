@@ -128,7 +128,7 @@ def bench(
         Argument(
             metavar="NAME",
             help="append, ingest, pipeline, rebuild, fairness, floods, segments, journeys, "
-            "identity, console.",
+            "decisions, identity, console.",
         ),
     ],
 ) -> None:
