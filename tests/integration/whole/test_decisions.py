@@ -146,7 +146,9 @@ async def _check_recommendations(system: WholeSystem) -> None:
     )
     [decision] = (await system.service.decisions.Decide(request)).decisions
     assert json.loads(decision.content)["items"][:2] == ["boot", "hat"]
-    nothing = pb.RecommendRequest(identifier=identifier("user_id:w"), slot_id="home")
+    nothing = pb.RecommendRequest(
+        identifier=identifier("user_id:w"), slot_id="home", deadline_ms=LONG_MS
+    )
     response = await system.service.decisions.Recommend(nothing)
     assert response.reason == pb.DECISION_REASON_UNKNOWN_SLOT
     with pytest.raises(InvalidField):
