@@ -42,10 +42,12 @@ async def save_table(
     at_us: int,
     table: ItemTable,
 ) -> None:
-    """Replace what was computed before; inside a transaction."""
+    """Replace what was computed from an older state of the log; inside a transaction."""
     key = workspace_id, slot_id
     figures = slot_version, at_us, table.persons, len(table.popular.get(EVERY_CATEGORY, ()))
     fit = await conn.fetchval(Q.begin_fit, *key, *figures)
+    if fit is None:
+        return
     columns = ["workspace_id", "slot_id", "fit", "kind", "key", "payload"]
     await conn.copy_records_to_table(
         "item_ranking", records=[(*key, fit, *row) for row in _rows(table)], columns=columns

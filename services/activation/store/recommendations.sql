@@ -8,12 +8,13 @@ WHERE f.claimed_until <= now() AND (f.fitted_at_us < $3 OR f.slot_version <> $4)
 RETURNING true;
 
 -- name: begin_fit
--- Locks the computations of a slot; returns the number of the next one.
+-- Locks the computations of a slot; returns the number of the next one, unless a newer one is there.
 INSERT INTO item_fit AS f (workspace_id, slot_id, fit, slot_version, fitted_at_us, persons, items)
 VALUES ($1, $2, 1, $3, $4, $5, $6)
 ON CONFLICT (workspace_id, slot_id) DO UPDATE
 SET fit = f.fit + 1, slot_version = excluded.slot_version, fitted_at_us = excluded.fitted_at_us,
     persons = excluded.persons, items = excluded.items, claimed_until = now()
+WHERE f.fitted_at_us <= excluded.fitted_at_us
 RETURNING fit;
 
 -- name: delete_fits

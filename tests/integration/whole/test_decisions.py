@@ -119,7 +119,7 @@ async def _check_recommendations(system: WholeSystem) -> None:
     for item, stock in (("laces", 5), ("sold-out", 0)):
         await describe(system, item, stock, n=0)
     await system.drain()
-    # The service may compute them by itself at the same time; the last result counts.
+    # The service may compute them by itself at the same time; that of the newest log counts.
     fitted = await system.service.decisions.FitItems(pb.FitItemsRequest(slot_id="products"))
     assert (fitted.persons, fitted.items) == (8, 5)
     assert set(await recommended(system, "email:none")) == {"boot", "cap", "laces", "scarf"}
