@@ -62,7 +62,7 @@ Call = Callable[[Identifier], Awaitable[object]]
 
 
 def requests() -> Iterator[IngestEventsRequest]:
-    """Yield the events of people, each of whom views and buys items of one of ten tastes."""
+    """Yield the events of people, who each view and buy items of one of ten tastes."""
     random = Random(1)
     batch: list[Event] = []
     for number in range(PEOPLE * EVENTS_A_PERSON):
