@@ -109,6 +109,21 @@ def test_licences_of_the_bundled_packages_are_listed_and_permissive() -> None:
     assert {name: own for name, own in listed.items() if own not in LICENCES} == {}
 
 
+def test_members_whose_zero_differs_from_their_absence_are_kept_in_forms() -> None:
+    """A form leaves out what says nothing, and 0 says something where a field has presence."""
+    protos = ROOT / "protos" / "onefold" / "activation" / "v1"
+    optional = {
+        name
+        for file in ("journeys.proto", "contact_policy.proto")
+        for name in re.findall(
+            r"^  optional \w+ (\w+) =", (protos / file).read_text(), re.MULTILINE
+        )
+    }
+    kinds = (CONSOLE / "web" / "src" / "parts" / "definition_kinds.ts").read_text("utf-8")
+    [present] = re.findall(r"const PRESENT = \[(.*)\];", kinds)
+    assert optional | {"value"} == set(re.findall(r'"(\w+)"', present))
+
+
 def test_texts_of_both_languages_have_the_same_keys() -> None:
     keys = []
     for language in ("en", "zh"):
