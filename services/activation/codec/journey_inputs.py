@@ -52,11 +52,11 @@ def moved_leaves(messages: Iterable[pb.MembershipsChanged]) -> Iterator[LeafMove
 
 def workspaces_of(messages: Iterable[pb.MembershipsChanged]) -> set[WorkspaceId]:
     """Return the workspaces of what messages of segment say of persons."""
-    return {
-        WorkspaceId(each.workspace_id)
-        for message in messages
-        for each in (*message.matched_events, *message.changes)
-    }
+    found: set[str] = set()
+    for message in messages:
+        found.update(event.workspace_id for event in message.matched_events)
+        found.update(change.workspace_id for change in message.changes)
+    return set(map(WorkspaceId, found))
 
 
 def journey_facts(

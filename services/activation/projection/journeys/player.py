@@ -111,7 +111,7 @@ class JourneyPlayer:
     async def _is_due(self) -> bool:
         """Return whether anything is due; ask the log for a tick where it stands before a due."""
         async with acquire(self.database.pool) as conn:
-            due_us, known_us = await conn.fetchrow(store.Q.next_due)
+            [(due_us, known_us)] = await conn.fetch(store.Q.next_due)
         if due_us is None or due_us <= known_us:
             return due_us is not None
         now_us = time.time_ns() // 1_000
