@@ -184,6 +184,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/DefineQueue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines a queue
+         * @description Defines a queue.
+         */
+        post: operations["activation_DefineQueue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/DefineSlot": {
         parameters: {
             query?: never;
@@ -404,6 +424,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/GetTicket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns a ticket with what has happened to it
+         * @description Returns a ticket with what has happened to it.
+         */
+        post: operations["activation_GetTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ListCouponPools": {
         parameters: {
             query?: never;
@@ -478,6 +518,26 @@ export interface paths {
          * @description Lists the journeys of the workspace in their current versions.
          */
         post: operations["activation_ListJourneys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/ListQueues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the queues of the workspace with what is open in each
+         * @description Lists the queues of the workspace with what is open in each.
+         */
+        post: operations["activation_ListQueues"];
         delete?: never;
         options?: never;
         head?: never;
@@ -564,6 +624,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/ListTickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists tickets, those that were opened last first
+         * @description Lists tickets, those that were opened last first.
+         */
+        post: operations["activation_ListTickets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/LoadCouponCodes": {
         parameters: {
             query?: never;
@@ -578,6 +658,26 @@ export interface paths {
          * @description Adds codes to a pool whose codes are loaded.
          */
         post: operations["activation_LoadCouponCodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/OpenTicket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Opens a ticket
+         * @description Opens a ticket.
+         */
+        post: operations["activation_OpenTicket"];
         delete?: never;
         options?: never;
         head?: never;
@@ -738,6 +838,26 @@ export interface paths {
          * @description Plays a journey that is not defined over what is recorded of persons: who would be inside of it, and what it would send. Nothing is sent or stored.
          */
         post: operations["activation_TryJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/UpdateTicket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says what has happened to a ticket
+         * @description Says what has happened to a ticket.
+         */
+        post: operations["activation_UpdateTicket"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2185,6 +2305,33 @@ export interface components {
                 retry_after_s?: number;
             };
         };
+        /** @description Dates on which an agent does not work. */
+        "activation.v1.Absence": {
+            /** @description Required. The first date, such as `2026-10-01`. */
+            first_day: string;
+            /** @description The last date; empty = the first one. */
+            last_day?: string;
+        };
+        /** @description What is open of one agent; the agent is empty of tickets without one. */
+        "activation.v1.AgentLoad": {
+            /** @description The agent. */
+            agent_id?: string;
+            /**
+             * Format: uint64
+             * @description Of all of these, the tickets that have passed a limit.
+             */
+            breached?: number;
+            /**
+             * Format: uint64
+             * @description Tickets on which the work goes on.
+             */
+            open?: number;
+            /**
+             * Format: uint64
+             * @description Tickets that wait for the person.
+             */
+            waiting?: number;
+        };
         /** @description SMS by Alibaba Cloud (阿里云短信). */
         "activation.v1.AliyunSms": {
             /** @description Required. The id of the access key. */
@@ -2199,6 +2346,8 @@ export interface components {
             /** @description Required. The signature (签名) that was approved. */
             sign_name: string;
         };
+        /** @description The person has got an answer. */
+        "activation.v1.AnswerTicket": Record<string, never>;
         /** @description Pushes by the Apple Push Notification service. */
         "activation.v1.Apns": {
             /** @description Required. The id of the key. */
@@ -2214,6 +2363,11 @@ export interface components {
             team_id: string;
             /** @description Required. The topic: the bundle id of the app. */
             topic: string;
+        };
+        /** @description Assigns a ticket. */
+        "activation.v1.AssignTicket": {
+            /** @description The agent; empty = the desk chooses one that the ticket does not have. */
+            agent_id?: string;
         };
         /** @description The request of `AuditRuns`. */
         "activation.v1.AuditRunsRequest": {
@@ -2618,6 +2772,26 @@ export interface components {
             /** @description What is likely to be a mistake. */
             warnings?: components["schemas"]["activation.v1.JourneyWarning"][];
         };
+        /** @description The request of `DefineQueue`. */
+        "activation.v1.DefineQueueRequest": {
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
+            etag?: string;
+            /** @description Required. The queue; the service sets its version. */
+            queue: components["schemas"]["activation.v1.DeskQueue"];
+        };
+        /** @description The response of `DefineQueue`. */
+        "activation.v1.DefineQueueResponse": {
+            /** @description Whether the definition changed (or would change). */
+            changed?: boolean;
+            /** @description The etag of the definition; after a dry run that of the definition in force, which the same call without `dry_run` can state. */
+            etag?: string;
+            /** @description The queue as it is defined now (or would be). */
+            queue?: components["schemas"]["activation.v1.DeskQueue"];
+            /** @description The state of the log that includes the definition. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
         /** @description The request of `DefineSlot`. */
         "activation.v1.DefineSlotRequest": {
             /** @description With `dry_run`: what is taken as defined although it is not yet, as in a pack. */
@@ -2730,6 +2904,45 @@ export interface components {
          * @enum {string}
          */
         "activation.v1.DeliveryState": "DELIVERY_STATE_UNSPECIFIED" | "DELIVERY_STATE_PENDING" | "DELIVERY_STATE_UNKNOWN" | "DELIVERY_STATE_DELIVERED" | "DELIVERY_STATE_DEAD" | "DELIVERY_STATE_SUPPRESSED" | "DELIVERY_STATE_UNCONFIRMED" | "DELIVERY_STATE_PLANNED" | "DELIVERY_STATE_HELD" | "DELIVERY_STATE_ACCEPTED" | "DELIVERY_STATE_UNDELIVERED";
+        /** @description An employee who works on the tickets of a queue. */
+        "activation.v1.DeskAgent": {
+            /** @description Required. The id of the agent in the queue. */
+            agent_id: string;
+            /** @description When the agent does not work. */
+            away?: components["schemas"]["activation.v1.Absence"][];
+            /** @description What the agent knows well, as tickets name it. */
+            skills?: string[];
+        };
+        /** @description Where tickets wait, who works on them, and how soon. */
+        "activation.v1.DeskQueue": {
+            /** @description Who works on its tickets. Without one, tickets are assigned by calls alone. */
+            agents?: components["schemas"]["activation.v1.DeskAgent"][];
+            /**
+             * Format: int64
+             * @description How long the first answer may take, in microseconds of service; a whole day counts as a day of service. 0 = there is no limit.
+             */
+            first_answer_us?: number;
+            /** @description When it is served; not set = at all times. */
+            hours?: components["schemas"]["activation.v1.OpeningHours"];
+            /** @description Required. The id of the queue. */
+            queue_id: string;
+            /** @description Whether it takes no more tickets. */
+            retired?: boolean;
+            /**
+             * Format: int64
+             * @description How long the solution may take, as `first_answer_us`.
+             */
+            solution_us?: number;
+            /** @description A text to display. */
+            title?: string;
+            /**
+             * Format: uint32
+             * @description The version: counts from 1, the highest is current.
+             */
+            version?: number;
+            /** @description The zone of its dates and times: an IANA name; empty = UTC. */
+            zone?: string;
+        };
         /** @description A destination was defined or changed. A fact. */
         "activation.v1.DestinationDefined": {
             /** @description Where the address of a person comes from: `identifier NAMESPACE` or `trait NAME`; empty = the channel's own, such as `identifier email`. */
@@ -3126,6 +3339,20 @@ export interface components {
             /** @description Its transitions, in their order. */
             transitions?: components["schemas"]["activation.v1.RunTransitioned"][];
         };
+        /** @description The request of `GetTicket`. */
+        "activation.v1.GetTicketRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Required. The ticket, 32 hexadecimal digits. */
+            ticket_id: string;
+        };
+        /** @description The response of `GetTicket`. */
+        "activation.v1.GetTicketResponse": {
+            /** @description What has happened to it, the earliest first. */
+            entries?: components["schemas"]["activation.v1.TicketEntry"][];
+            /** @description The ticket. */
+            ticket?: components["schemas"]["activation.v1.Ticket"];
+        };
         /** @description Pushes by Getui (个推). */
         "activation.v1.Getui": {
             /** @description Required. The id of the application. */
@@ -3253,6 +3480,8 @@ export interface components {
             destinations?: string[];
             /** @description Ids of journeys. */
             journeys?: string[];
+            /** @description Ids of queues of tickets. */
+            queues?: string[];
             /** @description Segments, tags and stages. */
             rules?: components["schemas"]["rule.v1.Reference"][];
             /** @description Ids of templates. */
@@ -3619,6 +3848,16 @@ export interface components {
             /** @description The journeys, by id. */
             journeys?: components["schemas"]["activation.v1.JourneySummary"][];
         };
+        /** @description The request of `ListQueues`. */
+        "activation.v1.ListQueuesRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The response of `ListQueues`. */
+        "activation.v1.ListQueuesResponse": {
+            /** @description The queues, by id. */
+            queues?: components["schemas"]["activation.v1.QueueSummary"][];
+        };
         /** @description The request of `ListRegrets`. */
         "activation.v1.ListRegretsRequest": {
             /**
@@ -3699,6 +3938,35 @@ export interface components {
         "activation.v1.ListTemplatesResponse": {
             /** @description The templates, by id. */
             templates?: components["schemas"]["activation.v1.TemplateSummary"][];
+        };
+        /** @description The request of `ListTickets`. */
+        "activation.v1.ListTicketsRequest": {
+            /** @description The agent; empty = all. */
+            agent_id?: string;
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Only those that have passed a limit. */
+            breached?: boolean;
+            /**
+             * Format: uint32
+             * @description The most tickets to return; 0 = 100, at most 1,000.
+             */
+            page_size?: number;
+            /** @description The `next_page_token` of the page before; empty = the first page. */
+            page_token?: string;
+            /** @description A profile, 32 hexadecimal digits; empty = all. */
+            profile_id?: string;
+            /** @description The queue; empty = all. */
+            queue_id?: string;
+            /** @description The state; not set = all. */
+            state?: components["schemas"]["activation.v1.TicketState"];
+        };
+        /** @description The response of `ListTickets`. */
+        "activation.v1.ListTicketsResponse": {
+            /** @description For the next page; empty = this is the last one. */
+            next_page_token?: string;
+            /** @description The tickets, those that were opened last first. */
+            tickets?: components["schemas"]["activation.v1.Ticket"][];
         };
         /** @description Waits for something to happen, and takes another arm if it does not. */
         "activation.v1.ListenStep": {
@@ -3806,6 +4074,63 @@ export interface components {
             /** @description Required. The part. */
             part: components["schemas"]["activation.v1.Condition"];
         };
+        /** @description The request of `OpenTicket`. */
+        "activation.v1.OpenTicketRequest": {
+            /** @description Where it comes from, such as `phone`, `mail`, `chat`; empty = `api`. */
+            channel?: string;
+            /**
+             * Format: int64
+             * @description When it is to be solved, Unix microseconds; 0 = as its queue says.
+             */
+            due_us?: number;
+            /** @description The agent whom it is for; empty = any. Where the agent is away, another one is chosen. */
+            for_agent_id?: string;
+            /** @description Required. Identifiers of the person. */
+            identifiers: components["schemas"]["type.v1.Identifier"][];
+            /** @description What the ticket is, such as `complaint` or `question`; empty = `ticket`. */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description When it was opened, Unix microseconds and not in the future; 0 = now.
+             */
+            occurred_at_us?: number;
+            /** @description Required. The queue. */
+            queue_id: string;
+            /** @description Required. Makes the call idempotent: a second call with it opens nothing. */
+            request_id: string;
+            /** @description The skill that it needs; empty = none. */
+            skill?: string;
+            /** @description Required. What it is about, in a line. */
+            title: string;
+        };
+        /** @description The response of `OpenTicket`. */
+        "activation.v1.OpenTicketResponse": {
+            /** @description Whether it is new. */
+            is_new?: boolean;
+            /** @description The ticket. */
+            ticket_id?: string;
+            /** @description The state of the log that includes it. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The times at which a queue is served. */
+        "activation.v1.OpeningHours": {
+            /** @description Dates with service beside the days of the week. */
+            also_open?: string[];
+            /** @description Dates such as `2026-10-01` without service, such as holidays. */
+            closed?: string[];
+            /** @description The days of the week, Monday = 0. Required: at least one. */
+            days?: number[];
+            /**
+             * Format: uint32
+             * @description When a day of service begins, the minute of the day.
+             */
+            from_minute?: number;
+            /**
+             * Format: uint32
+             * @description When it ends, the minute of the day; if it is not after `from_minute`, that of the next day.
+             */
+            to_minute?: number;
+        };
         /**
          * @description What becomes of messages that came due during a pause.
          * @enum {string}
@@ -3909,6 +4234,23 @@ export interface components {
             /** @description Required. The tag. */
             tag: string;
         };
+        /** @description A queue, its etag, and what is open in it. */
+        "activation.v1.QueueSummary": {
+            /** @description The etag of the definition. */
+            etag?: string;
+            /** @description What is open, by agent. */
+            loads?: components["schemas"]["activation.v1.AgentLoad"][];
+            /** @description The queue in its current version. */
+            queue?: components["schemas"]["activation.v1.DeskQueue"];
+        };
+        /** @description The person has rated the service. */
+        "activation.v1.RateTicket": {
+            /**
+             * Format: uint32
+             * @description The score, 1 to 10.
+             */
+            score?: number;
+        };
         /** @description The request of `Recommend`. */
         "activation.v1.RecommendRequest": {
             /** @description Ranks by at least this state of the log, such as that of an event sent just before. */
@@ -4006,6 +4348,8 @@ export interface components {
             /** @description The plain text. */
             text?: string;
         };
+        /** @description The work goes on. */
+        "activation.v1.ReopenTicket": Record<string, never>;
         /** @description Takes its steps several times. */
         "activation.v1.RepeatStep": {
             /** @description Required. The id of the step. */
@@ -4087,6 +4431,11 @@ export interface components {
             of: string[];
             /** @description Required. What is reported. */
             what: components["schemas"]["activation.v1.ReportKind"];
+        };
+        /** @description The ticket is solved. */
+        "activation.v1.ResolveTicket": {
+            /** @description Whether nothing is left to do, although it was not solved. */
+            cancelled?: boolean;
         };
         /** @description The request of `RetryDelivery`. */
         "activation.v1.RetryDeliveryRequest": {
@@ -4417,6 +4766,11 @@ export interface components {
             /** @description Required. The user. */
             username: string;
         };
+        /**
+         * @description What a limit is about.
+         * @enum {string}
+         */
+        "activation.v1.SlaLimit": "SLA_LIMIT_UNSPECIFIED" | "SLA_LIMIT_FIRST_ANSWER" | "SLA_LIMIT_SOLUTION";
         /** @description A place on a page or a screen with variants for different persons. */
         "activation.v1.Slot": {
             /** @description What is shown where no variant is: a JSON object (UTF-8); empty = {}. */
@@ -4680,6 +5034,52 @@ export interface components {
             /** @description The signature (签名) that was approved; required for numbers of China. */
             sign_name?: string;
         };
+        /** @description A ticket or a task. */
+        "activation.v1.Ticket": {
+            /** @description The agent; empty = none yet. */
+            agent_id?: string;
+            /** @description The limits that it has passed. */
+            breached?: components["schemas"]["activation.v1.SlaLimit"][];
+            /**
+             * Format: int64
+             * @description When the next limit is passed, Unix microseconds; 0 = no limit is ahead.
+             */
+            due_us?: number;
+            /** @description What it is. */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description When it was opened, Unix microseconds.
+             */
+            opened_at_us?: number;
+            /** @description The profile of the person, 32 hexadecimal digits. */
+            profile_id?: string;
+            /** @description The queue. */
+            queue_id?: string;
+            /** @description Where it stands. */
+            state?: components["schemas"]["activation.v1.TicketState"];
+            /** @description The ticket. */
+            ticket_id?: string;
+            /** @description What it is about. */
+            title?: string;
+        };
+        /** @description Something that has happened to a ticket. */
+        "activation.v1.TicketEntry": {
+            /** @description What: the name of the event on the timeline, such as `ticket_answered`. */
+            event?: string;
+            /**
+             * Format: int64
+             * @description When it happened, Unix microseconds.
+             */
+            occurred_at_us?: number;
+            /** @description The properties of the event: a JSON object (UTF-8). */
+            properties?: unknown;
+        };
+        /**
+         * @description Where a ticket stands.
+         * @enum {string}
+         */
+        "activation.v1.TicketState": "TICKET_STATE_UNSPECIFIED" | "TICKET_STATE_OPEN" | "TICKET_STATE_WAITING" | "TICKET_STATE_RESOLVED" | "TICKET_STATE_CANCELLED";
         /**
          * @description Which change of a membership triggers an effect.
          * @enum {string}
@@ -4773,6 +5173,37 @@ export interface components {
             /** @description Required. The id of the step. */
             id: string;
         };
+        /** @description The request of `UpdateTicket`. */
+        "activation.v1.UpdateTicketRequest": {
+            /** @description It is answered. */
+            answer?: components["schemas"]["activation.v1.AnswerTicket"];
+            /** @description It is assigned. */
+            assign?: components["schemas"]["activation.v1.AssignTicket"];
+            /**
+             * Format: int64
+             * @description When it happened, Unix microseconds and not in the future; 0 = now.
+             */
+            occurred_at_us?: number;
+            /** @description It is rated. */
+            rate?: components["schemas"]["activation.v1.RateTicket"];
+            /** @description It goes on. */
+            reopen?: components["schemas"]["activation.v1.ReopenTicket"];
+            /** @description Required. Makes the call idempotent: a second call with it changes nothing. */
+            request_id: string;
+            /** @description It is solved. */
+            resolve?: components["schemas"]["activation.v1.ResolveTicket"];
+            /** @description Required. The ticket. */
+            ticket_id: string;
+            /** @description It waits. */
+            wait?: components["schemas"]["activation.v1.WaitForPerson"];
+        };
+        /** @description The response of `UpdateTicket`. */
+        "activation.v1.UpdateTicketResponse": {
+            /** @description Whether it is new. */
+            is_new?: boolean;
+            /** @description The state of the log that includes it. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
         /** @description The request of `VerifyRuns`. */
         "activation.v1.VerifyRunsRequest": {
             /**
@@ -4810,6 +5241,8 @@ export interface components {
             /** @description Required. The id of the step. */
             id: string;
         };
+        /** @description The ticket waits for the person. */
+        "activation.v1.WaitForPerson": Record<string, never>;
         /** @description Waits for a span. */
         "activation.v1.WaitStep": {
             /** @description Required. The id of the step. */
@@ -8193,6 +8626,39 @@ export interface operations {
             };
         };
     };
+    activation_DefineQueue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DefineQueueRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DefineQueueResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_DefineSlot: {
         parameters: {
             query?: never;
@@ -8556,6 +9022,39 @@ export interface operations {
             };
         };
     };
+    activation_GetTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.GetTicketRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.GetTicketResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_ListCouponPools: {
         parameters: {
             query?: never;
@@ -8675,6 +9174,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.ListJourneysResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_ListQueues: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListQueuesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListQueuesResponse"];
                 };
             };
             /** @description The call failed. */
@@ -8820,6 +9352,39 @@ export interface operations {
             };
         };
     };
+    activation_ListTickets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListTicketsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListTicketsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_LoadCouponCodes: {
         parameters: {
             query?: never;
@@ -8840,6 +9405,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.LoadCouponCodesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_OpenTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.OpenTicketRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.OpenTicketResponse"];
                 };
             };
             /** @description The call failed. */
@@ -9104,6 +9702,39 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": components["schemas"]["activation.v1.TryJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_UpdateTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.UpdateTicketRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.UpdateTicketResponse"];
                 };
             };
             /** @description The call failed. */
