@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -31,6 +32,14 @@ _LINK: Final = "https://school.example/offer"
 _MORNING_US: Final = 2 * HOUR_US
 _BROWSER: Final = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 _COURSES: Final = 3
+#: The states of mails about which something is still to be decided now.
+_UNDECIDED: Final = frozenset(
+    {
+        facts_pb.DELIVERY_STATE_PLANNED,
+        facts_pb.DELIVERY_STATE_PENDING,
+        facts_pb.DELIVERY_STATE_UNKNOWN,
+    }
+)
 
 
 class MailGroup(NamedTuple):
@@ -80,7 +89,8 @@ class JourneyDemo:
             now_us = await self._system.advance_clock(0)
             await self._send(client, self._purchases(now_us))
         for _ in range(JOURNEY_DAYS):
-            await self._system.advance_clock(DAY_US)
+            now_us = await self._system.advance_clock(DAY_US)
+            await self._wait(partial(self._is_at_rest, now_us))
             if not self.report.clicked:
                 await self._click()
         await self._wait(self._last_mails_are_sent)
@@ -173,6 +183,20 @@ class JourneyDemo:
     async def _first_mails_are_decided(self) -> bool:
         steps = (await self._results()).steps
         return sum(step.sent + step.suppressed for step in steps) >= len(self._people)
+
+    async def _is_at_rest(self, now_us: int) -> bool:
+        """Return whether nothing is left to do at an instant: mails are only valid for a while."""
+        request = journey_pb.ListRunsRequest(
+            journey_id=JOURNEY, state=journey_pb.RUN_STATE_OPEN, page_size=1_000
+        )
+        runs = (await self._system.client.journeys.ListRuns(request)).runs
+        if any(0 < run.due_us <= now_us for run in runs):
+            return False
+        counted = await self._system.client.activation.CountDeliveries(pb.CountDeliveriesRequest())
+        return not any(
+            each.count and each.destination_id == _DESTINATION and each.state in _UNDECIDED
+            for each in counted.counts
+        )
 
     async def _last_mails_are_sent(self) -> bool:
         expected = sum(group.people * group.mails for group in GROUPS)
