@@ -36,35 +36,51 @@ CROSS JOIN LATERAL (
 ) l;
 
 -- name: leaves_of
--- The leaves that belonged to profiles at an instant.
+-- The leaves that belonged to profiles at an instant. OFFSET here and below makes every plan look up
+-- the rows of each profile or leaf; a plan that was made for few rows would else read all of them.
 SELECT DISTINCT l.workspace_id, l.leaf_id, l.profile_id
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
-JOIN leaf_profile l USING (workspace_id, profile_id)
-WHERE l.since_us <= $3 AND NOT EXISTS (
-    SELECT FROM leaf_profile later
-    WHERE later.workspace_id = l.workspace_id AND later.leaf_id = l.leaf_id
-      AND later.version > l.version AND later.since_us <= $3
-);
+CROSS JOIN LATERAL (
+    SELECT * FROM leaf_profile
+    WHERE leaf_profile.workspace_id = t.workspace_id AND leaf_profile.profile_id = t.profile_id
+      AND since_us <= $3
+    OFFSET 0
+) AS l
+CROSS JOIN LATERAL (
+    SELECT max(version) AS version FROM leaf_profile
+    WHERE leaf_profile.workspace_id = l.workspace_id AND leaf_profile.leaf_id = l.leaf_id
+      AND since_us <= $3
+) AS newest
+WHERE l.version = newest.version;
 
 -- name: load_facts
 -- The facts of leaves.
 SELECT f.workspace_id, f.leaf_id, f.fact_id, f.occurred_at_us, f.recorded_at_us, f.subjects,
        f.properties
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-JOIN journey_fact f USING (workspace_id, leaf_id);
+CROSS JOIN LATERAL (
+    SELECT * FROM journey_fact o
+    WHERE o.workspace_id = t.workspace_id AND o.leaf_id = t.leaf_id OFFSET 0
+) AS f;
 
 -- name: load_runs
 -- The runs of leaves.
 SELECT r.workspace_id, r.run_id, r.journey_id, r.leaf_id, r.transitions, r.state, r.step_id,
        r.due_us, r.closed
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-JOIN run r USING (workspace_id, leaf_id);
+CROSS JOIN LATERAL (
+    SELECT * FROM run o
+    WHERE o.workspace_id = t.workspace_id AND o.leaf_id = t.leaf_id OFFSET 0
+) AS r;
 
 -- name: load_answers
 -- The answers that have refused entries of leaves.
 SELECT a.workspace_id, a.journey_id, a.leaf_id, a.answers
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-JOIN entry_answer a USING (workspace_id, leaf_id);
+CROSS JOIN LATERAL (
+    SELECT * FROM entry_answer o
+    WHERE o.workspace_id = t.workspace_id AND o.leaf_id = t.leaf_id OFFSET 0
+) AS a;
 
 -- name: save_answers
 -- Saves the answers that have refused entries of leaves.
@@ -120,17 +136,20 @@ ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE
 SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL;
 
 -- name: runs_of_profiles
--- Where leaves that belong or belonged to profiles have runs that can still change.
+-- Where leaves that belong or belonged to profiles have runs that can still change; a leaf that has
+-- never moved is its own profile.
 SELECT DISTINCT r.workspace_id, r.journey_id, r.leaf_id
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
-JOIN leaf_profile l USING (workspace_id, profile_id)
-JOIN run r USING (workspace_id, leaf_id)
-WHERE NOT r.closed
-UNION
-SELECT DISTINCT r.workspace_id, r.journey_id, r.leaf_id
-FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-JOIN run r USING (workspace_id, leaf_id)
-WHERE NOT r.closed;
+CROSS JOIN LATERAL (
+    SELECT leaf_id FROM leaf_profile l
+    WHERE l.workspace_id = t.workspace_id AND l.profile_id = t.profile_id
+    UNION SELECT t.profile_id OFFSET 0
+) AS own
+CROSS JOIN LATERAL (
+    SELECT workspace_id, journey_id, leaf_id FROM run
+    WHERE run.workspace_id = t.workspace_id AND run.leaf_id = own.leaf_id AND NOT closed
+    OFFSET 0
+) AS r;
 
 -- name: subjects_of_profiles
 -- What the facts of leaves that belong or belonged to profiles are instances of.

@@ -22,6 +22,7 @@ from services.activation.projection import fold as fold_module
 from services.activation.projection.journeys import player as player_module
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.projection.journeys.verification import FACT_DIFFERS, NOT_LOGGED
+from services.activation.store import runs as runs_store
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.chassis.runtime.tasks import background
 from services.kernel.errors import ServiceUnavailable
@@ -96,6 +97,34 @@ async def test_player_that_has_nothing_due_begins_no_look(
         async with asyncio.timeout(60), background(bench.engine.player.run()):
             await waited.wait()
     assert logs == []
+
+
+async def test_looks_read_the_rows_of_their_persons_alone_though_there_were_few_rows(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CART)
+    for of in range(5):
+        await bench.happen("cart_updated", of)
+        await bench.move(of, of + 100, version=1)
+    await bench.come_to_rest()
+    conn = await bench.ledger.database.connect(point_lookups=True)
+    try:
+        # Plans are made once, with the statistics of few rows.
+        await conn.execute("ANALYZE")
+        for name in ("runs_of_profiles", "leaves_of", "load_facts", "load_runs", "load_answers"):
+            statement = await conn.prepare(getattr(runs_store.Q, name))
+            types = ", ".join(p.name for p in statement.get_parameters())
+            values = ", ".join(["NULL"] * len(statement.get_parameters()))
+            text = getattr(runs_store.Q, name).rstrip(";")
+            await conn.execute(f"PREPARE {name} ({types}) AS {text}")
+            lines = [r[0] for r in await conn.fetch(f"EXPLAIN EXECUTE {name} ({values})")]
+            conditions = [line for line in lines if "workspace_id = " in line]
+            assert conditions, name
+            for line in conditions:
+                assert "Index Cond" in line, "\n".join(lines)
+                assert "leaf_id = " in line or "profile_id = " in line, "\n".join(lines)
+    finally:
+        await conn.close()
 
 
 async def test_changes_of_memberships_that_nothing_waits_for_are_not_decoded(

@@ -56,7 +56,7 @@ PAGE = 500
 #: Seconds between two checks of what is due, where nothing wakes the player.
 POLL_INTERVAL_S = 0.25
 #: Seconds for which persons gather after a look at few of them: a look has a high fixed cost.
-GATHERING_S = 0.2
+GATHERING_S = 0.3
 #: Seconds after a due for which the log may move on by itself; then a tick is requested.
 TICK_AFTER_S = 0.25
 MAX_BACKOFF_S = 10.0
@@ -103,10 +103,10 @@ class JourneyPlayer:
     async def _step(self) -> None:
         self._work.clear()
         looked_at = await self.look() if await self._is_due() else 0
-        if looked_at < PAGE:
-            await asyncio.sleep(GATHERING_S)
         if not looked_at:
             await wait_at_most(self._work, POLL_INTERVAL_S)
+        elif looked_at < PAGE:
+            await asyncio.sleep(GATHERING_S)
 
     async def _is_due(self) -> bool:
         """Return whether anything is due; ask the log for a tick where it stands before a due."""

@@ -89,7 +89,7 @@ CREATE TABLE entry_answer (
     leaf_id      bytea   NOT NULL,
     -- A serialised RunAnswered.
     answers      bytea   NOT NULL,
-    PRIMARY KEY (workspace_id, journey_id, leaf_id)
+    PRIMARY KEY (workspace_id, leaf_id, journey_id)
 );
 
 -- The occurrences of schedules, and how many members of the audience have begun.
