@@ -22,8 +22,9 @@ from hypothesis import settings
 PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
 #: The factor by which each profile multiplies the number of examples.
 DEPTH = {"default": 1, "deep": 10}
-#: The examples of each property that are watched, and how many of them must reach an assertion.
-WATCHED, LEAST_SHARE = 30, 0.1
+#: The examples of each property that are watched, and how many of them must reach an assertion. The
+#: rest is not watched once these have, as watching makes an example many times slower.
+WATCHED, LEAST = 30, 3
 _TESTS = str(Path(__file__).parent) + os.sep
 
 
@@ -53,7 +54,7 @@ def asserting(test: Any) -> Iterator[None]:
 
     def watched(*arguments: Any, **named: Any) -> Any:
         nonlocal tried, asserted
-        if tried >= WATCHED:
+        if tried >= WATCHED or asserted >= LEAST:
             return inner(*arguments, **named)
         reached: list[int] = []
         before = sys.gettrace()
@@ -72,7 +73,7 @@ def asserting(test: Any) -> Iterator[None]:
         yield
     finally:
         property_.inner_test = inner
-    if tried and asserted < LEAST_SHARE * tried:
+    if asserted * WATCHED < tried * LEAST:
         raise HollowProperty(
             f"{asserted} of {tried} examples reach an assertion: generate examples that do"
         )
@@ -83,10 +84,11 @@ def _tracer(reached: list[int]) -> Callable[..., Any]:
 
     def trace(frame: FrameType, event: str, _argument: Any) -> Callable[..., Any] | None:
         name = frame.f_code.co_filename
-        if reached or not name.startswith(_TESTS):
+        if not name.startswith(_TESTS):
             return None
         if event == "line" and frame.f_lineno in _assertions(name):
             reached.append(frame.f_lineno)
+            sys.settrace(None)  # nothing more of this example is to be known
         return trace
 
     return trace

@@ -174,8 +174,15 @@ async def retry(method: Unary[_Request, _Response], request: _Request) -> _Respo
         await asyncio.sleep(0.2)
 
 
+#: What is killed, or wiped.
+TARGETS = (*SERVICES, "postgres", "backend", "nats", "wipe")
+
+
 class FaultInjector:
-    """Injects faults at random moments; the same seed injects the same faults."""
+    """Injects faults at random moments; the same seed injects the same faults.
+
+    No target comes a second time before each of the others.
+    """
 
     def __init__(self, system: RunningSystem, seed: int) -> None:
         self._system = system
@@ -185,13 +192,13 @@ class FaultInjector:
 
     async def run(self, faults: int, spread_s: float) -> None:
         """Inject faults at random moments within about `spread_s`."""
+        targets: list[str] = []
         for _ in range(faults):
             await asyncio.sleep(self._random.uniform(0.3, 1.7) * spread_s / faults)
-            await self._inject()
+            targets = targets or self._random.sample(TARGETS, len(TARGETS))
+            await self._inject(targets.pop())
 
-    async def _inject(self) -> None:
-        targets = [*SERVICES, *SERVICES, "postgres", "backend", "nats", "wipe"]
-        target = self._random.choice(targets)
+    async def _inject(self, target: str) -> None:
         self.injected.append(target)
         stack = self._system.stack
         if target in SERVICES:

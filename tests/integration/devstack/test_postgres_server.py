@@ -48,6 +48,23 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Post
         yield running
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose server was started once, which takes most of the time of a test."""
+    folder = tmp_path_factory.mktemp("stopped")
+    async with PostgresServer(folder, settings=SMALL):
+        pass
+    return folder
+
+
+@pytest.fixture
+def used(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, for one test."""
+    copy = tmp_path / "used"
+    subprocess.run(["cp", "-a", stopped, copy], check=True)
+    return copy
+
+
 async def fetch(dsn: str, query: str, *arguments: object) -> object:
     connection = await asyncpg.connect(dsn)
     try:
@@ -139,25 +156,25 @@ async def test_data_below_a_closed_folder_is_served_with_its_permissions_unchang
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
-async def test_data_and_port_survive_a_restart(tmp_path: Path) -> None:
-    async with PostgresServer(tmp_path, settings=SMALL) as first:
+async def test_data_and_port_survive_a_restart(used: Path) -> None:
+    async with PostgresServer(used, settings=SMALL) as first:
         await fetch(first.superuser_dsn, "CREATE TABLE saved AS SELECT 42 AS answer")
     assert not is_alive_in(first)
-    async with PostgresServer(tmp_path, settings=SMALL) as second:
+    async with PostgresServer(used, settings=SMALL) as second:
         assert second.superuser_dsn == first.superuser_dsn
         assert await fetch(second.superuser_dsn, "SELECT answer FROM saved") == 42
 
 
-async def test_port_in_use_is_replaced(tmp_path: Path) -> None:
-    async with PostgresServer(tmp_path, settings=SMALL) as first:
+async def test_port_in_use_is_replaced(used: Path) -> None:
+    async with PostgresServer(used, settings=SMALL) as first:
         port = first.port
     other = await asyncio.start_server(lambda *_: None, LOOPBACK, port)
-    async with other, PostgresServer(tmp_path, settings=SMALL) as second:
+    async with other, PostgresServer(used, settings=SMALL) as second:
         assert second.port != port
         assert await fetch(second.superuser_dsn, "SELECT 1") == 1
 
 
-async def test_killed_server_restarts_with_every_committed_row(tmp_path: Path) -> None:
+async def test_killed_server_restarts_with_every_committed_row(used: Path) -> None:
     committed = 0
 
     async def write(dsn: str) -> None:
@@ -168,7 +185,7 @@ async def test_killed_server_restarts_with_every_committed_row(tmp_path: Path) -
             await connection.execute("INSERT INTO fact VALUES ($1)", committed)
             committed += 1
 
-    async with PostgresServer(tmp_path, settings=SMALL) as server:
+    async with PostgresServer(used, settings=SMALL) as server:
         watching = asyncio.create_task(server.watch())
         writing = asyncio.create_task(write(server.superuser_dsn))
         await wait_until(lambda: committed > 100)
@@ -190,47 +207,45 @@ async def count_when_up(dsn: str) -> int:
         return 0
 
 
-async def test_second_supervisor_of_a_folder_raises_an_error_with_the_first_one(
-    tmp_path: Path,
-) -> None:
-    async with PostgresServer(tmp_path, settings=SMALL) as first:
+async def test_second_supervisor_of_a_folder_raises_an_error_with_the_first_one(used: Path) -> None:
+    async with PostgresServer(used, settings=SMALL) as first:
         with pytest.raises(FolderInUse, match=f"process {os.getpid()}.*--data"):
-            await PostgresServer(tmp_path, settings=SMALL).start()
+            await PostgresServer(used, settings=SMALL).start()
         assert await fetch(first.superuser_dsn, "SELECT 1") == 1
 
 
-async def test_two_folders_have_two_servers(tmp_path: Path, server: PostgresServer) -> None:
-    async with PostgresServer(tmp_path, settings=SMALL) as other:
+async def test_two_folders_have_two_servers(used: Path, server: PostgresServer) -> None:
+    async with PostgresServer(used, settings=SMALL) as other:
         assert other.port != server.port
         assert await fetch(other.superuser_dsn, "SELECT 1") == await fetch(
             server.superuser_dsn, "SELECT 1"
         )
 
 
-async def test_running_server_is_adopted(tmp_path: Path) -> None:
-    supervisor, pid, port = await asyncio.to_thread(supervise, tmp_path, "free")
+async def test_running_server_is_adopted(used: Path) -> None:
+    supervisor, pid, port = await asyncio.to_thread(supervise, used, "free")
     with supervisor:
         supervisor.kill()
-    async with PostgresServer(tmp_path) as adopted:
+    async with PostgresServer(used) as adopted:
         assert (adopted.pid, adopted.port) == (pid, port)
         assert await fetch(adopted.superuser_dsn, "SELECT 1") == 1
     assert not is_alive(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has death signals")
-async def test_server_dies_with_its_supervisor(tmp_path: Path) -> None:
-    supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
+async def test_server_dies_with_its_supervisor(used: Path) -> None:
+    supervisor, pid, _ = await asyncio.to_thread(supervise, used, "tied")
     with supervisor:
         supervisor.kill()
     await wait_until(lambda: not is_alive(pid))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has death signals")
-async def test_start_during_the_stop_of_an_orphan_starts_another_server(tmp_path: Path) -> None:
-    supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
+async def test_start_during_the_stop_of_an_orphan_starts_another_server(used: Path) -> None:
+    supervisor, pid, _ = await asyncio.to_thread(supervise, used, "tied")
     with supervisor:
         supervisor.kill()
-    async with PostgresServer(tmp_path, settings=SMALL) as server:
+    async with PostgresServer(used, settings=SMALL) as server:
         assert server.pid != pid
         assert await fetch(server.superuser_dsn, "SELECT 1") == 1
 
@@ -243,14 +258,14 @@ async def test_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
         assert await fetch(server.superuser_dsn, "SELECT 1") == 1
 
 
-async def test_reused_process_number_does_not_prevent_a_start(tmp_path: Path) -> None:
-    async with PostgresServer(tmp_path, settings=SMALL) as server:
+async def test_reused_process_number_does_not_prevent_a_start(used: Path) -> None:
+    async with PostgresServer(used, settings=SMALL) as server:
         cluster = server.cluster
     account = unprivileged_account(cluster)
     rights = {"user": account.uid, "group": account.gid} if account else {}
     with subprocess.Popen(["sleep", "600"], cwd="/", **rights) as other:
         (cluster / "postmaster.pid").write_text(f"{other.pid}\n{cluster}\n1\n1\n\n\n")
-        async with PostgresServer(tmp_path, settings=SMALL) as server:
+        async with PostgresServer(used, settings=SMALL) as server:
             assert server.pid != other.pid
         assert other.poll() is None
         other.kill()
@@ -264,8 +279,8 @@ async def test_missing_binaries_raise_an_error_with_their_variable(
         await PostgresServer(tmp_path / "data").start()
 
 
-async def test_lost_passwords_and_another_version_raise_errors(tmp_path: Path) -> None:
-    async with PostgresServer(tmp_path, settings=SMALL) as server:
+async def test_lost_passwords_and_another_version_raise_errors(used: Path) -> None:
+    async with PostgresServer(used, settings=SMALL) as server:
         passwords, version = server.home / "passwords.json", server.cluster / "PG_VERSION"
     saved = passwords.read_text()
     passwords.unlink()
