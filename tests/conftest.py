@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from properties import asserting, examples
 
-pytest_plugins = ["service_fixtures", "command_server", "processor_time"]
+pytest_plugins = ["service_fixtures", "command_server", "service_server", "processor_time"]
 
 settings.register_profile("onefold", examples(100))
 settings.load_profile("onefold")

@@ -45,6 +45,8 @@ from services.devstack.stack import Stack
 from services.kernel.errors import RetryableError
 from services.kernel.time import HOUR_US
 
+pytestmark = pytest.mark.usefixtures("forked_services")
+
 IS_DEEP = DEPTH[os.environ.get(PROFILE, "default")] > 1
 FACTS = 3_000 if IS_DEEP else 300
 #: The settings stand in every pack, as each is read on its own.

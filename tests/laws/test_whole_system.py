@@ -44,6 +44,8 @@ VISITORS = 60
 #: All systems of this module get the same month, which ended before they were started.
 END_US = (int(time.time()) - 3_600) * 1_000_000
 
+pytestmark = pytest.mark.usefixtures("forked_services")
+
 Digests = dict[str, dict[str, str]]
 
 
