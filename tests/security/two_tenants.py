@@ -216,6 +216,16 @@ COUPONS = f"""
     VALUES ('{MARK}', '{OTHER}', '{MARK}', '{MARK}', '{MARK}', '{MARK}', '{MARK}', '{MARK}',
             '{MARK}', 1);
 """
+#: A queue of the other workspace, with the ticket of a person.
+TICKETS = f"""
+INSERT INTO activation_g1.desk_queue VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+INSERT INTO activation.ticket (ticket_id, workspace_id, leaf_id, queue_id, title, state)
+SELECT leaf_id, '{OTHER}', leaf_id, '{MARK}', '{MARK}', 1
+FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
+INSERT INTO activation.ticket_fact
+SELECT leaf_id, leaf_id, '{OTHER}', 'ticket_opened', 1, '{{"title": "{MARK}"}}'
+FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
+"""
 
 DEFINITIONS = f"""
 INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
@@ -250,13 +260,7 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         INSERT INTO activation.leaf_profile
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
-        INSERT INTO activation_g1.desk_queue VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
-        INSERT INTO activation.ticket (ticket_id, workspace_id, leaf_id, queue_id, title, state)
-        SELECT leaf_id, '{OTHER}', leaf_id, '{MARK}', '{MARK}', 1
-        FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
-        INSERT INTO activation.ticket_fact
-        SELECT leaf_id, leaf_id, '{OTHER}', 'ticket_opened', 1, '{{"title": "{MARK}"}}'
-        FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
+        {TICKETS}
         INSERT INTO activation.run
         SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, NULL, '{MARK}',
             NULL

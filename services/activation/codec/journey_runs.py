@@ -34,6 +34,7 @@ from services.activation.domain.journeys.transitions import (
     transition_fact_id,
 )
 from services.chassis.codec.comparisons import EnumNumbers
+from services.chassis.codec.payloads import decode_payload
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, LeafId, WorkspaceId
@@ -108,8 +109,8 @@ def stored_bytes(transitions: Iterable[LoggedTransition]) -> bytes:
 
 
 def logged_transition(payload: bytes) -> LoggedTransition:
-    """Return the transition of the payload of a fact."""
-    return pb.RunTransitioned.FromString(payload)
+    """Return the transition of the payload of a fact. Raises InvalidField."""
+    return decode_payload(pb.RunTransitioned, payload)
 
 
 def transition_fact(

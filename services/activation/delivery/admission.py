@@ -14,7 +14,7 @@ from typing import Final
 import asyncpg
 
 from services.activation.delivery.coupons import CouponIssuer
-from services.activation.delivery.definitions import WorkspaceDefinitions, load_definitions
+from services.activation.delivery.definitions import GateDefinitions, load_definitions
 from services.activation.delivery.render import LoadPersons, LoadTemplate, Unsendable
 from services.activation.delivery.run_messages import is_personalised, render_run_message
 from services.activation.domain.coupons import Coupon
@@ -158,10 +158,10 @@ class RunAdmission:
 
     async def _with_templates(
         self,
-        definitions: WorkspaceDefinitions,
+        definitions: GateDefinitions,
         destination: Destination,
         effects: Sequence[tuple[Attempt, RunEffect]],
-    ) -> WorkspaceDefinitions:
+    ) -> GateDefinitions:
         names: set[str] = set()
         for _, run in effects:
             step = definitions.step(run.journey_id, run.journey_version, run.step_id)
@@ -182,7 +182,7 @@ class _Decision:
         self,
         destination: Destination,
         persons: Mapping[LeafId, Recipient],
-        definitions: WorkspaceDefinitions,
+        definitions: GateDefinitions,
         now_us: int,
     ) -> None:
         self.destination = destination

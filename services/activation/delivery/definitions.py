@@ -20,7 +20,7 @@ from services.kernel.journeys.model import SendStep
 
 
 @dataclass(frozen=True)
-class WorkspaceDefinitions:
+class GateDefinitions:
     """What a workspace has defined that the gate reads."""
 
     policy: ContactPolicy
@@ -44,10 +44,10 @@ class WorkspaceDefinitions:
 
 async def load_definitions(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, keys: Collection[tuple[str, int]]
-) -> WorkspaceDefinitions:
+) -> GateDefinitions:
     """Return what a workspace has defined; `keys`: the journeys, by id and version."""
     policies = await load_contact_policies(conn, [workspace_id])
-    return WorkspaceDefinitions(
+    return GateDefinitions(
         policies.get(workspace_id, ContactPolicy()),
         await load_flows(conn, workspace_id, FlowKind.JOURNEY),
         await load_flows(conn, workspace_id, FlowKind.DESTINATION),

@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 import structlog
-from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
@@ -60,7 +59,7 @@ class ActivationProjection:
 
         Changes are matched with the destinations that were defined before them in their shard.
         """
-        changes: list[MembershipChange] = []
+        changes: list[Any] = []
         messages = [
             UNITS.without(decode_memberships_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages
@@ -113,7 +112,7 @@ class ActivationProjection:
             self.on_effects(keys)
 
     async def _add_effects(
-        self, conn: asyncpg.Connection, shard: int, messages: Sequence[MembershipChange]
+        self, conn: asyncpg.Connection, shard: int, messages: Sequence[Any]
     ) -> None:
         if not messages:
             return

@@ -30,12 +30,17 @@ BINARY = {
 BINARY_IDS_IN_REQUESTS = {
     "onefold.log.v1.ReadLeavesRequest.leaf_ids": "internal and hot: no conversion per id",
     "onefold.segment.v1.JudgeQuestion.profile_id": "internal and hot: no conversion per id",
+    "onefold.profile.v1.MatchedPerson.profile_id": "internal: a replay reads all persons",
+    "onefold.profile.v1.MatchedPerson.leaf_ids": "internal: a replay reads all persons",
+    "onefold.profile.v1.PastQuestion.leaf_ids": "internal: a replay asks of many persons",
 }
 
 READ_VERBS = (
+    "Try",
     *(
         "Audit",
         "Await",
+        "Backtest",
         "BatchGet",
         "Compute",
         "Count",

@@ -64,6 +64,7 @@ SECRET = "onefold.activation.v1.Webhook.secret"
 BY_FIELD = {
     SUBJECT: r"[^\s.*>]+(\.[^\s.*>]+)*",
     FILE: "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+    "onefold.profile.v1.ProfileUpdate.merged_into": HEX_ID,
     SECRET: "whsec_[A-Za-z0-9+/]{32,86}={0,2}",
 }
 #: Facts record the source as any text: facts of services have none.

@@ -48,6 +48,7 @@ CHANGES = {
 #: What may be read only by some of the roles that read, besides what only services read.
 RESTRICTED_READS = {
     "ListQuarantined": {Role.SERVICE, Role.ADMIN},
+    "ListDuplicates": {Role.SERVICE, Role.ADMIN},
     "ListKeys": {Role.ADMIN},
     "PreviewTemplate": {Role.SERVICE, Role.ADMIN},
     "GetHead": {Role.ADMIN, Role.INTERNAL},

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from integration.console.running_console import METHODS, Console
 from onefold.ingest.v1.admin_service_pb2 import CreateWorkspaceRequest
 from schemathesis import checks
@@ -28,12 +28,7 @@ CHECKS = [
 NOT_CALLED = {"DisableKey", "RotateKey"}
 STREAMS = {m.name for m in METHODS.methods if m.takes_stream or m.gives_stream}
 STEADY = settings(
-    max_examples=EXAMPLES,
-    phases=[Phase.generate],
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
+    max_examples=EXAMPLES, phases=[Phase.generate], deadline=None, database=None, derandomize=True
 )
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
-from google.protobuf.message import DecodeError
 
 from services.activation.codec.journey_inputs import EVENT, LoggedEvent, logged_event
 from services.activation.codec.journey_runs import (
@@ -37,6 +36,7 @@ from services.activation.store.journeys import load_contact_policy, load_journey
 from services.activation.store.runs import PersonKey, StoredPerson, load_persons, profiles_of
 from services.chassis.postgres.database import acquire
 from services.chassis.rpc.clients import LogClient
+from services.kernel.errors import InvalidField
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.inputs import select_properties
@@ -191,7 +191,7 @@ class _LoggedLeaves:
         for fact in await self._log_client.read_leaves(self._workspace_id, sorted(missing)):
             self.facts[fact.fact_id] = fact
             if fact.kind == RUN_TRANSITIONED:
-                with suppress(DecodeError):  # then the log does not have it
+                with suppress(InvalidField):  # then the log does not have it
                     message = logged_transition(fact.payload)
                     self.transitions[message.run_id][message.number] = message
 
