@@ -21,6 +21,8 @@ SLEEPS: dict[str, str] = {
     "tests/faults/running_system.py": "faults strike at random moments; clients pause to retry",
     "tests/faults/test_outages.py": "an outage begins at a random moment, and lasts a while",
     "tests/contract/gateway/conformance_server.py": "the suite asks for responses with a delay",
+    "tests/integration/activation/test_player_looks.py": "persons come one after another",
+    "tests/integration/activation/test_worker.py": "effects come one after another",
     "tests/fleet/test_fleet.py": "faults strike at random moments, and last a while",
 }
 

@@ -109,7 +109,7 @@ def test_licences_of_the_bundled_packages_are_listed_and_permissive() -> None:
     assert {name: own for name, own in listed.items() if own not in LICENCES} == {}
 
 
-def test_members_whose_zero_differs_from_their_absence_are_kept_in_forms() -> None:
+def test_members_whose_zero_differs_from_their_absence_stay_in_forms() -> None:
     """A form leaves out what says nothing, and 0 says something where a field has presence."""
     protos = ROOT / "protos" / "onefold" / "activation" / "v1"
     optional = {

@@ -36,7 +36,7 @@ BINARY_IDS_IN_REQUESTS = {
 }
 
 READ_VERBS = (
-    "Try",
+    *("Match", "Try"),
     *(
         "Audit",
         "Await",

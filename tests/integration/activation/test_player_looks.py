@@ -1,0 +1,92 @@
+"""Tests how often persons are looked at, and what a look reads of the store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from integration.activation.journey_fixture import CART, JourneyBench
+from structlog.testing import capture_logs
+
+from services.activation.projection.journeys import player as player_module
+from services.activation.projection.journeys.player import JourneyPlayer
+from services.activation.store import runs as runs_store
+from services.chassis.runtime.tasks import background
+
+
+async def test_player_that_is_woken_again_and_again_lets_persons_gather(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering_s, looks = 0.5, 0
+    monkeypatch.setattr(player_module, "GATHERING_S", gathering_s)
+    player, look = bench.engine.player, JourneyPlayer.look
+
+    async def counted(self: JourneyPlayer) -> int:
+        nonlocal looks
+        looks += 1
+        return await look(self)
+
+    monkeypatch.setattr(JourneyPlayer, "look", counted)
+    await bench.define(**CART)
+    began = asyncio.get_running_loop().time()
+    async with background(player.run()):
+        for of in range(20):
+            await bench.happen("cart_updated", of)
+            await bench.pass_time(us=1)
+            player.wake()
+            await asyncio.sleep(0.02)
+    took_s = asyncio.get_running_loop().time() - began
+    assert 1 <= looks <= 2 + took_s / gathering_s
+
+
+async def test_player_that_has_nothing_due_begins_no_look(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = asyncio.Event()
+
+    async def wait_at_most(_: asyncio.Event, __: float) -> None:
+        waited.set()
+        await asyncio.sleep(3_600)
+
+    async def look(_: JourneyPlayer) -> int:
+        raise AssertionError("nothing is due")
+
+    await bench.define(**CART)
+    await bench.come_to_rest()
+    await bench.happen("cart_updated")
+    await bench.come_to_rest()
+    # The cart is due in two hours.
+    monkeypatch.setattr(player_module, "wait_at_most", wait_at_most)
+    monkeypatch.setattr(JourneyPlayer, "look", look)
+    with capture_logs() as logs:
+        async with asyncio.timeout(60), background(bench.engine.player.run()):
+            await waited.wait()
+    assert logs == []
+
+
+async def test_looks_read_the_rows_of_their_persons_alone_though_there_were_few_rows(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CART)
+    for of in range(5):
+        await bench.happen("cart_updated", of)
+        await bench.move(of, of + 100, version=1)
+    await bench.come_to_rest()
+    conn = await bench.ledger.database.connect(point_lookups=True)
+    try:
+        # Plans are made once, with the statistics of few rows.
+        await conn.execute("ANALYZE")
+        for name in ("runs_of_profiles", "leaves_of", "load_facts", "load_runs", "load_answers"):
+            statement = await conn.prepare(getattr(runs_store.Q, name))
+            types = ", ".join(p.name for p in statement.get_parameters())
+            values = ", ".join(["NULL"] * len(statement.get_parameters()))
+            text = getattr(runs_store.Q, name).rstrip(";")
+            await conn.execute(f"PREPARE {name} ({types}) AS {text}")
+            lines = [r[0] for r in await conn.fetch(f"EXPLAIN EXECUTE {name} ({values})")]
+            conditions = [line for line in lines if "workspace_id = " in line]
+            assert conditions, name
+            for line in conditions:
+                assert "Index Cond" in line, "\n".join(lines)
+                assert "leaf_id = " in line or "profile_id = " in line, "\n".join(lines)
+    finally:
+        await conn.close()
