@@ -187,7 +187,7 @@ class DeskCommands:
     async def _choose(
         self, workspace_id: WorkspaceId, ticket_id: bytes, ticket: Ticket, agent_id: str
     ) -> Assignment:
-        """Return the assignment to an agent; "" = to another one, whom the desk chooses."""
+        """Return the assignment to an agent; "" = to another one that the desk chooses."""
         if len(agent_id) > MAX_ID:
             raise InvalidField(f"has at most {MAX_ID} characters", field="assign.agent_id")
         if agent_id:

@@ -112,7 +112,7 @@ def open_ticket(
     kind: Annotated[str, Option(help="What it is, such as complaint.")] = "",
     channel: Annotated[str, Option(help="Where it comes from, such as phone.")] = "",
     skill: Annotated[str, Option(help="The skill that it needs.")] = "",
-    agent: Annotated[str, Option(help="The agent whom it is for.")] = "",
+    agent: Annotated[str, Option(help="The agent that it is for.")] = "",
     due: Annotated[str, Option(metavar="TIME", help="When it is to be solved.")] = "",
     at: Occurred = "",
     request_id: RequestId = "",

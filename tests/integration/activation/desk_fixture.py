@@ -21,6 +21,9 @@ from services.kernel.desk.queue_form import parse_queue
 from services.kernel.desk.ticket_events import TicketEvent, ticket_filter_id
 from services.kernel.ids import LeafId, WorkspaceId, hash_id, shard_of
 
+#: What the ids of tickets are hashes of.
+NAMES = ("", "first", "second", "third", "fourth")
+
 
 @dataclass
 class Desk:
@@ -56,7 +59,7 @@ class Desk:
         **fields: Any,
     ) -> None:
         """Append what a call says of a ticket, and fold it."""
-        key = TicketKey(WorkspaceId(W), hash_id(f"ticket {number}"), LeafId(leaf(of)), queue, kind)
+        key = TicketKey(WorkspaceId(W), hash_id(NAMES[number]), LeafId(leaf(of)), queue, kind)
         id_ = hash_id(key.ticket_id, event.value, str(at_us or self.bench.now_us))
         fact = ticket_log_fact(key, event, id_, occurred_at_us=at_us, **fields)
         await self.bench.log.append([fact])
@@ -109,7 +112,7 @@ class Desk:
         )
         return rows
 
-    def said(self, event: TicketEvent) -> list[dict[str, Any]]:
+    def logged(self, event: TicketEvent) -> list[dict[str, Any]]:
         """Return the properties of the facts of an event in the log."""
         return [
             ticket_properties(event, fact.payload)

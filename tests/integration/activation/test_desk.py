@@ -42,7 +42,7 @@ def breaches(desk: Desk) -> list[tuple[str, float]]:
     """Return the limits that were passed by the log, with the hours since the beginning."""
     return [
         (each["limit"], round((each["due_us"] - BEGIN) / HOUR_US, 3))
-        for each in desk.said(E.SLA_BREACHED)
+        for each in desk.logged(E.SLA_BREACHED)
     ]
 
 
@@ -75,7 +75,7 @@ async def test_answer_at_the_last_instant_is_in_time_and_one_after_it_is_not(des
     desk.bench.now_us += 1
     await desk.say(E.ANSWERED, 2, of=2)
     await desk.rest(1)
-    assert [each["ticket_id"] for each in desk.said(E.SLA_BREACHED)] == [hash_id("ticket 2").hex()]
+    assert [each["ticket_id"] for each in desk.logged(E.SLA_BREACHED)] == [hash_id("second").hex()]
 
 
 async def test_waiting_pauses_and_reopening_goes_on_with_the_time_that_is_left(desk: Desk) -> None:
@@ -109,12 +109,12 @@ async def test_answer_that_is_learnt_late_withdraws_the_breach_and_one_after_it_
     await desk.say(E.ANSWERED, 1, at_us=BEGIN + 3 * HOUR_US)
     await desk.say(E.ANSWERED, 2, of=2, at_us=BEGIN + int(4.5 * HOUR_US))
     await desk.rest(1)
-    withdrawn = desk.said(E.SLA_BREACH_WITHDRAWN)
+    withdrawn = desk.logged(E.SLA_BREACH_WITHDRAWN)
     assert [(each["ticket_id"], each["limit"]) for each in withdrawn] == [
-        (hash_id("ticket 1").hex(), "first_answer")
+        (hash_id("first").hex(), "first_answer")
     ]
     by_id = {row["ticket_id"]: row["breached"] for row in await desk.tickets()}
-    assert by_id == {hash_id("ticket 1"): [], hash_id("ticket 2"): [1]}
+    assert by_id == {hash_id("first"): [], hash_id("second"): [1]}
 
 
 AGENTS = [
@@ -136,10 +136,10 @@ async def test_tickets_are_assigned_by_name_skill_and_load_and_the_roster_is_sto
     assert rows["named"] == "wang"
     # Those of one look count for the ones after it.
     assert sorted(rows.values()) == ["li", "wang", "zhao"]
-    reasons = {each["reason"] for each in desk.said(E.ASSIGNED)}
+    reasons = {each["reason"] for each in desk.logged(E.ASSIGNED)}
     assert reasons == {"named", "skill", "least_open"}
     assert all({each["agent_id"] for each in own["roster"]} == {"li", "wang", "zhao"}
-               for own in desk.said(E.ASSIGNED))  # fmt: skip
+               for own in desk.logged(E.ASSIGNED))  # fmt: skip
     await desk.rest(24)
     await desk.say(E.OPENED, 4, of=4, title="away", for_agent_id="wang", skill="refund")
     await desk.rest()
@@ -177,7 +177,7 @@ async def test_decision_of_another_replica_goes_before_the_own_one(
     monkeypatch.setattr(worker, "decided_fact", decided)
     await desk.rest()
     assert [row["agent_id"] for row in await desk.tickets()] == ["zhao"]
-    assert [each["agent_id"] for each in desk.said(E.ASSIGNED)] == ["zhao"]
+    assert [each["agent_id"] for each in desk.logged(E.ASSIGNED)] == ["zhao"]
 
 
 TRIAL: dict[str, Any] = {
@@ -193,7 +193,7 @@ TRIAL: dict[str, Any] = {
 }  # fmt: skip
 
 
-async def test_task_of_a_journey_is_opened_once_for_the_agent_whom_a_trait_names(
+async def test_task_of_a_journey_is_opened_once_for_the_agent_that_a_trait_names(
     desk: Desk,
 ) -> None:
     await desk.queue(agents=AGENTS)
@@ -211,9 +211,9 @@ async def test_task_of_a_journey_is_opened_once_for_the_agent_whom_a_trait_names
         "UPDATE effect SET state = 2, due_at = now() WHERE step_id = 'call'"
     )
     await desk.rest(1)
-    assert len(await desk.tickets()) == len(desk.said(E.OPENED)) == 1
+    assert len(await desk.tickets()) == len(desk.logged(E.OPENED)) == 1
     await desk.rest(24)
-    assert [each["limit"] for each in desk.said(E.SLA_BREACHED)] == ["solution"]
+    assert [each["limit"] for each in desk.logged(E.SLA_BREACHED)] == ["solution"]
 
 
 async def test_goal_closes_the_task_of_its_run(desk: Desk) -> None:

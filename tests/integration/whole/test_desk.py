@@ -40,8 +40,8 @@ def education() -> Pack:
     pack = read_pack(PACKS / "education", VALUES)
     [queue] = pack.queues
     queue.agents.extend([DeskAgent(agent_id="li"), DeskAgent(agent_id="wang")])
-    kept = [each for each in pack.destinations if each.destination_id != "coupon"]
-    return replace(pack, destinations=kept)
+    destinations = [each for each in pack.destinations if each.destination_id != "coupon"]
+    return replace(pack, destinations=destinations)
 
 
 def part(name: str, thing: str) -> Pack:

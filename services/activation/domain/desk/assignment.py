@@ -33,7 +33,7 @@ class Assignment(NamedTuple):
 def choose_agent(
     queue: DeskQueue, ticket_id: bytes, ticket: Ticket, open_tickets: Mapping[str, int], now_us: int
 ) -> Assignment | None:
-    """Return who works on a ticket: the agent whom it is for; else, of those with its skill (of
+    """Return who works on a ticket: the agent that it is for; else, of those with its skill (of
     all, if it needs none that anybody has), one with the fewest open tickets, chosen by a hash.
 
     Who is away that day is left out, and the agent who has the ticket, unless there is no other

@@ -202,7 +202,7 @@ def chosen(ticket: Ticket, loads: dict[str, int], day: int = 0, *agents: DeskAge
     return found
 
 
-def test_ticket_goes_to_the_agent_whom_it_is_for() -> None:
+def test_ticket_goes_to_the_agent_that_it_names() -> None:
     found = chosen(ticket_of(for_agent_id="wang"), {"wang": 9})
     assert found == ("wang", AssignmentReason.NAMED, (("li", 0), ("wang", 9), ("zhao", 0)))
 
