@@ -40,10 +40,8 @@ def desk(bench: JourneyBench) -> Desk:
 
 def breaches(desk: Desk) -> list[tuple[str, float]]:
     """Return the limits that were passed by the log, with the hours since the beginning."""
-    return [
-        (each["limit"], round((each["due_us"] - BEGIN) / HOUR_US, 3))
-        for each in desk.logged(E.SLA_BREACHED)
-    ]
+    logged = desk.logged(E.SLA_BREACHED)
+    return sorted((each["limit"], round((each["due_us"] - BEGIN) / HOUR_US, 3)) for each in logged)
 
 
 async def test_limits_pass_by_hours_of_service_over_a_holiday_and_each_once(desk: Desk) -> None:
