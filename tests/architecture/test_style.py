@@ -19,6 +19,7 @@ SLEEPS: dict[str, str] = {
     "tests/integration/devstack/test_postgres_server.py": "a task that runs until it is cancelled",
     "tests/integration/ingest/log/test_log_append.py": "connections die at random moments",
     "tests/faults/running_system.py": "faults strike at random moments; clients pause to retry",
+    "tests/faults/test_journey_faults.py": "faults strike at random moments, and last a while",
     "tests/faults/test_outages.py": "an outage begins at a random moment, and lasts a while",
     "tests/contract/gateway/conformance_server.py": "the suite asks for responses with a delay",
     "tests/integration/activation/test_player_looks.py": "persons come one after another",

@@ -55,9 +55,9 @@ templates:
     locales: {en: {text: hello, provider_template: SMS_1}}
 destinations:
   - {id: keyed, webhook: {url: "${COUPON_URL}", secret: "${COUPON_SECRET}"}}
-  - id: asked
+  - id: queried
     aliyun_sms:
-      {access_key_id: AKID, access_key_secret: "${SECRET}", sign_name: x, endpoint: "${ASKED}"}
+      {access_key_id: AKID, access_key_secret: "${SECRET}", sign_name: x, endpoint: "${QUERIED}"}
   - id: keyless
     twilio_sms:
       account_sid: AC1
@@ -74,7 +74,7 @@ journeys:
           - when: {trait: {name: vip, exists: true}}
             steps: [{put: {tag: greeted}}]
       - send: {id: first, to: keyed, template: hello}
-      - send: {id: second, to: asked, template: hello}
+      - send: {id: second, to: queried, template: hello}
       - send: {id: third, to: keyless, template: hello}
 """
 State = DeliveryState
@@ -100,7 +100,7 @@ class Journeys:
 
     stack: Stack
     receiver: WebhookReceiver
-    asked: Fake
+    queried: Fake
     keyless: Fake
     client: Client
     internal: Client
@@ -181,12 +181,12 @@ class Journeys:
         assert len({each.effect_id for each in found}) == len(found) == 3 * entered
         of = {name: [d for d in found if d.destination_id == name] for name in ROUTES}
         assert {len(own) for own in of.values()} == {entered}, "a person lacks a message"
-        assert {each.state for each in of["keyed"] + of["asked"]} <= SENT
+        assert {each.state for each in of["keyed"] + of["queried"]} <= SENT
         assert {each.effect_id for each in of["keyed"]} == set(self.receiver.received)
         assert not self.receiver.forged
         assert not self.receiver.changed, "two messages have one key"
-        once = Counter(key for key, _ in self.asked.taken)
-        assert once == Counter(each.effect_id for each in of["asked"]), "each exactly once"
+        once = Counter(key for key, _ in self.queried.taken)
+        assert once == Counter(each.effect_id for each in of["queried"]), "each exactly once"
         taken = Counter(key for key, _ in self.keyless.taken)
         assert max(taken.values()) == 1, "a message was sent twice"
         sent = {each.effect_id for each in of["keyless"] if each.state in SENT}
@@ -212,7 +212,7 @@ class Journeys:
         assert (verified.runs, list(verified.unjustified)) == (entered, [])
 
 
-ROUTES = ("keyed", "asked", "keyless")
+ROUTES = ("keyed", "queried", "keyless")
 
 
 def phone(seed: int, number: int) -> str:
@@ -223,10 +223,10 @@ def phone(seed: int, number: int) -> str:
 async def journeys(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Journeys]:
     folder = tmp_path_factory.mktemp("journeys")
     (folder / "pack.yaml").write_text(PACK, encoding="utf-8")
-    asked: Fake = FakeAliyun({"access_key_secret": "key"})
+    queried: Fake = FakeAliyun({"access_key_secret": "key"})
     keyless: Fake = FakeTwilio({"auth_token": "key"})
-    async with WebhookReceiver() as receiver, serving(asked), serving(keyless):
-        targets = [f"127.0.0.1:{fake.port}" for fake in (asked, keyless)]
+    async with WebhookReceiver() as receiver, serving(queried), serving(keyless):
+        targets = [f"127.0.0.1:{fake.port}" for fake in (queried, keyless)]
         (name, own), *_ = receiver.settings.items()
         settings = SETTINGS | {name: ",".join([own, *targets])}
         async with Stack(folder / "data", settings=settings) as stack:
@@ -240,13 +240,13 @@ async def journeys(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jo
                 "COUPON_URL": receiver.url,
                 "COUPON_SECRET": receiver.secret,
                 "SECRET": "key",
-                "ASKED": asked.url,
+                "QUERIED": queried.url,
                 "KEYLESS": keyless.url,
             }
             await apply_pack(admin, read_pack(folder / "pack.yaml", variables))
             request = IssueKeyRequest(role="ROLE_SOURCE", source_id="app", title="faults")
             source = client((await admin.admin.IssueKey(request)).key)
-            yield Journeys(stack, receiver, asked, keyless, admin, internal, source)
+            yield Journeys(stack, receiver, queried, keyless, admin, internal, source)
             for each in (admin, internal, source):
                 await each.close()
 
@@ -265,7 +265,7 @@ async def test_killed_processes_send_what_each_channel_promises(
 ) -> None:
     random = Random(seed)
     injected: list[str] = []
-    for fake in (journeys.asked, journeys.keyless):
+    for fake in (journeys.queried, journeys.keyless):
         fake.script = random.choices(["accepted", "lost", "unanswered"], [8, 1, 1], k=PERSONS)
     try:
         async with asyncio.TaskGroup() as group:

@@ -87,7 +87,7 @@ CARE: dict[str, Any] = {
     ],
 }
 #: To all members of a segment, again and again.
-NEWS: dict[str, Any] = {
+BULLETIN: dict[str, Any] = {
     "id": "news",
     "priority": 20,
     "enter": {
@@ -308,7 +308,7 @@ class Machine:
             await coupon_store.save_pool(conn, W, pool.payload)
             await conn.execute(coupon_store.Q.add_codes, W, "P", CODES)
         await self.bench.policy(contact_policy_to_proto(parse_contact_policy(POLICY)))
-        for form in journeys or (CARE, NEWS):
+        for form in journeys or (CARE, BULLETIN):
             await self.bench.define(**form)
 
     async def take(self, step: Step) -> None:

@@ -7,7 +7,7 @@ or in quiet hours · I6 caps hold in every window · I7 no person as known gets 
 nothing is planned after a goal that was known · I9 every open run has a reason · I10 the members of
 an occurrence are the sum of what became of them · I11 transitions have no gaps, and a run is their
 fold · I12 every transition follows from what the log has · I15 a lost answer, a second worker or a
-lost database changes nothing · I16 whoever is separate again has the runs of their own
+lost database changes nothing · I16 persons who are two again have the runs of their own
 leaves · I17 a coupon has one message, and a message its coupons · I18 a mirror has the members.
 I13 and I14 compare the store with the oracle: test_journey_oracle.py.
 """

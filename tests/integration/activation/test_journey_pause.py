@@ -1,4 +1,4 @@
-"""T8: a pause of three days sends nothing and loses nobody, and a stop holds what is on its way."""
+"""T8: a pause of three days sends nothing and loses no run, and a stop holds what is on its way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def reasons(machine: Machine) -> dict[int, str]:
     ],
 )
 @pytest.mark.parametrize("paused", ["j", "mail"])
-async def test_pause_of_three_days_sends_nothing_and_loses_nobody(
+async def test_pause_of_three_days_sends_nothing_and_loses_no_run(
     ledger: Ledger, paused: str, overdue: facts_pb.Overdue, first: str
 ) -> None:
     machine = Machine(ledger)

@@ -96,7 +96,7 @@ TABLE = [
     ),
     Row("night before no Friday", SAMOA, "2011-12-30T08:30", NIGHT, {}, "2011-12-30T18:00"),
     Row("leap day", "UTC", "2028-02-28T12:00", NONE, until("09:00"), "2028-02-29T09:00"),
-    # A zone that nobody knows: the default of the policy.
+    # A zone that does not exist: the default of the policy.
     Row("unknown zone", "Mars/Base", "2026-03-06T14:30", NIGHT, {}, "2026-03-07T00:00"),
     # At 12:00 UTC the person goes from Shanghai to New York, and waits for the clock there.
     Row("moved", "moved", "2026-03-06T00:00", NONE, until("22:00"), "2026-03-07T03:00"),
