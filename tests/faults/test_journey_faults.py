@@ -33,9 +33,10 @@ from services import SERVICES
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.cli.demo.receiver import WebhookReceiver
+from services.cli.health import load_problems
 from services.client.api import pages
 from services.client.client import ApiEndpoints, Client
-from services.devstack.process import workers_in
+from services.devstack.process import is_alive, workers_in
 from services.devstack.stack import Stack
 from services.kernel.errors import OnefoldError
 from tests.service_fixtures import wait_until
@@ -85,12 +86,13 @@ OPEN = {
     State.DELIVERY_STATE_PLANNED,
     State.DELIVERY_STATE_HELD,
 }
-#: Lets what waits for its time be due, and ends the leases of attempts that began three seconds
-#: ago: no receiver of the test takes so long.
-HURRY = """
+#: Lets what waits for its time be due.
+HURRY = "UPDATE activation.effect SET due_at = now() WHERE state = 1 AND run_id IS NOT NULL"
+#: Ends the leases of attempts that have begun by now.
+END_LEASES = """
 UPDATE activation.effect SET due_at = now()
-WHERE state = 1 AND run_id IS NOT NULL OR state = 2
-  AND due_at < now() + CASE destination_id WHEN 'keyed' THEN 57 ELSE 117 END * interval '1 s'
+WHERE state = 2
+  AND due_at < now() + CASE destination_id WHEN 'keyed' THEN 60 ELSE 120 END * interval '1 s'
 """
 
 
@@ -152,17 +154,34 @@ class Journeys:
         found: list[Delivery] = []
 
         async def all_ended() -> bool:
-            await self.hurry()
-            found[:] = await self.deliveries()
+            try:
+                await self._execute(HURRY)
+                found[:] = await self.deliveries()
+            except (OnefoldError, asyncpg.PostgresError, OSError):
+                return False
             return len(found) >= number and not any(each.state in OPEN for each in found)
 
-        await wait_until(all_ended, outages.HEAL_S)
+        await wait_until(all_ended)
         return found
 
-    async def hurry(self) -> None:
+    async def end_leases(self) -> None:
+        """End activation once more: no attempt of before goes on, so all leases can end."""
+        urls = {name: self.stack.operations_url(name) for name in self.stack.endpoints()}
+
+        async def are_ready() -> bool:
+            return not await load_problems(urls)
+
+        await wait_until(are_ready)
+        pid = self.stack.services["activation"].pid
+        kill_all([pid])
+        await wait_until(lambda: not is_alive(pid))
+        await self._execute(END_LEASES)
+        await wait_until(are_ready)
+
+    async def _execute(self, statement: str) -> None:
         conn = await asyncpg.connect(self.stack.postgres.superuser_dsn)
         try:
-            await conn.execute(HURRY)
+            await conn.execute(statement)
         finally:
             await conn.close()
 
@@ -177,6 +196,7 @@ class Journeys:
 
     async def check(self, entered: int) -> None:
         """Check every promise, over all messages that there have ever been."""
+        await self.end_leases()
         found = await self.ended(3 * entered)
         assert len({each.effect_id for each in found}) == len(found) == 3 * entered
         of = {name: [d for d in found if d.destination_id == name] for name in ROUTES}
