@@ -303,6 +303,18 @@ ACCOUNTS = {
     ),
 }
 #: By page, and by the id of a segment, `tag:ID=VALUE` or `stage:SET=STAGE`.
+COMPLAINT = before(1, "ticket_opened", kind="complaint")
+DISSATISFIED = Cases(
+    [[COMPLAINT, COMPLAINT], [before(1, "ticket_rated", score=3)]],
+    [
+        [COMPLAINT],
+        [COMPLAINT, before(31, "ticket_opened", kind="complaint")],
+        [COMPLAINT, before(1, "ticket_opened", kind="question")],
+        [before(1, "ticket_rated", score=4)],
+        [before(31, "ticket_rated", score=1)],
+    ],
+)
+
 CASES: dict[str, dict[str, Cases]] = {
     "README.md": {"high-intent-trial": HIGH_INTENT},
     "docs/how-to/accounts.md": ACCOUNTS,
@@ -312,6 +324,7 @@ CASES: dict[str, dict[str, Cases]] = {
         "tag:churn-risk=medium": Cases([[scored(1, 0.6)]], [[scored(1, 0.8)], [scored(1, 0.4)]]),
         "tag:churn-risk=low": Cases([[scored(1, 0.4)], []], [[scored(1, 0.6)], [scored(1, 0.9)]]),
     },
+    "docs/how-to/desk.md": {"dissatisfied": DISSATISFIED},
     "docs/how-to/extend.md": {
         "buyers": Cases([[bought(1)]], [[]]),
         "company-buyers": Cases(
