@@ -12,14 +12,18 @@ ON CONFLICT (workspace_id, source_id) DO UPDATE
 -- name: add_messages
 -- Adds repeats to their messages; a source has new ones up to a number of rows. Call this while the
 -- totals of the sources are locked.
-WITH sent AS (
-    SELECT * FROM unnest(
+WITH sent AS MATERIALIZED (
+    SELECT
+        s.*,
+        EXISTS (
+            SELECT FROM duplicate AS d
+            WHERE d.workspace_id = s.workspace_id AND d.source_id = s.source_id
+            AND d.fact_id = s.fact_id
+        ) AS is_known
+    FROM unnest(
         $1::text [], $2::text [], $3::bytea [], $4::bigint [], $5::bigint [], $6::bigint []
-    ) AS sent (workspace_id, source_id, fact_id, repeats, first_at, last_at)
-), known AS (
-    SELECT sent.fact_id, sent.workspace_id, sent.source_id
-    FROM sent INNER JOIN duplicate USING (workspace_id, source_id, fact_id)
-), room AS (
+    ) AS s (workspace_id, source_id, fact_id, repeats, first_at, last_at)
+), room AS MATERIALIZED (
     SELECT s.workspace_id, s.source_id, $7::bigint - (
         SELECT count(*) FROM (
             SELECT FROM duplicate AS d
@@ -28,18 +32,15 @@ WITH sent AS (
         ) AS stored
     ) AS rows
     FROM (SELECT DISTINCT sent.workspace_id, sent.source_id FROM sent) AS s
-), new AS (
-    SELECT sent.*, row_number() OVER (PARTITION BY sent.workspace_id, sent.source_id) AS rank
-    FROM sent LEFT JOIN known USING (workspace_id, source_id, fact_id)
-    WHERE known.fact_id IS NULL
+), ranked AS (
+    SELECT sent.*, row_number()
+        OVER (PARTITION BY sent.workspace_id, sent.source_id, sent.is_known) AS rank
+    FROM sent
 )
 INSERT INTO duplicate AS old (workspace_id, source_id, fact_id, repeats, first_at, last_at)
-SELECT sent.* FROM sent INNER JOIN known USING (workspace_id, source_id, fact_id)
-UNION ALL
-SELECT
-    new.workspace_id, new.source_id, new.fact_id, new.repeats, new.first_at, new.last_at
-FROM new INNER JOIN room USING (workspace_id, source_id)
-WHERE new.rank <= room.rows
+SELECT r.workspace_id, r.source_id, r.fact_id, r.repeats, r.first_at, r.last_at
+FROM ranked AS r INNER JOIN room USING (workspace_id, source_id)
+WHERE r.is_known OR r.rank <= room.rows
 ON CONFLICT (workspace_id, source_id, fact_id) DO UPDATE
     SET repeats = old.repeats + excluded.repeats,
         first_at = least(old.first_at, excluded.first_at),
