@@ -34,7 +34,7 @@ from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.ids import IdentifierId
 from services.kernel.rules.features import Related, Trait
-from services.kernel.rules.model import Predicate, Reference, ReferenceKind, Rule
+from services.kernel.rules.model import All, Not, Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
 from services.kernel.trust import SourceTrust
@@ -321,6 +321,28 @@ async def test_membership_is_explained_by_the_definition_of_then_with_facts_and_
         assert ruled.explanation.root == past.explanation.root
         assert ruled.explanation.missing == past.explanation.missing
         assert [msgspec.json.decode(one.actual) for one in ruled.predicates] == [1]
+
+
+async def test_rule_over_tags_is_explained_with_the_definitions_of_the_tags(
+    open_stack: OpenStack,
+) -> None:
+    async with open_stack() as stack:
+        now_us = await stack.tick()
+        assert await define(stack, "keen", VIEWED) == 1
+        assert await define(stack, "northern", SEGMENTS["northern"]) == 1
+        viewed = [SourceEvent((USER,), now_us - day * DAY_US, day) for day in (1, 2)]
+        await stack.ingest(viewed)
+        await stack.reach()
+        keen, northern = (Reference(ReferenceKind.TAG, tag) for tag in ("keen", "northern"))
+        rule = All((keen, Not(northern)))
+        request = pb.ExplainRuleRequest(identifier=message_of(USER), rule=rule_to_proto(rule))
+        root = (await stack.profile.ExplainRule(request)).explanation.root
+        assert root.holds
+        first, second = root.children[0], root.children[1].children[0]
+        for part, holds, word in ((first, True, "viewed"), (second, False, "北京市")):
+            assert (part.part, part.holds) == (pb.RULE_PART_REFERENCE, holds)
+            assert part.definition_version == 1
+            assert word in part.children[0].text
 
 
 async def test_membership_of_a_stage_is_explained_and_unknown_ones_are_refused(
