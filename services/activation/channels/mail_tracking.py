@@ -16,7 +16,9 @@ from services.activation.domain.templates import RenderedMessage
 MAX_LINKS: Final = 100
 MAX_TARGET: Final = 1_000
 _ANCHOR: Final = re.compile(r"""<a\b(?:[^<>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
-_ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)""")
+_ATTRIBUTE: Final = re.compile(
+    r"""(?<![^\s"'<>/=])([^\s"'<>/=]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'<>]+)"""
+)
 #: A URL in a plain text; what ends a sentence is none of it.
 _URL: Final = re.compile(r"https?://[!-~]*[A-Za-z0-9/=_-]", re.IGNORECASE)
 _BODY_END: Final = re.compile(r"</body\s*>", re.IGNORECASE)

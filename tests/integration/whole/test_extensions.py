@@ -55,13 +55,14 @@ class Programs:
             *(sys.executable, "-I", str(self.folder / name), *arguments),
             stdin=PIPE,
             stdout=PIPE,
+            stderr=PIPE,
             env=environment,
         )
 
     async def run(self, name: str, *arguments: str, lines: str = "") -> str:
         process = await self.start(name, *arguments)
-        output, _ = await process.communicate(lines.encode())
-        assert process.returncode == 0
+        output, errors = await process.communicate(lines.encode())
+        assert process.returncode == 0, errors.decode()
         return output.decode()
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import REGISTRY
 
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
@@ -42,7 +43,7 @@ def test_facts_that_are_visible_later_than_the_limit_are_counted() -> None:
     assert visibility.counts() == {"facts_visible": 5, "facts_visible_late": 2}
     assert metric("late_facts_total") - late == 2
     assert metric("event_to_profile_seconds_count") - observed == 2
-    assert metric("event_to_profile_seconds_sum") - seconds == 3.0 + 1.5
+    assert metric("event_to_profile_seconds_sum") - seconds == pytest.approx(3.0 + 1.5)
     assert metric("visible_within_seconds") == LIMIT_S
 
 

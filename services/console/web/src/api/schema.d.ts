@@ -4083,7 +4083,7 @@ export interface components {
              * @description When it is to be solved, Unix microseconds; 0 = as its queue says.
              */
             due_us?: number;
-            /** @description The agent whom it is for; empty = any. Where the agent is away, another one is chosen. */
+            /** @description The agent that it is for; empty = any. Where the agent is away, another one is chosen. */
             for_agent_id?: string;
             /** @description Required. Identifiers of the person. */
             identifiers: components["schemas"]["type.v1.Identifier"][];
