@@ -88,7 +88,10 @@ def _value(column: str, type_: str, workspace: str, number: int) -> object:
             return (row_id(workspace, number) * 2)[:size]
         case "jsonb":
             return f'"{workspace}-{number}"'
-        case "text" | "tsvector":
+        case "tsvector":
+            # Each form of a name begins with its workspace.
+            return f"{workspace}/{workspace}-{number}"
+        case "text":
             return workspace if column == "workspace_id" else f"{workspace}-{number}"
         case "boolean":
             return False

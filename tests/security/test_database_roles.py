@@ -238,6 +238,8 @@ async def test_api_role_sees_the_rows_of_the_named_workspace_only(
         try:
             if workspace:
                 await conn.execute("SELECT set_config('onefold.workspace', $1, false)", workspace)
+            # Names are shown to a search only; every name begins with this.
+            await conn.execute("SELECT set_config('onefold.beginning', '', false)")
             for table in filled.tables:
                 try:
                     rows = await conn.fetch(f"SELECT DISTINCT workspace_id FROM {table}")
@@ -248,6 +250,35 @@ async def test_api_role_sees_the_rows_of_the_named_workspace_only(
         finally:
             await conn.close()
     assert readable > 25
+
+
+#: Beginnings of names, and how many names of the own workspace they find. Some end the word that
+#: the policy searches for, and add another one.
+BEGINNINGS = {
+    "of all names": ("", ROWS),
+    "of names of the other workspace": (OTHER, 0),
+    "which adds the other workspace": (f"{OTHER}' | '{OTHER}/", 0),
+    "which adds all names but one": ("none' | !'none", ROWS),
+}
+
+
+@pytest.mark.parametrize("what", BEGINNINGS)
+async def test_no_search_shows_a_name_of_another_workspace(filled: Filled, what: str) -> None:
+    beginning, found = BEGINNINGS[what]
+    names = "SELECT workspace_id FROM profile_g1.name"
+    conn = await filled.login("profile", "api")
+    try:
+        await conn.execute("SELECT set_config('onefold.workspace', $1, false)", OWN)
+        assert await conn.fetch(names) == [], "without a search none is shown"
+        await conn.execute("SELECT set_config('onefold.beginning', $1, false)", beginning)
+        assert [row[0] for row in await conn.fetch(names)] == [OWN] * found
+        assert await conn.fetch(f"{names} WHERE workspace_id = $1", OTHER) == []
+        search = f"{names} WHERE forms @@ $1::text::tsquery"
+        assert await conn.fetch(search, f"'{OTHER}/':*") == []
+        await conn.execute("SELECT set_config('onefold.workspace', '', false)")
+        assert await conn.fetch(names) == [], "without a workspace none is shown"
+    finally:
+        await conn.close()
 
 
 async def test_row_that_concerns_all_workspaces_is_seen_by_callers_of_one(filled: Filled) -> None:

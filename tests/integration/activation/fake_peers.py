@@ -113,7 +113,8 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
         return log_service_pb2.GetHeadResponse(token=token, now_us=self.now_us)
 
     async def Read(self, request: Any, context: Any) -> Any:
-        yield log_service_pb2.ReadResponse(batch=log_pb2.FactBatch(facts=self.definitions))
+        wanted = [f for f in self.definitions if not request.kinds or f.kind in request.kinds]
+        yield log_service_pb2.ReadResponse(batch=log_pb2.FactBatch(facts=wanted))
 
     def of_kind(self, kind: str) -> list[log_pb2.Fact]:
         return [fact for fact in self.facts.values() if fact.kind == kind]

@@ -110,11 +110,14 @@ def test_no_grant_opens_what_all_workspaces_share(service: str) -> None:
 
 
 def test_only_one_module_sets_the_workspace_and_no_statement_changes_a_session() -> None:
+    # What a policy of grants.sql reads changes no session.
+    read = f"current_setting('{WORKSPACE_SETTING}', true)"
     setters, changes = set(), []
     for file in Path(str(ROOT)).rglob("*"):
         if file.suffix in (".py", ".sql"):
             text = file.read_text("utf-8")
-            if WORKSPACE_SETTING in text or "WORKSPACE_SETTING" in text:
+            named = text.replace(read, "") if file.name == "grants.sql" else text
+            if WORKSPACE_SETTING in named or "WORKSPACE_SETTING" in named:
                 setters.add(file.name)
         if file.suffix == ".sql" and file.parent.name not in ("migrations", "state"):
             queries = Queries.parse(text, file.name)
