@@ -1,4 +1,8 @@
-"""Fixtures: one running console and one browser for the tests of this folder."""
+"""Fixtures: one running console and one browser for the tests of this folder.
+
+Its services run until the session ends, as this folder is no package. So they have a NATS of their
+own: in that of the session they would take and publish messages of the tests that follow.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from playwright.async_api import (
     async_playwright,
     expect,
 )
-from service_fixtures import BUS_KEY, SECRETS_KEY, MakeSettings, create_database
+from service_fixtures import BUS_KEY, SECRETS_KEY, MakeSettings, OpenNatsServer, create_database
 
 from services.activation.settings import ActivationSettings
 from services.cli.commands.console import login_link
@@ -159,15 +163,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def own_nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OpenNatsServer]:
+    async with OpenNatsServer(tmp_path_factory.mktemp("n")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def shared_settings(
-    postgres_server: Any, nats_server: Any, internal_key: str, folder: Path, hook: Hook
+    postgres_server: Any, own_nats: OpenNatsServer, internal_key: str, folder: Path, hook: Hook
 ) -> AsyncIterator[MakeSettings]:
     """Settings of services on a database for the tests of this folder."""
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     name = await create_database(admin)
     shared = {
         "postgres_dsn": postgres_server.dsn.rpartition("/")[0] + f"/{name}",
-        "nats_url": nats_server.url,
+        "nats_url": own_nats.url,
         "internal_key": internal_key,
         "bus_key": BUS_KEY,
         "data_dir": folder,
