@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +16,7 @@ from zlib import crc32
 import pytest
 from event_logs import append_facts
 from faults.running_system import SETTINGS, RunningSystem, close_system, open_system, retry
+from onefold.activation.v1.desk_pb2 import SlaBreached, TicketOpened
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
@@ -51,7 +53,7 @@ Digests = dict[str, dict[str, str]]
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, shards: int = 4, replicas: int = 1
+    folder: Path, *, shards: int = 4, replicas: int = 1, with_tasks: bool = False
 ) -> AsyncIterator[RunningSystem]:
     # Digests are functions of ids, which are derived with the index key.
     settings = {**SETTINGS, "ONEFOLD_SHARDS": str(shards), "ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT}
@@ -59,7 +61,7 @@ async def running(
         WebhookReceiver() as receiver,
         Stack(folder, settings=settings | receiver.settings, replicas=replicas) as stack,
     ):
-        system = await open_system(stack, receiver)
+        system = await open_system(stack, receiver, with_tasks=with_tasks)
         yield system
         await close_system(system)
 
@@ -164,10 +166,15 @@ async def append_to(stack: Stack, facts: list[Fact], *, shards: int) -> None:
 
 async def export(system: RunningSystem) -> list[Fact]:
     """Return every event and correction of the log, shard by shard."""
+    kinds = [event_pb2.Event.DESCRIPTOR.full_name, TraitCorrected.DESCRIPTOR.full_name]
+    return await read_facts(system, kinds)
+
+
+async def read_facts(system: RunningSystem, kinds: list[str]) -> list[Fact]:
+    """Return the facts of some kinds, shard by shard."""
     head = await retry(system.internal.log.GetHead, log_pb.GetHeadRequest())
     facts: list[Fact] = []
     for shard, until in enumerate(head.token.offsets):
-        kinds = [event_pb2.Event.DESCRIPTOR.full_name, TraitCorrected.DESCRIPTOR.full_name]
         request = log_pb.ReadRequest(shard=shard, end_offset=until, kinds=kinds)
         async for answer in system.internal.log.Read(request):
             facts += answer.batch.facts
@@ -179,7 +186,7 @@ async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
 ) -> None:
     """Laws 3 to 6 on one system: time alone empties the segment; a rebuilt state is equal, becomes
     live and sends nothing; later events are folded as before; a rejected event can be released."""
-    async with running(tmp_path) as system:
+    async with running(tmp_path, with_tasks=True) as system:
         expected = ExpectedResults(School(END_US, visitors=VISITORS))
         await system.send(month, Random(0), 0.0)
         await system.advance_clock(0)
@@ -190,6 +197,11 @@ async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
         await system.advance_clock(8 * DAY_US)
         assert await system.members("high-intent-trial") == []
 
+        # What happens to the tasks of the members is folded: the state rests after the last of it.
+        await wait_until(partial(has_facts, system, TicketOpened, len(members)))
+        await system.advance_clock(2 * DAY_US)
+        await wait_until(partial(has_facts, system, SlaBreached, len(members)))
+        await system.advance_clock(0)
         await system.final_deliveries()
         received = Counter(system.receiver.received)
         before = await system.digests()
@@ -207,6 +219,11 @@ async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
         await assert_rejected_event_can_be_released(system)
         await system.advance_clock(0)
         await assert_rebuilds_are_equal(system, shards=1)
+
+
+async def has_facts(system: RunningSystem, message: Any, number: int) -> bool:
+    """Return whether the log has so many facts of a kind."""
+    return len(await read_facts(system, [message.DESCRIPTOR.full_name])) == number
 
 
 async def assert_rebuilds_are_equal(system: RunningSystem, **fields: Any) -> None:

@@ -20,6 +20,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 from rebuilds import rebuild
 from service_fixtures import MakeSettings
 
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.rpc.channel import open_channel
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings
@@ -47,12 +48,16 @@ class ProfileStack:
     #: Called as another service.
     internal: Any
     projection: Any
-    #: The state of the log after the last append.
+    #: The state of the log after all appends.
     token: Any = None
 
     async def append(self, facts: Iterable[Fact]) -> Any:
-        self.token = await append_facts(self.event_log, list(facts)) or self.token
-        return self.token
+        """Append facts, and return the state after them alone; a call waits for all of `token`."""
+        appended = await append_facts(self.event_log, list(facts)) or self.token
+        # The offsets of an append are those of the shards that it wrote to.
+        both = token_from_proto(self.token).union(token_from_proto(appended))
+        self.token = token_to_proto(both)
+        return appended
 
     async def ingest(self, events: Iterable[SourceEvent]) -> None:
         """Append the facts of events, tick, and wait until profile has folded them."""
