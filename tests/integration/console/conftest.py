@@ -110,8 +110,11 @@ class Watched:
         return self.page.get_by_role("button", name=name, exact=True)
 
     async def press(self, name: str) -> None:
-        """Press a button with the keyboard."""
-        await self.button(name).focus()
+        """Press a button with the keyboard, as soon as it is enabled."""
+        button = self.button(name)
+        await expect(button).to_be_enabled()
+        await button.focus()
+        await expect(button).to_be_focused()
         await self.page.keyboard.press("Enter")
 
     async def choose(self, box: str, option: str) -> None:
