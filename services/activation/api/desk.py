@@ -11,12 +11,7 @@ from onefold.activation.v1 import desk_service_pb2_grpc as pb_grpc
 from services.activation.codec.desk import encode_properties
 from services.activation.commands.desk import DeskCommands, NewTicket
 from services.activation.delivery.render import PersonReader
-from services.activation.store.desk import (
-    Q,
-    count_tickets,
-    load_queues_of_workspace,
-    ticket_fact_of,
-)
+from services.activation.store.desk import Q, count_tickets, load_newest_queues, ticket_fact_of
 from services.activation.store.journeys import FOREVER_US
 from services.activation.store.run_reads import NEWEST
 from services.activation.store.runs import profiles_of
@@ -79,9 +74,8 @@ class DeskRpc(pb_grpc.DeskServiceServicer):
     ) -> pb.ListQueuesResponse:
         await self.runner.reach(at_least_of(request))
         async with acquire(self.database.api_pool) as conn:
-            queues = await load_queues_of_workspace(conn, workspace_id())
+            queues = await load_newest_queues(conn, workspace_id())
             counts = await count_tickets(conn, workspace_id())
-        newest = {id_: versions[max(versions)] for id_, versions in queues.items()}
         return pb.ListQueuesResponse(
             queues=[
                 pb.QueueSummary(
@@ -89,7 +83,7 @@ class DeskRpc(pb_grpc.DeskServiceServicer):
                     etag=etag_of(queue.version),
                     loads=[pb.AgentLoad(**each._asdict()) for each in counts[id_]],
                 )
-                for id_, queue in sorted(newest.items())
+                for id_, queue in sorted(queues.items())
             ]
         )
 

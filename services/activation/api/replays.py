@@ -68,8 +68,8 @@ class JourneyReplayRpc(pb_grpc.JourneyServiceServicer):
                 total.persons += page.persons
                 total.left_out += page.left_out
                 for now, later in zip(page.before, page.replays, strict=True):
-                    tally.add(now, _standing(effects_within(now, since_us, _FOREVER)))
-                    ahead.add(later, _standing(effects_within(later, now_us + 1, _FOREVER)))
+                    tally.add(now, _not_withdrawn(effects_within(now, since_us, _FOREVER)))
+                    ahead.add(later, _not_withdrawn(effects_within(later, now_us + 1, _FOREVER)))
                 yield pb.TryJourneyResponse(persons=total.persons, left_out=total.left_out)
         yield pb.TryJourneyResponse(
             persons=total.persons,
@@ -106,7 +106,7 @@ class JourneyReplayRpc(pb_grpc.JourneyServiceServicer):
                 effects: list[ReplayedEffect] = []
                 for replay in page.replays:
                     own = list(effects_within(replay, request.from_us, end_us))
-                    tally.add(replay, _standing(own), request.from_us)
+                    tally.add(replay, _not_withdrawn(own), request.from_us)
                     effects += own
                 yield pb.BacktestJourneyResponse(
                     persons=total.persons, left_out=total.left_out, effects=map(_effect, effects)
@@ -137,7 +137,7 @@ def assumed_from_proto(assumed: pb.JourneyAssumptions) -> Assumed:
     )
 
 
-def _standing(effects: Iterable[ReplayedEffect]) -> list[ReplayedEffect]:
+def _not_withdrawn(effects: Iterable[ReplayedEffect]) -> list[ReplayedEffect]:
     return [each for each in effects if not each.withdrawn]
 
 

@@ -14,12 +14,7 @@ from services.activation.codec.desk import (
 )
 from services.activation.domain.desk.assignment import Assignment, AssignmentReason, choose_agent
 from services.activation.domain.desk.tickets import Ticket, fold_ticket
-from services.activation.store.desk import (
-    Q,
-    count_tickets,
-    load_queues_of_workspace,
-    ticket_fact_of,
-)
+from services.activation.store.desk import Q, count_tickets, load_newest_queues, ticket_fact_of
 from services.chassis.codec.fields import token_from_proto
 from services.chassis.definitions import Defined, WorkspaceLocks, define
 from services.chassis.postgres.database import Database, acquire
@@ -88,15 +83,15 @@ class DeskCommands:
         async def load(token: Token) -> DeskQueue | None:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
-                existing = await load_queues_of_workspace(conn, workspace_id)
-            versions = existing.get(desired.queue_id)
-            if versions is None and len(existing) >= MAX_QUEUES:
+                existing = await load_newest_queues(conn, workspace_id)
+            current = existing.get(desired.queue_id)
+            if current is None and len(existing) >= MAX_QUEUES:
                 raise InvalidField(
                     f"the workspace has {MAX_QUEUES} queues, the most that are allowed: define one"
                     " under the id of a retired queue",
                     field="queue.queue_id",
                 )
-            return versions[max(versions)] if versions else None
+            return current
 
         async with self.locks.of(workspace_id):
             return await define(
@@ -126,8 +121,8 @@ class DeskCommands:
         _check_new(new)
         await self._check_time(occurred_at_us)
         async with acquire(self.database.api_pool) as conn:
-            versions = (await load_queues_of_workspace(conn, workspace_id)).get(new.queue_id)
-        if versions is None or versions[max(versions)].retired:
+            queue = (await load_newest_queues(conn, workspace_id)).get(new.queue_id)
+        if queue is None or queue.retired:
             raise NotFound("no queue has this id: list them, or define it first")
         for identifier in identifiers:
             profile_id = await self.identity.by_identifier(workspace_id, identifier)
@@ -193,15 +188,14 @@ class DeskCommands:
         if agent_id:
             return Assignment(agent_id, AssignmentReason.CALL, ())
         async with acquire(self.database.api_pool) as conn:
-            queues = await load_queues_of_workspace(conn, workspace_id)
+            queues = await load_newest_queues(conn, workspace_id)
             counts = await count_tickets(conn, workspace_id)
-        versions = queues.get(ticket.queue_id)
+        queue = queues.get(ticket.queue_id)
         _, now_us = await self.log.now()
         load = {each.agent_id: each.open + each.waiting for each in counts[ticket.queue_id]}
         chosen = None
-        if versions:
-            newest = versions[max(versions)]
-            chosen = choose_agent(newest, ticket_id, ticket, load, now_us)
+        if queue is not None:
+            chosen = choose_agent(queue, ticket_id, ticket, load, now_us)
         if chosen is None:
             raise InvalidField(
                 "no agent of the queue works today: name one", field="assign.agent_id"

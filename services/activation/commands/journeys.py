@@ -18,7 +18,7 @@ from services.activation.domain.templates import Template, check_fits
 from services.activation.projection.journeys.replays import JourneyReplays
 from services.activation.projection.upstream import RuleChecker
 from services.activation.store.coupons import load_pools
-from services.activation.store.desk import load_queues_of_workspace
+from services.activation.store.desk import load_newest_queues
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.run_reads import count_open_runs
@@ -220,7 +220,7 @@ class JourneyCommands:
             }
             policy = await load_contact_policy(conn, workspace_id)
             pools = await load_pools(conn, workspace_id)
-            queues = await load_queues_of_workspace(conn, workspace_id)
+            queues = await load_newest_queues(conn, workspace_id)
         return _Workspace(
             journeys,
             {each.destination_id: each for each in destinations if not each.retired},
@@ -228,7 +228,7 @@ class JourneyCommands:
             {name: template for name, template in pinned.items() if template is not None},
             policy[0] if policy is not None else ContactPolicy(),
             {id_: pool for id_, pool in pools.items() if not pool.retired},
-            [id_ for id_, versions in queues.items() if not versions[max(versions)].retired],
+            [id_ for id_, queue in queues.items() if not queue.retired],
         )
 
 

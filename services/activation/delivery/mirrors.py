@@ -39,7 +39,7 @@ from services.activation.domain.model import Destination
 from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 from services.activation.store import mirrors as store
 from services.activation.store.journeys import load_journeys
-from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.principal import workspace_metadata
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.runtime.backoff import Backoff
@@ -250,7 +250,7 @@ class MirrorWorker(QueueWorker):
             await store.save_entries(conn, self._key, changed)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return ((WORKSPACE_KEY, self._key.workspace_id),)
+        return workspace_metadata(self._key.workspace_id)
 
 
 def _joined(row: Any, histories: Mapping[tuple[WorkspaceId, str], JourneyHistory]) -> bool | None:

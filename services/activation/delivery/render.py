@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -18,7 +17,7 @@ from services.activation.domain.policy.contact import tracking_of
 from services.activation.domain.recipients import Recipient
 from services.activation.domain.templates import Template, missing_part, render_texts
 from services.activation.store.effects import Attempt
-from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.principal import workspace_metadata
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import NotFound, RetryableError
@@ -67,7 +66,7 @@ class Renderer:
     ) -> list[tuple[Attempt, bytes | Unsendable]]:
         """Return a payload for each attempt. Raises OnefoldError where profile is unavailable."""
         profile_ids = sorted({to_hex(attempt.profile_id) for attempt in attempts})
-        metadata = ((WORKSPACE_KEY, destination.workspace_id),)
+        metadata = workspace_metadata(destination.workspace_id)
         request = pb.BatchGetProfilesRequest(profile_ids=profile_ids)
         response = await self._stub.BatchGetProfiles(request, metadata=metadata)
         profiles = {profile.profile_id: profile for profile in response.profiles}
@@ -96,11 +95,11 @@ class Renderer:
         return found
 
 
-@dataclass(frozen=True)
 class PersonReader:
     """Reads the persons that messages of runs go to."""
 
-    profiles: ServiceChannel
+    def __init__(self, profiles: ServiceChannel) -> None:
+        self._stub: Any = pb_grpc.ProfileServiceStub(profiles)
 
     async def __call__(
         self, workspace_id: WorkspaceId, leaf_ids: Collection[LeafId], at_least: Token
@@ -109,9 +108,8 @@ class PersonReader:
         request = pb.BatchGetProfilesRequest(
             profile_ids=sorted(map(to_hex, leaf_ids)), at_least=token_to_proto(at_least)
         )
-        stub: Any = pb_grpc.ProfileServiceStub(self.profiles)
-        metadata = ((WORKSPACE_KEY, workspace_id),)
-        response = await stub.BatchGetProfiles(request, metadata=metadata)
+        metadata = workspace_metadata(workspace_id)
+        response = await self._stub.BatchGetProfiles(request, metadata=metadata)
         found: dict[LeafId, Recipient] = {}
         for profile in response.profiles:
             recipient = recipient_of(profile)

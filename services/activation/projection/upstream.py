@@ -26,7 +26,7 @@ from services.activation.projection.journeys.knowledge import (
     Person,
     PersonQuestion,
 )
-from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.principal import workspace_metadata
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.codec.rules import names_to_proto, rule_to_proto
@@ -122,7 +122,7 @@ class RuleChecker:
             at_least=token_to_proto(at_least),
             assumed=names_to_proto(assumed),
         )
-        await stub.PreviewRule(request, metadata=((WORKSPACE_KEY, workspace_id),))
+        await stub.PreviewRule(request, metadata=workspace_metadata(workspace_id))
 
 
 class JourneyUpstream:
@@ -154,7 +154,7 @@ class JourneyUpstream:
         request = pb.ListMembersRequest(
             segment_id=segment_id, page_size=_MAX_QUESTIONS, page_token=page_token, as_of_us=at_us
         )
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         response = await self._segment.ListMembers(request, metadata=metadata)
         members = [ProfileId(from_hex(each.profile_id)) for each in response.members]
         return members, response.next_page_token
@@ -183,7 +183,7 @@ class JourneyUpstream:
         for workspace_id in {workspace_id for workspace_id, _ in persons}:
             own = {id_ for workspace, id_ in persons if workspace == workspace_id}
             request = profile_pb.BatchGetProfilesRequest(profile_ids=map(to_hex, sorted(own)))
-            metadata = ((WORKSPACE_KEY, workspace_id),)
+            metadata = workspace_metadata(workspace_id)
             response = await self._profile.BatchGetProfiles(request, metadata=metadata)
             for profile in response.profiles:
                 ids = {from_hex(profile.profile_id), *map(from_hex, profile.leaf_ids)}
@@ -203,7 +203,7 @@ class PastUpstream:
     ) -> AsyncIterator[list[PastPerson]]:
         """See `PastReads`."""
         request = profile_pb.MatchEventsRequest(journey=journey_to_proto(journey), from_us=from_us)
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         awaited = {subject for subject in subjects_of(journey) if subject[0] == SEGMENT}
         async for response in self._profile.MatchEvents(request, metadata=metadata):
             found = [
@@ -234,7 +234,7 @@ class PastUpstream:
                     for each in part
                 ]
             )
-            metadata = ((WORKSPACE_KEY, workspace_id),)
+            metadata = workspace_metadata(workspace_id)
             found += (await self._profile.EvaluatePast(request, metadata=metadata)).answers
         return found
 
@@ -256,7 +256,7 @@ class PastUpstream:
         self, workspace_id: WorkspaceId, profile_id: ProfileId
     ) -> Sequence[MembershipChange]:
         request = pb.ListMembershipsRequest(profile_id=to_hex(profile_id))
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         try:
             return (await self._segment.ListMemberships(request, metadata=metadata)).history
         except NotFound:  # it was merged or erased meanwhile
@@ -288,7 +288,7 @@ class DecisionUpstream:
         """
         by = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
         token = None if at_least is None else token_to_proto(at_least)
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         try:
             found, response = await asyncio.gather(
                 self._segment.ListMemberships(
@@ -304,17 +304,16 @@ class DecisionUpstream:
         return _slot_person(found.profile_id, response.profile, found.segment_ids)
 
 
-@dataclass(frozen=True)
 class ItemUpstream:
     """Reads profile."""
 
-    profile: ServiceChannel
+    def __init__(self, profile: ServiceChannel) -> None:
+        self._profile: Any = profile_grpc.ProfileServiceStub(profile)
 
     async def person(
         self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None
     ) -> SlotPerson | None:
         """Return the person who has an identifier, without memberships; see `DecisionUpstream`."""
-        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
         request = profile_pb.GetProfileRequest(
             identifier=identifier_pb2.Identifier(
                 namespace=identifier.namespace, value=identifier.value
@@ -322,7 +321,9 @@ class ItemUpstream:
             at_least=None if at_least is None else token_to_proto(at_least),
         )
         try:
-            response = await stub.GetProfile(request, metadata=_of(workspace_id))
+            response = await self._profile.GetProfile(
+                request, metadata=workspace_metadata(workspace_id)
+            )
         except (NotFound, InvalidField):
             return None
         return _slot_person(response.profile.profile_id, response.profile, ())
@@ -365,8 +366,9 @@ class ItemUpstream:
         request = profile_pb.ListTimelineRequest(
             profile_id=to_hex(profile_id), page_size=_NEWEST, events=ranking.names()
         )
-        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
-        response = await stub.ListTimeline(request, metadata=_of(workspace_id))
+        response = await self._profile.ListTimeline(
+            request, metadata=workspace_metadata(workspace_id)
+        )
         return response.entries, not response.next_page_token
 
     async def _bought(
@@ -387,9 +389,10 @@ class ItemUpstream:
     async def _timeline(
         self, workspace_id: WorkspaceId, request: profile_pb.ListTimelineRequest
     ) -> AsyncIterator[Sequence[profile_pb.TimelineEntry]]:
-        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
         while True:
-            response = await stub.ListTimeline(request, metadata=_of(workspace_id))
+            response = await self._profile.ListTimeline(
+                request, metadata=workspace_metadata(workspace_id)
+            )
             yield response.entries
             if not response.next_page_token:
                 return
@@ -397,10 +400,11 @@ class ItemUpstream:
 
     async def _traits(self, workspace_id: WorkspaceId, object_id: str) -> Mapping[str, Any]:
         """Return the traits of an object; none of one that no event describes."""
-        stub: Any = profile_grpc.ProfileServiceStub(self.profile)
         request = profile_pb.GetAccountRequest(account_id=object_id, page_size=1)
         try:
-            response = await stub.GetAccount(request, metadata=_of(workspace_id))
+            response = await self._profile.GetAccount(
+                request, metadata=workspace_metadata(workspace_id)
+            )
         except NotFound:
             return {}
         return {t.name: msgspec.json.decode(t.value) for t in response.account.traits}
@@ -438,7 +442,3 @@ def _question(own: PersonQuestion) -> pb.JudgeQuestion:
 def _items(kinds: Iterable[ItemEvents], entry: profile_pb.TimelineEntry) -> list[str]:
     properties = msgspec.json.decode(entry.properties or b"{}")
     return [item for kind in kinds for item in kind.items_in(entry.name, properties)]
-
-
-def _of(workspace_id: WorkspaceId) -> tuple[tuple[str, str], ...]:
-    return ((WORKSPACE_KEY, workspace_id),)

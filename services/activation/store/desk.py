@@ -55,12 +55,12 @@ async def load_queues(conn: asyncpg.Connection, workspaces: Collection[str]) -> 
     return _queues(await conn.fetch(Q.load_queues, sorted(workspaces)))
 
 
-async def load_queues_of_workspace(
+async def load_newest_queues(
     conn: asyncpg.Connection, workspace_id: WorkspaceId
-) -> dict[str, dict[int, DeskQueue]]:
-    """Return all versions of the queues of a workspace by id, for a caller."""
+) -> dict[str, DeskQueue]:
+    """Return the newest version of each queue of a workspace by id, for a caller."""
     rows = await conn.fetch(Q.load_queues_of_workspace, workspace_id)
-    return {queue_id: versions for (_, queue_id), versions in _queues(rows).items()}
+    return {queue_id: own[max(own)] for (_, queue_id), own in _queues(rows).items()}
 
 
 def _queues(rows: Iterable[Any]) -> dict[tuple[WorkspaceId, str], dict[int, DeskQueue]]:

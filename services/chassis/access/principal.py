@@ -17,6 +17,11 @@ WORKSPACE_KEY = "onefold-workspace"
 _NO_SOURCE = SourceId("")
 
 
+def workspace_metadata(workspace_id: WorkspaceId) -> tuple[tuple[str, str], ...]:
+    """Return the metadata with which an internal call names its workspace."""
+    return ((WORKSPACE_KEY, workspace_id),)
+
+
 class Role(IntEnum):
     """The kind of a key, which gives rights; the numbers are those of onefold.ingest.v1.Role.
 

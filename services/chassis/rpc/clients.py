@@ -15,7 +15,7 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.type.v1 import identifier_pb2
 
-from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.principal import workspace_metadata
 from services.chassis.access.uses import KeyUse, RecordUses
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
@@ -121,7 +121,7 @@ class LogClient:
             recorded_until_us=recorded_until_us,
             limit=limit,
         )
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         async for response in self._stub.ReadLeaves(request, metadata=metadata):
             yield response.facts
 
@@ -182,7 +182,7 @@ class IdentityClient:
             request.as_of_token.CopyFrom(token_to_proto(as_of.token))
         else:
             request.as_of_us = as_of.occurred_until_us
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         found = await self._stub.ListIdentifiers(request, metadata=metadata)
         identifiers = {
             LeafId(from_hex(one.identifier_id)): Identifier(
@@ -207,6 +207,6 @@ class IdentityClient:
     async def _lookup(
         self, workspace_id: WorkspaceId, request: identity_pb.LookupProfilesRequest
     ) -> list[ProfileId | None]:
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         response = await self._stub.LookupProfiles(request, metadata=metadata)
         return [ProfileId(from_hex(text)) if text else None for text in response.profile_ids]

@@ -13,7 +13,7 @@ from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_time
 from services.client.text import parse_identifier
 
-app = typer.Typer(no_args_is_help=True, help="Compute and show which items are for whom.")
+app = typer.Typer(no_args_is_help=True, help="Compute and show the items of slots for persons.")
 
 SlotId = Annotated[str, Argument(metavar="SLOT", help="The id of a slot with items.")]
 

@@ -9,7 +9,7 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
-from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.principal import workspace_metadata
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.codec.rules import names_to_proto, rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
@@ -57,7 +57,7 @@ class ProfileUpstream:
             assumed=names_to_proto(assumed),
         )
         try:
-            metadata = ((WORKSPACE_KEY, segment.workspace_id),)
+            metadata = workspace_metadata(segment.workspace_id)
             await self._stub.PreviewRule(request, metadata=metadata)
         except InvalidField as error:
             raise InvalidField(error.message, field="segment.rule") from None
@@ -71,7 +71,7 @@ class ProfileUpstream:
             samples=samples,
             at_least=None if at_least is None else token_to_proto(at_least),
         )
-        metadata = ((WORKSPACE_KEY, workspace_id),)
+        metadata = workspace_metadata(workspace_id)
         async for response in self._stub.EvaluateRules(request, metadata=metadata):
             yield response
 

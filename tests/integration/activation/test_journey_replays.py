@@ -228,9 +228,9 @@ async def test_backtest_of_a_month_is_its_ledger_and_its_regrets(bench: JourneyB
         assert len(rows) > 20
         assert found == {id_: as_replayed(row) for id_, row in rows.items()}
         assert last.left_out == 0
-        standing = sum(not each.withdrawn for each in found.values())
-        withdrawn += len(found) - standing
-        assert sum(each.count for each in last.summary.effects) == standing
+        in_force = sum(not each.withdrawn for each in found.values())
+        withdrawn += len(found) - in_force
+        assert sum(each.count for each in last.summary.effects) == in_force
         runs = [row for row in await bench.runs() if row["journey_id"] == journey_id]
         assert last.summary.begun == len(runs)
     assert withdrawn > 3

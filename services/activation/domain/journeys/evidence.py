@@ -108,12 +108,12 @@ class EvidenceSearch:
         found = {entry.fact_id: Outcome(reason) for entry, reason in replay.refusals}
         for run_id, run in replay.runs.items():
             ending = run.record.ending
-            standing = tuple(
+            effects = tuple(
                 (each.effect.step_id, each.effect.visit)
                 for each in replay.effects.values()
                 if each.effect.run_id == run_id and not each.withdrawn
             )
-            outcome = Outcome(None, None if ending is None else ending.reason, standing)
+            outcome = Outcome(None, None if ending is None else ending.reason, effects)
             for entry in (run.record.first, run.record.start):
                 found[entry.fact_id] = outcome
         return found

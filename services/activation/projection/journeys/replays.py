@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 
@@ -51,6 +51,7 @@ from services.kernel.journeys.model import (
 )
 from services.kernel.time import HOUR_US
 
+T = TypeVar("T")
 #: Leaves that are read together, and groups that are replayed while other calls wait.
 PAGE: Final = 500
 TURN: Final = 10
@@ -116,9 +117,7 @@ class JourneyReplays:
             async for groups in self._stored(workspace_id, journey_id):
                 hours = await self._hours(journey, groups)
                 found = ReplayPage()
-                for number, (group, own) in enumerate(zip(groups, hours, strict=True)):
-                    if number % TURN == 0:
-                        await asyncio.sleep(0)
+                async for group, own in _in_turns(zip(groups, hours, strict=True)):
                     if lacks_facts(group, history):
                         found.add(None, group, known_us)
                     elif happened:
@@ -166,9 +165,7 @@ class JourneyReplays:
         count, until_us = 0, known_us + HOUR_US
         async for groups in self._stored(workspace_id, journey.journey_id):
             hours = await self._hours(current, groups)
-            for number, (group, own) in enumerate(zip(groups, hours, strict=True)):
-                if number % TURN == 0:
-                    await asyncio.sleep(0)
+            async for group, own in _in_turns(zip(groups, hours, strict=True)):
                 count += messages_of_edit(group, history, edited, own, known_us, until_us)
         return count
 
@@ -283,9 +280,7 @@ class _Trying:
         waiting = list(range(len(groups)))
         while waiting:
             needed: list[tuple[int, PersonalQuestion, GroupQuestion]] = []
-            for turn, number in enumerate(waiting):
-                if turn % TURN == 0:
-                    await asyncio.sleep(0)
+            async for number in _in_turns(waiting):
                 group, own = groups[number], answers[number]
                 replay = self._play(group, hours[number], self.until_us, own)
                 if replay.questions:
@@ -344,6 +339,14 @@ class _Hours:
         if key not in self._known:
             self._known[key] = contact_hours(policy, key[1])
         return self._known[key]
+
+
+async def _in_turns(groups: Iterable[T]) -> AsyncIterator[T]:
+    """Yield groups; other calls run after each TURN of them."""
+    for number, group in enumerate(groups):
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+        yield group
 
 
 def check_tried(journey: Journey) -> None:
