@@ -250,9 +250,9 @@ async def open_system(
 def leave_out_tasks(journey: Journey) -> None:
     """Take the steps of a journey that open and close tasks out of it."""
     for steps in (journey.steps, journey.on_goal):
-        kept = [step for step in steps if step.WhichOneof("kind") not in ("task", "close")]
+        others = [step for step in steps if step.WhichOneof("kind") not in ("task", "close")]
         del steps[:]
-        steps.extend(kept)
+        steps.extend(others)
 
 
 async def close_system(system: RunningSystem) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
 from onefold.activation.v1 import desk_pb2 as pb
 
+from services.chassis.codec.payloads import decode_payload
 from services.kernel.desk.ticket_events import TicketEvent
+from services.kernel.errors import InvalidField
 from services.kernel.rules.values import Json
 
 MESSAGES: Final[dict[TicketEvent, Any]] = {
@@ -30,8 +31,8 @@ TICKET_KINDS: Final[dict[str, TicketEvent]] = {
 def ticket_properties(event: TicketEvent, payload: bytes) -> dict[str, Json]:
     """Return the properties of an event by the payload of its fact; none where it is no such."""
     try:
-        return _members(MESSAGES[event].FromString(payload))
-    except DecodeError:
+        return _members(decode_payload(MESSAGES[event], payload))
+    except InvalidField:
         return {}
 
 

@@ -18,6 +18,7 @@ from services.cli.context import DataDir, run_with_client
 from services.cli.definitions import Pack, read_pack
 from services.cli.output import format_time
 from services.cli.pack_definitions import journey_assumptions
+from services.cli.values import word_of
 from services.client.client import Client
 from services.kernel.errors import InvalidField
 from services.kernel.time import parse_rfc3339, parse_span
@@ -199,12 +200,12 @@ def _print_summary(summary: pb.ReplaySummary) -> None:
     inside = sum(each.count for each in summary.open)
     output.out.print(f"{summary.begun:,} runs begin; {inside:,} are open, {ended:,} have ended")
     rows = [
-        (runs_pb.RunEnd.Name(each.reason).removeprefix("RUN_END_").lower(), f"{each.count:,}")
+        (word_of(runs_pb.RunEnd, "RUN_END_", each.reason), f"{each.count:,}")
         for each in summary.ended
     ]
     output.print_table(("ended by", "runs"), rows)
     rows = [
-        (pb.EntryReason.Name(each.reason).removeprefix("ENTRY_REASON_").lower(), f"{each.count:,}")
+        (word_of(pb.EntryReason, "ENTRY_REASON_", each.reason), f"{each.count:,}")
         for each in summary.refused
     ]
     output.print_table(("entry without a run", "entries"), rows)

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_time
+from services.cli.values import word_of
 from services.client.text import parse_identifier
 
 app = typer.Typer(no_args_is_help=True, help="Compute and show the items of slots for persons.")
@@ -43,14 +44,14 @@ def show(
         identifier=identifier, slot_id=slot, limit=limit, deadline_ms=10_000
     )
     found = run_with_client(data, lambda client: client.decisions.Recommend(request))
-    reason = pb.DecisionReason.Name(found.reason).removeprefix("DECISION_REASON_").lower()
+    reason = word_of(pb.DecisionReason, "DECISION_REASON_", found.reason)
     when = format_time(found.fitted_at_us) if found.fitted_at_us else "never"
     output.out.print(f"{reason.replace('_', ' ')}; computed: {when}")
     rows = [
         (
             each.item_id,
             f"{each.score:.4f}",
-            pb.ItemReason.Name(each.reason).removeprefix("ITEM_REASON_").lower().replace("_", " "),
+            word_of(pb.ItemReason, "ITEM_REASON_", each.reason).replace("_", " "),
             each.because_of,
         )
         for each in found.items
