@@ -25,6 +25,7 @@ from services.kernel.desk.ticket_events import TicketEvent
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, WorkspaceId, hash_id
+from services.kernel.time import CLOCK_TOLERANCE_US
 from services.kernel.tokens import Token
 
 #: Queues of a workspace, retired ones included, and agents of a queue.
@@ -214,10 +215,11 @@ class DeskCommands:
         return StoredTicket(LeafId(row["leaf_id"]), ticket)
 
     async def _check_time(self, occurred_at_us: int) -> None:
-        if occurred_at_us < 0 or (occurred_at_us and occurred_at_us > (await self.log.now())[1]):
-            raise InvalidField(
-                "is Unix microseconds and not in the future; 0 = now", field="occurred_at_us"
-            )
+        if occurred_at_us:
+            _, now_us = await self.log.now()
+            if not 0 < occurred_at_us <= now_us + CLOCK_TOLERANCE_US:
+                error = "is Unix microseconds and not in the future; 0 = now"
+                raise InvalidField(error, field="occurred_at_us")
 
 
 def _check_request(request_id: str) -> None:

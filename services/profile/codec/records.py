@@ -15,6 +15,7 @@ from services.kernel.fold.events import CORRECTION, SCORE, EventView
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.names import MAX_NAME, is_reserved_trait
+from services.kernel.time import CLOCK_TOLERANCE_US
 from services.profile.domain.records import is_model_id
 
 #: The messages of a correction and of a score.
@@ -147,7 +148,7 @@ def checked_score(message: ScoreRecorded, now_us: int, path: str) -> ScoreRecord
         raise InvalidField(error, field=f"{path}.model_version")
     if not math.isfinite(message.score):
         raise InvalidField("a score is a finite number", field=f"{path}.score")
-    if not 0 < message.as_of_us <= now_us:
+    if not 0 < message.as_of_us <= now_us + CLOCK_TOLERANCE_US:
         error = "send when the score was computed, in Unix microseconds and not in the future"
         raise InvalidField(error, field=f"{path}.as_of_us")
     return message

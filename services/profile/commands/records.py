@@ -74,7 +74,7 @@ class ProfileRecords:
         """
         async with open_snapshot(self.database) as at:
             persons = await _persons(at, workspace_id, [id_ for id_, _ in scores])
-            now_us = at.now_us
+        _, now_us = await self.log.now()
         for index, (id_, message) in enumerate(scores):
             checked_score(message, now_us, f"scores[{index}].score")
             if id_ not in persons:

@@ -21,6 +21,7 @@ from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_o
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId, to_hex
 from services.kernel.rules.forms.json_form import parse_rule
+from services.kernel.time import CLOCK_TOLERANCE_US
 from services.kernel.trust import Party, SourceTrust
 from services.profile.codec import api
 from services.profile.codec.log import decode_leaf_events, decode_log_events, event_view
@@ -248,7 +249,7 @@ def test_correction_loses_the_blanks_around_value_and_reason() -> None:
         *(({"model_id": "Churn"}, "model_id"), ({"model_id": "a.b"}, "model_id")),
         *(({"model_version": ""}, "model_version"), ({"model_version": "a\n"}, "model_version")),
         *(({"score": float("nan")}, "score"), ({"score": float("-inf")}, "score")),
-        *(({"as_of_us": 0}, "as_of_us"), ({"as_of_us": 11}, "as_of_us")),
+        *(({"as_of_us": 0}, "as_of_us"), ({"as_of_us": 11 + CLOCK_TOLERANCE_US}, "as_of_us")),
     ],
 )
 def test_invalid_score_is_refused_with_its_field(changes: dict[str, Any], field: str) -> None:
@@ -259,6 +260,11 @@ def test_invalid_score_is_refused_with_its_field(changes: dict[str, Any], field:
     with pytest.raises(InvalidField) as error:
         checked_score(message, 10, "scores[3].score")
     assert error.value.field == f"scores[3].score.{field}"
+
+
+def test_score_as_of_a_clock_that_is_a_little_ahead_is_accepted() -> None:
+    message = ScoreRecorded(model_id="churn", model_version="7", as_of_us=10 + CLOCK_TOLERANCE_US)
+    assert checked_score(message, 10, "score") is message
 
 
 def test_request_of_scores_names_the_person_it_cannot_read() -> None:
