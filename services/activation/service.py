@@ -15,6 +15,7 @@ from onefold.activation.v1.desk_service_pb2_grpc import add_DeskServiceServicer_
 from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceServicer_to_server
 from onefold.activation.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 
+from services.activation.api.decision_reader import DecisionReader
 from services.activation.api.decisions import ALLOWED as DECISIONS_ALLOWED
 from services.activation.api.decisions import DecisionRpc
 from services.activation.api.desk import ALLOWED as DESK_ALLOWED
@@ -230,7 +231,9 @@ def _rpc(
     )
     decision_rpc = DecisionRpc(
         SlotCommands(database, runner, log, rules),
-        DecisionUpstream(peers.segment, peers.profile),
+        DecisionReader(
+            database, runner, peers.identity, DecisionUpstream(peers.segment, peers.profile)
+        ),
         database,
         runner,
         Recommender(database, ItemUpstream(peers.profile)),

@@ -11,6 +11,7 @@ import msgspec
 from onefold.activation.v1 import decision_service_pb2 as pb
 from onefold.activation.v1 import decision_service_pb2_grpc as pb_grpc
 
+from services.activation.api.decision_reader import DecisionReader
 from services.activation.api.recommendations import (
     DEFAULT_ITEMS,
     MAX_ITEMS,
@@ -19,10 +20,10 @@ from services.activation.api.recommendations import (
 )
 from services.activation.commands.recommendations import ItemFitter
 from services.activation.commands.slots import SlotCommands
+from services.activation.domain.decisions import SlotPerson
 from services.activation.domain.item_similarity import EVERY_CATEGORY
 from services.activation.domain.journeys.player import share_of
 from services.activation.domain.recommendations import Recommendation
-from services.activation.projection.upstream import DecisionUpstream, ItemUpstream, SlotPerson
 from services.activation.store.slots import list_slots, load_slots
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
@@ -35,7 +36,6 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import InvalidField, NotFound, OnefoldError, TokenNotReached
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.decisions import EMPTY, Slot, variant_for
 
 #: The roles that may call each method.
@@ -50,7 +50,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
     """onefold.activation.v1.DecisionService."""
 
     slots: SlotCommands
-    persons: DecisionUpstream
+    reader: DecisionReader
     database: Database
     runner: ProjectionRunner
     recommender: Recommender
@@ -86,7 +86,6 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
 
     async def Decide(self, request: pb.DecideRequest, context: Any) -> pb.DecideResponse:
         _check(request)
-        workspace = workspace_id()
         deadline_ms = request.deadline_ms or DEFAULT_DEADLINE_MS
         slots: dict[str, Slot] = {}
         items: dict[str, Sequence[Recommendation]] = {}
@@ -94,11 +93,13 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         failure = pb.DECISION_REASON_UNSPECIFIED
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
-                person = await self._read(workspace, request, slots, self.persons)
+                person = await self._read(request, slots)
                 for slot in slots.values():
                     if slot.items is None:
                         continue
-                    found = await self.recommender.recommend(workspace, slot, person, DEFAULT_ITEMS)
+                    found = await self.recommender.recommend(
+                        workspace_id(), slot, person, DEFAULT_ITEMS
+                    )
                     items[slot.slot_id] = found[0]
         except (TimeoutError, TokenNotReached):
             failure = pb.DECISION_REASON_OVER_DEADLINE
@@ -125,7 +126,7 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         response = pb.RecommendResponse()
         try:
             async with asyncio.timeout((request.deadline_ms or DEFAULT_DEADLINE_MS) / 1_000):
-                person = await self._read(workspace_id(), decide, slots, self.recommender.items)
+                person = await self._read(decide, slots)
                 slot = slots.get(request.slot_id)
                 if slot is None or slot.items is None or slot.retired:
                     return pb.RecommendResponse(reason=pb.DECISION_REASON_UNKNOWN_SLOT)
@@ -151,30 +152,11 @@ class DecisionRpc(pb_grpc.DecisionServiceServicer):
         items = len(table.popular.get(EVERY_CATEGORY, ()))
         return pb.FitItemsResponse(persons=table.persons, items=items, fitted_at_us=now_us)
 
-    async def _read(
-        self,
-        workspace: WorkspaceId,
-        request: pb.DecideRequest,
-        slots: dict[str, Slot],
-        persons: DecisionUpstream | ItemUpstream,
-    ) -> SlotPerson | None:
-        """Read the slots into `slots`, and the person; None = no person has the identifier.
-
-        The slots come first, as their fallbacks are needed where the rest takes too long.
-        """
-        at_least = at_least_of(request)
-        await self._load(workspace, request, slots)
-        if at_least is not None:
-            await self.runner.reach(at_least)
-            await self._load(workspace, request, slots)
+    async def _read(self, request: pb.DecideRequest, slots: dict[str, Slot]) -> SlotPerson | None:
+        """Read the slots into `slots`, and the person; see `DecisionReader`."""
         identifier = Identifier(request.identifier.namespace, request.identifier.value)
-        return await persons.person(workspace, identifier, at_least)
-
-    async def _load(
-        self, workspace: WorkspaceId, request: pb.DecideRequest, slots: dict[str, Slot]
-    ) -> None:
-        async with acquire(self.database.api_pool) as conn:
-            slots |= await load_slots(conn, workspace, request.slot_ids)
+        at_least = at_least_of(request)
+        return await self.reader.read(workspace_id(), identifier, request.slot_ids, at_least, slots)
 
 
 def _check(request: pb.DecideRequest) -> None:

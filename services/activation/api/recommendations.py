@@ -9,13 +9,14 @@ from typing import Final
 
 from onefold.activation.v1 import decision_service_pb2 as pb
 
+from services.activation.domain.decisions import SlotPerson
 from services.activation.domain.recommendations import (
     ItemReason,
     PersonItems,
     Recommendation,
     rank_items,
 )
-from services.activation.projection.upstream import ItemUpstream, SlotPerson
+from services.activation.projection.upstream import ItemUpstream
 from services.activation.store.recommendations import Q, load_items
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.postgres.database import Database, acquire

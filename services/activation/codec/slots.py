@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
 from onefold.activation.v1 import slots_pb2 as pb
 
@@ -12,8 +11,6 @@ from services.chassis.codec.payloads import decode_payload
 from services.chassis.definitions import DefinitionFact
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.decisions import Slot
-
-SLOT_DEFINED: Final[str] = pb.SlotDefined.DESCRIPTOR.full_name
 
 
 @lru_cache(maxsize=4_096)

@@ -14,6 +14,7 @@ from services.activation.codec.definitions import DESTINATION_DEFINED, decode_de
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
 from services.activation.domain.transitions import plan_effects
+from services.activation.projection.decisions import SlotIntake
 from services.activation.projection.desk.intake import take_in_desk
 from services.activation.projection.journeys.intake import JourneyIntake
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
@@ -53,6 +54,7 @@ class ActivationProjection:
     #: The shards in whose open transaction something has happened to tickets.
     _tickets: set[int] = field(default_factory=set, init=False)
     _journeys: JourneyIntake = field(default_factory=JourneyIntake, init=False)
+    _slots: SlotIntake = field(default_factory=SlotIntake, init=False)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`.
@@ -78,6 +80,7 @@ class ActivationProjection:
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
             self._to_look_at.add(batch.shard)
+        await self._slots.take_in(conn, batch.shard, messages)
         if await take_in_desk(conn, messages):
             self._tickets.add(batch.shard)
         facts = [fact for message in messages for fact in message.broadcast_facts]
@@ -96,6 +99,7 @@ class ActivationProjection:
     def forget(self, shard: int) -> None:
         """Forget what is remembered of a shard; see `Remembering`."""
         self._journeys.forget(shard)
+        self._slots.forget(shard)
 
     def committed(self, shard: int) -> None:
         """Call the callbacks for the batch that a shard folded last."""

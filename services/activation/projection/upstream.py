@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
@@ -16,6 +16,7 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1 import identifier_pb2
 
 from services.activation.codec.journey_inputs import event_fact, membership_fact
+from services.activation.domain.decisions import SlotPerson
 from services.activation.domain.journeys.catalogue import subjects_of
 from services.activation.domain.journeys.program import SEGMENT, Subject
 from services.activation.domain.policy.gate import PROFILING
@@ -263,15 +264,6 @@ class PastUpstream:
             return ()
 
 
-class SlotPerson(NamedTuple):
-    """What decisions need of a person."""
-
-    profile_id: ProfileId
-    #: The segments, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE` of the person.
-    membership_ids: frozenset[str]
-    refuses_profiling: bool
-
-
 class DecisionUpstream:
     """Reads the persons of decisions from segment and profile."""
 
@@ -301,7 +293,12 @@ class DecisionUpstream:
             )
         except (NotFound, InvalidField):
             return None
-        return _slot_person(found.profile_id, response.profile, found.segment_ids)
+        consents = {one.purpose: one.granted for one in response.profile.consents}
+        return SlotPerson(
+            ProfileId(from_hex(found.profile_id)),
+            frozenset(found.segment_ids),
+            refuses_profiling=not consents.get(PROFILING, True),
+        )
 
 
 class ItemUpstream:
@@ -309,24 +306,6 @@ class ItemUpstream:
 
     def __init__(self, profile: ServiceChannel) -> None:
         self._profile: Any = profile_grpc.ProfileServiceStub(profile)
-
-    async def person(
-        self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None
-    ) -> SlotPerson | None:
-        """Return the person who has an identifier, without memberships; see `DecisionUpstream`."""
-        request = profile_pb.GetProfileRequest(
-            identifier=identifier_pb2.Identifier(
-                namespace=identifier.namespace, value=identifier.value
-            ),
-            at_least=None if at_least is None else token_to_proto(at_least),
-        )
-        try:
-            response = await self._profile.GetProfile(
-                request, metadata=workspace_metadata(workspace_id)
-            )
-        except (NotFound, InvalidField):
-            return None
-        return _slot_person(response.profile.profile_id, response.profile, ())
 
     async def items_of(
         self, workspace_id: WorkspaceId, profile_id: ProfileId, ranking: ItemRanking
@@ -408,17 +387,6 @@ class ItemUpstream:
         except NotFound:
             return {}
         return {t.name: msgspec.json.decode(t.value) for t in response.account.traits}
-
-
-def _slot_person(
-    profile_id: str, profile: profile_pb.Profile, membership_ids: Iterable[str]
-) -> SlotPerson:
-    consents = {one.purpose: one.granted for one in profile.consents}
-    return SlotPerson(
-        ProfileId(from_hex(profile_id)),
-        frozenset(membership_ids),
-        refuses_profiling=not consents.get(PROFILING, True),
-    )
 
 
 def _phone_of(profile: profile_pb.Profile) -> str:

@@ -10,6 +10,7 @@ GRANT SELECT ON coupon, coupon_code, ticket, ticket_fact, item_fit, item_ranking
 
 -- name: state
 -- Callers read destinations, templates, journeys, pauses, contact policies, pools of coupons, slots and
--- queues.
+-- queues, and store the persons that decisions read.
 GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool, slot TO {api};
-GRANT SELECT ON desk_queue TO {api}
+GRANT SELECT ON desk_queue, slot_follower TO {api};
+GRANT SELECT, INSERT, UPDATE ON slot_person TO {api}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Any
 
 import asyncpg
 
@@ -28,24 +27,33 @@ async def load_slots(
 ) -> dict[str, Slot]:
     """Return those of some slots that are defined, by id; one that cannot be read is left out."""
     rows = await conn.fetch(Q.load_slots, workspace_id, list(slot_ids))
-    return {slot.slot_id: slot for slot in _decoded(rows)}
+    return slots_by_id(row["payload"] for row in rows)
+
+
+def slots_by_id(payloads: Iterable[bytes]) -> dict[str, Slot]:
+    """Return the slots of payloads, by id; one that cannot be read is left out."""
+    return {slot.slot_id: slot for slot in _decoded(payloads)}
 
 
 async def list_slots(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> list[Slot]:
     """Return the slots of a workspace, by id."""
-    return _decoded(await conn.fetch(Q.list_slots, workspace_id))
+    return _decoded(row["payload"] for row in await conn.fetch(Q.list_slots, workspace_id))
 
 
 async def every_slot(conn: asyncpg.Connection) -> list[tuple[WorkspaceId, Slot]]:
     """Return the slots of all workspaces; one that cannot be read is left out."""
     rows = await conn.fetch(Q.every_slot)
-    return [(WorkspaceId(row["workspace_id"]), slot) for row in rows for slot in _decoded([row])]
+    return [
+        (WorkspaceId(row["workspace_id"]), slot)
+        for row in rows
+        for slot in _decoded([row["payload"]])
+    ]
 
 
-def _decoded(rows: Iterable[Any]) -> list[Slot]:
-    """Return the slots of rows; one that cannot be read is left out."""
+def _decoded(payloads: Iterable[bytes]) -> list[Slot]:
+    """Return the slots of payloads; one that cannot be read is left out."""
     found: list[Slot] = []
-    for row in rows:
+    for payload in payloads:
         with suppress(InvalidField):
-            found.append(decode_slot(row["payload"]))
+            found.append(decode_slot(payload))
     return found

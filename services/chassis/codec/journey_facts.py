@@ -7,7 +7,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 from onefold.activation.v1 import journey_facts_pb2 as pb
-from onefold.activation.v1 import journeys_pb2
+from onefold.activation.v1 import journeys_pb2, slots_pb2
 
 from services.chassis.codec.comparisons import EnumNumbers
 from services.chassis.codec.journeys import journey_from_proto
@@ -17,6 +17,8 @@ from services.kernel.journeys.inputs import JourneyStop, report_filter_id
 from services.kernel.journeys.model import Journey, ReportKind
 
 JOURNEY_DEFINED: Final[str] = pb.JourneyDefined.DESCRIPTOR.full_name
+#: Of a slot all services read that its workspace has one.
+SLOT_DEFINED: Final[str] = slots_pb2.SlotDefined.DESCRIPTOR.full_name
 JOURNEY_FLOW_CHANGED: Final[str] = pb.JourneyFlowChanged.DESCRIPTOR.full_name
 JOURNEY_ENTERED: Final[str] = pb.JourneyEntered.DESCRIPTOR.full_name
 DELIVERY_REPORTED: Final[str] = pb.DeliveryReported.DESCRIPTOR.full_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1 import identity_service_pb2_grpc as identity_grpc
@@ -22,7 +22,7 @@ from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.as_of import AsOf
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import LeafId, ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.tokens import Token
 
 #: The most profiles that identity looks up in one call.
@@ -149,6 +149,15 @@ class ProjectionClient:
         return Token.from_offsets({shard.shard: shard.log_offset for shard in status.shards})
 
 
+class AssignedIdentifier(NamedTuple):
+    """An identifier and the profile that has it."""
+
+    identifier_id: IdentifierId
+    profile_id: ProfileId
+    #: The highest one of an identifier is current.
+    version: int
+
+
 class IdentityClient:
     """A client of identity for the other services."""
 
@@ -159,10 +168,25 @@ class IdentityClient:
         self, workspace_id: WorkspaceId, identifier: Identifier
     ) -> ProfileId | None:
         """Return the profile that has an identifier (in any form); None if there is none."""
+        found = await self.assignment(workspace_id, identifier)
+        return None if found is None else found.profile_id
+
+    async def assignment(
+        self, workspace_id: WorkspaceId, identifier: Identifier
+    ) -> AssignedIdentifier | None:
+        """Return the assignment of an identifier (in any form); None = no profile has it."""
         message = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
-        request = identity_pb.LookupProfilesRequest(identifiers=[message])
-        [found] = await self._lookup(workspace_id, request)
-        return found
+        response = await self._stub.LookupProfiles(
+            identity_pb.LookupProfilesRequest(identifiers=[message]),
+            metadata=workspace_metadata(workspace_id),
+        )
+        if not response.profile_ids[0]:
+            return None
+        return AssignedIdentifier(
+            IdentifierId(from_hex(response.identifier_ids[0])),
+            ProfileId(from_hex(response.profile_ids[0])),
+            response.versions[0],
+        )
 
     async def by_profile_id(
         self, workspace_id: WorkspaceId, profile_id: ProfileId

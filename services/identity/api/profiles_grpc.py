@@ -14,6 +14,7 @@ from services.identity.api.calls import caller
 from services.identity.codec.bus import assignment_to_proto
 from services.identity.codec.requests import decode_identifier_ids, decode_profile_ids
 from services.identity.codec.responses import graph_to_proto, merges_to_proto, profile_identifier
+from services.identity.domain.rows import AssignedProfile
 from services.identity.projection.reader import StateReader
 from services.identity.queries.merge_feed import MergeFeed
 from services.identity.queries.past import PastProfiles
@@ -25,6 +26,7 @@ from services.kernel.ids import IdentifierId, ProfileId, parse_id, to_hex
 MAX_LOOKUPS = 1_000
 #: Characters of a purpose.
 MAX_PURPOSE = 128
+_UNKNOWN = AssignedProfile(ProfileId(b""), 0)
 
 
 class ProfilesRpc:
@@ -56,9 +58,14 @@ class ProfilesRpc:
         token = await self._reader.runner.reach(at_least_of(request))
         stored = [id_ for id_ in ids if id_]
         found = await self._queries.lookup(by.workspace_id, stored, request.purpose)
-        profiles = [found.get(IdentifierId(id_), b"") for id_ in ids]
+        assigned = [found.get(IdentifierId(id_), _UNKNOWN) for id_ in ids]
         return pb.LookupProfilesResponse(
-            profile_ids=map(to_hex, profiles), token=token_to_proto(token)
+            profile_ids=(to_hex(one.profile_id) for one in assigned),
+            token=token_to_proto(token),
+            identifier_ids=(
+                to_hex(id_ if one.version else b"") for id_, one in zip(ids, assigned, strict=True)
+            ),
+            versions=(one.version for one in assigned),
         )
 
     async def ListIdentifiers(

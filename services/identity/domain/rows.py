@@ -39,6 +39,14 @@ class IdentifierRow(NamedTuple):
     flags: int = 0
 
 
+class AssignedProfile(NamedTuple):
+    """The profile of an identifier."""
+
+    profile_id: ProfileId
+    #: Increases with every change of the same identifier.
+    version: int
+
+
 class EdgeRow(NamedTuple):
     """A stored edge."""
 

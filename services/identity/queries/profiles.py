@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from services.chassis.messaging.stream import StreamMessage
 from services.identity.domain.explain import IdentityGraph
-from services.identity.domain.rows import IdentifierAssignment, ResolvedProfile
+from services.identity.domain.rows import AssignedProfile, IdentifierAssignment, ResolvedProfile
 from services.identity.projection.reader import StateReader
 from services.identity.queries.probable import join_probable
 from services.identity.store import assignments, profiles
@@ -29,7 +29,7 @@ class IdentityQueries:
 
     async def lookup(
         self, workspace_id: WorkspaceId, ids: Sequence[bytes], purpose: str = ""
-    ) -> dict[IdentifierId, ProfileId]:
+    ) -> dict[IdentifierId, AssignedProfile]:
         """Return the profiles of the identifiers and former profile ids that are stored.
 
         With a purpose, profiles are joined by the probable matches accepted for it, never against a
@@ -37,10 +37,12 @@ class IdentityQueries:
         TooLarge.
         """
         async with self._reader.snapshot() as conn:
-            found = await profiles.lookup_profiles(conn, workspace_id, ids)
-            if purpose and found:
-                return await join_probable(conn, workspace_id, found, purpose)
-            return found
+            found = await profiles.lookup_assignments(conn, workspace_id, ids)
+            if not (purpose and found):
+                return found
+            own = {id_: assigned.profile_id for id_, assigned in found.items()}
+            joined = await join_probable(conn, workspace_id, own, purpose)
+            return {id_: found[id_]._replace(profile_id=joined[id_]) for id_ in found}
 
     async def profile(
         self, workspace_id: WorkspaceId, profile_id: ProfileId

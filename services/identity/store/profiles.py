@@ -12,7 +12,7 @@ from services.identity.domain.digest import partition_share
 from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair, SeenSpan
 from services.identity.domain.explain import ExplainedEdge, HeldCount, HeldEdgeView
 from services.identity.domain.resolution import Node
-from services.identity.domain.rows import ResolvedProfile, SeenIdentifier
+from services.identity.domain.rows import AssignedProfile, ResolvedProfile, SeenIdentifier
 from services.identity.store.policy import ROLLOUT
 from services.identity.store.rows import edge_row_of, identifier_of
 from services.kernel.digest import MODULUS
@@ -37,14 +37,22 @@ class WorkspaceGraph:
     held_edges: int = 0
 
 
+async def lookup_assignments(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+) -> dict[IdentifierId, AssignedProfile]:
+    """Return the assignments of the identifiers of a workspace that are stored."""
+    if not ids:
+        return {}
+    rows = await conn.fetch(Q.lookup_profiles, list(ids), workspace_id)
+    return {id_: AssignedProfile(profile_id, version) for id_, profile_id, version in rows}
+
+
 async def lookup_profiles(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
 ) -> dict[IdentifierId, ProfileId]:
     """Return the profiles of the identifiers of a workspace that are stored."""
-    if not ids:
-        return {}
-    rows = await conn.fetch(Q.lookup_profiles, list(ids), workspace_id)
-    return {row["identifier_id"]: row["profile_id"] for row in rows}
+    found = await lookup_assignments(conn, workspace_id, ids)
+    return {id_: assigned.profile_id for id_, assigned in found.items()}
 
 
 async def load_profile(

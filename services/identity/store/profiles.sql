@@ -1,6 +1,6 @@
 -- name: lookup_profiles
--- The profiles of the identifiers of a workspace that are stored.
-SELECT identifier_id, profile_id
+-- The profiles of the identifiers of a workspace that are stored, and since which version.
+SELECT identifier_id, profile_id, version
 FROM identifier WHERE identifier_id = ANY ($1::bytea[]) AND workspace_id = $2
 
 -- name: list_identifiers

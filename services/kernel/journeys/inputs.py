@@ -14,12 +14,17 @@ from services.kernel.journeys.naming import journey_rules, journey_triggers
 from services.kernel.journeys.tree import all_steps
 from services.kernel.rules.features import Aggregate, DateDistance, DateMeasure, Function
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, property_getter
+from services.kernel.rules.forms.words import CONSENT_CHANGED
+from services.kernel.rules.ids import structure_id
 from services.kernel.rules.model import Predicate, Rule
 from services.kernel.rules.values import Json, Members, Operator
 from services.kernel.time import DAY_US
 
 #: How the ids of the memberships begin that journeys need for themselves.
 MEMBERSHIP_PREFIX: Final = "journey:"
+#: The events that can change what slots show to a person beside memberships.
+CONSENT_EVENTS: Final = EventFilter.of(CONSENT_CHANGED)
+CONSENT_FILTER_ID: Final = structure_id(CONSENT_EVENTS)
 _ENTRY_PATH: Final = "entry."
 _EARLIEST_ZONE: Final = "Pacific/Kiritimati"
 

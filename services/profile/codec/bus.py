@@ -304,6 +304,7 @@ def _move_to_proto(move: Reassignment) -> stream_pb.LeafMove:
         leaf_id=after.identifier_id,
         profile_id=after.profile_id,
         version=after.version,
+        before_profile_id=move.before or b"",
     )
 
 

@@ -15,6 +15,7 @@ from services.chassis.codec.features import order_definition_from_proto, order_d
 from services.chassis.codec.journey_facts import (
     JOURNEY_DEFINED,
     JOURNEY_FLOW_CHANGED,
+    SLOT_DEFINED,
     decode_journey,
     decode_stop,
 )
@@ -38,10 +39,10 @@ from services.profile.domain.settings import ComputedTrait, WorkspaceSettings
 from services.profile.domain.tags import Tag, TagKind
 
 SETTINGS_DEFINED: str = pb.ProfileSettingsDefined.DESCRIPTOR.full_name
-#: The kinds of facts that define journeys and stop them.
-JOURNEY_KINDS = (JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED)
+#: The kinds of facts that decide which events activation gets: journeys, their stops, slots.
+AWAITING_KINDS = (JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED, SLOT_DEFINED)
 #: The kinds of facts that need predicates or events of persons.
-RULE_KINDS = (*NAMED_KINDS, SETTINGS_DEFINED, *JOURNEY_KINDS)
+RULE_KINDS = (*NAMED_KINDS, SETTINGS_DEFINED, *AWAITING_KINDS)
 
 
 def rule_definition(fact: Fact) -> RuleDefinition | None:
@@ -56,7 +57,9 @@ def rule_definition(fact: Fact) -> RuleDefinition | None:
     if fact.kind == SETTINGS_DEFINED:
         settings = pb.ProfileSettingsDefined.FromString(fact.payload)
         return _settings_definition(workspace_id, settings)
-    if fact.kind in JOURNEY_KINDS:
+    if fact.kind == SLOT_DEFINED:
+        return RuleDefinition(workspace_id, fact.kind, "", 0, None, is_slot=True)
+    if fact.kind in AWAITING_KINDS:
         return _journey_definition(workspace_id, fact)
     return None
 

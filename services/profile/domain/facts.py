@@ -19,7 +19,7 @@ from services.kernel.rules.references import Classification, Name
 class RuleDefinition(NamedTuple):
     """One version of a definition that needs predicates or events of persons.
 
-    It is that of a tag, a segment, the settings, a journey, or a stop of a journey.
+    It is that of a tag, a segment, the settings, a journey, a stop of a journey, or a slot.
     """
 
     workspace_id: WorkspaceId
@@ -39,6 +39,8 @@ class RuleDefinition(NamedTuple):
     journey: Journey | None = None
     #: Set where it pauses, resumes or stops a journey.
     stop: JourneyStop | None = None
+    #: Whether it defines a slot, or retires one: all slots of a workspace wait for the same.
+    is_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,9 @@ class AttributedFact(NamedTuple):
 
     @property
     def concerns_journeys(self) -> bool:
-        """Whether the fact may change what journeys wait for."""
+        """Whether the fact may change what journeys and slots wait for."""
         rules = self.rule_definition
-        return rules is not None and (rules.journey is not None or rules.stop is not None)
+        return rules is not None and bool(rules.journey or rules.stop or rules.is_slot)
 
 
 class LogEvent(NamedTuple):

@@ -1,4 +1,4 @@
-"""Matches events with what journeys wait for."""
+"""Matches events with what journeys and slots wait for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.inputs import (
+    CONSENT_EVENTS,
     awaited_events,
     awaited_reports,
     call_filter_id,
@@ -71,10 +72,12 @@ class _AwaitedEvent(NamedTuple):
 
 
 class AwaitedEvents:
-    """The events and calls that the live journeys of a workspace wait for."""
+    """The events and calls that the live journeys of a workspace wait for, and its slots."""
 
-    def __init__(self, journeys: Iterable[Journey]) -> None:
+    def __init__(self, journeys: Iterable[Journey], *, has_slots: bool = False) -> None:
         filters: dict[EventFilter, frozenset[str]] = defaultdict(frozenset)
+        if has_slots:
+            filters[CONSENT_EVENTS] |= frozenset()
         self._calls: dict[int, frozenset[str]] = defaultdict(frozenset)
         for journey in journeys:
             for events, names in awaited_events(journey).items():
@@ -122,17 +125,26 @@ class AwaitedEvents:
         )
 
 
-#: Of each workspace that has live journeys.
+#: Of each workspace that has live journeys or slots.
 Awaited: TypeAlias = Mapping[WorkspaceId, AwaitedEvents]
 
 
 def awaited_of(definitions: Iterable[RuleDefinition]) -> Awaited:
-    """Return what the journeys among some definitions wait for; a function of their set."""
-    journeys: dict[WorkspaceId, list[Journey]] = defaultdict(list)
-    for definition in journeys_in_force(definitions):
+    """Return what the journeys and slots among some definitions wait for, by their set alone.
+
+    A workspace that has had a slot counts for ever: what activation stores of its persons stays
+    right where the slot is used again.
+    """
+    every = list(definitions)
+    slots = {definition.workspace_id for definition in every if definition.is_slot}
+    journeys: dict[WorkspaceId, list[Journey]] = {workspace_id: [] for workspace_id in slots}
+    for definition in journeys_in_force(every):
         if definition.journey is not None:
-            journeys[definition.workspace_id].append(definition.journey)
-    return {workspace_id: AwaitedEvents(own) for workspace_id, own in journeys.items()}
+            journeys.setdefault(definition.workspace_id, []).append(definition.journey)
+    return {
+        workspace_id: AwaitedEvents(own, has_slots=workspace_id in slots)
+        for workspace_id, own in journeys.items()
+    }
 
 
 def journeys_in_force(definitions: Iterable[RuleDefinition]) -> Iterator[RuleDefinition]:

@@ -15,7 +15,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
 from services.kernel.tokens import Token
 from services.profile.codec.definitions import (
-    JOURNEY_KINDS,
+    AWAITING_KINDS,
     RULE_KINDS,
     SETTINGS_DEFINED,
     decode_definition,
@@ -78,8 +78,8 @@ def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> Pred
 
 
 async def load_awaited(conn: Connection, shard: int | None) -> Awaited:
-    """Return what the journeys that a shard (None = any) has folded wait for, by workspace."""
-    rows = await conn.fetch(Q.load_definitions, shard, JOURNEY_KINDS)
+    """Return what the journeys and slots that a shard (None = any) has folded wait for."""
+    rows = await conn.fetch(Q.load_definitions, shard, AWAITING_KINDS)
     decoded = (decode_definition(row["fact"]) for row in rows)
     return awaited_of(one for one in decoded if one is not None)
 

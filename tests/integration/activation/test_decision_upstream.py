@@ -17,7 +17,8 @@ from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
 from service_fixtures import wait_until
 
-from services.activation.projection.upstream import DecisionUpstream, SlotPerson
+from services.activation.domain.decisions import SlotPerson
+from services.activation.projection.upstream import DecisionUpstream
 from services.chassis.rpc.channel import open_channel
 from services.kernel.errors import InvalidField, NotFound, OnefoldError, ServiceUnavailable
 from services.kernel.identifiers.model import Identifier

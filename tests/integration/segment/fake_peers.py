@@ -91,7 +91,9 @@ class FakeIdentity(identity_service_pb2_grpc.IdentityServiceServicer):
         existing = {to_hex(profile(n)) for n in range(100)}
         found = [p if p in existing else "" for p in request.profile_ids]
         found += [to_hex(profile(int(i.value))) for i in request.identifiers]
-        return identity_service_pb2.LookupProfilesResponse(profile_ids=found)
+        return identity_service_pb2.LookupProfilesResponse(
+            profile_ids=found, identifier_ids=found, versions=[1] * len(found)
+        )
 
 
 @dataclass

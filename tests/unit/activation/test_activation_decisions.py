@@ -9,7 +9,7 @@ import pytest
 from onefold.activation.v1 import decision_service_pb2 as pb
 
 from services.activation.api.decisions import DecisionRpc
-from services.activation.projection.upstream import SlotPerson
+from services.activation.domain.decisions import SlotPerson
 from services.chassis.access.principal import Principal, Role, set_principal
 from services.kernel.errors import (
     InvalidField,
@@ -31,13 +31,16 @@ HOME = Slot(
 OLD = Slot("old", retired=True, version=9)
 
 
-class Persons:
-    """Answers with a person, an error, or after an event that never comes."""
+class Reader:
+    """Reads slots, and then a person, an error, or for ever."""
 
     def __init__(self, answer: SlotPerson | Exception | asyncio.Event | None) -> None:
         self.answer = answer
 
-    async def person(self, *_: object) -> SlotPerson | None:
+    async def read(
+        self, _w: object, _i: object, slot_ids: Any, _t: object, slots: dict[str, Slot]
+    ) -> SlotPerson | None:
+        slots |= {slot.slot_id: slot for slot in (HOME, OLD) if slot.slot_id in slot_ids}
         if isinstance(self.answer, Exception):
             raise self.answer
         if isinstance(self.answer, asyncio.Event):
@@ -46,20 +49,13 @@ class Persons:
         return self.answer
 
 
-class Rpc(DecisionRpc):
-    """Reads the slots of a test."""
-
-    async def _load(self, workspace: WorkspaceId, request: Any, slots: dict[str, Slot]) -> None:
-        slots |= {slot.slot_id: slot for slot in (HOME, OLD) if slot.slot_id in request.slot_ids}
-
-
 def request(*slot_ids: str, **more: Any) -> pb.DecideRequest:
     plain: dict[str, Any] = {"identifier": {"namespace": "user_id", "value": "u"}}
     return pb.DecideRequest(slot_ids=slot_ids, **(plain | more))
 
 
 async def decided(answer: Any, *slot_ids: str, **more: Any) -> list[tuple[str, bytes, str, int]]:
-    rpc = Rpc(ANY, cast("Any", Persons(answer)), ANY, ANY, ANY, ANY)
+    rpc = DecisionRpc(ANY, cast("Any", Reader(answer)), ANY, ANY, ANY, ANY)
     set_principal(Principal(WorkspaceId("school"), Role.READER, "k"))
     response = await rpc.Decide(request(*slot_ids, **more), None)
     prefix = "DECISION_REASON_"
@@ -116,5 +112,5 @@ async def test_request_that_asks_for_nothing_is_refused(
     wrong: pb.DecideRequest, field: str
 ) -> None:
     with pytest.raises(InvalidField) as caught:
-        await Rpc(ANY, ANY, ANY, ANY, ANY, ANY).Decide(wrong, None)
+        await DecisionRpc(ANY, ANY, ANY, ANY, ANY, ANY).Decide(wrong, None)
     assert caught.value.field == field

@@ -48,12 +48,16 @@ class LookupProfilesRequest(_message.Message):
     def __init__(self, identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., purpose: _Optional[str] = ...) -> None: ...
 
 class LookupProfilesResponse(_message.Message):
-    __slots__ = ("profile_ids", "token")
+    __slots__ = ("profile_ids", "token", "identifier_ids", "versions")
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     profile_ids: _containers.RepeatedScalarFieldContainer[str]
     token: _token_pb2.Token
-    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    identifier_ids: _containers.RepeatedScalarFieldContainer[str]
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., identifier_ids: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ListIdentifiersRequest(_message.Message):
     __slots__ = ("profile_id", "at_least", "as_of_token", "as_of_us")

@@ -59,16 +59,18 @@ class MatchedEvent(_message.Message):
     def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., assignment_version: _Optional[int] = ..., leaf_id: _Optional[bytes] = ..., fact_id: _Optional[bytes] = ..., filter_ids: _Optional[_Iterable[int]] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ...) -> None: ...
 
 class LeafMove(_message.Message):
-    __slots__ = ("workspace_id", "leaf_id", "profile_id", "version")
+    __slots__ = ("workspace_id", "leaf_id", "profile_id", "version", "before_profile_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     LEAF_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     leaf_id: bytes
     profile_id: bytes
     version: int
-    def __init__(self, workspace_id: _Optional[str] = ..., leaf_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ...) -> None: ...
+    before_profile_id: bytes
+    def __init__(self, workspace_id: _Optional[str] = ..., leaf_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., before_profile_id: _Optional[bytes] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
     __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed")

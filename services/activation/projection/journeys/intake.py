@@ -18,7 +18,6 @@ from services.activation.codec.journey_facts import (
     decode_program,
 )
 from services.activation.codec.journey_inputs import journey_facts, moved_leaves, workspaces_of
-from services.activation.codec.slots import SLOT_DEFINED
 from services.activation.domain.journeys.looks import JourneyFact
 from services.activation.domain.journeys.program import Subject
 from services.activation.store import runs as store
@@ -33,7 +32,6 @@ from services.activation.store.journeys import (
     save_journey,
 )
 from services.activation.store.runs import EVERY_LEAF, DueKey
-from services.activation.store.slots import save_slot
 from services.chassis.codec.journey_facts import JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED
 from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, WorkspaceId
@@ -43,7 +41,7 @@ log = structlog.get_logger(__name__)
 DEFINITIONS: Final = frozenset(
     (
         *(JOURNEY_DEFINED, JOURNEY_FLOW_CHANGED, CONTACT_POLICY_DEFINED, DESTINATION_FLOW_CHANGED),
-        *(POOL_DEFINED, CODES_LOADED, SLOT_DEFINED),
+        *(POOL_DEFINED, CODES_LOADED),
     )
 )
 
@@ -161,9 +159,6 @@ async def define(conn: asyncpg.Connection, fact: Any) -> list[tuple[DueKey, int]
                 return []
             case kind if kind == CODES_LOADED:
                 await conn.execute(COUPONS.add_codes, workspace_id, *decode_codes(fact.payload))
-                return []
-            case kind if kind == SLOT_DEFINED:
-                await save_slot(conn, workspace_id, fact.payload)
                 return []
             case _:
                 return []

@@ -74,6 +74,32 @@ CREATE TABLE slot (
     PRIMARY KEY (workspace_id, slot_id)
 );
 
+-- The shards that have folded a slot of a workspace: from then on they follow its persons.
+CREATE TABLE slot_follower (
+    workspace_id text    NOT NULL,
+    shard        integer NOT NULL,
+    PRIMARY KEY (workspace_id, shard)
+);
+
+-- What decisions read of the persons that they were asked about. It is read from the services
+-- upstream; from before that on changes of memberships are folded into it, and what else may change
+-- it deletes the row.
+CREATE TABLE slot_person (
+    workspace_id      text  NOT NULL,
+    profile_id        bytea NOT NULL,
+    -- By segment, value of a tag, or stage: the ordinal of the last change. Odd = the person is in
+    -- it; 1 = it was read upstream.
+    memberships       jsonb NOT NULL DEFAULT '{}',
+    -- NULL = the person is not read yet.
+    refuses_profiling boolean,
+    -- Another one where the row was deleted and inserted again.
+    row_id            uuid  NOT NULL DEFAULT gen_random_uuid(),
+    inserted_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, profile_id)
+) WITH (fillfactor = 80);
+
+CREATE INDEX slot_person_inserted ON slot_person (inserted_at);
+
 -- Every version of each queue of tickets, as a serialised DeskQueueDefined.
 CREATE TABLE desk_queue (
     workspace_id text    NOT NULL,

@@ -1,0 +1,51 @@
+"""Models the persons of decisions, and which of them messages of segment change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from services.kernel.ids import ProfileId, WorkspaceId
+
+
+class SlotPerson(NamedTuple):
+    """What decisions need of a person."""
+
+    profile_id: ProfileId
+    #: The segments, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE` of the person.
+    membership_ids: frozenset[str]
+    refuses_profiling: bool
+
+
+class ScopedPerson(NamedTuple):
+    """A person of a workspace."""
+
+    workspace_id: WorkspaceId
+    profile_id: ProfileId
+
+
+class ChangedPersons(NamedTuple):
+    """What is to be folded into persons that decisions have read."""
+
+    #: By person and segment: the ordinal of the last change.
+    memberships: Mapping[ScopedPerson, Mapping[str, int]]
+    #: Those of whom something else may have changed: they are read again.
+    others: frozenset[ScopedPerson]
+
+
+def members_of(memberships: Mapping[str, int]) -> frozenset[str]:
+    """Return the segments that a person is in, by the ordinal of the last change in each."""
+    return frozenset(id_ for id_, ordinal in memberships.items() if ordinal % 2)
+
+
+def changed_persons(
+    changes: Iterable[tuple[ScopedPerson, str, int]], others: Iterable[ScopedPerson]
+) -> ChangedPersons:
+    """Return what changes of memberships (person, segment, ordinal), in any order, come to."""
+    deleted = frozenset(others)
+    newest: dict[ScopedPerson, dict[str, int]] = {}
+    for person, segment_id, ordinal in changes:
+        if person not in deleted:
+            own = newest.setdefault(person, {})
+            own[segment_id] = max(ordinal, own.get(segment_id, 0))
+    return ChangedPersons(newest, deleted)
