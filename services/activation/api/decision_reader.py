@@ -60,12 +60,14 @@ class DecisionReader:
         """
         key = (workspace_id, *identifier)
         known, until = self._known.get(key) or (None, 0.0)
-        if at_least is not None or until < self.clock():
+        if until < self.clock():
+            known = None
+        if at_least is not None or known is None:
             async with acquire(self.database.api_pool) as conn:
                 slots |= await load_slots(conn, workspace_id, slot_ids)
         if at_least is not None:
             await self.runner.reach(at_least)
-        if known is None or until < self.clock():
+        if known is None:
             known = await self._assignment(workspace_id, identifier)
             if known is None:
                 return None

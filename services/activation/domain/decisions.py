@@ -12,9 +12,14 @@ class SlotPerson(NamedTuple):
     """What decisions need of a person."""
 
     profile_id: ProfileId
-    #: The segments, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE` of the person.
-    membership_ids: frozenset[str]
+    #: By segment, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE`: the ordinal of the last change; odd
+    #: = the person is in it.
+    memberships: Mapping[str, int]
     refuses_profiling: bool
+
+    @property
+    def membership_ids(self) -> frozenset[str]:
+        return frozenset(id_ for id_, ordinal in self.memberships.items() if ordinal % 2)
 
 
 class ScopedPerson(NamedTuple):
@@ -31,11 +36,6 @@ class ChangedPersons(NamedTuple):
     memberships: Mapping[ScopedPerson, Mapping[str, int]]
     #: Those of whom something else may have changed: they are read again.
     others: frozenset[ScopedPerson]
-
-
-def members_of(memberships: Mapping[str, int]) -> frozenset[str]:
-    """Return the segments that a person is in, by the ordinal of the last change in each."""
-    return frozenset(id_ for id_, ordinal in memberships.items() if ordinal % 2)
 
 
 def changed_persons(

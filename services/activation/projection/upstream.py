@@ -296,7 +296,7 @@ class DecisionUpstream:
         consents = {one.purpose: one.granted for one in response.profile.consents}
         return SlotPerson(
             ProfileId(from_hex(found.profile_id)),
-            frozenset(found.segment_ids),
+            {change.segment_id: change.ordinal for change in found.history},
             refuses_profiling=not consents.get(PROFILING, True),
         )
 

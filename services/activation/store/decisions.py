@@ -10,12 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.activation.domain.decisions import (
-    ChangedPersons,
-    ScopedPerson,
-    SlotPerson,
-    members_of,
-)
+from services.activation.domain.decisions import ChangedPersons, ScopedPerson, SlotPerson
 from services.activation.store.slots import slots_by_id
 from services.chassis.postgres.database import Queries
 from services.chassis.rpc.clients import AssignedIdentifier
@@ -49,8 +44,7 @@ async def load_decision(
     payloads, is_followed, profile_id, memberships, refuses = row
     person = None
     if refuses is not None:
-        own = _MEMBERSHIPS.decode(memberships)
-        person = SlotPerson(profile_id, members_of(own), refuses)
+        person = SlotPerson(profile_id, _MEMBERSHIPS.decode(memberships), refuses)
     return StoredDecision(slots_by_id(payloads), is_followed, profile_id, person)
 
 
@@ -67,7 +61,7 @@ async def save_person(
 ) -> None:
     """Save a person that was read after `expect_person`, unless it has changed in such a way since
     that it must be read again."""
-    memberships = msgspec.json.encode(dict.fromkeys(person.membership_ids, 1)).decode()
+    memberships = msgspec.json.encode(person.memberships).decode()
     await conn.execute(
         Q.save_person,
         workspace_id,

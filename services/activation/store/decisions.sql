@@ -63,6 +63,11 @@ RETURNING row_id;
 
 -- name: save_person
 -- Saves what was read of a person, unless the row was deleted meanwhile. What was folded since it
--- was inserted is newer.
-UPDATE slot_person SET memberships = $4::jsonb || memberships, refuses_profiling = $5
+-- was inserted may be newer.
+UPDATE slot_person p
+SET memberships = p.memberships || (
+        SELECT coalesce(jsonb_object_agg(n.key, n.value), '{}') FROM jsonb_each($4::jsonb) n
+        WHERE n.value::int > coalesce((p.memberships ->> n.key)::int, 0)
+    ),
+    refuses_profiling = $5
 WHERE workspace_id = $1 AND profile_id = $2 AND row_id = $3 AND refuses_profiling IS NULL;

@@ -138,9 +138,12 @@ class SegmentRpc(SetRpc):
         token = await self.runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
         if request.only_current:
-            ids = await queries.current_memberships(self.database, profile_id)
+            last = await queries.last_changes(self.database, workspace_id(), profile_id)
             return pb.ListMembershipsResponse(
-                profile_id=to_hex(profile_id), segment_ids=ids, token=token_to_proto(token)
+                profile_id=to_hex(profile_id),
+                segment_ids=[change.segment_id for change in last if change.entered],
+                history=map(change_to_proto, last),
+                token=token_to_proto(token),
             )
         found = await queries.memberships_of(self.database, workspace_id(), profile_id)
         changes = [c for c in found.changes if not c.segment_id.startswith(MEMBERSHIP_PREFIX)]

@@ -105,12 +105,15 @@ async def memberships_of(
     return ProfileMemberships(segments.get(profile_id, frozenset()), changes, now_us)
 
 
-async def current_memberships(database: Database, profile_id: ProfileId) -> list[str]:
-    """Return the segments, the values of tags and the stages of a profile, by id."""
+async def last_changes(
+    database: Database, workspace_id: WorkspaceId, profile_id: ProfileId
+) -> list[MembershipChange]:
+    """Return the last change of a profile in each segment, value of a tag and stage, by id."""
+    statement = memberships.Q.load_last_changes_of_profile
     async with acquire(database.api_pool) as conn:
-        found = await memberships.load_memberships(conn, [profile_id])
-    ids = found.get(profile_id, frozenset())
-    return sorted(id_ for id_ in ids if not id_.startswith(MEMBERSHIP_PREFIX))
+        rows = await conn.fetch(statement, workspace_id, profile_id)
+    changes = map(memberships.change_from_row, rows)
+    return [one for one in changes if not one.segment_id.startswith(MEMBERSHIP_PREFIX)]
 
 
 async def preview_memberships(

@@ -150,6 +150,24 @@ SELECT h.* FROM segment CROSS JOIN LATERAL (
 ) AS h
 ORDER BY h.changed_at_us, h.segment_id, h.ordinal;
 
+-- name: load_last_changes_of_profile
+-- The last change of one profile in each segment of the workspace, searched as above.
+WITH RECURSIVE segment AS (
+    (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
+    UNION ALL
+    SELECT next.segment_id FROM segment CROSS JOIN LATERAL (
+        SELECT h.segment_id FROM history h
+        WHERE h.workspace_id = $1 AND h.segment_id > segment.segment_id
+        ORDER BY h.segment_id LIMIT 1
+    ) AS next
+)
+SELECT h.* FROM segment CROSS JOIN LATERAL (
+    SELECT * FROM history
+    WHERE workspace_id = $1 AND segment_id = segment.segment_id AND profile_id = $2
+    ORDER BY ordinal DESC LIMIT 1
+) AS h
+ORDER BY h.segment_id;
+
 -- name: load_next_sequences
 -- The sequence after the last change, by shard; null where a shard has no changes.
 SELECT shard, (SELECT max(sequence) + 1 FROM changed_workspace c WHERE c.shard = s.shard) AS next

@@ -15,6 +15,7 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from service_fixtures import wait_until
 
 from services.activation.domain.decisions import SlotPerson
@@ -55,7 +56,12 @@ class Peers(profile_grpc.ProfileServiceServicer, segment_grpc.SegmentServiceServ
                 self.cancelled = True
                 raise
         return segment_pb.ListMembershipsResponse(
-            profile_id=to_hex(PERSON), segment_ids=["sporty", "tag:taste=bold"]
+            profile_id=to_hex(PERSON),
+            segment_ids=["sporty"],
+            history=[
+                MembershipChange(segment_id="sporty", ordinal=3),
+                MembershipChange(segment_id="tag:taste=bold", ordinal=2),
+            ],
         )
 
     async def GetProfile(self, request: Any, context: Any) -> Any:
@@ -96,7 +102,7 @@ async def test_person_has_memberships_and_the_answer_to_profiling(
     token = Token.from_offsets({0: 7})
     async with reading(peers) as upstream:
         found = await upstream.person(SCHOOL, WHO, token)
-    assert found == SlotPerson(PERSON, frozenset({"sporty", "tag:taste=bold"}), refuses)
+    assert found == SlotPerson(PERSON, {"sporty": 3, "tag:taste=bold": 2}, refuses)
     assert len(peers.requests) == 2
     for request in peers.requests:
         assert (request.identifier.namespace, request.identifier.value) == WHO

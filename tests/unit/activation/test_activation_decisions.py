@@ -23,7 +23,7 @@ from services.kernel.journeys.decisions import Slot, SlotVariant
 from services.kernel.rules.model import Reference, ReferenceKind
 
 ANY: Any = None
-VIP = SlotPerson(ProfileId(b"p" * 16), frozenset({"vip"}), refuses_profiling=False)
+VIP = SlotPerson(ProfileId(b"p" * 16), {"vip": 3}, refuses_profiling=False)
 WHEN = Reference(ReferenceKind.SEGMENT, "vip")
 HOME = Slot(
     "home", variants=(SlotVariant("vip", WHEN, b'{"a":1}'),), fallback=b'{"b":2}', version=3
@@ -78,7 +78,7 @@ async def test_person_of_a_segment_gets_its_variant_and_each_slot_an_answer_in_o
     [
         (None, "UNKNOWN_PERSON"),
         (VIP._replace(refuses_profiling=True), "PROFILING_REFUSED"),
-        (VIP._replace(membership_ids=frozenset()), "NO_VARIANT"),
+        (VIP._replace(memberships={"vip": 2}), "NO_VARIANT"),
         (ServiceUnavailable("away"), "UNAVAILABLE"),
         (NotAllowed("no"), "UNAVAILABLE"),
         (OnefoldError("broken"), "UNAVAILABLE"),

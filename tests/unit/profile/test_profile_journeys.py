@@ -17,13 +17,14 @@ from services.activation.domain.journeys.program import TriggerSubject, trigger_
 from services.chassis.codec.journey_facts import (
     JOURNEY_DEFINED,
     JOURNEY_FLOW_CHANGED,
+    SLOT_DEFINED,
     report_filter,
 )
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
-from services.kernel.journeys.inputs import call_filter_id
+from services.kernel.journeys.inputs import CONSENT_FILTER_ID, call_filter_id
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.journeys.model import EventTrigger, Journey, ListenStep
 from services.kernel.journeys.tree import all_steps
@@ -185,6 +186,21 @@ def test_event_of_an_earlier_version_is_matched_until_the_journey_is_stopped() -
     assert match_events([event("paid")], [], awaited_of(definitions))
     definitions.append(stopped("cart", 1, 2))
     assert awaited_of(definitions) == {}
+
+
+def test_workspace_with_a_slot_has_answers_to_purposes_and_moves_passed_on_for_ever() -> None:
+    fact = Fact(workspace_id=SCHOOL, kind=SLOT_DEFINED, payload=b"")
+    slot = rule_definition(fact)
+    assert slot is not None
+    definitions = [slot, defined(journey(CART)), stopped("cart", 1, 1)]
+    answers = [event("consent_changed", secret="s"), event("consent_changed", OTHER)]
+    [matched] = match_events([*answers, event("paid")], [], awaited_of(definitions))
+    assert (matched.workspace_id, matched.filter_ids) == (SCHOOL, (CONSENT_FILTER_ID,))
+    assert matched.properties == b"{}"
+    after = ProfileAssignment(SCHOOL, IdentifierId(LEAF), PROFILE, 2, None)
+    moved = Reassignment(ProfileId(b"o" * 16), after)
+    assert leaf_moves([moved], awaited_of([slot])) == [moved]
+    assert leaf_moves([moved], awaited_of(definitions[1:])) == []
 
 
 @given(st.permutations([0, 1, 2, 3]))

@@ -87,8 +87,7 @@ CREATE TABLE slot_follower (
 CREATE TABLE slot_person (
     workspace_id      text  NOT NULL,
     profile_id        bytea NOT NULL,
-    -- By segment, value of a tag, or stage: the ordinal of the last change. Odd = the person is in
-    -- it; 1 = it was read upstream.
+    -- By segment, value of a tag, or stage: the ordinal of the last change; odd = the person is in it.
     memberships       jsonb NOT NULL DEFAULT '{}',
     -- NULL = the person is not read yet.
     refuses_profiling boolean,
