@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import asyncpg
 from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
@@ -53,6 +54,7 @@ from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
+from services.activation.projection.decisions import SlotIntake
 from services.activation.projection.desk.worker import DeskWorker
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
@@ -73,10 +75,12 @@ from services.activation.store.templates import TemplateReader
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.postgres.workspace import workspace_scope
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection.grpc import Counts
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.rpc.clients import IdentityClient, LogClient
 from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.declared_latency import DeclaredLatency
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 
@@ -125,8 +129,16 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             context.metrics,
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s, mirrors=mirrors)
+        decided = DeclaredLatency(
+            base.metrics,
+            "changes_decided",
+            "from recording an event, or the instant of a change by time, to the decisions that"
+            " follow the change",
+            settings.decided_within_s,
+        )
         projection = ActivationProjection(
             settings.shards,
+            slots=SlotIntake(decided),
             on_effects=dispatcher.wake,
             on_defined=dispatcher.reload,
             on_access=base.authenticator.invalidate,
@@ -148,7 +160,8 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         outcomes = OutcomePublisher(base.database, log, settings.service)
         reported = ReportPublisher(base.database, log, settings.service, partial(_pause, contact))
         retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
-        serving = base.serving(rpc, runner, counts=count_rows)
+        counts = _counts(decided, context.metrics.sent)
+        serving = base.serving(rpc, runner, counts=counts)
         await restore_ledger(base.database, log, settings.shards)
         # Attempts in flight end before the endpoints close.
         async with (
@@ -194,7 +207,7 @@ def _delivery_context(
         Renderer(peers.profile, templates),
         senders,
         RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
-        DeliveryMetrics(base.metrics),
+        DeliveryMetrics(base.metrics, settings.sent_within_s),
         settings.max_in_flight,
         admission=RunAdmission(
             base.database, peers.log, persons, templates, settings.shards, issuer
@@ -253,6 +266,18 @@ def _rpc(
     rpc.add(add_DeskServiceServicer_to_server, desk_rpc, public=True)
     rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
     return rpc
+
+
+def _counts(*measured: DeclaredLatency) -> Counts:
+    """Return what counts rows, and what was measured against declared limits."""
+
+    async def counts(conn: asyncpg.Connection) -> Mapping[str, int]:
+        found = await count_rows(conn)
+        for each in measured:
+            found |= each.counts()
+        return found
+
+    return counts
 
 
 async def _pause(contact: ContactCommands, key: DestinationKey) -> None:

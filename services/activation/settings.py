@@ -41,6 +41,13 @@ class ActivationSettings(ServiceSettings):
     #: recorded. If the process is killed, at most so many are sent a second time, with the same
     #: key. More of them send faster to a receiver that responds slowly.
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 32
+    #: The declared limit from recording an event to the decisions that follow the change of a
+    #: membership by it, seconds. Changes that exceed it are counted.
+    decided_within_s: Annotated[float, Field(gt=0)] = 2.0
+    #: The declared limit from recording an event to the answer of the receiver that gets the change
+    #: of a membership by it, seconds. Messages that exceed it are counted, but not those of
+    #: journeys, which wait on purpose.
+    sent_within_s: Annotated[float, Field(gt=0)] = 5.0
     #: Days after the end of a delivery for which its message is stored; then the message, which is
     #: personal, is deleted. The state of the delivery and its reason stay.
     payload_retention_days: Annotated[float, Field(gt=0)] = 7.0

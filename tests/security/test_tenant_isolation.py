@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -146,6 +147,8 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/run_reads.runs_after": lambda b: (OWN, "", 0, b"", 0, 100),
     "activation/store/recommendations.load_fit": lambda b: (OWN, MARK),
     "activation/store/recommendations.load_rankings": lambda b: (OWN, MARK, 1, [MARK]),
+    "activation/store/decisions.load_decision": lambda b: (OWN, [MARK], 1, b.leaf, b"", 0),
+    "activation/store/decisions.save_person": lambda b: (OWN, b.profile, UUID(int=0), "{}", True),
     "activation/store/slots.list_slots": lambda b: (OWN,),
     "activation/store/slots.load_slots": lambda b: (OWN, [MARK]),
     "activation/store/templates.load_template": lambda b: (OWN, MARK, 0),
@@ -235,6 +238,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
         *(OWN, f"{MARK}-only", b"", 100, [_FOREVER, _FOREVER]),
     ),
     "segment/store/memberships.load_changes_of_profile": lambda b: (OWN, b.profile),
+    "segment/store/memberships.load_last_changes_of_profile": lambda b: (OWN, b.profile),
     "segment/store/memberships.load_changes_of_workspace": lambda b: (1, 0, OWN, 100),
     "segment/store/sets.load_changed_members": lambda b: (OWN, 1, 0, 100),
     "segment/store/sets.load_everyone": lambda b: (OWN,),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 from google.protobuf.message import Message
@@ -271,6 +272,10 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         UPDATE activation.effect e SET journey_id = '{MARK}', step_id = '{MARK}', run_id = r.run_id,
             leaf_id = r.leaf_id
         FROM activation.run r WHERE e.workspace_id = '{OTHER}' AND r.workspace_id = '{OTHER}';
+        INSERT INTO activation_g1.slot_follower VALUES ('{OTHER}', 0), ('{OTHER}', 1);
+        INSERT INTO activation_g1.slot_person (workspace_id, profile_id, row_id)
+        SELECT '{OTHER}', profile_id, '{UUID(int=0)}' FROM profile_g1.assignment
+        WHERE workspace_id = '{OTHER}' AND value = '{MARK}-user';
         INSERT INTO activation.mirror VALUES ('{OTHER}', '{MARK}', 1);
         INSERT INTO activation.mirror_entry
         VALUES ('{OTHER}', '{MARK}', '{MARK}', '{{}}', 1, NULL, true, false, 'epoch', 0, '');
@@ -424,6 +429,12 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
     profile_id, of_other = other.leaf.hex(), {"journey_id": MARK}
     return [
         partial(own.admin.decisions.ListSlots, decision_pb.ListSlotsRequest()),
+        partial(
+            own.admin.decisions.Decide,
+            decision_pb.DecideRequest(
+                identifier=identifier(f"user_id:{MARK}-user"), slot_ids=[MARK]
+            ),
+        ),
         partial(own.admin.decisions.Recommend, decision_pb.RecommendRequest(slot_id=MARK)),
         partial(own.admin.desk.ListQueues, desk_pb.ListQueuesRequest()),
         partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest()),

@@ -45,6 +45,7 @@ from services.activation.store import gate as gate_store
 from services.activation.store.effects import Attempt, Claim
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.runtime.backoff import Backoff
+from services.chassis.runtime.declared_latency import DeclaredLatency
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
@@ -61,6 +62,8 @@ GATHER_S = 0.004
 #: Seconds from one start of attempts to the next one that new effects ask for: those of a busy
 #: destination gather, as each start has a high fixed cost.
 START_INTERVAL_S = 0.2
+#: The default of the setting.
+SENT_WITHIN_S = 5.0
 RETIRED_REASON = "the destination was retired"
 UNCONFIRMED_REASON = "the answer of an earlier attempt was lost"
 EXHAUSTED_REASON = "every attempt was interrupted"
@@ -69,9 +72,17 @@ R = TypeVar("R")
 
 
 class DeliveryMetrics:
-    """Counts attempts by channel and result, and measures their duration."""
+    """Counts attempts by channel and result, measures their duration, and how soon changes of
+    memberships reach their receivers."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, sent_within_s: float = SENT_WITHIN_S) -> None:
+        self.sent = DeclaredLatency(
+            metrics,
+            "changes_sent",
+            "from recording an event, or the instant of a change by time, to the answer of the"
+            " receiver of the change",
+            sent_within_s,
+        )
         attempts = metrics.counter(
             "attempts", "Attempts at deliveries, by channel and result.", ["channel", "result"]
         )
@@ -341,6 +352,8 @@ class DestinationWorker(QueueWorker):
         finally:
             seconds = time.perf_counter() - start
             self._context.metrics.count_attempt(destination, result, seconds)
+        if attempt.run is None and result.status is AttemptStatus.DELIVERED:
+            self._context.metrics.sent.measure([attempt.changed_at_us])
         policy = self._context.retry_policy
         self._breaker = self._breaker.after_attempt(result, _now(), policy)
         if result.status is AttemptStatus.CREDENTIALS:

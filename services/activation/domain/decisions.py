@@ -12,8 +12,8 @@ class SlotPerson(NamedTuple):
     """What decisions need of a person."""
 
     profile_id: ProfileId
-    #: By segment, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE`: the ordinal of the last change; odd
-    #: = the person is in it.
+    #: By segment, `tag:ID`, `tag:ID=VALUE` and `stage:SET=STAGE`: the ordinal of the last change;
+    #: odd = the person is in it.
     memberships: Mapping[str, int]
     refuses_profiling: bool
 

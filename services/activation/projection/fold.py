@@ -41,6 +41,7 @@ class ActivationProjection:
     on_effects: Callable[[Collection[DestinationKey]], None]
     on_defined: Callable[[], None]
     on_access: Callable[[], None]
+    slots: SlotIntake = field(default_factory=SlotIntake)
     #: Called after a commit with which persons are to be looked at in journeys.
     on_looks: Callable[[], None] = lambda: None
     #: Called after a commit with which tickets are to be looked at.
@@ -54,7 +55,6 @@ class ActivationProjection:
     #: The shards in whose open transaction something has happened to tickets.
     _tickets: set[int] = field(default_factory=set, init=False)
     _journeys: JourneyIntake = field(default_factory=JourneyIntake, init=False)
-    _slots: SlotIntake = field(default_factory=SlotIntake, init=False)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`.
@@ -80,7 +80,7 @@ class ActivationProjection:
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
             self._to_look_at.add(batch.shard)
-        await self._slots.take_in(conn, batch.shard, messages)
+        await self.slots.take_in(conn, batch.shard, messages)
         if await take_in_desk(conn, messages):
             self._tickets.add(batch.shard)
         facts = [fact for message in messages for fact in message.broadcast_facts]
@@ -99,10 +99,11 @@ class ActivationProjection:
     def forget(self, shard: int) -> None:
         """Forget what is remembered of a shard; see `Remembering`."""
         self._journeys.forget(shard)
-        self._slots.forget(shard)
+        self.slots.forget(shard)
 
     def committed(self, shard: int) -> None:
         """Call the callbacks for the batch that a shard folded last."""
+        self.slots.committed(shard)
         if shard in self._to_look_at:
             self._to_look_at.discard(shard)
             self.on_looks()
