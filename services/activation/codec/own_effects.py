@@ -33,9 +33,11 @@ def own_effect_fact(
             entry = msgspec.json.decode(row["variables"])["entry"]
             properties = msgspec.json.encode(entry, order="sorted")
             message: Any = JourneyEntered(journey_id=journey_id, properties=properties)
-        case PutStep(tag=tag):
-            reason = f"journey {row['journey_id']}"
-            message = TraitCorrected(trait=tag, value=b"true", reason=reason[:500])
+        case PutStep(tag=tag, stage=stage):
+            reason = f"journey {row['journey_id']}"[:500]
+            message = TraitCorrected(trait=tag, value=b"true", reason=reason)
+            if stage is not None:
+                message.trait, message.value = stage.stages_id, msgspec.json.encode(stage.stage)
         case VoidStep() if voided is not None:
             message = voided_message(voided)
         case _:

@@ -240,6 +240,10 @@ def _step_problems(journey: Journey, step: JourneyStep) -> Iterator[JourneyProbl
         case model.ListenStep(_, _, _, then, otherwise):
             if not then and not otherwise:
                 yield JourneyProblem(step.id, "nothing follows", "write `then` or `otherwise`")
+        case model.PutStep(_, tag, stage):
+            if bool(tag) == (stage is not None):
+                remedy = "write either `tag` or `stage`"
+                yield JourneyProblem(step.id, "it puts nothing, or two things", remedy)
         case model.RepeatStep(_, _, steps):
             if not steps:
                 yield JourneyProblem(step.id, "nothing is repeated", "write `steps`")

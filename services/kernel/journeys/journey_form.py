@@ -387,6 +387,17 @@ _BRANCH: Final = Record(
 _REPEAT: Final = Record(
     model.RepeatStep, [Key("times", "times", whole(1, 1_000)), Key("steps", "steps", STEPS)]
 )
+_PUT: Final = Record(
+    model.PutStep,
+    [
+        Key("tag", "tag", NAME),
+        Key(
+            "stage",
+            "stage",
+            Record(model.PutStage, [Key("of", "stages_id", NAME), Key("is", "stage", NAME)]),
+        ),
+    ],
+)
 _STEPS: Final[dict[str, tuple[Any, FormKind]]] = {
     "wait": (model.WaitStep, SPAN),
     "until": (model.UntilStep, _UNTIL),
@@ -395,7 +406,7 @@ _STEPS: Final[dict[str, tuple[Any, FormKind]]] = {
     "split": (model.SplitStep, _SPLIT),
     "send": (model.SendStep, _SEND),
     "task": (model.TaskStep, _TASK),
-    "put": (model.PutStep, _Wrapped("tag")),
+    "put": (model.PutStep, _PUT),
     "join": (model.JoinStep, NAME),
     "drop": (model.DropStep, NAME),
     "start": (model.StartStep, NAME),

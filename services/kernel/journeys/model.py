@@ -325,11 +325,22 @@ class TaskStep:
 
 
 @dataclass(frozen=True, slots=True)
+class PutStage:
+    """A stage of a set whose rules compare the trait that has the id of the set."""
+
+    stages_id: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class PutStep:
-    """Gives the person a tag."""
+    """Gives the person a tag, or puts the person into a stage."""
 
     id: str
-    tag: str
+    #: Empty = a stage.
+    tag: str = ""
+    #: None = a tag.
+    stage: PutStage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def _named(
                 yield step.id, "destination", step.destination_id, known.destinations
             case model.TaskStep():
                 yield step.id, "queue", step.queue, known.queues
+            case model.PutStep(stage=model.PutStage(stages_id=id_)):
+                yield step.id, "set of stages", id_, known.tags
             case model.StartStep():
                 yield step.id, "journey", step.journey_id, known.journeys
     for at, rule in journey_rules(journey):
@@ -114,6 +116,9 @@ def named_memberships(journey: Journey) -> Iterator[tuple[str, Rule]]:
     for trigger in journey_triggers(journey):
         if isinstance(trigger, model.SegmentTrigger):
             yield "goal, leave or listen", reference_of(trigger.segment_id)
+    for step in all_steps(journey):
+        if isinstance(step, model.PutStep) and step.stage is not None:
+            yield step.id, Reference(ReferenceKind.STAGE, step.stage.stages_id, step.stage.stage)
 
 
 def reference_of(segment_id: str) -> Reference:

@@ -397,13 +397,23 @@ class TaskStep(_message.Message):
     to_trait: str
     def __init__(self, id: _Optional[str] = ..., queue: _Optional[str] = ..., title: _Optional[str] = ..., due_us: _Optional[int] = ..., to_trait: _Optional[str] = ...) -> None: ...
 
+class PutStage(_message.Message):
+    __slots__ = ("stages_id", "stage")
+    STAGES_ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    stages_id: str
+    stage: str
+    def __init__(self, stages_id: _Optional[str] = ..., stage: _Optional[str] = ...) -> None: ...
+
 class PutStep(_message.Message):
-    __slots__ = ("id", "tag")
+    __slots__ = ("id", "tag", "stage")
     ID_FIELD_NUMBER: _ClassVar[int]
     TAG_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     tag: str
-    def __init__(self, id: _Optional[str] = ..., tag: _Optional[str] = ...) -> None: ...
+    stage: PutStage
+    def __init__(self, id: _Optional[str] = ..., tag: _Optional[str] = ..., stage: _Optional[_Union[PutStage, _Mapping]] = ...) -> None: ...
 
 class JoinStep(_message.Message):
     __slots__ = ("id", "destination_id")

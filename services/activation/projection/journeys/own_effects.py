@@ -1,4 +1,4 @@
-"""Carries out the effects of runs that are facts of the log: other journeys, tags, tasks."""
+"""Carries out the effects of runs that are facts of the log: journeys, tags, stages, tasks."""
 
 from __future__ import annotations
 
