@@ -11,6 +11,7 @@ import inspect
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -135,29 +136,41 @@ async def nats_server(servers_dir: Path) -> AsyncIterator[OpenNatsServer]:
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """The DSN of an empty database that only this test uses."""
-    admin = await asyncpg.connect(postgres_server.admin_dsn)
+@asynccontextmanager
+async def _new_database(server: PostgresServer) -> AsyncIterator[str]:
+    """Yield the DSN of an empty database."""
+    admin = await asyncpg.connect(server.admin_dsn)
     try:
         name = await create_database(admin)
-        yield postgres_server.dsn.rpartition("/")[0] + f"/{name}"
+        yield server.dsn.rpartition("/")[0] + f"/{name}"
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The DSN of an empty database that only this test uses."""
+    async with _new_database(postgres_server) as dsn:
+        yield dsn
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def nats_url(nats_server: OpenNatsServer) -> str:
     """The URL of a NATS without streams."""
-    connection = await nats.connect(nats_server.url)
+    await delete_streams(nats_server.url)
+    return nats_server.url
+
+
+async def delete_streams(url: str) -> None:
+    """Delete the streams of tests before from a NATS."""
+    connection = await nats.connect(url)
     try:
         stream = connection.jetstream()
         for info in await stream.streams_info():
             await stream.delete_stream(info.config.name or "")
     finally:
         await connection.close()
-    return nats_server.url
 
 
 def open_bus(url: str, name: str) -> JetStreamBus:
@@ -179,12 +192,11 @@ class MakeSettings(Protocol):
         ...
 
 
-@pytest.fixture
-def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Path) -> MakeSettings:
-    """Create settings of a service on this test's own database and NATS."""
-
+def _settings_maker(
+    postgres_dsn: str, nats_url: str, internal_key: str, folder: Path
+) -> MakeSettings:
     def make(kind: type[S], **fields: Any) -> S:
-        servers = {"postgres_dsn": database, "nats_url": nats_url}
+        servers = {"postgres_dsn": postgres_dsn, "nats_url": nats_url}
         keys = {"internal_key": internal_key, "bus_key": BUS_KEY}
         # Ingest begins before activation, and calls it for receipts alone.
         servers["activation_url"] = "127.0.0.1:1"
@@ -192,6 +204,34 @@ def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Pat
             keys["index_key"] = INDEX_KEY_TEXT
         if "secrets_key" in kind.model_fields:
             keys["secrets_key"] = SECRETS_KEY
-        return kind(**{**servers, **keys, "data_dir": tmp_path, **fields})
+        return kind(**{**servers, **keys, "data_dir": folder, **fields})
 
     return make
+
+
+@pytest.fixture
+def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Path) -> MakeSettings:
+    """Create settings of a service on this test's own database and NATS."""
+    return _settings_maker(database, nats_url, internal_key, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what the tests of a module share."""
+    return tmp_path_factory.mktemp("module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def module_settings(
+    postgres_server: PostgresServer,
+    nats_server: OpenNatsServer,
+    internal_key: str,
+    module_folder: Path,
+) -> AsyncIterator[MakeSettings]:
+    """Create settings of services that the tests of a module share, on a database of their own.
+
+    No test of such a module asks for `nats_url` or `make_settings`, which delete the streams.
+    """
+    await delete_streams(nats_server.url)
+    async with _new_database(postgres_server) as dsn:
+        yield _settings_maker(dsn, nats_server.url, internal_key, module_folder)

@@ -34,6 +34,8 @@ FIRST_PORT_VARIABLE = "ONEFOLD_FIRST_PORT"
 EPHEMERAL_FROM = 32_768
 #: The search for a free port begins here, and tries this many ports.
 LOWEST_FREE, TRIES = 15_000, 100
+#: The places in that range of the ports that this process tries one after another.
+_positions = count(random.randrange(EPHEMERAL_FROM))  # noqa: S311 no secret
 
 
 class PortChooser:
@@ -119,9 +121,12 @@ def free_port() -> int:
 
     Inside that range a client that reconnects while the server restarts can be given the server's
     own port (and even connect to itself), and the server cannot listen on it again.
+
+    The ports of one process follow each other from a random one on: a server listens some time
+    after its port is chosen, and other processes that choose ports meanwhile hardly ever meet it.
     """
     for _ in range(TRIES):
-        port = random.randrange(LOWEST_FREE, _ephemeral_from())  # noqa: S311 no secret
+        port = LOWEST_FREE + next(_positions) % (_ephemeral_from() - LOWEST_FREE)
         if is_free(port):
             return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 #: How often the connections are looked at, seconds; where there are few, only each fifth time.
 _SWEEP_S = 0.1
 _SWEEPS_OF_FEW = 5
+#: What the guard of another port has found is used, unless it is older, seconds.
+_MOST_AGE_S = _SWEEP_S / 2
 #: The most of the time of a processor that sweeps take.
 _MOST_TIME = 0.05
 #: The refused calls of one address, beyond its budget of these, before it is barred: units a second
@@ -76,6 +78,8 @@ class ConnectionGuard:
         self._barred: dict[str, float] = {}
         self._refusals: RateLimiter[str] = RateLimiter(_REFUSALS)
         self._bytes: RateLimiter[str] = RateLimiter(_BYTES)
+        #: Those peers, as of the sweep before.
+        self._notes: tuple[set[str], set[str]] = (set(), set())
         self._sweeps = 0
         #: By inode, what is known of an open connection.
         self._open: dict[int, OpenConnection] = {}
@@ -142,12 +146,15 @@ class ConnectionGuard:
         is_quiet = has_few_notes and not self._barred and not self._ignored
         self._sweeps += 1
         is_quiet = is_quiet and self._sweeps % _SWEEPS_OF_FEW != 0
-        found = served.connections(unless_fewer_than=limits.lowest if is_quiet else 0)
+        found = served.connections(
+            unless_fewer_than=limits.lowest if is_quiet else 0, max_age_s=_MOST_AGE_S
+        )
         if not found and is_quiet:
             self._open.clear()
             return
         self._update(found, now)
-        self._forget(*notes)
+        self._forget(*self._notes)
+        self._notes = notes
         sockets = {each.inode: each for each in found}
         by_connection = {connection: inode for inode, connection in self._open.items()}
         for address in far_above_share(by_connection, limits):
@@ -177,7 +184,7 @@ class ConnectionGuard:
             )
 
     def _forget(self, admitted: set[str], refused: set[str]) -> None:
-        """Forget notes, which were made before the connections were listed, on closed ones."""
+        """Forget notes on closed connections; they were made before those now open were listed."""
         peers = {each.peer for each in self._open.values()}
         self._admitted -= admitted - peers
         self._refused -= refused - peers

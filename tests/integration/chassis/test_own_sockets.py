@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import subprocess
@@ -9,8 +10,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from service_fixtures import HANG_S
 
-from services.chassis.runtime.own_sockets import ServedPort, bytes_received, shut_down
+from services.chassis.runtime.own_sockets import OpenSockets, ServedPort, bytes_received, shut_down
 
 RAISE = """
 import resource
@@ -55,8 +57,44 @@ def test_connection_is_found_with_its_other_end_and_closed(listening: socket.soc
         assert bytes_received(found) == 5
         assert shut_down(found)
         assert served.recv(1) == b""
-    assert port.connections() == []
+    assert not port.connections()
     assert not shut_down(found)
+
+
+def test_ports_of_a_process_share_what_one_of_them_has_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed: list[str] = []
+    list_folder = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or list_folder(folder))
+    sockets = OpenSockets()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as other,
+    ):
+        ports = [ServedPort(each.getsockname()[1], sockets) for each in (one, other)]
+        with socket.create_connection(one.getsockname()), one.accept()[0]:
+            assert [len(port.connections(max_age_s=HANG_S)) for port in ports] == [1, 0]
+            assert [len(port.connections(max_age_s=HANG_S)) for port in ports] == [1, 0]
+            assert ports[0].connections(max_age_s=HANG_S, unless_fewer_than=1 << 20) == ()
+            assert len(listed) == 1
+        # Without an age it is what is open now.
+        assert [len(port.connections()) for port in ports] == [0, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters packets of a socket")
+def test_socket_that_is_seen_before_it_listens_or_is_connected_is_found_afterwards() -> None:
+    with socket.socket() as listening, socket.socket() as client:
+        listening.bind(("127.0.0.1", 0))
+        port = ServedPort(listening.getsockname()[1])
+        assert not port.connections()
+        listening.listen()
+        client.connect(listening.getsockname())
+        with listening.accept()[0] as served:
+            assert [each.file for each in port.connections()] == [served.fileno()]
+            port.bar(["127.0.0.2"])
+            with pytest.raises(TimeoutError):
+                connect(listening, "127.0.0.2")
 
 
 def test_number_of_a_file_that_another_socket_has_by_now_is_left_alone(

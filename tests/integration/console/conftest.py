@@ -1,7 +1,6 @@
-"""Fixtures: one running console and one browser for the tests of this folder.
+"""Fixtures: one running console and one browser for the tests of a file, and no longer.
 
-Its services run until the session ends, as this folder is no package. So they have a NATS of their
-own: in that of the session they would take and publish messages of the tests that follow.
+Services that outlived their file would take messages of the tests that follow, and their time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -28,12 +26,11 @@ from playwright.async_api import (
     async_playwright,
     expect,
 )
-from service_fixtures import BUS_KEY, SECRETS_KEY, MakeSettings, OpenNatsServer, create_database
+from service_fixtures import MakeSettings
 
 from services.activation.settings import ActivationSettings
 from services.cli.commands.console import login_link
 from services.client.client import ApiEndpoints, Client
-from tests.index_key import INDEX_KEY_TEXT
 
 HANG_MS = 60_000
 #: Options of a box.
@@ -147,7 +144,7 @@ class Watched:
             self.faults.append(f"{place}: a link has no line: {html}")
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def hook() -> AsyncIterator[Hook]:
     made = Hook()
     app = web.Application()
@@ -160,61 +157,30 @@ async def hook() -> AsyncIterator[Hook]:
     await runner.cleanup()
 
 
-@pytest.fixture(scope="package")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("console")
-
-
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def own_nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OpenNatsServer]:
-    async with OpenNatsServer(tmp_path_factory.mktemp("n")) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def shared_settings(
-    postgres_server: Any, own_nats: OpenNatsServer, internal_key: str, folder: Path, hook: Hook
-) -> AsyncIterator[MakeSettings]:
-    """Settings of services on a database for the tests of this folder."""
-    admin = await asyncpg.connect(postgres_server.admin_dsn)
-    name = await create_database(admin)
-    shared = {
-        "postgres_dsn": postgres_server.dsn.rpartition("/")[0] + f"/{name}",
-        "nats_url": own_nats.url,
-        "internal_key": internal_key,
-        "bus_key": BUS_KEY,
-        "data_dir": folder,
-        # Ingest begins before activation, and calls it for receipts alone.
-        "activation_url": "127.0.0.1:1",
-    }
+@pytest.fixture(scope="module")
+def console_settings(module_settings: MakeSettings, hook: Hook) -> MakeSettings:
+    """Settings of services that may send to the receiver."""
 
     def make(kind: Any, **fields: Any) -> Any:
-        own: dict[str, Any] = {}
-        if "index_key" in kind.model_fields:
-            own["index_key"] = INDEX_KEY_TEXT
-        if "secrets_key" in kind.model_fields:
-            own["secrets_key"] = SECRETS_KEY
         if kind is ActivationSettings:
-            own["private_targets"] = hook.url.split("/")[2]
-        return kind(**{**shared, **own, **fields})
+            fields["private_targets"] = hook.url.split("/")[2]
+        return module_settings(kind, **fields)
 
-    yield make
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    return make
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def console(
-    shared_settings: MakeSettings, internal_key: str, folder: Path, hook: Hook
+    console_settings: MakeSettings, internal_key: str, module_folder: Path, hook: Hook
 ) -> AsyncIterator[Console]:
     """Run the console with some people; their destination refuses its first webhook."""
-    async with running_console(shared_settings, internal_key, folder) as running:
+    async with running_console(console_settings, internal_key, module_folder) as running:
         hook.statuses = [400]
         await begin(running, hook.url)
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser_path() -> str:
     found = find_browser()
     if found is None:
@@ -222,7 +188,7 @@ def browser_path() -> str:
     return found
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def browser(browser_path: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(

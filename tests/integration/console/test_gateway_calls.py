@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from integration.console.running_console import HANG_S, METHODS, Console, running_console
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
@@ -30,13 +31,15 @@ INTERNAL = [("ingest", "Append"), ("profile", "ReadOutbox"), ("identity", "Rebui
 JSON, PROTO, NDJSON = "application/json", "application/proto", "application/x-ndjson"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(
-    make_settings: MakeSettings, internal_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module_settings: MakeSettings, internal_key: str, module_folder: Path
 ) -> AsyncIterator[Console]:
-    monkeypatch.setenv("ONEFOLD_REFUSED_CALLS_PER_S", "0")
-    async with running_console(make_settings, internal_key, tmp_path) as running:
-        yield running
+    """Run the console; calls with a wrong key are not bounded, as one test makes many of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONEFOLD_REFUSED_CALLS_PER_S", "0")
+        async with running_console(module_settings, internal_key, module_folder) as running:
+            yield running
 
 
 def _wrong_message(method: Method) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,15 @@ def test_servers_without_defaults_get_distinct_free_ports(file: Path) -> None:
     assert len(set(ports.values())) == len(SERVER_NAMES)
     assert all(map(is_free, ports.values()))
     assert load_ports(file) == ports
+
+
+def test_free_ports_of_a_process_follow_each_other() -> None:
+    """Of two processes with random ports one would often take a port that the other has chosen."""
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == len(ports)
+    distances = [after - before for before, after in pairwise(ports)]
+    # The range begins again at its end, and ports that others use are passed over.
+    assert sum(0 < distance < 10 for distance in distances) >= len(distances) - 1
 
 
 def test_system_of_a_user_has_the_default_ports() -> None:
