@@ -157,7 +157,7 @@ class _GuardedMethod:
             return grpc.stream_stream_rpc_method_handler(self._respond_with_stream)
         return grpc.stream_unary_rpc_method_handler(self._respond)
 
-    async def _respond(self, requests: _Messages, context: _Context) -> bytes:
+    async def _respond(self, _: _Messages, context: _Context) -> bytes:
         began = perf_counter()
         caller: Principal | None = None
         address = ""
@@ -166,7 +166,7 @@ class _GuardedMethod:
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
             sealed = self._sealing.for_clients or credentials.is_forwarded
-            request = self._parse(await self._streams.only_message(requests), caller, sealed)
+            request = self._parse(await self._streams.only_message(context.read), caller, sealed)
             response = self._serialize(await self._behaviour(request, context), caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
@@ -191,7 +191,7 @@ class _GuardedMethod:
                 if self._takes_stream:
                     request = self._read_each(stream, requests, caller, sealed)
                 else:
-                    message = await self._streams.only_message(requests)
+                    message = await self._streams.only_message(context.read)
                     request = self._parse(message, caller, sealed)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):
@@ -213,7 +213,7 @@ class _GuardedMethod:
         """
         while True:
             try:
-                request = await stream.next_of(requests)
+                request = await stream.wait_for(requests.__anext__)
             except StopAsyncIteration:
                 return
             except ServiceUnavailable:
@@ -294,7 +294,7 @@ async def _each(stream: OpenStream, messages: AsyncIterator[Any]) -> AsyncIterat
     """Yield the messages until they end. Raises the reason if the stream must end."""
     with suppress(StopAsyncIteration):
         while True:
-            yield await stream.next_of(messages)
+            yield await stream.wait_for(messages.__anext__)
 
 
 def credentials_of(context: _Context, proxies: Sequence[Network]) -> Credentials:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
+import grpc
 import structlog
 
 from services.chassis.access.principal import Principal, Role, require_role
@@ -54,16 +55,16 @@ class Call:
         #: The task that waits for the next message.
         self._waiting: asyncio.Task[object] | None = None
 
-    async def next_of(self, messages: AsyncIterator[T]) -> T:
-        """Return the next message of an iterator.
+    async def wait_for(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return the message that `read` waits for.
 
-        Raises StopAsyncIteration after the last, and the reason if the call must end.
+        Raises what it raises, and the reason if the call must end.
         """
         if self.ended_by is not None:
             raise self.ended_by
         self._waiting = task = asyncio.current_task()
         try:
-            return await anext(messages)
+            return await read()
         except asyncio.CancelledError:
             # Raised by `end`, or because the caller or the transport has ended the call.
             if self.ended_by is None or task is None:
@@ -124,8 +125,9 @@ class OpenStreams:
         finally:
             self._open.discard(stream)
 
-    async def only_message(self, messages: AsyncIterator[bytes]) -> bytes:
-        """Return the message of a call that has one.
+    async def only_message(self, read: Callable[[], Awaitable[Any]]) -> bytes:
+        """Return the message of a call that has one. `read` is that of the call's context: an
+        iterator that is left before its end would cost a task.
 
         Raises InvalidField if the call ends without one, and ServiceUnavailable if it takes too
         long.
@@ -133,11 +135,12 @@ class OpenStreams:
         call = Call()
         self._since[call] = monotonic()
         try:
-            return await call.next_of(messages)
-        except StopAsyncIteration:
-            raise InvalidField("the call has no message: send the request of this method") from None
+            message = await call.wait_for(read)
         finally:
             del self._since[call]
+        if message is grpc.aio.EOF:
+            raise InvalidField("the call has no message: send the request of this method")
+        return cast(bytes, message)
 
     def drain(self) -> None:
         """End all streams, as the service stops."""

@@ -36,9 +36,9 @@ SELECT n.index, f.kind_id, f.content_tag
 FROM unnest($1::smallint [], $2::bytea []) WITH ORDINALITY AS n (shard, fact_id, index)
 INNER JOIN fact AS f ON n.shard = f.shard AND n.fact_id = f.fact_id;
 
--- name: append_small_batch
+-- name: append_in_one_call
 -- Appends new facts in one round trip; see the function.
-SELECT instant, nexts, life FROM append_small_batch(
+SELECT instant, nexts, life FROM append_in_one_call(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 );
 

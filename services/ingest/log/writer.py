@@ -35,6 +35,11 @@ from services.kernel.index_key import IndexKey
 
 #: Up to this number of rows, one call with arrays is faster than the round trips of COPY.
 SMALL_BATCH = 128
+#: The same while other processes append, too: they wait for the locks of the heads, which one call
+#: holds for as long as the server works, and COPY for as long as this process is busy besides.
+CONTENDED_BATCH = 4_000
+#: The number of transactions that are one call after another process has appended in between.
+CONTENDED_AFTER = 20
 #: The number of transactions that look facts up before they write, after a repeat was found.
 LOOKUP_AFTER_CONFLICT = 50
 #: The SQLSTATE that `lock_heads` raises.
@@ -79,10 +84,14 @@ class LogWriter:
         #: Facts that are in the log for certain.
         self._recent = RecentCache[DedupKey, FactContent](REMEMBERED)
         self._lookups_left = 0
+        #: By shard, the head that the newest transaction has left.
+        self._ends: dict[int, int] = {}
+        self._contended_left = 0
 
     def forget(self) -> None:
         """Forget which facts are in the log: the next connection may show an older one."""
         self._recent = RecentCache[DedupKey, FactContent](REMEMBERED)
+        self._ends.clear()
 
     async def append(
         self, conn: asyncpg.Connection, requests: Sequence[AppendRequest], latest_us: int
@@ -146,10 +155,11 @@ class LogWriter:
     async def _append_optimistic(
         self, conn: asyncpg.Connection, shards: Sequence[int], plan: AppendPlan, latest_us: int
     ) -> Appended:
-        if not 0 < len(plan.facts) <= SMALL_BATCH:
+        largest = CONTENDED_BATCH if self._contended_left else SMALL_BATCH
+        if not 0 < len(plan.facts) <= largest:
             return await self._commit(conn, plan, await self._begin(conn, shards, latest_us))
-        arguments = _small_batch_arguments(shards, plan)
-        [row] = await conn.fetch(Q.append_small_batch, *arguments, latest_us)
+        arguments = _one_call_arguments(shards, plan)
+        [row] = await conn.fetch(Q.append_in_one_call, *arguments, latest_us)
         heads = _heads(shards, row)
         return self._committed(plan, plan.rows(heads), heads)
 
@@ -191,7 +201,18 @@ class LogWriter:
 
     def _committed(self, plan: AppendPlan, rows: list[FactRow], heads: ShardHeads) -> Appended:
         self._recent.update(plan.contents)
+        self._note_heads(plan, heads)
         return Appended(rows, plan.outcomes(heads), heads.instant_us, heads.life)
+
+    def _note_heads(self, plan: AppendPlan, heads: ShardHeads) -> None:
+        """Note whether another process has moved the heads since this one did."""
+        ends = self._ends
+        if any(ends.get(shard, next_) != next_ for shard, next_ in heads.next.items()):
+            self._contended_left = CONTENDED_AFTER
+        elif self._contended_left:
+            self._contended_left -= 1
+        for shard, next_ in heads.next.items():
+            ends[shard] = next_ + plan.counts.get(shard, 0)
 
 
 @contextmanager
@@ -221,8 +242,8 @@ async def _existing_facts(
     return {keys[index - 1]: (kind_id, tag) for index, kind_id, tag in rows}
 
 
-def _small_batch_arguments(shards: Sequence[int], plan: AppendPlan) -> list[Sequence[Any]]:
-    """Return the arguments of `append_small_batch`."""
+def _one_call_arguments(shards: Sequence[int], plan: AppendPlan) -> list[Sequence[Any]]:
+    """Return the arguments of `append_in_one_call`."""
     fact_shards, ranks, kind_ids, facts = zip(*plan.facts, strict=True)
     workspaces, fact_ids, _, leaf_ids, occurred, *others = zip(*facts, strict=True)
     slots = {shard: slot for slot, shard in enumerate(shards, 1)}

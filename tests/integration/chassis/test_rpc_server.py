@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -77,6 +78,26 @@ async def test_call_with_an_allowed_role_succeeds() -> None:
         [caller] = server.ingest.callers
         assert (caller.workspace_id, caller.source_id) == ("shop", "web")
         assert server.count("rpcs", method=INGEST, code="OK") == 1
+
+
+async def test_call_with_one_message_begins_no_iterator_of_requests() -> None:
+    """One that is left before its end is closed by a task of its own, for each call."""
+    before, begun = sys.get_asyncgen_hooks(), list[str]()
+
+    def note(iterator: Any) -> None:
+        begun.append(iterator.__name__)
+        before.firstiter(iterator)
+
+    async with serving() as server, grpc.aio.insecure_channel(server.url) as raw:
+        metadata = [("authorization", f"Bearer {SOURCE}")]
+        call, request = raw.unary_unary(INGEST), _events(2).SerializeToString()
+        sys.set_asyncgen_hooks(firstiter=note)
+        try:
+            response = await call(request, metadata=metadata)
+        finally:
+            sys.set_asyncgen_hooks(*before)
+    assert ingest_pb.IngestEventsResponse.FromString(response).accepted == 2
+    assert begun == []
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ $$;
 -- Appends facts that are all new, in one call; raises unique_violation where one is not.
 -- `slots` are indexes in `locked` from 1; `ranks` count the new facts of each shard from 0, and the
 -- offset of a fact is its shard's head plus its rank.
-CREATE FUNCTION append_small_batch(
+CREATE FUNCTION append_in_one_call(
     locked smallint [], counts bigint [], slots int [], ranks bigint [],
     occurred bigint [], kinds smallint [], fact_ids bytea [], leaf_ids bytea [],
     workspaces text [], sources text [], actors text [], payloads bytea [], tags bytea [],

@@ -20,7 +20,7 @@ from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.devstack.postgres import PostgresServer
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log.writer import SMALL_BATCH
+from services.ingest.log.writer import CONTENDED_AFTER, SMALL_BATCH
 from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
@@ -178,6 +178,30 @@ async def test_cancelled_calls_leave_the_log_without_gaps(logs: Logs, event_log:
     for number, result in enumerate(results):
         if not isinstance(result, BaseException):
             assert {fact.fact_id for fact in make_facts([number, number + 1])} <= there
+
+
+async def test_appends_beside_another_process_are_one_call_each(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COPY would hold the locks of the heads while this process does something else."""
+    copied: list[int] = []
+    original = asyncpg.Connection.copy_to_table
+
+    async def copy(conn: asyncpg.Connection, *args: object, **kwargs: object) -> str:
+        copied.append(number)
+        return await original(conn, *args, **kwargs)
+
+    monkeypatch.setattr(asyncpg.Connection, "copy_to_table", copy)
+    replicas = [await logs.replica() for _ in range(2)]
+    size = SMALL_BATCH + 50
+    for number in range(8):
+        facts = make_facts(range(number * size, (number + 1) * size))
+        assert (await replicas[number % 2].append(facts)).appended == size
+    assert copied == [0, 1, 2, 3]  # each finds out by its second one
+    for number in range(8, 8 + CONTENDED_AFTER + 2):
+        await replicas[0].append(make_facts(range(number * size, (number + 1) * size)))
+    assert copied == [0, 1, 2, 3, number]
+    assert sum((await logs.check_shards()).values()) == (number + 1) * size
 
 
 class Killer:
