@@ -69,7 +69,8 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             metrics=base.metrics,
         )
         share = PageShare()
-        rebuilder = IdentityRebuilder(upstream, log, share, settings.evidence_cache_size, index_key)
+        sizes = (settings.evidence_cache_size, settings.rebuild_identifier_sets)
+        rebuilder = IdentityRebuilder(upstream, log, share, *sizes, index_key)
         rebuild = RebuildRunner(
             base.database,
             rebuilder,

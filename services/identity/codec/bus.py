@@ -183,7 +183,7 @@ class _BatchDecoder:
                 event = parse(fact.payload)
                 type_ = event.type
                 if type_ == EVENT_TYPE_GROUP:
-                    raw = _group_identifiers(Event.FromString(fact.payload))
+                    raw = group_identifiers(Event.FromString(fact.payload))
                 else:
                     raw = _parse_identifiers(tuple(event.identifiers))
                 kind = kind_of(type_, observed) if event.trust > public else claimed
@@ -242,18 +242,19 @@ def _raw_pair(message: LinkDecided | MatchAssessed) -> tuple[RawIdentifier, ...]
 # The same identifiers recur often.
 @lru_cache(maxsize=1 << 15)
 def _parse_identifiers(serialized: tuple[bytes, ...]) -> tuple[RawIdentifier, ...]:
-    return _raw(map(IdentifierMessage.FromString, serialized))
+    return raw_identifiers(map(IdentifierMessage.FromString, serialized))
 
 
-def _group_identifiers(event: Event) -> tuple[RawIdentifier, ...]:
+def group_identifiers(event: Event) -> tuple[RawIdentifier, ...]:
     """Return the identifiers of the account where the event lies under the account's leaf, and
     those of the person where it lies under the person's. So no event links the two."""
     if event.member_leaf_id:
-        return ((ACCOUNT_ID, event.group_id, False), *_raw(event.group_identifiers))
-    return _raw(event.identifiers)
+        return ((ACCOUNT_ID, event.group_id, False), *raw_identifiers(event.group_identifiers))
+    return raw_identifiers(event.identifiers)
 
 
-def _raw(identifiers: Iterable[IdentifierMessage]) -> tuple[RawIdentifier, ...]:
+def raw_identifiers(identifiers: Iterable[IdentifierMessage]) -> tuple[RawIdentifier, ...]:
+    """Return identifiers as they were sent."""
     return tuple([(one.namespace, one.value, one.verified) for one in identifiers])
 
 

@@ -22,7 +22,7 @@ from services.identity.codec.bus import (
     outputs,
     units_of,
 )
-from services.identity.domain.evidence import Evidence, Observation, SeenSpan
+from services.identity.domain.evidence import Evidence, IdentifierInWorkspace, Observation, SeenSpan
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
 from services.identity.domain.rows import IdentifierAssignment
 from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
@@ -165,9 +165,16 @@ def add_decisions(
 ) -> None:
     """Add manual decisions to evidence; the regions of their workspaces are loaded."""
     for one in decisions:
-        region = cache.regions.of(one.workspace_id)
-        identifiers = normalize_pair(one.workspace_id, one.identifiers, region, cache.index_key)
-        evidence.add_decision(one.decision, identifiers)
+        evidence.add_decision(one.decision, decision_identifiers(cache, one))
+
+
+def decision_identifiers(
+    cache: EvidenceCache, decision: LinkDecision
+) -> dict[IdentifierId, IdentifierInWorkspace]:
+    """Return the identifiers of a decision; see `normalize_pair`."""
+    workspace_id = decision.workspace_id
+    region = cache.regions.of(workspace_id)
+    return normalize_pair(workspace_id, decision.identifiers, region, cache.index_key)
 
 
 def collect_evidence(

@@ -51,6 +51,8 @@ class IdentityRebuilder:
     #: Passes the pages of the log on.
     share: PageShare
     cache_size: int
+    #: Identifier sets that are held at once.
+    max_sets: int
     index_key: IndexKey
     source: RebuildSource = FROM_LOG
 
@@ -74,7 +76,7 @@ class IdentityRebuilder:
             is_begun = True
         await self._load_policies(pool, end, roll_out=is_begun)
         if not is_begun:
-            loader = EvidenceLoader(pool, shards, cache, max(1, self.cache_size // 2))
+            loader = EvidenceLoader(pool, shards, cache, self.max_sets)
             await self._bulk_load(pool, loader, end, workers, progress)
             return
         replay = LogReplay(IdentityReplayFold(cache, shards), self.upstream)

@@ -221,7 +221,7 @@ async def test_rebuild_with_decisions_and_policies_equals_the_live_state(
     policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(POLICIES[:2], 1)]
     log = log_with_policies(facts, policies, chance, shards=2)
     # So little evidence in memory that nearly all is applied to what is stored already.
-    async with open_identity(log, evidence_cache_size=16) as running:
+    async with open_identity(log, rebuild_identifier_sets=8) as running:
         await roll_out(running)
         live = await digest(running)
         rebuilt = await rebuild(running.projection, **fields)

@@ -4,39 +4,59 @@ from __future__ import annotations
 
 import tracemalloc
 
-from services.identity.domain.evidence import Evidence, EvidenceKind, FirstSeen, span_of
+from onefold.log.v1.log_pb2 import Fact
+from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
+
+from services.identity.codec.bus import EVENT
+from services.identity.codec.compact_sets import CompactSets, SetCollector
+from services.identity.domain.evidence import Evidence
 from services.identity.domain.full_resolution import FullResolution, full_resolution
 from services.identity.domain.policy import DEFAULT
 from services.identity.projection.evidence_cache import EvidenceCache
-from services.identity.rebuild.bulk_load import EvidenceLoader
-from services.kernel.ids import LeafId, WorkspaceId
+from services.identity.rebuild.bulk_evidence import BulkEvidence
+from services.kernel.ids import WorkspaceId
 from tests.index_key import INDEX_KEY
 
 PERSONS = 2_000
 WORKSPACE = WorkspaceId("default")
 
 
-def make_observations() -> dict[object, object]:
-    """Return observations of persons with two identifiers each."""
-    return {
-        (
-            WORKSPACE,
-            LeafId(n.to_bytes(16, "big")),
-            EvidenceKind.OBSERVED,
-            (("user_id", f"u-{n}", False), ("phone", f"138{n:08d}", False)),
-        ): span_of(FirstSeen(n, n.to_bytes(16, "big")))  # type: ignore[arg-type]
-        for n in range(PERSONS)
-    }
+def make_sets(persons: int = PERSONS) -> CompactSets:
+    """Return the sets of persons with two identifiers each."""
+    collector = SetCollector()
+    collector.add(
+        Fact(
+            kind=EVENT,
+            workspace_id=WORKSPACE,
+            leaf_id=n.to_bytes(16, "big"),
+            fact_id=n.to_bytes(16, "big"),
+            occurred_at_us=n,
+            payload=Event(
+                type=EVENT_TYPE_TRACK,
+                trust=SOURCE_TRUST_SERVER,
+                identifiers=[
+                    {"namespace": "user_id", "value": f"u-{n}"},
+                    {"namespace": "phone", "value": f"138{n:08d}"},
+                ],
+            ).SerializeToString(),
+        )
+        for n in range(persons)
+    )
+    return collector.by_workspace[WORKSPACE]
 
 
-def make_evidence(observations: dict[object, object]) -> Evidence:
-    cache = EvidenceCache(10, INDEX_KEY)
-    loader = EvidenceLoader(None, 1, cache, 10)  # type: ignore[arg-type]
-    return loader._evidence(observations, [])  # type: ignore[arg-type]
+def make_bulk(sets: CompactSets) -> BulkEvidence:
+    return BulkEvidence(WORKSPACE, EvidenceCache(10, INDEX_KEY), sets)
+
+
+def make_evidence(sets: CompactSets) -> Evidence:
+    [evidence] = make_bulk(sets).parts(len(sets))
+    return evidence
 
 
 def resolve() -> FullResolution:
-    return full_resolution(WORKSPACE, make_evidence(make_observations()), DEFAULT)
+    return full_resolution(WORKSPACE, make_evidence(make_sets()), DEFAULT)
 
 
 def test_pages_have_every_row_once_in_the_order_of_their_keys() -> None:
@@ -65,7 +85,17 @@ def test_pages_take_a_part_of_the_memory_of_all_rows() -> None:
     assert peak(100) < peak(1 << 20) / 5
 
 
-def test_observations_are_given_up_as_their_evidence_is_added() -> None:
-    observations = make_observations()
-    assert make_evidence(observations)
-    assert not observations
+def test_sets_are_given_up_as_their_evidence_is_added() -> None:
+    sets = make_sets()
+    assert make_evidence(sets)
+    assert not sets
+
+
+def test_parts_of_the_evidence_are_bounded_whatever_the_number_of_sets() -> None:
+    for persons in (500, PERSONS):
+        sets = make_sets(persons)
+        sizes = [len(part.edges) for part in make_bulk(sets).parts(100)]
+        assert len(sizes) == persons // 100
+        # Three identifiers and three edges a person; no two persons are linked.
+        assert max(sizes) <= 3 * 100
+        assert not sets
