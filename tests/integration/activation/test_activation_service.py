@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import urllib.request
 from typing import Any
 
@@ -28,13 +29,16 @@ from integration.activation.running_activation import (
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as pb
 from onefold.activation.v1 import channels_pb2
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from onefold.type.v1.token_pb2 import Token
-from service_fixtures import MakeSettings, wait_until
+from service_fixtures import HANG_S, MakeSettings, wait_until
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from services.activation.codec.bus import DELIVERY_ENDED
 from services.activation.codec.definitions import DESTINATION_DEFINED
 from services.activation.domain.model import DeliveryState
+from services.chassis.rpc.channel import open_channel
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, ServiceUnavailable
 from services.kernel.ids import to_hex
 
@@ -342,8 +346,17 @@ async def test_effect_for_a_name_with_private_address_ends_dead(
         assert not receiver.received
 
 
+async def sent_counts(whole: RunningActivation, internal_key: str) -> tuple[int, int]:
+    """Return how many changes have reached receivers, and how many of them late, by the status."""
+    url = f"127.0.0.1:{whole.running.internal_grpc_port}"
+    async with open_channel(url, internal_key, timeout_s=HANG_S) as channel:
+        request = projection_pb.GetStatusRequest(counts=True)
+        counts = (await ProjectionServiceStub(channel).GetStatus(request)).counts
+    return counts["changes_sent"], counts["changes_sent_late"]
+
+
 async def test_three_kinds_of_destinations_receive_a_change_with_the_tags_once_each(
-    whole: RunningActivation, receiver: Receiver, tmp_path: Any
+    whole: RunningActivation, receiver: Receiver, tmp_path: Any, internal_key: str
 ) -> None:
     """PER-04, JRN-02."""
     for n in (1, 2):
@@ -381,6 +394,17 @@ async def test_three_kinds_of_destinations_receive_a_change_with_the_tags_once_e
     # Those that the destination names, as they are now.
     assert tags == {to_hex(profile(1)): {"tier": "gold", "active": True}, to_hex(profile(2)): None}
     assert all("tags" not in person for person in (*persons[0], *persons[1]))
+    # One more change, of just now; all others are of long ago, and so later than the limit.
+    now = entered(1, 3)
+    now.changed_at_us = int(time.time() * 1e6)
+    await whole.publish_changes(now)
+    await wait_until(lambda: all(len(own) == 3 for own in bodies()))
+
+    async def counted() -> tuple[int, int] | None:
+        found = await sent_counts(whole, internal_key)
+        return found if found[0] == 9 else None
+
+    assert (await wait_until(counted))[1] in range(6, 10)  # type: ignore[index]
 
 
 async def test_message_missing_on_the_bus_is_read_from_segment(

@@ -10,6 +10,7 @@ import pytest
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.activation.v1 import decision_service_pb2 as pb
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings
@@ -96,7 +97,17 @@ async def test_decision_follows_the_event_whose_token_it_gets(
         ahead = Token(offsets=[offset + 1_000 for offset in token.offsets])
         assert await shown(system, "user_id:u", ahead, 50) == ("all", "OVER_DEADLINE")
         assert await shown(system, "email:none", token) == ("all", "UNKNOWN_PERSON")
+        await _check_latency(system)
         await _check_recommendations(system)
+
+
+async def _check_latency(system: WholeSystem) -> None:
+    """PER-03: what decisions follow is measured against the declared limit, and shown."""
+    await system.drain()
+    request = projection_pb.GetStatusRequest(counts=True)
+    counts = (await system.internal.projection("activation").GetStatus(request)).counts
+    assert counts["changes_decided"] >= 2
+    assert counts["changes_decided_late"] <= counts["changes_decided"]
 
 
 async def recommended(system: WholeSystem, who: str, token: Token | None = None) -> list[str]:

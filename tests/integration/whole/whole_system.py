@@ -120,9 +120,17 @@ class WholeSystem:
 
 @asynccontextmanager
 async def whole_system(
-    make_settings: MakeSettings, key: str, data: Path, *names: str, tick_interval_s: float = 0.2
+    make_settings: MakeSettings,
+    key: str,
+    data: Path,
+    *names: str,
+    tick_interval_s: float = 0.2,
+    private_targets: str = "",
 ) -> AsyncIterator[WholeSystem]:
-    """Run the system, or the first services of it, with a source `web` and a key of each role."""
+    """Run the system, or the first services of it, with a source `web` and a key of each role.
+
+    `private_targets`: see the settings of activation.
+    """
     async with AsyncExitStack() as scope:
         urls: dict[str, str] = {}
         public_urls: dict[str, str] = {}
@@ -133,6 +141,8 @@ async def whole_system(
             more: dict[str, Any] = {}
             if name == "ingest":
                 more = {"tick_interval_s": tick_interval_s, "clock_advance": "allowed"}
+            elif name == "activation":
+                more = {"private_targets": private_targets}
             settings = make_settings(
                 settings_type,
                 shards=SHARDS,
