@@ -3,7 +3,8 @@
 python -m bench.decisions
 
 Calls begin at fixed instants, whether the ones before have ended or not, and their time counts from
-there. The reference is a read of the person alone, at the same rate.
+there. The reference is a read of the person alone, at the same rate. Each person has had a decision
+before: the first one reads the person from the services upstream, and is measured apart.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 
+from bench import cpu
 from bench.fairness import Workspace
 from bench.harness import Result, print_progress, print_results
 from bench.segment_system import LoadBench
@@ -42,6 +44,8 @@ PEOPLE, ITEMS, EVENTS_A_PERSON, BATCH = 2_000, 300, 10, 500
 SECONDS = 10.0
 #: By the call: how many a second, and the milliseconds within which 95 of 100 have an answer.
 RATES, GOALS_MS = {"decide": 500, "recommend": 100}, {"decide": 10.0, "recommend": 20.0}
+#: First decisions a second.
+FIRST_RATE = 100
 LONG_MS = 10_000
 #: The time that a call counts that is refused, as too many wait, seconds.
 REFUSED_S = 1.0
@@ -121,11 +125,21 @@ async def measure(folder: Path, seconds: float) -> list[Result]:
         print_progress(f"{fitted.items:,} items of {fitted.persons:,} people")
         calls = _calls(shop)
         results = []
+        first = quantiles(
+            await milliseconds(calls["decide"], FIRST_RATE, PEOPLE / FIRST_RATE), n=100
+        )
+        print_progress(f"first decisions: median {first[49]:.1f} ms, p95 {first[94]:.1f} ms")
         for name, rate in RATES.items():
             for each in (calls["read"], calls[name]):
                 await milliseconds(each, rate, seconds / 10)
-            reads = await milliseconds(calls["read"], rate, seconds)
-            results.append(_result(name, await milliseconds(calls[name], rate, seconds), reads))
+            figures = {}
+            for kind in ("read", name):
+                before = await bench.processor_times()
+                figures[kind] = await milliseconds(calls[kind], rate, seconds)
+                used = cpu.by_name(before, await bench.processor_times())
+                print_progress(f"{kind}, {rate} a second:")
+                cpu.print_costs(used, int(rate * seconds), seconds)
+            results.append(_result(name, figures[name], figures["read"]))
             print_progress(f"{name}: {results[-1].note}")
         return results
 
