@@ -432,7 +432,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(
             own.admin.decisions.Decide,
             decision_pb.DecideRequest(
-                identifier=identifier(f"user_id:{MARK}-user"), slot_ids=[MARK]
+                identifier=identifier(f"user_id:{MARK}-user"), slot_ids=["home"]
             ),
         ),
         partial(own.admin.decisions.Recommend, decision_pb.RecommendRequest(slot_id=MARK)),

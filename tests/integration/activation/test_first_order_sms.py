@@ -13,6 +13,7 @@ from integration.activation.test_pack_journeys import journey
 from onefold.activation.v1 import journey_facts_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
+from service_fixtures import wait_until
 
 from services.activation.codec.coupons import COUPON_ISSUED, POOL_DEFINED
 from services.activation.codec.templates import template_to_proto
@@ -80,8 +81,15 @@ async def test_newcomer_without_an_order_gets_one_coupon_and_one_sms_at_day_seve
         await bench.pass_time(24.1)
         # An order of day 6 that is learnt after the seven days, and before the attempt.
         await bench.happen("order_paid", LATE, occurred_at_us=BEGIN + 6 * DAY_US)
-        # The provider has the message, and its answer is lost.
+        # The provider has the message, and its answer is lost: it is asked for it later.
         rig.fake.script = ["lost"]
+        await bench.come_to_rest()
+        gate.peers.log.now_us = bench.now_us
+        async with gate.dispatching(senders={AliyunSms: rig.sender}):
+            await wait_until(
+                lambda: ledger.rows(unanswered=True, state=DeliveryState.PENDING.value)
+            )
+        await ledger.database.pool.execute("UPDATE effect SET due_at = now()")
         await rest(bench, gate, rig)
         issued = gate.peers.log.of_kind(COUPON_ISSUED)
         [coupon] = [pb.CouponIssued.FromString(fact.payload) for fact in issued]
