@@ -102,7 +102,8 @@ ROLES = {
         **dict.fromkeys(("ListFailedFacts", "RetryFailedFacts"), "I"),
     },
     "segment.v1.SegmentService": {
-        **dict.fromkeys(("ListSegments", "ListMembers"), "RSA"),
+        "ListSegments": "RSA",
+        "ListMembers": "RSAI",
         "ListMemberships": "RSAI",
         **dict.fromkeys(("PreviewMemberships", "WatchMemberships"), "RSA"),
         **dict.fromkeys(("ComputeSet", "OverlapSegments", "ListSnapshots"), "RSA"),

@@ -69,6 +69,7 @@ async def test_newcomer_without_an_order_gets_one_coupon_and_one_sms_at_day_seve
     bench: JourneyBench, ledger: Ledger
 ) -> None:
     async with gated(ledger) as gate, opened("aliyun_sms") as rig:
+        await gate.move_to(bench.now_us)
         sent = _recorded(rig)
         await define(gate, rig)
         await bench.broadcast(POOL_DEFINED, pb.CouponPoolDefined(pool=coupon_pool_to_proto(POOL)))

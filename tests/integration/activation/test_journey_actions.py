@@ -19,7 +19,7 @@ ISSUE = {"first": {"pool": "P", "valid": "3d"}}
 ACTIONS: list[dict[str, Any]] = [
     {"send": {"id": "mail", "to": "mail", "template": "t", "issue": ISSUE}},
     {"send": {"id": "hook", "to": "hook", "template": "t"}},
-    {"task": {"id": "call", "queue": "q", "title": "Call the lead"}},
+    {"task": {"id": "call", "queue": "q", "title": "Call the lead", "due": "1d"}},
     {"put": {"id": "tag", "tag": "lead"}},
     {"put": {"id": "stage", "stage": {"of": "funnel", "is": "met"}}},
 ]
