@@ -46,6 +46,9 @@ BUS_KEY = "the bus key of all services in these tests"
 #: How long a test waits for what takes seconds on a quiet machine: a guard against hanging.
 HANG_S = 120.0
 
+#: The folders of modules whose tests share services.
+_SHARING: list[Path] = []
+
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
 
@@ -158,6 +161,7 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def nats_url(nats_server: OpenNatsServer) -> str:
     """The URL of a NATS without streams."""
+    assert not _SHARING, "the streams belong to the module's services: use module_settings"
     await delete_streams(nats_server.url)
     return nats_server.url
 
@@ -230,8 +234,10 @@ async def module_settings(
 ) -> AsyncIterator[MakeSettings]:
     """Create settings of services that the tests of a module share, on a database of their own.
 
-    No test of such a module asks for `nats_url` or `make_settings`, which delete the streams.
+    The module's tests from then on may not use `nats_url`, which is without streams.
     """
     await delete_streams(nats_server.url)
+    _SHARING.append(module_folder)
     async with _new_database(postgres_server) as dsn:
         yield _settings_maker(dsn, nats_server.url, internal_key, module_folder)
+    _SHARING.remove(module_folder)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
@@ -30,13 +31,29 @@ PHONE, KIOSK = "phone:13800000001", "anonymous_id:kiosk"
 
 @pytest.fixture
 def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenSystem:
-    def enter(tick_interval_s: float = 0.2) -> AbstractAsyncContextManager[WholeSystem]:
+    def enter(tick_interval_s: float) -> AbstractAsyncContextManager[WholeSystem]:
         names = ("ingest", "identity")
         return whole_system(
             make_settings, internal_key, tmp_path, *names, tick_interval_s=tick_interval_s
         )
 
     return enter
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def running(
+    module_settings: MakeSettings, internal_key: str, module_folder: Path
+) -> AsyncIterator[WholeSystem]:
+    """Run ingest and identity for the tests after those that set the time between ticks."""
+    names = ("ingest", "identity")
+    async with whole_system(module_settings, internal_key, module_folder, *names) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def system(running: WholeSystem) -> WholeSystem:
+    """A new workspace of the running system."""
+    return await running.new_workspace()
 
 
 def policy(*namespaces: dict[str, Any], **fields: Any) -> facts_pb.IdentityPolicy:
@@ -127,17 +144,20 @@ async def moves(system: WholeSystem, since: Token, end: Token) -> list[pb.Profil
     return found
 
 
-def moved_identifiers(profile_moves: Iterable[pb.ProfileMove]) -> set[tuple[str, str, str]]:
+def moved_identifiers(
+    workspace_id: str, profile_moves: Iterable[pb.ProfileMove]
+) -> set[tuple[str, str, str]]:
     """Return (identifier id, profile before, profile after) of every identifier that moved."""
     return {
-        (_id(identifier), move.before_profile_id, move.after_profile_id)
+        (_id(workspace_id, identifier), move.before_profile_id, move.after_profile_id)
         for move in profile_moves
         for identifier in move.identifiers
     }
 
 
-def _id(message: IdentifierMessage) -> str:
-    return Identifier(message.namespace, message.value).id_in("default", INDEX_KEY).hex()  # type: ignore[arg-type]
+def _id(workspace_id: str, message: IdentifierMessage) -> str:
+    identifier = Identifier(message.namespace, message.value)
+    return identifier.id_in(workspace_id, INDEX_KEY).hex()  # type: ignore[arg-type]
 
 
 async def facts_since(system: WholeSystem, since: Token) -> list[tuple[int, str]]:
@@ -183,139 +203,133 @@ async def test_rollout_moves_are_published_with_the_next_batch(open_system: Open
         await wait_until(is_rolled_out)
         await wait_for_roll_out(system, await system.drain())
         after = await groups(system, identifiers)
-        found = moved_identifiers(await moves(system, since, await system.drain()))
+        found = moved_identifiers(
+            system.workspace_id, await moves(system, since, await system.drain())
+        )
         assert found == {
             (i, p, q) for p in before for q in after for i in before[p] & after[q] if p != q
         }
         assert (await get_policy(system)).version == defined.version
 
 
-async def test_get_policy_none_defined_returns_the_default(open_system: OpenSystem) -> None:
-    async with open_system() as system:
-        response = await get_policy(system)
-        assert (response.version, response.live) == (0, True)
-        assert "user_id" in [n.namespace for n in response.policy.namespaces]
-        defined = await define(system, response.policy)
-        assert (defined.changed, defined.version) == (True, 1), "defined, it is the workspace's own"
-        stored = await get_policy(system, at_least=defined.token)
-        assert (stored.policy, stored.version) == (response.policy, 1)
+async def test_get_policy_none_defined_returns_the_default(system: WholeSystem) -> None:
+    response = await get_policy(system)
+    assert (response.version, response.live) == (0, True)
+    assert "user_id" in [n.namespace for n in response.policy.namespaces]
+    defined = await define(system, response.policy)
+    assert (defined.changed, defined.version) == (True, 1), "defined, it is the workspace's own"
+    stored = await get_policy(system, at_least=defined.token)
+    assert (stored.policy, stored.version) == (response.policy, 1)
 
 
-async def test_define_policy_same_content_keeps_the_version(open_system: OpenSystem) -> None:
-    async with open_system() as system:
-        dry = await define(system, CAREFUL, dry_run=True)
-        assert (dry.changed, dry.version) == (True, 1)
-        assert (await get_policy(system)).version == 0
-        first = await define(system, CAREFUL)
-        assert (first.changed, first.version) == (True, 1)
-        same = await define(system, CAREFUL)
-        assert (same.changed, same.version) == (False, 1)
-        second = await define(system, OPEN)
-        assert (second.changed, second.version) == (True, 2)
-        stored = await get_policy(system, at_least=second.token)
-        assert [n.namespace for n in stored.policy.namespaces] == ["user_id", "phone"]
+async def test_define_policy_same_content_keeps_the_version(system: WholeSystem) -> None:
+    dry = await define(system, CAREFUL, dry_run=True)
+    assert (dry.changed, dry.version) == (True, 1)
+    assert (await get_policy(system)).version == 0
+    first = await define(system, CAREFUL)
+    assert (first.changed, first.version) == (True, 1)
+    same = await define(system, CAREFUL)
+    assert (same.changed, same.version) == (False, 1)
+    second = await define(system, OPEN)
+    assert (second.changed, second.version) == (True, 2)
+    stored = await get_policy(system, at_least=second.token)
+    assert [n.namespace for n in stored.policy.namespaces] == ["user_id", "phone"]
 
 
-async def test_define_policy_with_an_outdated_etag_is_a_conflict(open_system: OpenSystem) -> None:
-    async with open_system() as system:
-        etag = (await get_policy(system)).etag
-        first = await define(system, CAREFUL, etag=etag)
-        with pytest.raises(Conflict):
-            await define(system, OPEN, etag=etag)
-        same = await define(system, CAREFUL, etag=etag)
-        assert not same.changed, "identical content is no conflict"
-        second = await define(system, OPEN, etag=first.etag)
-        stored = await get_policy(system, at_least=second.token)
-        assert (second.changed, stored.etag) == (True, second.etag)
+async def test_define_policy_with_an_outdated_etag_is_a_conflict(system: WholeSystem) -> None:
+    etag = (await get_policy(system)).etag
+    first = await define(system, CAREFUL, etag=etag)
+    with pytest.raises(Conflict):
+        await define(system, OPEN, etag=etag)
+    same = await define(system, CAREFUL, etag=etag)
+    assert not same.changed, "identical content is no conflict"
+    second = await define(system, OPEN, etag=first.etag)
+    stored = await get_policy(system, at_least=second.token)
+    assert (second.changed, stored.etag) == (True, second.etag)
 
 
-async def test_invalid_policy_is_rejected_with_its_field(open_system: OpenSystem) -> None:
-    async with open_system() as system:
-        twice = policy({"namespace": "phone"}, {"namespace": "phone"})
-        for work in (define(system, twice), preview(system, twice)):
-            with pytest.raises(InvalidField) as error:
-                await work
-            assert error.value.field == "policy.namespaces[1].namespace"
-        assert (await get_policy(system)).version == 0
+async def test_invalid_policy_is_rejected_with_its_field(system: WholeSystem) -> None:
+    twice = policy({"namespace": "phone"}, {"namespace": "phone"})
+    for work in (define(system, twice), preview(system, twice)):
+        with pytest.raises(InvalidField) as error:
+            await work
+        assert error.value.field == "policy.namespaces[1].namespace"
+    assert (await get_policy(system)).version == 0
 
 
 async def test_preview_of_a_workspace_that_memory_may_not_contain_is_refused(
-    open_system: OpenSystem, monkeypatch: pytest.MonkeyPatch
+    system: WholeSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_system() as system:
-        await roll_out(system, OPEN)
-        await send_neighbours(system)
-        await system.drain()
-        assert await preview(system, CAREFUL)
-        monkeypatch.setattr(policy_preview, "MAX_PREVIEWED", 3)
-        with pytest.raises(TooLarge, match="more than 3 identifiers"):
-            await preview(system, CAREFUL)
+    await roll_out(system, OPEN)
+    await send_neighbours(system)
+    await system.drain()
+    assert await preview(system, CAREFUL)
+    monkeypatch.setattr(policy_preview, "MAX_PREVIEWED", 3)
+    with pytest.raises(TooLarge, match="more than 3 identifiers"):
+        await preview(system, CAREFUL)
 
 
 async def test_preview_equals_the_rollout_and_rolling_back_restores_the_profiles(
-    open_system: OpenSystem,
+    system: WholeSystem,
 ) -> None:
-    async with open_system() as system:
-        await roll_out(system, OPEN)
-        identifiers = await send_neighbours(system)
-        before, digests = await groups(system, identifiers), await system.digests()
-        regroupings, totals = await preview(system, CAREFUL)
-        assert await system.digests() == digests, "a preview changes nothing"
-        since = await system.drain()
-        end = await roll_out(system, CAREFUL)
-        after = await groups(system, identifiers)
+    await roll_out(system, OPEN)
+    identifiers = await send_neighbours(system)
+    before, digests = await groups(system, identifiers), await system.digests()
+    regroupings, totals = await preview(system, CAREFUL)
+    assert await system.digests() == digests, "a preview changes nothing"
+    since = await system.drain()
+    end = await roll_out(system, CAREFUL)
+    after = await groups(system, identifiers)
 
-        previewed_before: dict[str, frozenset[str]] = {}
-        previewed_after: dict[str, frozenset[str]] = {}
-        for regrouping in regroupings:
-            previewed_before |= by_profile(regrouping.before)
-            previewed_after |= by_profile(regrouping.after)
-        changed = {p: some for p, some in before.items() if after.get(p) != some}
-        assert previewed_before == changed
-        assert previewed_after == {p: some for p, some in after.items() if before.get(p) != some}
-        assert (totals.profiles_before, totals.profiles_after) == (len(before), len(after))
-        assert list(totals.biggest_after) == sorted(map(len, after.values()), reverse=True)[:10]
-        assert totals.held_after > totals.held_before == 0
+    previewed_before: dict[str, frozenset[str]] = {}
+    previewed_after: dict[str, frozenset[str]] = {}
+    for regrouping in regroupings:
+        previewed_before |= by_profile(regrouping.before)
+        previewed_after |= by_profile(regrouping.after)
+    changed = {p: some for p, some in before.items() if after.get(p) != some}
+    assert previewed_before == changed
+    assert previewed_after == {p: some for p, some in after.items() if before.get(p) != some}
+    assert (totals.profiles_before, totals.profiles_after) == (len(before), len(after))
+    assert list(totals.biggest_after) == sorted(map(len, after.values()), reverse=True)[:10]
+    assert totals.held_after > totals.held_before == 0
 
-        moved = moved_identifiers(await moves(system, since, end))
-        assert moved == {
-            (i, p, q) for p in before for q in after for i in before[p] & after[q] if p != q
-        }
-        restored = await roll_out(system, OPEN)
-        assert await groups(system, identifiers) == before
-        assert await system.digests() == digests, "the old policy restores the old digest"
-        moved_back = moved_identifiers(await moves(system, end, restored))
-        assert moved_back == {(i, q, p) for i, p, q in moved}
+    moved = moved_identifiers(system.workspace_id, await moves(system, since, end))
+    assert moved == {
+        (i, p, q) for p in before for q in after for i in before[p] & after[q] if p != q
+    }
+    restored = await roll_out(system, OPEN)
+    assert await groups(system, identifiers) == before
+    assert await system.digests() == digests, "the old policy restores the old digest"
+    moved_back = moved_identifiers(system.workspace_id, await moves(system, end, restored))
+    assert moved_back == {(i, q, p) for i, p, q in moved}
 
 
-async def test_watch_merges_without_a_token_yields_the_next_merge(open_system: OpenSystem) -> None:
-    async with open_system() as system:
-        await system.send("seen", "user_id:a")
-        await system.send("seen", "user_id:b")
+async def test_watch_merges_without_a_token_yields_the_next_merge(system: WholeSystem) -> None:
+    await system.send("seen", "user_id:a")
+    await system.send("seen", "user_id:b")
+    await system.drain()
+    apart = await system.profiles("user_id:a", "user_id:b")
+    feed = system.service.identity.WatchMerges(pb.WatchMergesRequest(), timeout=60.0)
+
+    async def first_move() -> pb.ProfileMove:
+        async for response in feed:
+            if response.moves:
+                return response.moves[0]
+        raise AssertionError("the feed ended")
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(first_move())
         await system.drain()
-        apart = await system.profiles("user_id:a", "user_id:b")
-        feed = system.service.identity.WatchMerges(pb.WatchMergesRequest(), timeout=60.0)
-
-        async def first_move() -> pb.ProfileMove:
-            async for response in feed:
-                if response.moves:
-                    return response.moves[0]
-            raise AssertionError("the feed ended")
-
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(first_move())
-            await system.drain()
-            await system.send("alias", "user_id:a", "user_id:b")
-            move = await task
-        profile_id = (await system.profiles("user_id:a"))[0]
-        assert move.after_profile_id == profile_id
-        assert {move.before_profile_id, move.after_profile_id} == set(apart)
-        assert [i.namespace for i in move.identifiers] == ["user_id"]
+        await system.send("alias", "user_id:a", "user_id:b")
+        move = await task
+    profile_id = (await system.profiles("user_id:a"))[0]
+    assert move.after_profile_id == profile_id
+    assert {move.before_profile_id, move.after_profile_id} == set(apart)
+    assert [i.namespace for i in move.identifiers] == ["user_id"]
 
 
-async def test_watch_merges_token_of_another_log_is_rejected(open_system: OpenSystem) -> None:
-    async with open_system() as system:
-        alien = Token(offsets=[1] * 9)
-        with pytest.raises(InvalidField) as error:
-            await moves(system, alien, Token(offsets=[2] * 9))
-        assert error.value.field == "from_token"
+async def test_watch_merges_token_of_another_log_is_rejected(system: WholeSystem) -> None:
+    alien = Token(offsets=[1] * 9)
+    with pytest.raises(InvalidField) as error:
+        await moves(system, alien, Token(offsets=[2] * 9))
+    assert error.value.field == "from_token"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,11 @@ from integration.whole.chain import SERVICES
 from onefold.activation.v1 import activation_facts_pb2 as activation_facts
 from onefold.activation.v1.activation_service_pb2 import Delivery, ListDeliveriesRequest
 from onefold.identity.v1.identity_service_pb2 import LookupProfilesRequest
-from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
+from onefold.ingest.v1.admin_service_pb2 import (
+    CreateWorkspaceRequest,
+    DefineSourceRequest,
+    IssueKeyRequest,
+)
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SERVICE, ROLE_SOURCE, SourceDefined
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.log.v1 import log_service_pb2 as log_pb
@@ -30,6 +34,7 @@ from services.client.client import ApiEndpoints, Client
 from services.client.text import parse_identifier
 
 SHARDS = 2
+_WORKSPACES = count(1)
 _IN_PROGRESS = (activation_facts.DELIVERY_STATE_PENDING, activation_facts.DELIVERY_STATE_UNKNOWN)
 _EVENT_TYPES = {"alias": event_pb2.EVENT_TYPE_ALIAS, "identify": event_pb2.EVENT_TYPE_IDENTIFY}
 
@@ -53,9 +58,36 @@ class WholeSystem:
     names: Sequence[str]
     #: By service: its gRPC endpoint for clients of other systems.
     public_urls: Mapping[str, str]
+    #: Opens a client with a key until the system ends.
+    open_client: Callable[[str], Awaitable[Client]]
+    workspace_id: str = "default"
 
     def __post_init__(self) -> None:
         self._messages = count()
+
+    async def new_workspace(self) -> WholeSystem:
+        """Return this system as keys of a new workspace see it: tests can share its processes."""
+        workspace_id = f"w{next(_WORKSPACES)}"
+        request = CreateWorkspaceRequest(workspace_id=workspace_id, title=workspace_id)
+        admin_key = (await self.internal.admin.CreateWorkspace(request)).admin_key
+        return await self.of_workspace(workspace_id, admin_key)
+
+    async def of_workspace(self, workspace_id: str, admin_key: str) -> WholeSystem:
+        """Return this system with a source `web` and a key of each role in a workspace."""
+        admin = await self.open_client(admin_key)
+        source = SourceDefined(source_id="web", title="Web", trust=SOURCE_TRUST_SERVER)
+        await admin.admin.DefineSource(DefineSourceRequest(source=source))
+        requests = [
+            IssueKeyRequest(role=ROLE_SERVICE, title="t"),
+            IssueKeyRequest(role=ROLE_SOURCE, source_id="web", title="t"),
+        ]
+        keys = [(await admin.admin.IssueKey(request)).key for request in requests]
+        service, source_client = [await self.open_client(key) for key in keys]
+        found = replace(
+            self, admin=admin, service=service, source=source_client, workspace_id=workspace_id
+        )
+        await found.drain()
+        return found
 
     async def send(
         self, name: str, *names: str, at_us: int = 0, message_id: str = "", verified: bool = False
@@ -160,22 +192,11 @@ async def whole_system(
             endpoints = ApiEndpoints(grpc=urls, key=of, events_url=events_url)
             return await scope.enter_async_context(Client(endpoints))
 
-        admin = await client((data / "admin.key").read_text("utf-8").strip())
-        source = SourceDefined(source_id="web", title="Web", trust=SOURCE_TRUST_SERVER)
-        await admin.admin.DefineSource(DefineSourceRequest(source=source))
-        requests = [
-            IssueKeyRequest(role=ROLE_SERVICE, title="t"),
-            IssueKeyRequest(role=ROLE_SOURCE, source_id="web", title="t"),
-        ]
-        keys = [(await admin.admin.IssueKey(request)).key for request in requests]
-        service_client, source_client, internal = [await client(each) for each in (*keys, key)]
-        made = WholeSystem(
-            admin,
-            service_client,
-            source_client,
-            internal,
+        internal = await client(key)
+        bare = WholeSystem(
+            *(internal, internal, internal, internal),
             names=list(urls),
             public_urls=public_urls,
+            open_client=client,
         )
-        await made.drain()
-        yield made
+        yield await bare.of_workspace("default", (data / "admin.key").read_text("utf-8").strip())
