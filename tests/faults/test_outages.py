@@ -30,7 +30,7 @@ VISITORS = 120
 #: The part of the events that is sent during the outage.
 SPREAD_S = 6.0
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("forked_services")]
 
 
 @pytest.fixture(scope="module")
