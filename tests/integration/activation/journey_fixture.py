@@ -135,7 +135,11 @@ class FakeUpstream:
     #: By leaf.
     zone: dict[bytes, str] = field(default_factory=dict)
 
+    #: The leaves whose zones were read.
+    zones_read: list[bytes] = field(default_factory=list)
+
     async def zones(self, persons: Mapping[Person, ZonePolicy]) -> dict[Person, str]:
+        self.zones_read += [person[1] for person in persons]
         return {p: self.zone.get(p[1], policy.default) for p, policy in persons.items()}
 
     #: By leaf and name.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from integration.activation.journey_fixture import CART, JourneyBench
+from integration.activation.journey_fixture import CART, JourneyBench, leaf
 from structlog.testing import capture_logs
 
 from services.activation.projection.journeys import player as player_module
 from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.store import runs as runs_store
+from services.chassis.codec.journeys import contact_policy_to_proto
 from services.chassis.runtime.tasks import background
+from services.kernel.journeys.contact_policy import parse_contact_policy
 
 
 async def test_player_that_is_woken_again_and_again_lets_persons_gather(
@@ -64,18 +66,41 @@ async def test_player_that_has_nothing_due_begins_no_look(
     assert logs == []
 
 
-async def test_looks_read_the_rows_of_their_persons_alone_though_there_were_few_rows(
+async def test_zone_of_a_person_is_read_only_where_a_run_can_begin_or_goes_on(
     bench: JourneyBench,
 ) -> None:
+    quiet = {"consent": "none", "quiet": {"from": "21:00", "to": "09:00"}}
+    form = {"zone": {"traits": ["timezone"], "else": "UTC"}, "purposes": {"marketing": quiet}}
+    await bench.policy(contact_policy_to_proto(parse_contact_policy(form)))
     await bench.define(**CART)
-    for of in range(5):
+    await bench.come_to_rest()
+    # The goal of a journey in which the person is not.
+    await bench.happen("order_paid", 1)
+    await bench.come_to_rest()
+    assert bench.upstream.zones_read == []
+    await bench.happen("cart_updated", 2)
+    await bench.come_to_rest()
+    assert set(bench.upstream.zones_read) == {leaf(2)}
+    await bench.happen("order_paid", 2)
+    await bench.come_to_rest()
+    assert set(bench.upstream.zones_read) == {leaf(2)}
+    assert [run["state"] for run in await bench.runs()] == [3]
+
+
+@pytest.mark.parametrize("persons", [0, 5])
+async def test_looks_read_the_rows_of_their_persons_alone_though_there_were_few_rows(
+    bench: JourneyBench, persons: int
+) -> None:
+    await bench.define(**CART)
+    for of in range(persons):
         await bench.happen("cart_updated", of)
         await bench.move(of, of + 100, version=1)
     await bench.come_to_rest()
     conn = await bench.ledger.database.connect(point_lookups=True)
     try:
-        # Plans are made once, with the statistics of few rows.
-        await conn.execute("ANALYZE")
+        # Plans are made once: with the statistics of few rows, or of none.
+        if persons:
+            await conn.execute("ANALYZE")
         for name in ("runs_of_profiles", "leaves_of", "load_facts", "load_runs", "load_answers"):
             statement = await conn.prepare(getattr(runs_store.Q, name))
             types = ", ".join(p.name for p in statement.get_parameters())

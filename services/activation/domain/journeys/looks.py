@@ -152,6 +152,18 @@ def look_at(person: KnownPerson, history: JourneyHistory, known_us: int) -> Look
     return _Looking(person, history, version.program, known_us).look()
 
 
+def can_play(facts: Iterable[JourneyFact], history: JourneyHistory, known_us: int) -> bool:
+    """Return whether a fact may begin a run at an instant; a goal alone, for example, begins none.
+
+    Without that a look at a person without runs plays nothing, and needs no contact hours.
+    """
+    version = history.at(known_us)
+    if version is None:
+        return False
+    wanted = frozenset(entry_subject(version.program.journey).subjects)
+    return not all(wanted.isdisjoint(fact.subjects) for fact in facts)
+
+
 def ideal_of(person: KnownPerson, history: JourneyHistory, known_us: int) -> PersonPlay | None:
     """Return what should have happened to a person by all that was known at an instant.
 

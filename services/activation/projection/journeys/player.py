@@ -21,7 +21,7 @@ import asyncpg
 import structlog
 
 from services.activation.domain.journeys.catalogue import JourneyHistory
-from services.activation.domain.journeys.looks import KnownPerson, Look, look_at
+from services.activation.domain.journeys.looks import KnownPerson, Look, can_play, look_at
 from services.activation.domain.journeys.planned import LedgerChanges, ledger_changes
 from services.activation.domain.journeys.run import ContactHours, Question
 from services.activation.projection.journeys.knowledge import (
@@ -192,7 +192,8 @@ class JourneyPlayer:
                 continue
             policy = policies.get(person.workspace_id, ContactPolicy())
             owner = person.workspace_id, person.profile_id
-            if owner not in knowledge.zones and needs_zone(history, policy):
+            plays = own.runs or can_play(own.facts, history, known_us)
+            if plays and owner not in knowledge.zones and needs_zone(history, policy):
                 result.zones[owner] = policy.zone
                 result.waiting += persons[person]
                 continue
