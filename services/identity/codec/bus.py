@@ -275,7 +275,7 @@ def _groups(messages: Iterable[StreamMessage]) -> Iterator[list[StreamMessage]]:
 def _open(messages: Sequence[StreamMessage], first: int) -> tuple[OutputPart, FactBatch]:
     """Return the part to publish and the facts of contiguous messages, from the offset `first` on.
 
-    A single whole message is published unchanged.
+    Whole messages are published unchanged, one after the other.
     """
     # Serialised protobuf messages in a row are their merger: repeated fields are concatenated.
     payload = b"".join(message.payload for message in messages)
@@ -283,7 +283,10 @@ def _open(messages: Sequence[StreamMessage], first: int) -> tuple[OutputPart, Fa
     start, end = messages[0].first, messages[-1].next
     if len(facts.facts) != end - start:
         raise ValueError(f"messages of offsets {start} to {end} hold {len(facts.facts)} facts")
-    if start < first or len(messages) > 1:
+    if len(messages) > 1 and start >= first > 0:
+        # The last value of a field counts, and that of the last message is not the first offset.
+        payload += FactBatch(first_offset=start).SerializeToString()
+    elif len(messages) > 1 or start < first:
         del facts.facts[: max(0, first - start)]
         facts.first_offset = start = max(start, first)
         payload = facts.SerializeToString()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.identity.domain.evidence import Decision, Edge, FirstSeen, IdentifierInWorkspace, Pair
-from services.identity.domain.rows import EdgeRow, IdentifierRow, ProfileGraph
+from services.identity.domain.rows import EdgeRow, IdentifierRow, ProfileGraph, StoredEvidence
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 
@@ -49,6 +49,14 @@ class ResolutionChanges:
     reassigned: list[ReassignedIdentifier] = field(default_factory=list)
     #: The profile of every identifier of the evidence.
     profiles: dict[IdentifierId, ProfileId] = field(default_factory=dict)
+
+    def written(self) -> StoredEvidence:
+        """Return the identifiers and edges of the evidence that are stored after the changes."""
+        identifiers = dict(self.added)
+        for id_, (before, first) in self.earlier.items():
+            identifiers[id_] = before._replace(first=first)
+        edges = {edge: after for edge, (_, _, after) in self.edges.items() if after is not None}
+        return StoredEvidence(identifiers, edges)
 
     def merge(self, other: ResolutionChanges) -> None:
         """Add other changes; where both change an edge, the other's change counts."""

@@ -8,7 +8,7 @@ again under the lock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -39,9 +39,11 @@ from services.identity.domain.fast_path import (
     limit_queries,
 )
 from services.identity.domain.neighbourhood import Neighbourhood
+from services.identity.domain.normalize import IdentifierSet
 from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
 from services.identity.domain.rows import IdentifierAssignment, LockedState, StoredEvidence
 from services.identity.projection import metrics
+from services.identity.projection.evidence_cache import CachedBounds
 from services.identity.projection.ports import EvidenceStore
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
@@ -62,6 +64,10 @@ class AppliedEvidence:
     profiles: Mapping[IdentifierId, ProfileId] = field(default_factory=dict)
     #: The change of each workspace's digest.
     deltas: Mapping[str, int] = field(default_factory=dict)
+    #: The rows that were written.
+    written: StoredEvidence = field(default_factory=StoredEvidence)
+    #: What the cache may hold once the transaction is committed.
+    bounds: Sequence[tuple[IdentifierSet, CachedBounds]] = ()
 
 
 async def apply_evidence(
@@ -236,6 +242,7 @@ async def _save(
         _assignments(found, identifiers, reassigned, version),
         found.profiles,
         deltas(found, identifiers, reassigned),
+        found.written(),
     )
 
 

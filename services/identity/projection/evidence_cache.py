@@ -2,13 +2,13 @@
 
 Evidence is stored as minima, which only get earlier, and maxima, which only get later. So a bound
 that was once read from the store stays valid, whichever worker writes to it, and an event within
-the bounds adds nothing. Only rows that were read are cached, never rows that were written: the
-transaction may still roll back.
+the bounds adds nothing. Rows that were written are cached once their transaction was committed, as
+it may roll back until then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.chassis.access.tables import WorkspaceRegions
@@ -66,17 +66,36 @@ class EvidenceCache:
         observation: Observation,
         identifiers: Mapping[IdentifierId, IdentifierRow],
         edges: Mapping[Edge, EdgeRow],
-    ) -> None:
-        """Cache the bounds of the stored evidence, if all identifiers and edges were stored."""
-        first_seen_us, last_seen_day = 0, NEVER
-        for id_ in observation.identifiers:
-            if id_ not in identifiers:
-                return
-            first_seen_us = max(first_seen_us, identifiers[id_].first.occurred_at_us)
-        for edge in observation.edges:
-            if edge not in edges:
-                return
-            span = edges[edge].span
-            first_seen_us = max(first_seen_us, span.first.occurred_at_us)
-            last_seen_day = min(last_seen_day, span.last_seen_day)
-        self._bounds.put(identifier_set, CachedBounds(first_seen_us, last_seen_day))
+    ) -> bool:
+        """Cache the bounds of the stored evidence; return whether all of it is stored."""
+        bounds = bounds_of(observation, identifiers, edges)
+        if bounds is not None:
+            self._bounds.put(identifier_set, bounds)
+        return bounds is not None
+
+    def put(self, known: Iterable[tuple[IdentifierSet, CachedBounds]]) -> None:
+        """Cache the bounds of rows that were committed."""
+        for identifier_set, bounds in known:
+            self._bounds.put(identifier_set, bounds)
+
+
+def bounds_of(
+    observation: Observation,
+    identifiers: Mapping[IdentifierId, IdentifierRow],
+    edges: Mapping[Edge, EdgeRow],
+) -> CachedBounds | None:
+    """Return the bounds that these rows give an observation; None where one of its rows is not
+    among them."""
+    first_seen_us, last_seen_day = 0, NEVER
+    for id_ in observation.identifiers:
+        row = identifiers.get(id_)
+        if row is None:
+            return None
+        first_seen_us = max(first_seen_us, row.first.occurred_at_us)
+    for edge in observation.edges:
+        edge_row = edges.get(edge)
+        if edge_row is None:
+            return None
+        first_seen_us = max(first_seen_us, edge_row.span.first.occurred_at_us)
+        last_seen_day = min(last_seen_day, edge_row.span.last_seen_day)
+    return CachedBounds(first_seen_us, last_seen_day)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import asyncpg
@@ -26,7 +27,7 @@ from services.identity.domain.evidence import Evidence, IdentifierInWorkspace, O
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
 from services.identity.domain.rows import IdentifierAssignment
 from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
-from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.evidence_cache import CachedBounds, EvidenceCache, bounds_of
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import fold_policies, roll_out_page
 from services.identity.projection.ports import EvidenceStore
@@ -59,16 +60,22 @@ class IdentityProjection:
         self._cache = cache
         #: By shard that is leased here; others use `cache`.
         self._caches: dict[int, EvidenceCache] = {}
+        #: By shard, what the last fold has written, and where the shard is once it is committed.
+        self._written: dict[int, tuple[int, Sequence[tuple[IdentifierSet, CachedBounds]]]] = {}
         self._on_access = on_access
 
     def forget(self, shard: int) -> None:
         """Forget the evidence of a shard; see `services.chassis.messaging.stream.Remembering`."""
         self._caches[shard] = self._cache.emptied(self._shards)
+        self._written.pop(shard, None)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `services.chassis.messaging.stream.Projection`."""
         decoded = decode_batch(batch)
         cache = self._caches.get(batch.shard, self._cache)
+        committed_at, written = self._written.pop(batch.shard, (-1, ()))
+        if committed_at == batch.first and not batch.is_late:
+            cache.put(written)
         await cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
         store = PostgresEvidence(conn, shards=self._shards)
 
@@ -86,6 +93,7 @@ class IdentityProjection:
             return FoldResult(batch.next, batch.log_offset, batch.log_time_us, deltas=deltas)
         profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
         assignments = [*unpublished, *applied.assignments]
+        self._written[batch.shard] = batch.next, applied.bounds
         return FoldResult(
             consumed_to=batch.next,
             log_offset=batch.next,
@@ -155,9 +163,16 @@ async def apply_batch(
     if not evidence:
         return AppliedEvidence()
     stored = await store.load(evidence)
-    for identifier_set, observation in pending:
-        cache.remember(identifier_set, observation, stored.identifiers, stored.edges)
-    return await apply_evidence(store, evidence, stored)
+    unknown = [
+        (identifier_set, observation)
+        for identifier_set, observation in pending
+        if not cache.remember(identifier_set, observation, stored.identifiers, stored.edges)
+    ]
+    applied = await apply_evidence(store, evidence, stored)
+    identifiers = {**stored.identifiers, **applied.written.identifiers}
+    edges = {**stored.edges, **applied.written.edges}
+    found = ((known, bounds_of(one, identifiers, edges)) for known, one in unknown)
+    return replace(applied, bounds=[(known, own) for known, own in found if own is not None])
 
 
 def add_decisions(

@@ -27,7 +27,8 @@ from services.chassis.messaging.stream import Batch
 from services.chassis.postgres.database import _POINT_LOOKUPS as POINT_LOOKUPS
 from services.chassis.projection.checkpoint import digests
 from services.identity.domain.candidates import JointPair
-from services.identity.domain.evidence import EvidenceKind
+from services.identity.domain.evidence import Evidence, EvidenceKind
+from services.identity.domain.rows import StoredEvidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
 from services.identity.store import evidence as store
@@ -93,6 +94,46 @@ async def test_fold_small_messages_are_published_together(pool: asyncpg.Pool) ->
     assert batch.first_offset == message.first_offset == result.outputs[0].first == 2
     assert message.next_offset == result.outputs[0].next == 7
     assert len(message.profile_ids) == 5 * 16
+
+
+async def test_fold_reads_no_evidence_that_the_batch_before_has_written(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, load = 0, store.PostgresEvidence.load
+
+    async def counted(self: store.PostgresEvidence, evidence: Evidence) -> StoredEvidence:
+        nonlocal loads
+        loads += 1
+        return await load(self, evidence)
+
+    monkeypatch.setattr(store.PostgresEvidence, "load", counted)
+    log, projection = MemoryEventLog(1), make_projection()
+    log.append(event_fact(ModelEvent((ANN, USER), 5 + n, 1 + n)) for n in range(4))
+    await fold(pool, projection, log.batch(0, 0, 1))
+    before = loads
+    await fold(pool, projection, log.batch(0, 1, 1))
+    assert loads == before > 0
+    # Another replica may have worked the shard meanwhile, on an earlier state of the database.
+    await fold(pool, projection, log.batch(0, 2, 1))
+    projection.forget(0)
+    await fold(pool, projection, log.batch(0, 3, 1))
+    assert loads == before + 1
+
+
+async def test_fold_remembers_nothing_of_a_transaction_that_was_rolled_back(
+    pool: asyncpg.Pool,
+) -> None:
+    log, projection = MemoryEventLog(1), make_projection()
+    log.append(event_fact(ModelEvent((ANN, USER), 5 + n, 1 + n)) for n in range(2))
+    async with pool.acquire() as conn:
+        undone = conn.transaction()
+        await undone.start()
+        await projection.fold(conn, log.batch(0, 0, 1))
+        await undone.rollback()
+    await fold(pool, projection, log.batch(0, 0, 1))
+    await fold(pool, projection, log.batch(0, 1, 1))
+    both = {one.id_in(WORKSPACE, INDEX_KEY) for one in (ANN, USER)}
+    assert (await profiles_of(pool)).keys() == both
 
 
 async def test_fold_facts_without_a_leaf_have_no_profile(pool: asyncpg.Pool) -> None:
