@@ -30,7 +30,8 @@ class _PendingAppend:
 
     def __init__(self, request: AppendRequest) -> None:
         self.request = request
-        self.size = sum(len(fact.payload) + _FACT_OVERHEAD for fact in request.facts)
+        facts = request.facts
+        self.size = sum([len(fact.payload) for fact in facts]) + len(facts) * _FACT_OVERHEAD
         self.outcome: asyncio.Future[AppendResult] = asyncio.get_running_loop().create_future()
 
     def complete(self, outcome: AppendOutcome | BaseException) -> None:

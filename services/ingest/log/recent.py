@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
@@ -30,17 +30,24 @@ class ShardRecent:
         self._limit = limit
         #: By their offsets.
         self._rows: list[FactRow] = []
+        #: The numbers of rows that were added together, with their bytes; the oldest first.
+        self._parts: deque[tuple[int, int]] = deque()
         self._size = 0
         self._changed: asyncio.Event = asyncio.Event()
 
     def add(self, rows: Sequence[FactRow]) -> None:
         """Add the rows of this process's next commit (at least one, contiguous)."""
         self._rows.extend(rows)
-        self._size += _size_of(rows)
+        self._parts.append((len(rows), _size_of(rows)))
+        self._size += self._parts[-1][1]
         self.appended = rows[-1].offset + 1
         self.end = max(self.end, self.appended)
+        dropped = 0
         while self._size > self._limit:
-            self._drop_older_half()
+            count, size = self._parts.popleft()
+            dropped += count
+            self._size -= size
+        del self._rows[:dropped]
         self.notify()
 
     def observe_end(self, end: int) -> None:
@@ -50,6 +57,7 @@ class ShardRecent:
     def reset(self, end: int) -> None:
         """Forget the rows, and take this end even where it lies before the one known so far."""
         self._rows = []
+        self._parts.clear()
         self._size = 0
         self.end = self.appended = end
         self.notify()
@@ -75,10 +83,6 @@ class ShardRecent:
             size = bisect_left(range(len(rows)), True, key=lambda n: rows[n].offset - begins > n)
             del rows[size:]
         return rows
-
-    def _drop_older_half(self) -> None:
-        self._rows = self._rows[(len(self._rows) + 1) // 2 :]
-        self._size = _size_of(self._rows)
 
 
 def _size_of(rows: Sequence[FactRow]) -> int:
