@@ -13,6 +13,7 @@ import structlog
 
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.errors import is_session_lost, translate_store_errors
+from services.chassis.postgres.plans import PlanRenewal
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.backfill_share import BackfillShare, StepGaveWay, StepTurns
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace, gathering_s
@@ -88,6 +89,7 @@ class ShardWorker:
         self._turns = step_turns
         self._share = BackfillShare(step_turns, shard, consumer.interrupt, consumer.has_message)
         self._positions = PositionOutputs(projection)
+        self._plans = PlanRenewal(conn)
 
     def wake(self) -> None:
         """Check for backfills now, even if no message arrives."""
@@ -123,12 +125,15 @@ class ShardWorker:
                     await self._check_backlog()
                     checkpoint = await self._publish_position(checkpoint)
                     continue
-                first, self._worked_s = checkpoint.next, 0.0
+                before, self._worked_s = checkpoint, 0.0
                 checkpoint = await self._fold_all(checkpoint, messages)
                 await self._consumer.ack()
+                with translate_store_errors(self._conn):
+                    facts = checkpoint.folded_offset - before.folded_offset
+                    await self._plans.note_folded(facts)
                 if not self._backlog and not self._consumer.is_full(checkpoint.next):
                     payload = sum(len(message.payload) for message in messages)
-                    folded = checkpoint.next - first
+                    folded = checkpoint.next - before.next
                     await asyncio.sleep(gathering_s(folded, payload, self._worked_s))
         finally:
             self._share.end_step()
