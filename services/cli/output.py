@@ -25,7 +25,7 @@ from rich.text import Text
 from services.devstack.errors import ServerError
 from services.kernel.errors import OnefoldError
 from services.kernel.printable import needs_quotes, printable, printable_json, printable_yaml
-from services.kernel.time import SECOND_US, to_rfc3339
+from services.kernel.time import MINUTE_US, SECOND_US, to_rfc3339
 from services.kernel.yaml_documents import SCALARS
 
 _Result = TypeVar("_Result")
@@ -261,6 +261,13 @@ def format_actual(actual: bytes, is_span: bool) -> str:
 def format_time(us: int) -> str:
     """Return Unix microseconds as a UTC time to the second, such as 2026-11-21 08:30:00."""
     return to_rfc3339(us)[:19].replace("T", " ")
+
+
+def format_cause(occurred_at_us: int, at_us: int) -> str:
+    """Return when the event took place that made a change at an instant; empty = just then."""
+    if abs(at_us - occurred_at_us) < MINUTE_US:
+        return ""
+    return f" (by an event of {format_time(occurred_at_us)})"
 
 
 class _QuotingDumper(yaml.SafeDumper):

@@ -116,6 +116,7 @@ class JourneyRunRpc(JourneyResultRpc):
                     reason=_REASONS.to_proto(each.reason),
                     run_id=to_hex(each.run_id) if each.run_id else "",
                     cited_fact_ids=map(to_hex, cited.get(each.entry.fact_id, ())),
+                    caused_at_us=each.entry.caused_at_us,
                 )
                 for each in entries
             ],

@@ -33,6 +33,7 @@ def triggering_change(message: pb.MembershipChange) -> TriggeringChange:
         message.ordinal,
         message.changed_at_us,
         message.cause == pb.MEMBERSHIP_CAUSE_MERGE,
+        message.occurred_at_us if message.HasField("occurred_at_us") else None,
     )
 
 

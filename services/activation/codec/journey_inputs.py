@@ -120,6 +120,7 @@ def membership_fact(change: pb.MembershipChange, awaited: Container[Subject]) ->
         change.changed_at_us,
         change.changed_at_us,
         (subject,),
+        caused_at_us=change.occurred_at_us if change.HasField("occurred_at_us") else None,
     )
 
 

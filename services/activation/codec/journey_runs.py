@@ -203,6 +203,7 @@ def _entry_to_proto(entry: RunEntry) -> pb.RunEntry:
         leaf_id=entry.leaf_id,
         recorded_at_us=entry.recorded_at_us,
         properties=msgspec.json.encode(entry.properties, order="sorted"),
+        caused_at_us=entry.caused_at_us,
     )
 
 
@@ -213,6 +214,7 @@ def _entry(message: pb.RunEntry) -> RunEntry:
         LeafId(message.leaf_id),
         message.recorded_at_us,
         msgspec.json.decode(message.properties, type=dict[str, Any]),
+        message.caused_at_us if message.HasField("caused_at_us") else None,
     )
 
 

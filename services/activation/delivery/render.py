@@ -184,6 +184,7 @@ def render_payload(destination: Destination, attempt: Attempt, profile: pb.Profi
             "timestamp": to_rfc3339(attempt.changed_at_us),
             "data": {
                 "workspace": destination.workspace_id,
+                "occurred_at": _occurred_at(attempt),
                 "segment": attempt.segment_id,
                 "ordinal": attempt.ordinal,
                 "profile": rendered,
@@ -210,6 +211,7 @@ def render_message(
         "segment": attempt.segment_id,
         "trigger": _type_of(attempt),
         "changed_at": to_rfc3339(attempt.changed_at_us),
+        "occurred_at": _occurred_at(attempt),
         "content": msgspec.json.decode(destination.content),
     }
     try:
@@ -222,6 +224,11 @@ def render_message(
             message, to=to, tracks_links=tracking.links, tracks_opens=tracking.opens
         )
     )
+
+
+def _occurred_at(attempt: Attempt) -> str:
+    at_us = attempt.occurred_at_us
+    return to_rfc3339(attempt.changed_at_us if at_us is None else at_us)
 
 
 def _type_of(attempt: Attempt) -> str:

@@ -84,6 +84,8 @@ class TriggeringChange:
     changed_at_us: int
     #: Whether the membership moved with a merge of profiles.
     by_merge: bool
+    #: When what made the change took place, Unix microseconds; None = at `changed_at_us`.
+    occurred_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Effect:
     predecessor: int
     state: DeliveryState
     reason: str = ""
+    #: As in the change.
+    occurred_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

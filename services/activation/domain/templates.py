@@ -24,7 +24,7 @@ MAX_PARAMETERS = 50
 #: Templates of a workspace, retired ones included.
 MAX_TEMPLATES = 1_000
 #: What a message can be rendered from where a destination sends it at once.
-AT_ONCE = frozenset({"person", "segment", "trigger", "changed_at", "content"})
+AT_ONCE = frozenset({"person", "segment", "trigger", "changed_at", "occurred_at", "content"})
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,199}")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")

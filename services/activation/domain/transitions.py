@@ -67,6 +67,7 @@ def _effect(change: TriggeringChange, destination: Destination) -> Effect:
         destination.predecessor(change.ordinal),
         DeliveryState.SUPPRESSED if change.by_merge else DeliveryState.PENDING,
         MOVED_BY_MERGE if change.by_merge else "",
+        change.occurred_at_us,
     )
 
 

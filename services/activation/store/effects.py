@@ -56,6 +56,8 @@ class Attempt:
     run: RunEffect | None = None
     #: Whether a second message is better than none, where an answer is lost.
     repeats: bool = False
+    #: When what changed the membership took place, Unix microseconds; None = at `changed_at_us`.
+    occurred_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ async def add_effects(conn: asyncpg.Connection, effects: Sequence[Effect], shard
         [e.state.value for e in effects],
         [e.reason for e in effects],
         predecessors,
+        [e.occurred_at_us for e in effects],
     )
 
 
@@ -278,6 +281,7 @@ def _attempt(row: Any) -> Attempt:
         row["state"] == DeliveryState.UNKNOWN,
         row["unanswered"] or (row["state"] == DeliveryState.UNKNOWN and row["payload"] is not None),
         None if row["run_id"] is None else _run_effect(row),
+        occurred_at_us=row["occurred_at_us"],
     )
 
 

@@ -6,18 +6,19 @@
 -- Adds effects to the ledger; existing rows stay as they are. An effect whose predecessor is
 -- missing has arrived out of order.
 INSERT INTO effect (shard, effect_id, workspace_id, destination_id, segment_id, profile_id,
-                    trigger, ordinal, changed_at_us, state, reason, out_of_order)
+                    trigger, ordinal, changed_at_us, state, reason, occurred_at_us, out_of_order)
 SELECT t.shard, t.effect_id, t.workspace_id, t.destination_id, t.segment_id, t.profile_id,
-       t.trigger, t.ordinal, t.changed_at_us, t.state, t.reason,
+       t.trigger, t.ordinal, t.changed_at_us, t.state, t.reason, t.occurred_at_us,
        t.predecessor > 0 AND NOT EXISTS (
            SELECT FROM effect b
            WHERE b.profile_id = t.profile_id AND b.destination_id = t.destination_id
              AND b.segment_id = t.segment_id AND b.ordinal = t.predecessor
        )
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::bytea[],
-            $7::smallint[], $8::int[], $9::bigint[], $10::smallint[], $11::text[], $12::int[])
+            $7::smallint[], $8::int[], $9::bigint[], $10::smallint[], $11::text[], $12::int[],
+            $13::bigint[])
     AS t (shard, effect_id, workspace_id, destination_id, segment_id, profile_id,
-          trigger, ordinal, changed_at_us, state, reason, predecessor)
+          trigger, ordinal, changed_at_us, state, reason, predecessor, occurred_at_us)
 ON CONFLICT (effect_id, shard) DO NOTHING;
 
 -- name: lock_due
@@ -27,7 +28,7 @@ ON CONFLICT (effect_id, shard) DO NOTHING;
 SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c.changed_at_us,
        c.state, c.attempts, c.payload, c.channel_position, c.unanswered, c.workspace_id,
        c.destination_id, c.run_id, c.journey_id, c.journey_version, c.step_id, c.visit, c.leaf_id,
-       c.purpose, c.priority, c.valid_until_us, c.variables,
+       c.purpose, c.priority, c.valid_until_us, c.variables, c.occurred_at_us,
        c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM checkpoint) AS is_early,
        EXISTS (
            SELECT FROM effect b

@@ -20,6 +20,7 @@ from services.chassis.postgres.database import Queries
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy
+from services.kernel.journeys.inputs import greatest_age_us
 
 Q = Queries.load(__package__, "journeys.sql")
 #: An instant after all others.
@@ -67,7 +68,7 @@ async def load_longest_delay(conn: asyncpg.Connection) -> int:
     delays = [0]
     for row in await conn.fetch(Q.load_payloads):
         with suppress(InvalidField):
-            delays.append(decode_program(row["payload"]).journey.entry.not_after_us)
+            delays.append(greatest_age_us(decode_program(row["payload"]).journey.entry))
     return max(delays)
 
 

@@ -88,6 +88,7 @@ async def add_facts(
             [fact.recorded_at_us for fact in own],
             ["\n".join(msgspec.json.encode(s).decode() for s in fact.subjects) for fact in own],
             [msgspec.json.encode(fact.properties, order="sorted") for fact in own],
+            [fact.caused_at_us for fact in own],
         )
 
 
@@ -279,6 +280,7 @@ def fact_of(row: Any) -> JourneyFact:
         row["recorded_at_us"],
         tuple(tuple(msgspec.json.decode(subject)) for subject in row["subjects"]),
         msgspec.json.decode(row["properties"]),
+        row["caused_at_us"],
     )
 
 

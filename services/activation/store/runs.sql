@@ -56,7 +56,7 @@ WHERE l.version = newest.version;
 -- name: load_facts
 -- The facts of leaves.
 SELECT f.workspace_id, f.leaf_id, f.fact_id, f.occurred_at_us, f.recorded_at_us, f.subjects,
-       f.properties
+       f.properties, f.caused_at_us
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
 CROSS JOIN LATERAL (
     SELECT * FROM journey_fact o
@@ -174,12 +174,13 @@ SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL;
 -- name: add_facts
 -- Adds facts; one that is there gets what it is an instance of besides.
 INSERT INTO journey_fact AS f (workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us,
-                               subjects, properties)
+                               subjects, properties, caused_at_us)
 SELECT workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us,
-       string_to_array(subjects, E'\n'), properties
+       string_to_array(subjects, E'\n'), properties, caused_at_us
 FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[],
-            $7::bytea[]) AS t (workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us,
-                               subjects, properties)
+            $7::bytea[], $8::bigint[])
+    AS t (workspace_id, leaf_id, fact_id, occurred_at_us, recorded_at_us, subjects, properties,
+          caused_at_us)
 ORDER BY workspace_id, leaf_id, fact_id
 ON CONFLICT (workspace_id, leaf_id, fact_id) DO UPDATE
 SET subjects = (SELECT array_agg(DISTINCT s) FROM unnest(f.subjects || excluded.subjects) AS s),

@@ -17,7 +17,7 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.commands import journey_replays
 from services.cli.context import DataDir, run_with_client
-from services.cli.output import format_time
+from services.cli.output import format_cause, format_time
 from services.cli.values import instant_of
 from services.client.client import Client
 from services.client.text import profile_selector
@@ -154,7 +154,7 @@ def why(
         output.out.print("Nothing is known of this person that begins a run.")
     rows = [
         (
-            format_time(each.occurred_at_us),
+            format_time(each.occurred_at_us) + _cause(each),
             _word(pb.EntryReason.Name(each.reason), "ENTRY_REASON_"),
             each.run_id,
             ", ".join(each.cited_fact_ids),
@@ -164,6 +164,12 @@ def why(
     output.print_table(("entry", "what followed", "run", "because of"), rows)
     for each in response.runs:
         _print_run(each)
+
+
+def _cause(entry: pb.EntryExplanation) -> str:
+    if not entry.HasField("caused_at_us"):
+        return ""
+    return format_cause(entry.caused_at_us, entry.occurred_at_us)
 
 
 @app.command("coupon-pools")

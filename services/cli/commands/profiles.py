@@ -16,7 +16,7 @@ from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
-from services.cli.output import Tree, format_actual, format_json, format_time
+from services.cli.output import Tree, format_actual, format_cause, format_json, format_time
 from services.cli.timelines import TimelineOptions, add_timeline
 from services.cli.values import word_of
 from services.client.client import Client
@@ -119,7 +119,8 @@ def add_changes(branch: Tree, history: Iterable[MembershipChange]) -> None:
     """Add the segments that a profile entered and left."""
     for change in history:
         verb = "entered" if change.entered else "left"
-        branch.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}")
+        cause = format_cause(change.occurred_at_us, change.changed_at_us)
+        branch.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}{cause}")
 
 
 def _add_traits(tree: Tree, traits: Iterable[profile_pb.Trait]) -> None:

@@ -80,8 +80,8 @@ class JourneyDemo:
         """
         await self._define()
         now_us = await self._system.advance_clock(0)
-        # The first morning after now.
-        ahead_us = (_MORNING_US - now_us) % DAY_US
+        # The first morning an hour after now, so that the journey is older than its people.
+        ahead_us = (_MORNING_US - now_us - HOUR_US) % DAY_US + HOUR_US
         self._from_us = await self._system.advance_clock(ahead_us)
         async with Client(ApiEndpoints(grpc={"ingest": address}, key=key)) as client:
             await self._send(client, self._become_known())

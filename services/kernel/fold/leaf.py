@@ -304,6 +304,10 @@ class ProfileView:
         """Return the same profile with the traits of its related objects, by type."""
         return ProfileView(self._leaves, related)
 
+    def with_leaves(self, leaves: tuple[LeafState, ...]) -> ProfileView:
+        """Return other leaves, read as one profile with the same related objects."""
+        return ProfileView(leaves, self._related)
+
     def related(self, object_type: str) -> Sequence[Mapping[str, Json]]:
         """Return the traits of each related object of a type."""
         return self._related.get(object_type, ())

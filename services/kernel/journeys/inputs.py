@@ -25,6 +25,8 @@ MEMBERSHIP_PREFIX: Final = "journey:"
 #: The events that can change what slots show to a person beside memberships.
 CONSENT_EVENTS: Final = EventFilter.of(CONSENT_CHANGED)
 CONSENT_FILTER_ID: Final = structure_id(CONSENT_EVENTS)
+#: The greatest age of the event by which a person becomes a member, where a journey says nothing.
+MEMBERSHIP_AGE_US: Final = DAY_US
 _ENTRY_PATH: Final = "entry."
 _EARLIEST_ZONE: Final = "Pacific/Kiritimati"
 
@@ -139,6 +141,17 @@ def entry_rule(journey: Journey) -> Rule | None:
             return Predicate(Aggregate(Function.COUNT, EventFilter.of(ANY_EVENT)), Operator.GE, 1)
         case _:
             return None
+
+
+def greatest_age_us(entry: model.JourneyEntry) -> int:
+    """Return the greatest age at which an entry begins a run, microseconds; 0 = any.
+
+    A change of a membership follows from events of any age, so it has a limit in any case.
+    """
+    by = (model.SegmentTrigger, model.StageTrigger, model.FirstSeenTrigger)
+    if not entry.not_after_us and isinstance(entry.by, by):
+        return MEMBERSHIP_AGE_US
+    return entry.not_after_us
 
 
 def date_zone(trigger: model.DateTrigger) -> str:

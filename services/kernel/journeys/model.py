@@ -149,7 +149,8 @@ class JourneyEntry:
     while_inside: WhileInside = WhileInside.IGNORE
     #: Since the first entry of the run: later entries do not restart it; 0 = never for that reason.
     restart_until_us: int = 0
-    #: An entry that the log learns later than this after it happened begins no run; 0 = any.
+    #: An entry that the log learns later than this after it happened begins no run; 0 = as
+    #: `inputs.greatest_age_us` says.
     not_after_us: int = 0
     #: The share of the runs that end at once, to be compared with the others.
     hold_out_ppm: int = 0

@@ -324,4 +324,11 @@ def change_to_proto(evaluation: Evaluation) -> stream_pb.ProfileChange:
             )
             for state in evaluation.passed
         ],
+        occurred_at_us=evaluation.occurred_at_us,
+        by_event=[
+            stream_pb.EventState(
+                true_predicates=sorted(state.true_predicates), occurred_at_us=state.occurred_at_us
+            )
+            for state in evaluation.by_event
+        ],
     )

@@ -12,6 +12,7 @@ from services.kernel.fold.leaf import LeafState, ProfileView, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import pack_ids
+from services.profile.domain.event_trace import EventTrace
 from services.profile.domain.facts import Assignments, Reassignment
 
 #: The predicates of each workspace.
@@ -19,8 +20,10 @@ PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
 EMPTY_INDEX = PredicateIndex()
 
 _NO_PREDICATES: frozenset[int] = frozenset()
-_NO_MEMBERS: Mapping[LeafId, int] = {}
-#: Instants that one evaluation passes through at most; later ones are evaluated together.
+_NO_MEMBERS: Mapping[LeafId, EvaluationScope] = {}
+_NO_TIMES: Mapping[ProfileId, int] = {}
+#: Instants that one evaluation passes through at most; later ones are evaluated together. Also the
+#: most states after events that it has.
 MAX_PASSED = 64
 
 
@@ -30,6 +33,14 @@ class PassedState(NamedTuple):
     true_predicates: frozenset[int]
     #: The instant at which time alone made them so, Unix microseconds.
     changed_at_us: int
+
+
+class EventState(NamedTuple):
+    """The predicates that were true of a profile after one event of a batch."""
+
+    true_predicates: frozenset[int]
+    #: The event's own time, Unix microseconds.
+    occurred_at_us: int
 
 
 class Evaluation(NamedTuple):
@@ -48,10 +59,15 @@ class Evaluation(NamedTuple):
     changed_at_us: int
     #: None while the profile has leaves; then the profile that took over its id, or NO_ID.
     merged_into: ProfileId | None = None
-    #: Whether time alone made the last change. Published only, like `passed`.
+    #: Whether time alone made the last change. Published only, like all that follows.
     by_time: bool = False
     #: The states between the one before and this one, ascending by instants.
     passed: tuple[PassedState, ...] = ()
+    #: The own time of the event that made the last change, Unix microseconds; None = no event did.
+    occurred_at_us: int | None = None
+    #: The states after events of one batch that lie far apart in time, between the last one passed
+    #: and this one.
+    by_event: tuple[EventState, ...] = ()
 
     @property
     def digest_share(self) -> int:
@@ -71,13 +87,18 @@ class EvaluationScope(NamedTuple):
     #: When the log recorded the last event that may have changed them, Unix microseconds; 0 = no
     #: event did.
     recorded_at_us: int = 0
+    #: The greatest own time of these events, Unix microseconds; None = no event did.
+    occurred_at_us: int | None = None
 
     def union(self, other: EvaluationScope) -> EvaluationScope:
-        recorded_at_us = max(self.recorded_at_us, other.recorded_at_us)
+        times = (
+            max(self.recorded_at_us, other.recorded_at_us),
+            latest(self.occurred_at_us, other.occurred_at_us),
+        )
         if self.predicates is None or other.predicates is None:
-            return EvaluationScope(None, recorded_at_us=recorded_at_us)
+            return EvaluationScope(None, False, *times)
         related = self.related or other.related
-        return EvaluationScope(self.predicates | other.predicates, related, recorded_at_us)
+        return EvaluationScope(self.predicates | other.predicates, related, *times)
 
     @property
     def concerns_members(self) -> bool:
@@ -101,6 +122,8 @@ class ProfileState(NamedTuple):
     view: ProfileView | None
     #: The profile that its own id belongs to now, where it has no leaves.
     heir: ProfileId | None = None
+    #: Set where events of the batch that is folded lie far apart in time.
+    trace: EventTrace | None = None
 
     @property
     def is_account(self) -> bool:
@@ -138,9 +161,9 @@ class EvaluationChanges:
         )
 
 
-def related_only(recorded_at_us: int = 0) -> EvaluationScope:
+def related_only(recorded_at_us: int = 0, occurred_at_us: int | None = None) -> EvaluationScope:
     """Return the scope where a related object has changed; see `EvaluationScope`."""
-    return EvaluationScope(_NO_PREDICATES, related=True, recorded_at_us=recorded_at_us)
+    return EvaluationScope(_NO_PREDICATES, True, recorded_at_us, occurred_at_us)
 
 
 def evaluate(
@@ -169,9 +192,10 @@ def evaluate(
         true, due_us = (unchanged - own) | found, earliest(own_due_us, due_us)
     if passed and passed[-1].true_predicates == true:
         *passed, last = passed
-        changed_at_us, by_time = last.changed_at_us, True
+        changed_at_us, by_time, occurred_at_us = last.changed_at_us, True, None
     else:
         changed_at_us, by_time = _event_time(scope, before, passed, at_us), False
+        occurred_at_us = scope.occurred_at_us
     if is_back or passed or true != before.true_predicates:
         return Evaluation(
             before.profile_id,
@@ -182,6 +206,7 @@ def evaluate(
             changed_at_us,
             by_time=by_time,
             passed=tuple(passed),
+            occurred_at_us=occurred_at_us,
         )
     if is_due or earliest(due_us, before.next_due_us) != before.next_due_us:
         return before._replace(next_due_us=due_us)
@@ -233,10 +258,13 @@ def evaluate_predicates(
     return frozenset(found), due_us
 
 
-def tombstone(before: Evaluation, heir: ProfileId | None, at_us: int) -> Evaluation:
+def tombstone(
+    before: Evaluation, heir: ProfileId | None, at_us: int, occurred_at_us: int | None = None
+) -> Evaluation:
     """Return the evaluation of a profile that has lost its last leaf.
 
-    `heir`: the profile that its own id belongs to now. Returns `before` itself where there is
+    `heir`: the profile that its own id belongs to now. `occurred_at_us`: the own time of the event
+    that has moved the leaf, if one has. Returns `before` itself where there is
     nothing to save.
     """
     if before.merged_into is not None:
@@ -247,6 +275,7 @@ def tombstone(before: Evaluation, heir: ProfileId | None, at_us: int) -> Evaluat
         next_due_us=None,
         changed_at_us=max(at_us, before.changed_at_us),
         merged_into=merged_into,
+        occurred_at_us=occurred_at_us,
     )
 
 
@@ -260,6 +289,13 @@ def earliest(a: int | None, b: int | None) -> int | None:
     if a is None:
         return b
     return a if b is None or a < b else b
+
+
+def latest(a: int | None, b: int | None) -> int | None:
+    """Return the later of two instants; None is no instant."""
+    if a is None:
+        return b
+    return a if b is None or a > b else b
 
 
 def lasting_scopes(
@@ -291,27 +327,30 @@ def scopes_by_profile(
     profile_scopes: Mapping[ProfileId, EvaluationScope],
     stored: Assignments,
     reassigned: Sequence[Reassignment],
-    members: Mapping[LeafId, int] = _NO_MEMBERS,
+    members: Mapping[LeafId, EvaluationScope] = _NO_MEMBERS,
+    own_times: Mapping[ProfileId, int] = _NO_TIMES,
 ) -> dict[ProfileId, EvaluationScope]:
     """Return the scope of each profile to evaluate, after assignments have changed.
 
     `stored` has the assignment of each leaf in `leaf_scopes` that `reassigned` does not have.
-    `members`: when the related objects of some leaves of persons have changed, as in
-    `EvaluationScope`; unknown leaves are left out. A
-    profile that gains or loses an identifier is evaluated whole. An identifier that was unknown has
-    no leaf outside of `leaf_scopes`: its assignment is stored with its leaf, or before it.
+    `members`: the scopes of some leaves of persons whose related objects have changed; unknown
+    leaves are left out. `own_times`: the greatest own time of the events of a profile, one of which
+    has moved its identifiers. A profile that gains or loses an identifier is evaluated whole. An
+    identifier that was unknown has no leaf outside of `leaf_scopes`: its assignment is stored with
+    its leaf, or before it.
     """
     scopes = dict(profile_scopes)
     current = {**stored, **{moved.after.identifier_id: moved.after for moved in reassigned}}
     for leaf_id, scope in leaf_scopes.items():
         _add_scope(scopes, current[IdentifierId(leaf_id)].profile_id, scope)
-    for leaf_id, recorded_at_us in members.items():
+    for leaf_id, scope in members.items():
         if (assignment := current.get(IdentifierId(leaf_id))) is not None:
-            _add_scope(scopes, assignment.profile_id, related_only(recorded_at_us))
+            _add_scope(scopes, assignment.profile_id, scope)
     for before, after in reassigned:
         if before is not None and before != after.profile_id:
-            _add_scope(scopes, before, ALL_PREDICATES)
-            _add_scope(scopes, after.profile_id, ALL_PREDICATES)
+            scope = EvaluationScope(None, occurred_at_us=own_times.get(after.profile_id))
+            _add_scope(scopes, before, scope)
+            _add_scope(scopes, after.profile_id, scope)
     return scopes
 
 
@@ -337,10 +376,13 @@ def evaluate_all(
             continue
         before = profile.evaluation or initial(profile.profile_id, profile.workspace_id)
         if profile.view is None:
-            after = tombstone(before, profile.heir, at_us)
+            occurred_at_us = scopes[profile.profile_id].occurred_at_us
+            after = tombstone(before, profile.heir, at_us, occurred_at_us)
         else:
             index = indexes.get(profile.workspace_id, EMPTY_INDEX)
             after = evaluate(scopes[profile.profile_id], before, profile.view, index, at_us)
+            if profile.trace is not None and after.occurred_at_us is not None:
+                after = _traced(before, after, profile.trace, profile.view, index, at_us)
         # A new due alone need not be published.
         is_changed = before.true_predicates != after.true_predicates or after.passed
         if is_changed or before.merged_into != after.merged_into:
@@ -349,6 +391,35 @@ def evaluate_all(
         elif after is not before:
             rescheduled.append(after)
     return EvaluationChanges(changed, rescheduled, deltas)
+
+
+def _traced(
+    before: Evaluation,
+    after: Evaluation,
+    trace: EventTrace,
+    view: ProfileView,
+    index: PredicateIndex,
+    at_us: int,
+) -> Evaluation:
+    """Return an evaluation with the event that made its change, and the states before that one."""
+    base = after.passed[-1].true_predicates if after.passed else before.true_predicates
+    changed = [id_ for id_ in base ^ after.true_predicates if id_ in index.predicates]
+    is_back = before.merged_into is not None
+    if not changed and not is_back:
+        return after
+    unchanged, occurred_at_us = base.difference(changed), after.occurred_at_us
+    states: list[EventState] = []
+    # Even where nothing is true of it, a profile without leaves is in no segment.
+    last = None if is_back else base
+    for own_us, then in trace.views(view, index, changed):
+        found, _ = evaluate_predicates(changed, then, index, at_us)
+        if unchanged | found != last:
+            last = unchanged | found
+            states.append(EventState(last, own_us))
+    if states and states[-1].true_predicates == after.true_predicates:
+        occurred_at_us = states.pop().occurred_at_us
+    by_event = tuple(states[-MAX_PASSED:])
+    return after._replace(occurred_at_us=occurred_at_us, by_event=by_event)
 
 
 def regroup(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from services.kernel.fold.events import EventView
-from services.kernel.fold.leaf import LeafState, fold_event
+from services.kernel.fold.leaf import LeafState, encode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.profile.domain.evaluation import (
     DUE_ONLY,
     EMPTY_INDEX,
@@ -17,6 +17,7 @@ from services.profile.domain.evaluation import (
     PredicateIndexes,
     related_only,
 )
+from services.profile.domain.event_trace import LeafTrace
 from services.profile.domain.facts import AttributedFact, ProfileAssignment
 from services.profile.domain.names import may_change_names
 
@@ -32,30 +33,39 @@ class LeafFold:
     scopes: dict[LeafId, EvaluationScope] = field(default_factory=dict)
     #: The profiles of those leaves as the facts name them: assignments of version 0.
     fallback_assignments: dict[LeafId, ProfileAssignment] = field(default_factory=dict)
-    #: The leaves of persons that objects have gained, where rules read objects, with the time at
-    #: which the log recorded it.
-    new_members: dict[LeafId, int] = field(default_factory=dict)
+    #: The leaves of persons that objects have gained, where rules read objects, with their scopes.
+    new_members: dict[LeafId, EvaluationScope] = field(default_factory=dict)
+    #: The leaves of profiles whose events lie far apart in time.
+    traces: dict[LeafId, LeafTrace] = field(default_factory=dict)
     #: The leaves whose names the events may have changed.
     named: set[LeafId] = field(default_factory=set)
 
 
 def fold_events(
-    facts: Iterable[AttributedFact], states: dict[LeafId, LeafState], indexes: PredicateIndexes
+    facts: Iterable[AttributedFact],
+    states: dict[LeafId, LeafState],
+    indexes: PredicateIndexes,
+    apart: Set[ProfileId] = frozenset(),
 ) -> LeafFold:
     """Fold the events among these facts into `states`, which has the touched leaves that exist.
 
-    Changes `states` in place.
+    Changes `states` in place. `apart`: the profiles whose events are traced.
     """
     result = LeafFold(states)
     workspaces, scopes = result.workspaces, result.scopes
     for fact in facts:
-        _, recorded_at_us, workspace_id, leaf_id, _, event, _ = fact
+        _, recorded_at_us, workspace_id, leaf_id, profile_id, event, _ = fact
         if event is None:
             continue
         state = states.get(leaf_id)
+        if profile_id in apart:
+            if leaf_id not in result.traces:
+                before = None if state is None else encode(state)
+                result.traces[leaf_id] = LeafTrace(before, [])
+            result.traces[leaf_id].facts.append(fact)
         if state is None:
             state = states[leaf_id] = LeafState()
-            scopes[leaf_id] = EvaluationScope(None, recorded_at_us=recorded_at_us)
+            scopes[leaf_id] = EvaluationScope(None, False, recorded_at_us, event.occurred_at_us)
             result.fallback_assignments[leaf_id] = _fallback_assignment(fact)
         workspaces[leaf_id] = workspace_id
         index = indexes.get(workspace_id, EMPTY_INDEX)
@@ -66,7 +76,8 @@ def fold_events(
         if may_change_names(event):
             result.named.add(leaf_id)
         if affected:
-            _add_scope(result, fact, EvaluationScope(affected, recorded_at_us=recorded_at_us))
+            scope = EvaluationScope(affected, False, recorded_at_us, event.occurred_at_us)
+            _add_scope(result, fact, scope)
     return result
 
 
@@ -82,12 +93,13 @@ def _fold_object(
     The object is locked also where it only gains a member: else the member could be evaluated
     with a part of a change of the object that another worker saves, and miss the rest.
     """
-    members = state.members
+    members, scope = state.members, related_only(fact.recorded_at_us, event.occurred_at_us)
     if fold_event(state, event, index):
-        _add_scope(result, fact, related_only(fact.recorded_at_us))
+        _add_scope(result, fact, scope)
     if state.members is not members:
         _add_scope(result, fact, DUE_ONLY)
-        result.new_members[LeafId(event.member_leaf)] = fact.recorded_at_us
+        member = LeafId(event.member_leaf)
+        result.new_members[member] = scope.union(result.new_members.get(member, scope))
 
 
 def _add_scope(result: LeafFold, fact: AttributedFact, scope: EvaluationScope) -> None:

@@ -22,6 +22,7 @@ from services.profile.domain.evaluation import (
     EvaluationScope,
     PredicateIndexes,
     ProfileState,
+    related_only,
 )
 
 _JOB = "members of "
@@ -87,8 +88,8 @@ class ObjectChange(NamedTuple):
     profile_id: ProfileId
     #: The leaves of its members, ascending.
     members: Sequence[LeafId]
-    #: As in `EvaluationScope`.
-    recorded_at_us: int = 0
+    #: The scope of the members.
+    scope: EvaluationScope = related_only()
 
 
 def object_changes(
@@ -103,8 +104,8 @@ def object_changes(
         is_read = index.related_predicates and scope.concerns_members
         if profile.view is not None and is_read and profile.is_account:
             members = [LeafId(leaf) for leaf in profile.view.members]
-            at_us = scope.recorded_at_us
-            changes.append(ObjectChange(profile.workspace_id, profile.profile_id, members, at_us))
+            own = related_only(scope.recorded_at_us, scope.occurred_at_us)
+            changes.append(ObjectChange(profile.workspace_id, profile.profile_id, members, own))
     return changes
 
 

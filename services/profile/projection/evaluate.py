@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from asyncpg import Connection
@@ -11,7 +11,7 @@ from asyncpg import Connection
 from services.chassis.projection.backfill import schedule
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.errors import ServiceUnavailable
-from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
+from services.kernel.fold.leaf import LeafState, decode, view_of
 from services.kernel.ids import LeafId, ProfileId
 from services.profile.domain.evaluation import (
     Evaluation,
@@ -23,6 +23,7 @@ from services.profile.domain.evaluation import (
     lasting_scopes,
     scopes_by_profile,
 )
+from services.profile.domain.event_trace import LeafTrace, trace_of
 from services.profile.domain.facts import Assignments, lock_set, reassignments
 from services.profile.domain.objects import (
     ObjectChange,
@@ -35,12 +36,7 @@ from services.profile.projection import metrics
 from services.profile.projection.predicates import PredicateSource
 from services.profile.store import evaluations as evaluation_store
 from services.profile.store.evaluations import lock_ids, try_lock_ids
-from services.profile.store.profiles import (
-    ProfileLeaf,
-    load_assignments,
-    load_objects,
-    save_assignments,
-)
+from services.profile.store.profiles import load_assignments, load_objects, save_assignments
 
 
 class ProfilesLocked(ServiceUnavailable):
@@ -56,10 +52,14 @@ class EvaluationRequest:
     #: The newest assignments: from identity, or (version 0) read from a fact.
     assignments: Assignments = field(default_factory=dict)
     profile_scopes: Mapping[ProfileId, EvaluationScope] = field(default_factory=dict)
-    #: When the related objects of some leaves of persons have changed; see `scopes_by_profile`.
-    members: Mapping[LeafId, int] = field(default_factory=dict)
+    #: The scopes of leaves of persons whose related objects have changed.
+    members: Mapping[LeafId, EvaluationScope] = field(default_factory=dict)
     #: Whether all of `assignments` were just read from the store.
     is_stored: bool = False
+    #: As `own_times` returns them, where an event may have moved identifiers.
+    own_times: Mapping[ProfileId, int] = field(default_factory=dict)
+    #: The leaves whose events are traced.
+    traces: Mapping[LeafId, LeafTrace] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.assignments or self.profile_scopes or self.members)
@@ -101,9 +101,16 @@ class ProfileEvaluator:
         if reassigned:
             await save_assignments(conn, reassigned, self.shards)
         scopes = scopes_by_profile(
-            request.leaf_scopes, request.profile_scopes, stored, reassigned, request.members
+            request.leaf_scopes,
+            request.profile_scopes,
+            stored,
+            reassigned,
+            request.members,
+            request.own_times,
         )
-        changes, objects = await self._evaluate(conn, shard, scopes, at_us, fresh_states or {})
+        changes, objects = await self._evaluate(
+            conn, shard, scopes, at_us, fresh_states or {}, request.traces
+        )
         deltas = Counter[str]()
         for moved in reassigned:
             deltas[moved.after.workspace_id] += moved.delta
@@ -117,6 +124,7 @@ class ProfileEvaluator:
         scopes: Mapping[ProfileId, EvaluationScope],
         at_us: int,
         fresh_states: Mapping[LeafId, LeafState],
+        traces: Mapping[LeafId, LeafTrace],
     ) -> tuple[EvaluationChanges, Sequence[ObjectChange]]:
         """Evaluate locked profiles and save the results; also return the objects that changed."""
         indexes = await self.predicates.for_all_shards(conn)
@@ -128,7 +136,7 @@ class ProfileEvaluator:
             if profile_id in stored and is_unaffected(scope, stored[profile_id], until_us)
         }
         scopes = {p: scope for p, scope in scopes.items() if p not in unaffected}
-        profiles = await self._load(conn, scopes.keys(), stored, fresh_states)
+        profiles = await self._load(conn, scopes.keys(), stored, fresh_states, traces)
         if read := object_leaves(profiles, indexes):
             objects = await load_objects(conn, read)
             profiles = [objects.add_to(profile) for profile in profiles]
@@ -155,7 +163,7 @@ class ProfileEvaluator:
         close a cycle, and a job begins after this transaction.
         """
         now, later = split_by_members(objects, self.members_per_transaction)
-        members = {leaf: changed.recorded_at_us for changed in now for leaf in changed.members}
+        members = {leaf: changed.scope for changed in now for leaf in changed.members}
         if members:
             stored = await load_assignments(conn, members.keys())
             locked = lock_set({}, stored, members)
@@ -163,7 +171,7 @@ class ProfileEvaluator:
             stored = await load_assignments(conn, members.keys())
             if is_locked and lock_set({}, stored, members) <= locked:
                 scopes = scopes_by_profile({}, {}, stored, (), members)
-                changes, _ = await self._evaluate(conn, shard, scopes, at_us, {})
+                changes, _ = await self._evaluate(conn, shard, scopes, at_us, {}, {})
                 before = before.then(changes)
             else:
                 later = list(objects)
@@ -205,13 +213,19 @@ class ProfileEvaluator:
         profiles: Set[ProfileId],
         evaluations: Mapping[ProfileId, Evaluation],
         fresh_states: Mapping[LeafId, LeafState],
+        traces: Mapping[LeafId, LeafTrace],
     ) -> list[ProfileState]:
         """Return the stored profiles, with their evaluations; unknown ones are left out."""
         leaves = await evaluation_store.load_profile_leaves(conn, profiles)
-        states = [
-            ProfileState(id_, own[0].workspace_id, evaluations.get(id_), _view(own, fresh_states))
-            for id_, own in leaves.items()
-        ]
+        states: list[ProfileState] = []
+        for id_, own in leaves.items():
+            folded = [fresh_states.get(leaf.leaf_id) or decode(leaf.state) for leaf in own]
+            profile = ProfileState(id_, own[0].workspace_id, evaluations.get(id_), view_of(folded))
+            if traces:
+                ids = [leaf.leaf_id for leaf in own]
+                trace = trace_of(zip(map(traces.get, ids), folded, ids, strict=True))
+                profile = profile._replace(trace=trace)
+            states.append(profile)
         if emptied := [evaluations[p] for p in profiles if p in evaluations and p not in leaves]:
             assignments = await load_assignments(conn, [one.profile_id for one in emptied])
             heirs = {a.identifier_id: a.profile_id for a in assignments.values()}
@@ -227,7 +241,3 @@ class ProfileEvaluator:
         if rescheduled:
             await evaluation_store.reschedule_evaluations(conn, shard, rescheduled, self.shards)
         return EvaluationChanges(changed, rescheduled, changes.deltas)
-
-
-def _view(leaves: Iterable[ProfileLeaf], fresh_states: Mapping[LeafId, LeafState]) -> ProfileView:
-    return view_of([fresh_states.get(leaf.leaf_id) or decode(leaf.state) for leaf in leaves])

@@ -19,6 +19,7 @@ from services.chassis.messaging.stream import (
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.parked_facts import fold_parked_facts
+from services.kernel.ids import ProfileId
 from services.kernel.index_key import IndexKey
 from services.profile.codec.bus import (
     DecodedBatch,
@@ -30,6 +31,7 @@ from services.profile.codec.bus import (
 )
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
+from services.profile.domain.event_trace import own_times, profiles_apart
 from services.profile.domain.facts import (
     AttributedFact,
     BroadcastFact,
@@ -37,6 +39,7 @@ from services.profile.domain.facts import (
     newest_assignments,
 )
 from services.profile.domain.journeys import leaf_moves
+from services.profile.domain.leaves import LeafFold
 from services.profile.domain.objects import object_of
 from services.profile.domain.scheduling import (
     DueProfile,
@@ -160,14 +163,10 @@ class ProfileProjection:
         if batch.is_late:
             await change_leaves_version(conn, shard)
         leaves, deltas = await fold_leaves(
-            conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch
+            *(conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch),
+            profiles_apart(facts),
         )
-        request = EvaluationRequest(
-            leaves.scopes,
-            newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),
-            dict.fromkeys(scheduled.due, DUE_ONLY),
-            leaves.new_members,
-        )
+        request = _request(leaves, decoded, scheduled.due)
         changes = await self.evaluator.evaluate(
             conn, shard, request, scheduled.at_us, leaves.states
         )
@@ -215,3 +214,17 @@ class ProfileProjection:
         await fold_parked_facts(conn, "profile", shard, facts, counts_in_offsets=True)
         if await fold_access_facts(conn, facts):
             self.on_access()
+
+
+def _request(
+    leaves: LeafFold, decoded: DecodedBatch, due: Iterable[ProfileId]
+) -> EvaluationRequest:
+    return EvaluationRequest(
+        leaves.scopes,
+        newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),
+        dict.fromkeys(due, DUE_ONLY),
+        leaves.new_members,
+        # The assignments follow from all events of the batch.
+        own_times=own_times(decoded.facts) if decoded.assignments else {},
+        traces=leaves.traces,
+    )

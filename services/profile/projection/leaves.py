@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 from asyncpg import Connection
 
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.fold.leaf import LeafState, decode, encode
-from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
@@ -96,16 +96,19 @@ async def fold_leaves(
     index_key: IndexKey,
     cached: CachedLeaves | None = None,
     watch: ItemWatch = UNCOUNTED,
+    apart: Set[ProfileId] = frozenset(),
 ) -> tuple[LeafFold, dict[str, int]]:
     """Fold the events of a shard into its leaves; return the fold and the digests' changes.
 
-    The caller is the only writer of the shard's leaves. Updates `cached`.
+    The caller is the only writer of the shard's leaves. Updates `cached`. `apart`: the profiles
+    whose events are traced.
     """
     leaves = cached if cached is not None else {}
     touched = {fact.leaf_id for fact in facts if fact.event is not None}
     before = await _load(conn, shard, touched, leaves)
     watched = watch.each(facts, "event", lambda fact: _place(shard, fact))
-    result = fold_events(watched, {leaf: one.state for leaf, one in before.items()}, indexes)
+    states = {leaf: one.state for leaf, one in before.items()}
+    result = fold_events(watched, states, indexes, apart)
     metrics.OVER_TRAIT_LIMIT.inc(sum(s.dropped_traits for s in result.states.values()))
     return result, await _save(conn, shard, result, before, leaves, index_key)
 

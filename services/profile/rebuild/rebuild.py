@@ -321,7 +321,7 @@ class ReplayFold:
         deltas = Counter[str]()
         scopes: dict[LeafId, EvaluationScope] = {}
         states: dict[LeafId, LeafState] = {}
-        members = dict[LeafId, int]()
+        members = dict[LeafId, EvaluationScope]()
         assignments = list(decoded.assignments)
         by_shard: dict[int, list[AttributedFact]] = defaultdict(list)
         for fact in decoded.facts:

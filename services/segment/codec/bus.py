@@ -11,7 +11,12 @@ from onefold.segment.v1 import segment_stream_pb2 as pb
 
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
-from services.segment.domain.model import EarlierState, MembershipChange, ProfileEvaluation
+from services.segment.domain.model import (
+    EarlierEvent,
+    EarlierState,
+    MembershipChange,
+    ProfileEvaluation,
+)
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 _ProfilesChanged = profile_pb.ProfilesChanged
@@ -44,6 +49,11 @@ def evaluation_from_proto(message: profile_pb.ProfileChange) -> ProfileEvaluatio
         tuple(
             EarlierState(frozenset(state.true_predicates), state.changed_at_us)
             for state in message.passed
+        ),
+        message.occurred_at_us if message.HasField("occurred_at_us") else None,
+        tuple(
+            EarlierEvent(frozenset(state.true_predicates), state.occurred_at_us)
+            for state in message.by_event
         ),
     )
 
@@ -79,6 +89,9 @@ def change_to_proto(change: MembershipChange) -> pb.MembershipChange:
         changed_at_us=change.changed_at_us,
         cause=change.cause.value,  # type: ignore[arg-type]  # the numbers are the enum's
         other_profile_id=change.other_profile_id or b"",
+        occurred_at_us=(
+            change.changed_at_us if change.occurred_at_us is None else change.occurred_at_us
+        ),
     )
 
 

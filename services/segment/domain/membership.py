@@ -84,7 +84,8 @@ def _combined(evaluations: list[ProfileEvaluation]) -> ProfileEvaluation:
         passed += evaluation.passed
         if evaluation.merged_into is None:
             own = (evaluation.true_predicates, evaluation.changed_at_us, evaluation.by_time)
-            passed.append(EarlierState(*own))
+            times = evaluation.occurred_at_us, evaluation.by_event
+            passed.append(EarlierState(*own, *times))
     return newest._replace(passed=(*passed, *newest.passed))
 
 
@@ -107,6 +108,8 @@ def membership_changes(
         for state in evaluation.states:
             after = segments.segments_of(state, before)
             by_time = state.by_time and cause is MembershipCause.RULE
+            changed = sorted(before ^ after)
+            times = _event_times(state, segments, before, after)
             changes += [
                 MembershipChange(
                     state.workspace_id,
@@ -116,11 +119,34 @@ def membership_changes(
                     segment_id in after,
                     state.changed_at_us,
                     MembershipCause.TIME if by_time else cause,
+                    occurred_at_us=times.get(segment_id, state.occurred_at_us),
                 )
-                for segment_id in sorted(before ^ after)
+                for segment_id in changed
             ]
             before = after
     return mark_merges(changes, evaluations, memberships)
+
+
+def _event_times(
+    state: ProfileEvaluation,
+    segments: ActiveSegments,
+    before: frozenset[str],
+    after: frozenset[str],
+) -> dict[str, int]:
+    """Return the own times of the events that changed segments before the last event did.
+
+    The event that changes one is the first after which the profile is in it, or out of it, for
+    good.
+    """
+    times: dict[str, int] = {}
+    remaining = before ^ after if state.by_event else frozenset[str]()
+    for true_predicates, occurred_at_us in reversed(state.by_event):
+        if not remaining:
+            break
+        then = segments.segments_of(state._replace(true_predicates=true_predicates), before)
+        remaining -= then ^ after
+        times |= dict.fromkeys(remaining, occurred_at_us)
+    return times
 
 
 def differing_members(

@@ -77,12 +77,23 @@ def membership_id(name: Name, value: str) -> str:
     return f"{name.kind.value}:{name.id}" + (f"={value}" if value else "")
 
 
+class EarlierEvent(NamedTuple):
+    """The predicates that were true of a profile after one event."""
+
+    true_predicates: frozenset[int]
+    #: The event's own time, Unix microseconds.
+    occurred_at_us: int
+
+
 class EarlierState(NamedTuple):
     """The predicates that were true of a profile from one instant on, until the next change."""
 
     true_predicates: frozenset[int]
     changed_at_us: int
     by_time: bool = True
+    #: As in `ProfileEvaluation`, like the next one.
+    occurred_at_us: int | None = None
+    by_event: tuple[EarlierEvent, ...] = ()
 
 
 class ProfileEvaluation(NamedTuple):
@@ -102,18 +113,17 @@ class ProfileEvaluation(NamedTuple):
     by_time: bool = False
     #: The states between the evaluation before and this one, ascending by instants.
     passed: tuple[EarlierState, ...] = ()
+    #: The own time of the event that made the change, Unix microseconds; None = no event did.
+    occurred_at_us: int | None = None
+    #: The states after earlier events that were folded together with that one, in the order of the
+    #: log.
+    by_event: tuple[EarlierEvent, ...] = ()
 
     @property
     def states(self) -> Iterator[ProfileEvaluation]:
         """The evaluation in each state that the profile passed through, the last one at last."""
-        for true_predicates, changed_at_us, by_time in self.passed:
-            yield self._replace(
-                true_predicates=true_predicates,
-                changed_at_us=changed_at_us,
-                by_time=by_time,
-                merged_into=None,
-                passed=(),
-            )
+        for state in self.passed:
+            yield self._replace(**state._asdict(), merged_into=None, passed=())
         yield self
 
 
@@ -147,6 +157,9 @@ class MembershipChange(NamedTuple):
     other_profile_id: ProfileId | None = None
     #: Counts the published changes of this profile in this segment from 1; 0 = not assigned.
     ordinal: int = 0
+    #: The own time of the event that made the change, Unix microseconds; None = no event did, or it
+    #: took place at `changed_at_us`.
+    occurred_at_us: int | None = None
 
 
 def check_segment_id(segment_id: str, field: str, most: int = MAX_MEMBERSHIP_ID) -> None:

@@ -18,7 +18,7 @@ _MEMBERSHIP_COLUMNS = """
 """
 _HISTORY_COLUMNS = """
     shard sequence position workspace_id segment_id segment_version profile_id entered ordinal
-    changed_at_us cause other_profile_id reached_offset
+    changed_at_us cause other_profile_id reached_offset occurred_at_us
 """
 _LOAD_MEMBERSHIPS = Q.load_memberships.replace("{schema}", "")
 
@@ -143,7 +143,7 @@ async def add_changes(
             (
                 *(shard, sequence, position, c.workspace_id, c.segment_id, c.segment_version),
                 *(c.profile_id, c.entered, c.ordinal, c.changed_at_us, c.cause.value),
-                *(c.other_profile_id, reached_offset),
+                *(c.other_profile_id, reached_offset, c.occurred_at_us),
             )
             for position, c in enumerate(changes)
         ],
@@ -174,6 +174,7 @@ def change_from_row(row: Any) -> MembershipChange:
         MembershipCause(row["cause"]),
         row["other_profile_id"],
         row["ordinal"],
+        row["occurred_at_us"],
     )
 
 

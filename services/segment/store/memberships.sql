@@ -5,7 +5,8 @@ SELECT profile_id, segment_id FROM {schema}membership WHERE profile_id = ANY ($1
 -- name: load_entries
 -- The entry of each member of a segment, as a row of the history with the cause DEFINITION.
 SELECT workspace_id, segment_id, segment_version, profile_id, true AS entered,
-       since_us AS changed_at_us, 3 AS cause, NULL::bytea AS other_profile_id, 0 AS ordinal
+       since_us AS changed_at_us, 3 AS cause, NULL::bytea AS other_profile_id, 0 AS ordinal,
+       NULL::bigint AS occurred_at_us
 FROM membership
 WHERE workspace_id = $1 AND segment_id = $2 ORDER BY profile_id;
 
@@ -33,6 +34,7 @@ SELECT coalesce(n.workspace_id, l.workspace_id) AS workspace_id,
        n.profile_id IS NOT NULL AS entered,
        coalesce(e.changed_at_us, $1) AS changed_at_us,
        1 AS cause, NULL::bytea AS other_profile_id, 0 AS ordinal,
+       NULL::bigint AS occurred_at_us,
        e.profile_id IS NOT NULL AS profile_exists
 FROM {live}.membership l
 FULL JOIN {new}.membership n USING (profile_id, segment_id)

@@ -319,7 +319,13 @@ class JourneyBench:
         return event
 
     async def enter(
-        self, segment_id: str, of: int = 1, *, ordinal: int = 1, cause: int = 1
+        self,
+        segment_id: str,
+        of: int = 1,
+        *,
+        ordinal: int = 1,
+        cause: int = 1,
+        occurred_at_us: int | None = None,
     ) -> None:
         change = MembershipChange(
             workspace_id=W,
@@ -329,6 +335,7 @@ class JourneyBench:
             ordinal=ordinal,
             changed_at_us=self.now_us,
             cause=cause,
+            occurred_at_us=occurred_at_us,
         )
         await self.fold(self.shard(of), MembershipsChanged(changes=[change]))
 

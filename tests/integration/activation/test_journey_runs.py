@@ -23,7 +23,7 @@ from services.chassis.codec.journeys import contact_policy_to_proto
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
-from services.kernel.time import HOUR_US
+from services.kernel.time import DAY_US, HOUR_US
 
 CHOOSE: dict[str, Any] = {
     "id": "choose",
@@ -541,6 +541,44 @@ async def test_every_entry_of_a_person_is_explained(bench: JourneyBench) -> None
     assert {each.run.run_id for each in response.runs} == {
         each.run_id for each in response.entries if each.run_id
     }
+
+
+async def test_membership_by_an_event_of_long_ago_begins_no_run_and_says_why(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**{**CART, "enter": {"segment": {"id": "buyers"}}})
+    await bench.pass_time(30)
+    entered_us = bench.now_us
+    old_us, new_us = entered_us - 25 * HOUR_US, entered_us - HOUR_US
+    await bench.enter("buyers", 1, occurred_at_us=old_us)
+    await bench.enter("buyers", 2, occurred_at_us=new_us)
+    await bench.enter("buyers", 3)
+    await bench.enter("buyers", 4, occurred_at_us=entered_us - 1_800 * DAY_US)
+    await bench.pass_time(3)
+    await bench.come_to_rest()
+    await bench.send()
+    rows = await bench.ledger.rows()
+    assert {row["profile_id"] for row in rows} == {leaf(2), leaf(3)}
+    # A run begins when the log has learnt of the membership, however old its event is.
+    assert {row["changed_at_us"] for row in rows} == {entered_us + 2 * HOUR_US}
+    rpc = await calls(bench)
+
+    async def why(of: int) -> pb.EntryExplanation:
+        request = pb.WhyRunRequest(journey_id="cart", profile_id=leaf(of).hex())
+        [entry] = (await rpc.WhyRun(request, None)).entries
+        return entry
+
+    old, new, unknown, before = [await why(of) for of in (1, 2, 3, 4)]
+    # What took place before the journey was defined is nothing to it, as an event of then.
+    assert before.reason == pb.ENTRY_REASON_NOT_LIVE
+    assert (old.reason, old.caused_at_us) == (pb.ENTRY_REASON_LEARNT_TOO_LATE, old_us)
+    assert (new.reason, new.caused_at_us) == (pb.ENTRY_REASON_BEGUN, new_us)
+    assert (unknown.reason, unknown.HasField("caused_at_us")) == (pb.ENTRY_REASON_BEGUN, False)
+    # A replay makes the same transitions, and what would have been is what was.
+    verified = await rpc.VerifyRuns(pb.VerifyRunsRequest(), None)
+    assert not verified.unjustified
+    regrets = await rpc.ListRegrets(pb.ListRegretsRequest(journey_id="cart"), None)
+    assert not regrets.regrets
 
 
 async def test_runs_of_a_journey_add_up(bench: JourneyBench) -> None:

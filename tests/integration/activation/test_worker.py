@@ -34,6 +34,7 @@ from services.activation.domain.transitions import RetryPolicy
 from services.activation.store import effects as store
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex
+from services.kernel.time import DAY_US
 
 SLOW = RetryPolicy(max_attempts=3, initial_backoff=30.0)
 
@@ -439,20 +440,25 @@ async def test_crash_of_a_sender_is_retried(ledger: Ledger, receiver: Receiver) 
 async def test_message_describes_the_change(ledger: Ledger, receiver: Receiver) -> None:
     to = hook(receiver.url(), content='{"coupon":"TRIAL-50","文":"优惠"}'.encode())
     await ledger.define(to)
-    await ledger.add([change(7, changed_at_us=1_700_000_000_000_000), change(7, 2)], to)
+    at_us = 1_700_000_000_000_000
+    own_us = at_us - 5 * 365 * DAY_US
+    changed = change(7, changed_at_us=at_us, occurred_at_us=own_us)
+    await ledger.add([changed, change(7, 2, changed_at_us=at_us + 1)], to)
     async with ledger.dispatching():
         await ledger.all_are(DeliveryState.DELIVERED)
-    left, entered = (json.loads(each.body) for each in receiver.received)
+    entered, left = (json.loads(each.body) for each in receiver.received)
     assert entered["type"] == "segment.entered"
     assert entered["timestamp"] == "2023-11-14T22:13:20.000000Z"
     assert entered["data"] == {
         "workspace": "school",
+        "occurred_at": "2018-11-15T22:13:20.000000Z",
         "segment": "trial",
         "ordinal": 1,
         "profile": {"id": to_hex(profile(7))},
         "content": {"coupon": "TRIAL-50", "文": "优惠"},
     }
     assert (left["type"], left["data"]["ordinal"]) == ("segment.left", 2)
+    assert left["data"]["occurred_at"] == left["timestamp"], "no event made the change"
 
 
 async def test_effect_whose_attempts_are_always_interrupted_ends_dead(

@@ -59,6 +59,7 @@ def evaluated(
     *true_predicates: int,
     into: int | None = None,
     changed_at_us: int = 0,
+    occurred_at_us: int | None = None,
     workspace: str = W,
 ) -> ProfileChange:
     return ProfileChange(
@@ -68,6 +69,7 @@ def evaluated(
         true_predicates=sorted(true_predicates),
         merged_into=b"" if into is None else profile(into),
         changed_at_us=changed_at_us,
+        occurred_at_us=occurred_at_us,
     )
 
 

@@ -234,6 +234,32 @@ async def test_memberships_of_a_profile_have_their_history(whole: RunningSegment
         await whole.stub().ListMemberships(pb.ListMembershipsRequest(profile_id="f" * 32))
 
 
+async def test_change_by_an_event_has_the_own_time_of_the_event_and_others_their_instant(
+    whole: RunningSegment,
+) -> None:
+    """As it is published, in the history, and in what a late consumer reads from the history."""
+    await publish_school(whole, 0)
+    await whole.publish(0, evaluated(1, 1, BOUGHT_ID, occurred_at_us=-7))
+    await whole.publish(0, evaluated(2, 1, BOUGHT_ID))
+    await whole.publish_everywhere(broadcast_facts=[defined("all buyers", BOUGHT)])
+    await whole.fold()
+    changes, _ = await watch(whole, START, 4)
+    found = {(c.segment_id, c.profile_id): c.occurred_at_us - c.changed_at_us for c in changes}
+    [old] = [c for c in changes if (c.segment_id, c.profile_id) == ("buyers", profile(1))]
+    assert old.occurred_at_us == -7 < 0 < old.changed_at_us
+    del found["buyers", profile(1)]
+    assert found == {
+        ("buyers", profile(2)): 0,
+        ("all buyers", profile(1)): 0,
+        ("all buyers", profile(2)): 0,
+    }
+    request = pb.ListMembershipsRequest(profile_id=to_hex(profile(1)))
+    history = (await whole.stub().ListMemberships(request)).history
+    assert sorted(history, key=str) == sorted(
+        (c for c in changes if c.profile_id == profile(1)), key=str
+    )
+
+
 #: Before all changes.
 START = StreamPosition(sequences=[0] * SHARDS)
 

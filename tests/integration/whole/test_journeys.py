@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.whole.five_years import check_five_years, import_five_years
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
@@ -323,6 +324,7 @@ async def identify(system: WholeSystem, who: str, birthday: str) -> None:
 async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
     system: WholeSystem, tmp_path: Path
 ) -> None:
+    imported_us = await import_five_years(system, tmp_path)
     await define(system, tmp_path, MORE)
     await define(system, tmp_path, LOOP)
     await check_definitions(system)
@@ -368,6 +370,7 @@ async def test_series_segments_caps_dates_calls_merges_old_events_and_loops(
     greeted = [each for each in await ended(system, 1, "merged") if each.state == SENT]
     [person] = set(await system.profiles("user_id:a", "device_id:a"))
     assert [each.profile_id for each in greeted] == [person]
+    await check_five_years(system, imported_us)
     refused = await refused_starts(system)
     assert [each.reason for each in refused] == [TOO_DEEP]
     # Each decision follows from what the log had recorded, and no run is stuck.

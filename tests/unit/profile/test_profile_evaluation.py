@@ -131,6 +131,21 @@ def test_change_by_an_event_has_the_time_at_which_the_log_recorded_it() -> None:
     assert scope.union(ALL_PREDICATES).recorded_at_us == 6
 
 
+def test_change_by_an_event_has_the_own_time_of_the_event_and_one_by_time_has_none() -> None:
+    scope = EvaluationScope(frozenset({RECENT_ID}), recorded_at_us=6, occurred_at_us=-4)
+    assert evaluate(scope, evaluated(), view(viewed(5)), INDEX, 9).occurred_at_us == -4
+    before = evaluated(RECENT_ID, due=15, changed_at=5)
+    assert evaluate(DUE_ONLY, before, view(viewed(5)), INDEX, 20).occurred_at_us is None
+    assert evaluate(ALL_PREDICATES, evaluated(), view(viewed(5)), INDEX, 9).occurred_at_us is None
+
+
+def test_scopes_together_have_the_greatest_own_time() -> None:
+    old, new = (EvaluationScope(frozenset(), occurred_at_us=at) for at in (-4, 5))
+    assert old.union(new).occurred_at_us == new.union(old).occurred_at_us == 5
+    assert old.union(DUE_ONLY).occurred_at_us == ALL_PREDICATES.union(old).occurred_at_us == -4
+    assert DUE_ONLY.union(ALL_PREDICATES).occurred_at_us is None
+
+
 def test_dues_beyond_the_most_are_evaluated_together() -> None:
     times = range(0, 4 * MAX_PASSED, 2)
     index = PredicateIndex([count_of(events_named("viewed"), 1, Operator.EQ, n) for n in range(2)])

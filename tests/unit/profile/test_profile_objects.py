@@ -156,7 +156,7 @@ class TestScopes:
         states = {ANN: LeafState()}
         fact, _ = membership(1, ANN, "acme", {})
         assert self.folded(fact, states=states).scopes == {
-            ANN: EvaluationScope(INDEX.related_predicates, recorded_at_us=1)
+            ANN: EvaluationScope(INDEX.related_predicates, False, 1, 1)
         }
         assert not self.folded(fact, states=states).scopes
 
@@ -165,8 +165,8 @@ class TestScopes:
         _, joined = membership(1, ANN, "acme", {"plan": "gold"})
         _, late = membership(0, ANN, "acme", {"plan": "free"})
         result = self.folded(joined, states=states)
-        assert result.scopes == {leaf("acme"): related_only(1)}
-        assert result.new_members == {ANN: 1}
+        assert result.scopes == {leaf("acme"): related_only(1, 1)}
+        assert result.new_members == {ANN: related_only(1, 1)}
         result = self.folded(late, states=states)
         assert (result.scopes, result.new_members) == ({}, {})
 
@@ -176,7 +176,7 @@ class TestScopes:
         result = self.folded(membership(2, BOB, "acme", {})[1], states=states)
         assert result.scopes == {leaf("acme"): DUE_ONLY}
         assert not result.scopes[leaf("acme")].concerns_members
-        assert result.new_members == {BOB: 2}
+        assert result.new_members == {BOB: related_only(2, 2)}
 
     def test_without_rules_that_read_objects_no_member_is_evaluated(self) -> None:
         states = {leaf("acme"): LeafState()}
@@ -187,7 +187,8 @@ class TestScopes:
     def test_members_are_locked_and_evaluated_by_their_stored_profiles(self) -> None:
         stored = {IdentifierId(ANN): ProfileAssignment(W, IdentifierId(ANN), P, 1, None)}
         assert lock_set({}, stored, [ANN, BOB]) == {P, BOB}
-        assert scopes_by_profile({}, {}, stored, (), {ANN: 7, BOB: 8}) == {P: related_only(7)}
+        members = {ANN: related_only(7, 5), BOB: related_only(8)}
+        assert scopes_by_profile({}, {}, stored, (), members) == {P: related_only(7, 5)}
 
     def test_sweep_evaluates_members_of_objects_only_for_rules_that_read_objects(self) -> None:
         states = {ANN: LeafState(), leaf("acme"): LeafState(members=ANN)}
@@ -258,7 +259,7 @@ class World:
         self._evaluate({into: ALL_PREDICATES})
 
     def _scopes(
-        self, scopes: Mapping[LeafId, EvaluationScope], members: Mapping[LeafId, int]
+        self, scopes: Mapping[LeafId, EvaluationScope], members: Mapping[LeafId, EvaluationScope]
     ) -> dict[ProfileId, EvaluationScope]:
         stored = {
             IdentifierId(leaf): ProfileAssignment(W, IdentifierId(leaf), profile, 1, None)
@@ -281,7 +282,7 @@ class World:
         changes = evaluate_all(scopes, map(objects.add_to, profiles), {W: INDEX}, 100)
         self.evaluations |= {e.profile_id: e for e in (*changes.changed, *changes.rescheduled)}
         for changed in object_changes(scopes, profiles, {W: INDEX}):
-            self._evaluate(self._scopes({}, dict.fromkeys(changed.members, 0)))
+            self._evaluate(self._scopes({}, dict.fromkeys(changed.members, changed.scope)))
 
     def _leaves(self, profile_id: ProfileId) -> list[LeafState]:
         return [self.states[leaf] for leaf, p in self.profile_of.items() if p == profile_id]

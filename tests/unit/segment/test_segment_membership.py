@@ -18,6 +18,7 @@ from services.segment.domain.membership import (
     split_off,
 )
 from services.segment.domain.model import (
+    EarlierEvent,
     EarlierState,
     MembershipCause,
     MembershipChange,
@@ -198,6 +199,38 @@ def test_newest_evaluation_has_passed_through_the_ones_before_it() -> None:
         (True, 20, MembershipCause.RULE),
         (False, 30, MembershipCause.TIME),
     ]
+
+
+def test_change_has_the_own_time_of_the_event_that_made_it() -> None:
+    by_event = evaluation(1, BOUGHT_ID)._replace(occurred_at_us=7)
+    segments = ActiveSegments([BUYERS])
+    [entered] = membership_changes([by_event], {}, segments)
+    assert (entered.changed_at_us, entered.occurred_at_us) == (1_000, 7)
+    [entered] = membership_changes([evaluation(1, BOUGHT_ID)], {}, segments)
+    assert entered.occurred_at_us is None, "no event made the change"
+
+
+def test_change_of_each_segment_has_the_first_event_after_which_it_lasts() -> None:
+    both, none = frozenset({BOUGHT_ID, VISITED_ID}), frozenset[int]()
+    events = (EarlierEvent(both, 1), EarlierEvent(none, 2), EarlierEvent(both, 3))
+    last = evaluation(1, BOUGHT_ID)._replace(occurred_at_us=4, by_event=events)
+    seen = replace(IDLE, segment_id="seen", rule=VISITED)
+    changes = membership_changes([last], {}, ActiveSegments([BUYERS, IDLE, seen]))
+    assert [(c.segment_id, c.entered, c.occurred_at_us) for c in changes] == [
+        ("buyers", True, 3),
+        ("idle", True, 4),
+    ]
+
+
+def test_evaluation_that_a_newer_one_overtakes_keeps_its_events() -> None:
+    states = (EarlierEvent(frozenset({BOUGHT_ID}), 1),)
+    older = evaluation(1, BOUGHT_ID, VISITED_ID, version=2)._replace(
+        occurred_at_us=2, by_event=states
+    )
+    newest = evaluation(1, BOUGHT_ID, version=3)._replace(occurred_at_us=9)
+    [combined] = newer_evaluations([newest, older], {})
+    changes = membership_changes([combined], {}, ActiveSegments([BUYERS, IDLE]))
+    assert [(c.segment_id, c.occurred_at_us) for c in changes] == [("buyers", 1), ("idle", 9)]
 
 
 def test_stays_pair_each_entry_with_the_next_exit() -> None:

@@ -44,18 +44,20 @@ RUN_END_EDITED: RunEnd
 RUN_END_STOPPED: RunEnd
 
 class RunEntry(_message.Message):
-    __slots__ = ("occurred_at_us", "fact_id", "leaf_id", "recorded_at_us", "properties")
+    __slots__ = ("occurred_at_us", "fact_id", "leaf_id", "recorded_at_us", "properties", "caused_at_us")
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     LEAF_ID_FIELD_NUMBER: _ClassVar[int]
     RECORDED_AT_US_FIELD_NUMBER: _ClassVar[int]
     PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    CAUSED_AT_US_FIELD_NUMBER: _ClassVar[int]
     occurred_at_us: int
     fact_id: bytes
     leaf_id: bytes
     recorded_at_us: int
     properties: bytes
-    def __init__(self, occurred_at_us: _Optional[int] = ..., fact_id: _Optional[bytes] = ..., leaf_id: _Optional[bytes] = ..., recorded_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ...) -> None: ...
+    caused_at_us: int
+    def __init__(self, occurred_at_us: _Optional[int] = ..., fact_id: _Optional[bytes] = ..., leaf_id: _Optional[bytes] = ..., recorded_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., caused_at_us: _Optional[int] = ...) -> None: ...
 
 class RunPosition(_message.Message):
     __slots__ = ("step_id", "at_us", "counts", "coupons", "has_waited")

@@ -450,18 +450,20 @@ class WhyRunRequest(_message.Message):
     def __init__(self, journey_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class EntryExplanation(_message.Message):
-    __slots__ = ("fact_id", "occurred_at_us", "reason", "run_id", "cited_fact_ids")
+    __slots__ = ("fact_id", "occurred_at_us", "reason", "run_id", "cited_fact_ids", "caused_at_us")
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CITED_FACT_IDS_FIELD_NUMBER: _ClassVar[int]
+    CAUSED_AT_US_FIELD_NUMBER: _ClassVar[int]
     fact_id: str
     occurred_at_us: int
     reason: EntryReason
     run_id: str
     cited_fact_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, fact_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., reason: _Optional[_Union[EntryReason, str]] = ..., run_id: _Optional[str] = ..., cited_fact_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    caused_at_us: int
+    def __init__(self, fact_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., reason: _Optional[_Union[EntryReason, str]] = ..., run_id: _Optional[str] = ..., cited_fact_ids: _Optional[_Iterable[str]] = ..., caused_at_us: _Optional[int] = ...) -> None: ...
 
 class WhyRunResponse(_message.Message):
     __slots__ = ("entries", "runs")

@@ -73,7 +73,7 @@ class LeafMove(_message.Message):
     def __init__(self, workspace_id: _Optional[str] = ..., leaf_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., before_profile_id: _Optional[bytes] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
-    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed")
+    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed", "occurred_at_us", "by_event")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,8 @@ class ProfileChange(_message.Message):
     CHANGED_AT_US_FIELD_NUMBER: _ClassVar[int]
     BY_TIME_FIELD_NUMBER: _ClassVar[int]
     PASSED_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    BY_EVENT_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     profile_id: bytes
     version: int
@@ -90,7 +92,9 @@ class ProfileChange(_message.Message):
     changed_at_us: int
     by_time: bool
     passed: _containers.RepeatedCompositeFieldContainer[PassedState]
-    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ..., by_time: _Optional[bool] = ..., passed: _Optional[_Iterable[_Union[PassedState, _Mapping]]] = ...) -> None: ...
+    occurred_at_us: int
+    by_event: _containers.RepeatedCompositeFieldContainer[EventState]
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ..., by_time: _Optional[bool] = ..., passed: _Optional[_Iterable[_Union[PassedState, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., by_event: _Optional[_Iterable[_Union[EventState, _Mapping]]] = ...) -> None: ...
 
 class PassedState(_message.Message):
     __slots__ = ("true_predicates", "changed_at_us")
@@ -99,3 +103,11 @@ class PassedState(_message.Message):
     true_predicates: _containers.RepeatedScalarFieldContainer[int]
     changed_at_us: int
     def __init__(self, true_predicates: _Optional[_Iterable[int]] = ..., changed_at_us: _Optional[int] = ...) -> None: ...
+
+class EventState(_message.Message):
+    __slots__ = ("true_predicates", "occurred_at_us")
+    TRUE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    true_predicates: _containers.RepeatedScalarFieldContainer[int]
+    occurred_at_us: int
+    def __init__(self, true_predicates: _Optional[_Iterable[int]] = ..., occurred_at_us: _Optional[int] = ...) -> None: ...

@@ -27,7 +27,7 @@ from onefold.profile.v1 import profile_stream_pb2 as onefold_dot_profile_dot_v1_
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onefold/segment/v1/segment_stream.proto\x12\x12onefold.segment.v1\x1a\x18onefold/log/v1/log.proto\x1a\'onefold/profile/v1/profile_stream.proto\x1a\x1donefold/type/v1/options.proto\"\xb0\x02\n\x12MembershipsChanged\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12\x35\n\x07\x63hanges\x18\x05 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12-\n\x0f\x62roadcast_facts\x18\x06 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x38\n\x0ematched_events\x18\x07 \x03(\x0b\x32 .onefold.profile.v1.MatchedEvent\x12\x30\n\nleaf_moves\x18\x08 \x03(\x0b\x32\x1c.onefold.profile.v1.LeafMove\"\xa1\x02\n\x10MembershipChange\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x19\n\nsegment_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x17\n\x0fsegment_version\x18\x03 \x01(\r\x12\x18\n\nprofile_id\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07\x65ntered\x18\x05 \x01(\x08\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x15\n\rchanged_at_us\x18\x07 \x01(\x03\x12\x32\n\x05\x63\x61use\x18\x08 \x01(\x0e\x32#.onefold.segment.v1.MembershipCause\x12\x1e\n\x10other_profile_id\x18\t \x01(\x0c\x42\x04\xa8\xbb\x18\x02*\xa6\x01\n\x0fMembershipCause\x12 \n\x1cMEMBERSHIP_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15MEMBERSHIP_CAUSE_RULE\x10\x01\x12\x1a\n\x16MEMBERSHIP_CAUSE_MERGE\x10\x02\x12\x1f\n\x1bMEMBERSHIP_CAUSE_DEFINITION\x10\x03\x12\x19\n\x15MEMBERSHIP_CAUSE_TIME\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onefold/segment/v1/segment_stream.proto\x12\x12onefold.segment.v1\x1a\x18onefold/log/v1/log.proto\x1a\'onefold/profile/v1/profile_stream.proto\x1a\x1donefold/type/v1/options.proto\"\xb0\x02\n\x12MembershipsChanged\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12\x35\n\x07\x63hanges\x18\x05 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12-\n\x0f\x62roadcast_facts\x18\x06 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x38\n\x0ematched_events\x18\x07 \x03(\x0b\x32 .onefold.profile.v1.MatchedEvent\x12\x30\n\nleaf_moves\x18\x08 \x03(\x0b\x32\x1c.onefold.profile.v1.LeafMove\"\xd1\x02\n\x10MembershipChange\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x19\n\nsegment_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x17\n\x0fsegment_version\x18\x03 \x01(\r\x12\x18\n\nprofile_id\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07\x65ntered\x18\x05 \x01(\x08\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x15\n\rchanged_at_us\x18\x07 \x01(\x03\x12\x32\n\x05\x63\x61use\x18\x08 \x01(\x0e\x32#.onefold.segment.v1.MembershipCause\x12\x1e\n\x10other_profile_id\x18\t \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1b\n\x0eoccurred_at_us\x18\n \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_occurred_at_us*\xa6\x01\n\x0fMembershipCause\x12 \n\x1cMEMBERSHIP_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15MEMBERSHIP_CAUSE_RULE\x10\x01\x12\x1a\n\x16MEMBERSHIP_CAUSE_MERGE\x10\x02\x12\x1f\n\x1bMEMBERSHIP_CAUSE_DEFINITION\x10\x03\x12\x19\n\x15MEMBERSHIP_CAUSE_TIME\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERSHIPCHANGE'].fields_by_name['profile_id']._serialized_options = b'\250\273\030\002'
   _globals['_MEMBERSHIPCHANGE'].fields_by_name['other_profile_id']._loaded_options = None
   _globals['_MEMBERSHIPCHANGE'].fields_by_name['other_profile_id']._serialized_options = b'\250\273\030\002'
-  _globals['_MEMBERSHIPCAUSE']._serialized_start=761
-  _globals['_MEMBERSHIPCAUSE']._serialized_end=927
+  _globals['_MEMBERSHIPCAUSE']._serialized_start=809
+  _globals['_MEMBERSHIPCAUSE']._serialized_end=975
   _globals['_MEMBERSHIPSCHANGED']._serialized_start=162
   _globals['_MEMBERSHIPSCHANGED']._serialized_end=466
   _globals['_MEMBERSHIPCHANGE']._serialized_start=469
-  _globals['_MEMBERSHIPCHANGE']._serialized_end=758
+  _globals['_MEMBERSHIPCHANGE']._serialized_end=806
 # @@protoc_insertion_point(module_scope)

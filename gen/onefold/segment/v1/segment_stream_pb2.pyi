@@ -44,7 +44,7 @@ class MembershipsChanged(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[MembershipChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., matched_events: _Optional[_Iterable[_Union[_profile_stream_pb2.MatchedEvent, _Mapping]]] = ..., leaf_moves: _Optional[_Iterable[_Union[_profile_stream_pb2.LeafMove, _Mapping]]] = ...) -> None: ...
 
 class MembershipChange(_message.Message):
-    __slots__ = ("workspace_id", "segment_id", "segment_version", "profile_id", "entered", "ordinal", "changed_at_us", "cause", "other_profile_id")
+    __slots__ = ("workspace_id", "segment_id", "segment_version", "profile_id", "entered", "ordinal", "changed_at_us", "cause", "other_profile_id", "occurred_at_us")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class MembershipChange(_message.Message):
     CHANGED_AT_US_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     OTHER_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     segment_id: str
     segment_version: int
@@ -63,4 +64,5 @@ class MembershipChange(_message.Message):
     changed_at_us: int
     cause: MembershipCause
     other_profile_id: bytes
-    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., segment_version: _Optional[int] = ..., profile_id: _Optional[bytes] = ..., entered: _Optional[bool] = ..., ordinal: _Optional[int] = ..., changed_at_us: _Optional[int] = ..., cause: _Optional[_Union[MembershipCause, str]] = ..., other_profile_id: _Optional[bytes] = ...) -> None: ...
+    occurred_at_us: int
+    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., segment_version: _Optional[int] = ..., profile_id: _Optional[bytes] = ..., entered: _Optional[bool] = ..., ordinal: _Optional[int] = ..., changed_at_us: _Optional[int] = ..., cause: _Optional[_Union[MembershipCause, str]] = ..., other_profile_id: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ...) -> None: ...

@@ -108,13 +108,13 @@ class JourneyHistory:
         return None
 
     def accepts(self, entry: RunEntry) -> bool:
-        """Return whether the journey was live when an entry occurred and when it was learnt."""
+        """Return whether the journey was live when an entry took place and when it was learnt."""
         known = self.at(entry.recorded_at_us)
         if known is None or known.program.journey.retired:
             return False
         if self.flow_at(entry.recorded_at_us) is Flow.STOPPED:
             return False
-        return entry.occurred_at_us >= self.versions[0].defined_at_us
+        return entry.since_us >= self.versions[0].defined_at_us
 
     @cached_property
     def reads_clock(self) -> bool:

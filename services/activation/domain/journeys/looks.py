@@ -78,12 +78,15 @@ class JourneyFact:
     subjects: tuple[Subject, ...]
     #: Those properties that journeys name.
     properties: Mapping[str, Json] = field(default_factory=dict)
+    #: As in `RunEntry`.
+    caused_at_us: int | None = None
 
     @property
     def entry(self) -> RunEntry:
         """What the fact is where it begins a run."""
         return RunEntry(
-            self.occurred_at_us, self.fact_id, self.leaf_id, self.recorded_at_us, self.properties
+            *(self.occurred_at_us, self.fact_id, self.leaf_id, self.recorded_at_us),
+            *(self.properties, self.caused_at_us),
         )
 
 

@@ -27,6 +27,7 @@ from services.activation.domain.journeys.run import (
     RunPlay,
     RunPosition,
 )
+from services.kernel.journeys.inputs import greatest_age_us
 from services.kernel.journeys.model import WhileInside
 from services.kernel.rules.values import canonical_json
 
@@ -204,8 +205,8 @@ class _Group:
 
         Earlier entries are added before it, all runs that are fixed before any entry.
         """
-        limit_us = self._entry.not_after_us
-        if limit_us and entry.recorded_at_us - entry.occurred_at_us > limit_us:
+        limit_us = greatest_age_us(self._entry)
+        if limit_us and entry.age_us > limit_us:
             return EntryRefusal.LEARNT_TOO_LATE
         at = sum(1 for run in self._awake if run.first.order <= entry.order)
         if at:

@@ -89,6 +89,19 @@ class RunEntry:
     #: When the log learnt it, Unix microseconds.
     recorded_at_us: int
     properties: Mapping[str, Json] = field(default_factory=dict)
+    #: The own time of the event that has changed the membership which begins the run, Unix
+    #: microseconds; None = no such change begins it.
+    caused_at_us: int | None = None
+
+    @property
+    def since_us(self) -> int:
+        """When the entry, or the event that has caused it, took place."""
+        return self.occurred_at_us if self.caused_at_us is None else self.caused_at_us
+
+    @property
+    def age_us(self) -> int:
+        """How long before the log learnt it the entry, or its cause, took place."""
+        return self.recorded_at_us - self.since_us
 
     @property
     def order(self) -> tuple[int, bytes]:

@@ -35,6 +35,8 @@ CREATE TABLE effect (
     address_key       bytea,
     -- Until when the gate holds the effect, on the log's clock; NULL = until an event ends it.
     held_until_us     bigint,
+    -- When what changed the membership took place, Unix microseconds; NULL of effects of runs.
+    occurred_at_us    bigint,
     -- Only of effects of runs, from here on; NULL of those of memberships. Segment, trigger and
     -- ordinal of such a row are empty, and changed_at_us is the instant that the run has planned.
     run_id            bytea,

@@ -9,6 +9,8 @@ CREATE TABLE journey_fact (
     subjects       text[] NOT NULL,
     -- Those properties that journeys name: a JSON object.
     properties     bytea  NOT NULL,
+    -- The own time of the event that has changed a membership; null where the fact is none.
+    caused_at_us   bigint,
     PRIMARY KEY (workspace_id, leaf_id, fact_id)
 );
 

@@ -15,6 +15,8 @@ CREATE TABLE history (
     other_profile_id bytea,
     -- The offset in the log that the shard had reached before the change.
     reached_offset   bigint   NOT NULL,
+    -- The own time of the event that made the change; null where no event did.
+    occurred_at_us   bigint,
     -- A watcher reads the changes of its own workspace only, however many the others have.
     PRIMARY KEY (workspace_id, shard, sequence, position)
 );

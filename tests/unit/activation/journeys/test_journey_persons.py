@@ -33,8 +33,14 @@ from services.activation.domain.journeys.persons import (
 )
 from services.activation.domain.journeys.program import compile_journey
 from services.activation.domain.journeys.regrets import Regret, RegretKind, messages_of, regrets
-from services.activation.domain.journeys.run import PersonFacts, PlannedEffect, RunEnd, RunPosition
-from services.kernel.ids import LeafId
+from services.activation.domain.journeys.run import (
+    PersonFacts,
+    PlannedEffect,
+    RunEnd,
+    RunEntry,
+    RunPosition,
+)
+from services.kernel.ids import FactId, LeafId
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.journeys.model import PutStep
 
@@ -139,6 +145,37 @@ def test_entry_that_was_learnt_too_late_begins_no_run() -> None:
     late = case((0, ENTRY, {}), not_after="1h", late={0: 1.1})
     assert refusals(ideal(late)) == [EntryRefusal.LEARNT_TOO_LATE]
     assert len(ideal(case((0, ENTRY, {}), not_after="1h", late={0: 1})).runs) == 1
+
+
+MEMBER_BY = (
+    {"segment": {"id": "s"}},
+    {"segment": {"id": "s", "on": "left"}},
+    {"stage": {"of": "life", "is": "new"}},
+    {"first_seen": True},
+)
+
+
+@pytest.mark.parametrize("enter", MEMBER_BY, ids=lambda enter: next(iter(enter)))
+def test_membership_that_an_event_of_long_ago_has_changed_begins_no_run(
+    enter: dict[str, Any],
+) -> None:
+    """The journey need not say so; a run begins at the instant of the change, however old."""
+
+    def played(caused_us: int | None, **more: Any) -> PersonPlay:
+        journey = parse_journey({"id": "j", "enter": {**enter, **more}, "steps": [PUT]})
+        entry = RunEntry(BEGIN, FactId(bytes(16)), LeafId(bytes(16)), BEGIN, {}, caused_us)
+        program, hours = compile_journey(journey), hours_of(Contact())
+        return play_person(program, [entry], PersonFacts(()), {}, hours, BEGIN + HOUR_US)
+
+    assert refusals(played(BEGIN - 24 * HOUR_US - 1)) == [EntryRefusal.LEARNT_TOO_LATE]
+    assert refusals(played(BEGIN - 2 * HOUR_US, not_after="1h")) == [EntryRefusal.LEARNT_TOO_LATE]
+    for caused_us, more in (
+        (BEGIN - 24 * HOUR_US, {}),
+        (None, {}),
+        (BEGIN - 1_000 * HOUR_US, {"not_after": "1000h"}),
+    ):
+        [run] = played(caused_us, **more).runs
+        assert [effect.at_us for effect in run.effects] == [BEGIN]
 
 
 def test_late_goal_before_the_message_stops_it() -> None:
