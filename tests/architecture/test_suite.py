@@ -97,6 +97,22 @@ def test_planted_short_waits_are_found() -> None:
         assert not short_waits(Source("tests/test_x.py", re.sub(r"[0-9.]+", "HANG_S", wait)))
 
 
+def fixtures_of_packages(file: Source) -> list[str]:
+    """Return the fixtures that last until the session ends: no folder of tests is a package."""
+    return [
+        f"{file.path}:{node.lineno} {ast.unparse(node)}"
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.keyword) and node.arg == "scope" and "package" in ast.unparse(node)
+    ]
+
+
+def test_fixtures_end_with_their_file_or_are_of_the_session() -> None:
+    found = [each for file in under("tests") for each in fixtures_of_packages(file)]
+    assert not found, message(found, "it would work beside all later tests: scope it to a module")
+    planted = Source("tests/test_x.py", '@pytest.fixture(scope="package")\ndef x() -> None: ...')
+    assert fixtures_of_packages(planted)
+
+
 def test_slow_tests_stay_within_their_budget() -> None:
     found = over_budget(under("tests"))
     assert not found, message(found, "share a running system, or raise the budget with a reason")

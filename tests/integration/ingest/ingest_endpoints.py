@@ -25,7 +25,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
-from service_fixtures import BUS_KEY, OpenNatsServer, create_database
+from service_fixtures import BUS_KEY, OpenNatsServer, create_database, delete_streams
 
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.devstack.postgres import PostgresServer
@@ -109,8 +109,7 @@ async def run_ingest(
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     name = await create_database(admin)
     bus = await nats.connect(nats_server.url)
-    for info in await bus.jetstream().streams_info():
-        await bus.jetstream().delete_stream(info.config.name or "")
+    await delete_streams(nats_server.url)
     fields: dict[str, Any] = {
         "postgres_dsn": postgres_server.dsn.rpartition("/")[0] + f"/{name}",
         "nats_url": nats_server.url,
