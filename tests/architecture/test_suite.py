@@ -25,7 +25,7 @@ BUDGET = {
     "tests/laws/test_three_systems.py": 1,
     # One customer of several systems, and changes of tiers, need the pack in all services; journeys
     # run in two systems.
-    "tests/integration/whole/": 22,
+    "tests/integration/whole/": 24,
     "tests/security/test_key_roles.py": 1,
     "tests/security/test_keyed_ids.py": 3,
     "tests/security/test_rpc_matrix.py": 3,

@@ -96,7 +96,7 @@ async def profile_stack(
             return await scope.enter_async_context(opened)
 
         running, ingest = await start(
-            serve_ingest, IngestSettings, tick_interval_s=0.2, clock_advance="allowed"
+            serve_ingest, IngestSettings, tick_interval_s=1.0, clock_advance="allowed"
         )
         _, identity = await start(serve_identity, IdentitySettings, ingest_url=ingest)
         profile_endpoints, profile = await start(

@@ -61,7 +61,7 @@ class Chain:
 
     async def start(self, name: str) -> None:
         serve, settings_type = SERVICES[name]
-        more: dict[str, Any] = {"tick_interval_s": 0.2} if name == "ingest" else {}
+        more: dict[str, Any] = {"tick_interval_s": 1.0} if name == "ingest" else {}
         if name in self._urls:
             # A service that is started again has the same address.
             more["internal_grpc_port"] = int(self._urls[name].rpartition(":")[2])

@@ -156,7 +156,7 @@ async def whole_system(
     key: str,
     data: Path,
     *names: str,
-    tick_interval_s: float = 0.2,
+    tick_interval_s: float = 1.0,
     private_targets: str = "",
 ) -> AsyncIterator[WholeSystem]:
     """Run the system, or the first services of it, with a source `web` and a key of each role.
