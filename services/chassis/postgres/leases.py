@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 Q = Queries.load(__package__, "leases.sql")
 
 #: Seconds between two counts of the members, and so the longest time for which the shards of a dead
-#: replica stay unassigned. A count stops all who lock something for as long as PostgreSQL copies its
-#: table of locks, some milliseconds under load.
+#: replica stay unassigned. A count stops all who lock something for as long as PostgreSQL copies
+#: its table of locks, some milliseconds under load.
 MEMBERSHIP_POLL_S = 1.0
 #: Seconds without a count after which PostgreSQL ends the membership of a replica; and how long a
 #: count may take before PostgreSQL counts as lost.
