@@ -16,6 +16,7 @@ from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 
 from services.activation.api.decision_reader import REMEMBERED_S, DecisionReader
+from services.activation.delivery.retention import PayloadRetention
 from services.activation.domain.decisions import SlotPerson
 from services.chassis.codec.journey_facts import SLOT_DEFINED
 from services.chassis.codec.journeys import slot_to_proto
@@ -288,3 +289,17 @@ async def test_person_is_never_older_than_what_is_folded_whatever_happens_meanwh
             services.meanwhile = happen
     assert services.reads < 3 * STEPS
     assert folded
+
+
+async def test_person_that_was_read_a_day_ago_is_read_again(services: Services) -> None:
+    await services.define()
+    reader, database = reader_of(services), services.bench.ledger.database
+    await read(reader, "u")
+    retention = PayloadRetention(database, retention_s=1.0)
+    await retention.delete_once()
+    await read(reader, "u")
+    assert services.reads == 1
+    await database.pool.execute("UPDATE slot_person SET inserted_at = now() - interval '25 h'")
+    await retention.delete_once()
+    assert await read(reader, "u") == services.truth("u")
+    assert services.reads == 2

@@ -133,6 +133,9 @@ async def test_lookup_finds_profiles_by_identifiers_and_former_ids(
             )
         )
         assert list(response.profile_ids) == [phone, "", "", phone, ""]
+        user = USER.id_in(WORKSPACE, INDEX_KEY).hex()
+        assert list(response.identifier_ids) == [phone, "", "", user, ""]
+        assert [version > 0 for version in response.versions] == [True, False, False, True, False]
         assert token_from_proto(response.token).includes(running.log.token)
 
         request = pb.ListIdentifiersRequest(profile_id=USER.id_in(WORKSPACE, INDEX_KEY).hex())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from contract.channels import fakes
-from contract.channels.fake_mirrors import FakeHubspot
+from contract.channels.fake_mirrors import FakeHubspot, FakeMeta
 from integration.whole.test_journeys import SENT, SUPPRESSED, advance, define, ended, track
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
@@ -40,6 +41,9 @@ destinations:
     segments: [gold]
     on: [entered, left]
     traits: [city]
+  - id: ads
+    meta_audience: {{audience_id: "23", access_token: meta-token, endpoint: "{ads}"}}
+  - {{id: pushes, file: {{name: pushes.ndjson}}}}
   - {{id: invites, file: {{name: invites.ndjson}}}}
   - {{id: notes, file: {{name: notes.ndjson}}}}
 journeys:
@@ -47,6 +51,16 @@ journeys:
     purpose: marketing
     enter: {{schedule: {{at: "{at}", zone: UTC}}, audience: keen}}
     steps: [{{send: {{id: invitation, to: invites, template: plain}}}}]
+  - id: cart
+    purpose: service
+    enter: {{event: cart_updated}}
+    goal: [{{event: order_paid}}]
+    steps:
+      - send: {{id: push, to: pushes, template: plain}}
+      - join: ads
+      - wait: 30d
+      - drop: ads
+    on_goal: [{{drop: ads}}]
   - id: meeting
     enter: {{event: met}}
     steps: [{{put: {{stage: {{of: funnel, is: met}}}}}}]
@@ -122,6 +136,20 @@ async def check_batch(system: WholeSystem, occurs_us: int) -> None:
     assert len(own) == MEMBERS
 
 
+async def check_cart(system: WholeSystem, ads: FakeMeta) -> None:
+    """JRN-06: one abandoned cart reaches two destinations; the purchase removes the person."""
+    await track(system, "cart_updated", "email:cart@x.example")
+    await advance(system, MINUTE_US)
+    [push] = await ended(system, 1, "pushes")
+    assert push.state == SENT
+    entry = f"e.{hashlib.sha256(b'cart@x.example').hexdigest()}"
+    await wait_until(lambda: ads.members.keys() == {entry})
+    await track(system, "order_paid", "email:cart@x.example")
+    await advance(system, MINUTE_US)
+    await wait_until(lambda: not ads.members)
+    assert (ads.writes, ads.problems) == (2, [])
+
+
 async def check_stage(system: WholeSystem) -> None:
     """JRN-08: a journey puts a person into a stage, and the stage begins another journey."""
     await track(system, "met", "user_id:li")
@@ -134,19 +162,24 @@ async def check_stage(system: WholeSystem) -> None:
     assert (note.profile_id, note.state) == (li, SENT)
 
 
-async def test_copy_in_a_crm_batch_of_an_audience_and_stage_of_a_journey(
+async def test_copies_batches_and_stages_follow_what_persons_do(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:
-    async with fakes.serving(FakeHubspot({"access_token": "hs-token"})) as crm:
+    async with (
+        fakes.serving(FakeHubspot({"access_token": "hs-token"})) as crm,
+        fakes.serving(FakeMeta({"access_token": "meta-token"})) as ads,
+    ):
         assert isinstance(crm, FakeHubspot)
-        target = f"127.0.0.1:{crm.port}"
+        assert isinstance(ads, FakeMeta)
+        targets = f"127.0.0.1:{crm.port},127.0.0.1:{ads.port}"
         async with whole_system(
-            make_settings, internal_key, tmp_path, private_targets=target
+            make_settings, internal_key, tmp_path, private_targets=targets
         ) as system:
             occurs_us = (await system.now_us() // HOUR_US + 2) * HOUR_US
             at = datetime.fromtimestamp(occurs_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M")
-            await define(system, tmp_path, PACK.format(url=crm.url, at=at))
+            await define(system, tmp_path, PACK.format(url=crm.url, ads=ads.url, at=at))
             await system.drain()
             await check_crm(system, crm)
+            await check_cart(system, ads)
             await check_stage(system)
             await check_batch(system, occurs_us)
