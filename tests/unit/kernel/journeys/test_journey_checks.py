@@ -92,6 +92,11 @@ def again(id_: str, **more: Any) -> dict[str, Any]:
         ),
         (journey({"listen": {"to": {"event": "x"}, "at_most": "1h"}}), "nothing follows"),
         (journey({"repeat": {"times": 2, "steps": []}}), "nothing is repeated"),
+        (journey({"put": {}}), "put-1: it puts nothing, or two things"),
+        (
+            journey({"put": {"tag": "t", "stage": {"of": "s", "is": "a"}}}),
+            "put-1: it puts nothing, or two things; write either `tag` or `stage`",
+        ),
         (journey(again("a", else_to="a")), "a: `else_to` leads to no other message"),
         (journey(again("a", else_to="b")), "a: `else_to` leads to no other message"),
         (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from oracle.random_journeys import make_case
 
+from services.chassis.codec.journeys import journey_from_proto, journey_to_proto
 from services.kernel.errors import RuleError
 from services.kernel.journeys import model
 from services.kernel.journeys.checks import check_journey
@@ -23,9 +24,11 @@ from services.kernel.journeys.contact_policy import (
     zone_of,
 )
 from services.kernel.journeys.journey_form import dump_journey, parse_journey
+from services.kernel.journeys.naming import named_memberships
 from services.kernel.journeys.tree import all_steps
 from services.kernel.local_time import DailyWindow
 from services.kernel.rules.forms.json_form import parse_rule
+from services.kernel.rules.model import Reference, ReferenceKind
 from services.kernel.time import DAY_US, HOUR_US
 from services.kernel.yaml_documents import parse_yaml
 
@@ -79,6 +82,18 @@ def test_steps_without_ids_get_them_from_their_kind_and_number() -> None:
         *("subject", "mail-1a", "mail-1b", "clicked", "put-1", "until-1", "mail-2", "wait-1"),
         *("choose-1", "mail-3-wx", "mail-3"),
     ]
+
+
+def test_stage_that_is_put_is_read_written_sent_and_has_to_be_defined() -> None:
+    put = {"put": {"stage": {"of": "funnel", "is": "met"}}}
+    journey = parse_journey(form(steps=[put]))
+    assert journey.steps == (model.PutStep("put-1", stage=model.PutStage("funnel", "met")),)
+    written = dump_journey(journey)
+    assert isinstance(written, dict)
+    assert written["steps"] == [put]
+    assert journey_from_proto(journey_to_proto(journey)) == journey
+    met = Reference(ReferenceKind.STAGE, "funnel", "met")
+    assert ("put-1", met) in list(named_memberships(journey))
 
 
 def test_condition_with_a_coupon_joins_it_with_rules() -> None:
