@@ -83,6 +83,7 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.declared_latency import DeclaredLatency
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
+from services.chassis.runtime.telemetry import Metrics
 
 DAY_S = 86_400
 
@@ -129,13 +130,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             context.metrics,
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s, mirrors=mirrors)
-        decided = DeclaredLatency(
-            base.metrics,
-            "changes_decided",
-            "from recording an event, or the instant of a change by time, to the decisions that"
-            " follow the change",
-            settings.decided_within_s,
-        )
+        decided = _decided(base.metrics, settings)
         projection = ActivationProjection(
             settings.shards,
             slots=SlotIntake(decided),
@@ -266,6 +261,16 @@ def _rpc(
     rpc.add(add_DeskServiceServicer_to_server, desk_rpc, public=True)
     rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
     return rpc
+
+
+def _decided(metrics: Metrics, settings: ActivationSettings) -> DeclaredLatency:
+    return DeclaredLatency(
+        metrics,
+        "changes_decided",
+        "from recording an event, or the instant of a change by time, to the decisions that follow"
+        " the change",
+        settings.decided_within_s,
+    )
 
 
 def _counts(*measured: DeclaredLatency) -> Counts:

@@ -31,6 +31,7 @@ from services.activation.domain.journeys.run import (
 )
 from services.kernel.ids import FactId, LeafId
 from services.kernel.journeys import model
+from services.kernel.journeys.puts import PutStep
 from services.kernel.journeys.tree import walk_steps
 from services.kernel.local_time import DailyWindow, ZoneHistory
 from services.kernel.rules.filters import EventFilter, PropertyFilter, matcher
@@ -105,7 +106,7 @@ class _JourneyMaker:
             steps,
             goals=(_trigger(GOAL, random),),
             leaves=(_trigger(LEAVE, random),) if random.random() < 0.5 else (),
-            on_goal=(model.PutStep("bought", "bought"),) if random.random() < 0.3 else (),
+            on_goal=(PutStep("bought", "bought"),) if random.random() < 0.3 else (),
         )
 
     def _steps(self, depth: int) -> tuple[model.JourneyStep, ...]:

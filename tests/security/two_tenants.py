@@ -233,6 +233,10 @@ INSERT INTO activation_g1.journey VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}');
 INSERT INTO activation_g1.flow_change VALUES ('{OTHER}', 1, '{MARK}', 1, 1, 2, 1);
 INSERT INTO activation_g1.contact_policy VALUES ('{OTHER}', 1, 1, '{MARK}');
 INSERT INTO activation_g1.slot VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
+INSERT INTO activation_g1.slot_follower VALUES ('{OTHER}', 0), ('{OTHER}', 1);
+INSERT INTO activation_g1.slot_person (workspace_id, profile_id, row_id)
+SELECT '{OTHER}', profile_id, '{UUID(int=0)}' FROM profile_g1.assignment
+WHERE workspace_id = '{OTHER}' AND value = '{MARK}-user';
 INSERT INTO activation.item_fit VALUES ('{OTHER}', '{MARK}', 1, 1, {2**60}, 1, 1);
 INSERT INTO activation.item_ranking VALUES ('{OTHER}', '{MARK}', 1, 1, '{MARK}', '{MARK}');
 """
@@ -272,10 +276,6 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         UPDATE activation.effect e SET journey_id = '{MARK}', step_id = '{MARK}', run_id = r.run_id,
             leaf_id = r.leaf_id
         FROM activation.run r WHERE e.workspace_id = '{OTHER}' AND r.workspace_id = '{OTHER}';
-        INSERT INTO activation_g1.slot_follower VALUES ('{OTHER}', 0), ('{OTHER}', 1);
-        INSERT INTO activation_g1.slot_person (workspace_id, profile_id, row_id)
-        SELECT '{OTHER}', profile_id, '{UUID(int=0)}' FROM profile_g1.assignment
-        WHERE workspace_id = '{OTHER}' AND value = '{MARK}-user';
         INSERT INTO activation.mirror VALUES ('{OTHER}', '{MARK}', 1);
         INSERT INTO activation.mirror_entry
         VALUES ('{OTHER}', '{MARK}', '{MARK}', '{{}}', 1, NULL, true, false, 'epoch', 0, '');

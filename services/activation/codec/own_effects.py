@@ -11,7 +11,8 @@ from onefold.profile.v1.profile_facts_pb2 import TraitCorrected
 
 from services.activation.codec.coupons import voided_message
 from services.activation.domain.coupons import Coupon
-from services.kernel.journeys.model import EffectStep, PutStep, StartStep, VoidStep
+from services.kernel.journeys.model import EffectStep, StartStep, VoidStep
+from services.kernel.journeys.puts import PutStep
 
 
 def own_effect_fact(

@@ -34,7 +34,7 @@ class ChangedPersons(NamedTuple):
 
     #: By person and segment: the ordinal of the last change.
     memberships: Mapping[ScopedPerson, Mapping[str, int]]
-    #: Those of whom something else may have changed: they are read again.
+    #: The persons who may have changed in another way: they are read again.
     others: frozenset[ScopedPerson]
 
 

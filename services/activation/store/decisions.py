@@ -1,4 +1,4 @@
-"""Stores the persons that decisions were asked about."""
+"""Stores the persons that decisions have read."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ async def change_persons(conn: asyncpg.Connection, changed: ChangedPersons) -> N
     stored = [ScopedPerson(row["workspace_id"], row["profile_id"]) for row in rows]
     if deleted := [one for one in stored if one in changed.others]:
         await conn.execute(Q.delete_persons, *_columns(deleted))
-    if kept := [one for one in stored if one not in changed.others]:
-        changes = [msgspec.json.encode(changed.memberships[one]).decode() for one in kept]
-        await conn.execute(Q.save_memberships, *_columns(kept), changes)
+    if updated := [one for one in stored if one not in changed.others]:
+        changes = [msgspec.json.encode(changed.memberships[one]).decode() for one in updated]
+        await conn.execute(Q.save_memberships, *_columns(updated), changes)
 
 
 async def delete_old_persons(conn: asyncpg.Connection, age: timedelta, limit: int) -> None:

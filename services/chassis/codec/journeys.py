@@ -27,7 +27,7 @@ from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.desk import model as desk
 from services.kernel.desk.model import DeskQueue
 from services.kernel.errors import RuleError
-from services.kernel.journeys import contact_policy, coupons, decisions, model, ranking
+from services.kernel.journeys import contact_policy, coupons, decisions, model, puts, ranking
 from services.kernel.journeys.checks import MAX_STEP_DEPTH
 from services.kernel.journeys.contact_policy import ContactPolicy
 from services.kernel.journeys.coupons import CouponPool
@@ -39,7 +39,7 @@ from services.kernel.rules.names import MAX_NAME
 #: Messages within each other: a step and its union, an arm, and their conditions.
 _MAX_DEPTH: Final = 5 * MAX_STEP_DEPTH
 _KIND: Final = "kind"
-_MODULES: Final = (model, coupons, contact_policy, decisions, ranking, desk)
+_MODULES: Final = (model, puts, coupons, contact_policy, decisions, ranking, desk)
 _EVENTS, _RULE = "onefold.rule.v1.EventFilter", "onefold.rule.v1.Rule"
 _ENUMS: Final[dict[str, EnumNumbers[Any]]] = {
     own.__name__: EnumNumbers(own, getattr(pb, own.__name__), own.__name__)

@@ -19,6 +19,7 @@ from services.kernel.journeys.naming import (
     journey_triggers,
     unknown_names,
 )
+from services.kernel.journeys.puts import PutStep
 from services.kernel.journeys.tree import all_steps, arms_of, condition_parts, walk_steps
 from services.kernel.time import DAY_US, format_span
 
@@ -240,7 +241,7 @@ def _step_problems(journey: Journey, step: JourneyStep) -> Iterator[JourneyProbl
         case model.ListenStep(_, _, _, then, otherwise):
             if not then and not otherwise:
                 yield JourneyProblem(step.id, "nothing follows", "write `then` or `otherwise`")
-        case model.PutStep(_, tag, stage):
+        case PutStep(_, tag, stage):
             if bool(tag) == (stage is not None):
                 remedy = "write either `tag` or `stage`"
                 yield JourneyProblem(step.id, "it puts nothing, or two things", remedy)

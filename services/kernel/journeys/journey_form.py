@@ -56,6 +56,7 @@ from services.kernel.journeys.form_kinds import (
     whole,
     word,
 )
+from services.kernel.journeys.puts import PutStage, PutStep
 from services.kernel.local_time import LeapDay
 from services.kernel.rules.defaults import Defaults
 from services.kernel.rules.forms.json_body import Body, listed
@@ -388,13 +389,13 @@ _REPEAT: Final = Record(
     model.RepeatStep, [Key("times", "times", whole(1, 1_000)), Key("steps", "steps", STEPS)]
 )
 _PUT: Final = Record(
-    model.PutStep,
+    PutStep,
     [
         Key("tag", "tag", NAME),
         Key(
             "stage",
             "stage",
-            Record(model.PutStage, [Key("of", "stages_id", NAME), Key("is", "stage", NAME)]),
+            Record(PutStage, [Key("of", "stages_id", NAME), Key("is", "stage", NAME)]),
         ),
     ],
 )
@@ -406,7 +407,7 @@ _STEPS: Final[dict[str, tuple[Any, FormKind]]] = {
     "split": (model.SplitStep, _SPLIT),
     "send": (model.SendStep, _SEND),
     "task": (model.TaskStep, _TASK),
-    "put": (model.PutStep, _PUT),
+    "put": (PutStep, _PUT),
     "join": (model.JoinStep, NAME),
     "drop": (model.DropStep, NAME),
     "start": (model.StartStep, NAME),

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from services.kernel.journeys.coupons import CouponUse
+from services.kernel.journeys.puts import PutStep
 from services.kernel.local_time import EVERY_DAY, LeapDay
 from services.kernel.rules.filters import EventFilter
 from services.kernel.rules.model import Rule
@@ -323,25 +324,6 @@ class TaskStep:
     due_us: int
     #: The trait of the person that names the employee; empty = anybody of the queue.
     to_trait: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PutStage:
-    """A stage of a set whose rules compare the trait that has the id of the set."""
-
-    stages_id: str
-    stage: str
-
-
-@dataclass(frozen=True, slots=True)
-class PutStep:
-    """Gives the person a tag, or puts the person into a stage."""
-
-    id: str
-    #: Empty = a stage.
-    tag: str = ""
-    #: None = a tag.
-    stage: PutStage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from services.kernel.journeys import model
 from services.kernel.journeys.model import Journey
+from services.kernel.journeys.puts import PutStage, PutStep
 from services.kernel.journeys.template_names import template_id_of
 from services.kernel.journeys.tree import all_steps, condition_parts
 from services.kernel.rules.model import Reference, ReferenceKind, Rule
@@ -93,7 +94,7 @@ def _named(
                 yield step.id, "destination", step.destination_id, known.destinations
             case model.TaskStep():
                 yield step.id, "queue", step.queue, known.queues
-            case model.PutStep(stage=model.PutStage(stages_id=id_)):
+            case PutStep(stage=PutStage(stages_id=id_)):
                 yield step.id, "set of stages", id_, known.tags
             case model.StartStep():
                 yield step.id, "journey", step.journey_id, known.journeys
@@ -117,7 +118,7 @@ def named_memberships(journey: Journey) -> Iterator[tuple[str, Rule]]:
         if isinstance(trigger, model.SegmentTrigger):
             yield "goal, leave or listen", reference_of(trigger.segment_id)
     for step in all_steps(journey):
-        if isinstance(step, model.PutStep) and step.stage is not None:
+        if isinstance(step, PutStep) and step.stage is not None:
             yield step.id, Reference(ReferenceKind.STAGE, step.stage.stages_id, step.stage.stage)
 
 

@@ -218,7 +218,7 @@ async def test_answer_to_profiling_and_a_move_make_the_person_be_read_again(
     assert (services.lookups, services.reads) == (2, 4)
 
 
-async def test_persons_are_read_anew_until_every_shard_has_folded_a_slot(
+async def test_persons_are_read_each_time_until_every_shard_has_folded_a_slot(
     services: Services,
 ) -> None:
     reader = reader_of(services)

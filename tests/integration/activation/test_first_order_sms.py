@@ -82,7 +82,7 @@ async def test_newcomer_without_an_order_gets_one_coupon_and_one_sms_at_day_seve
         await bench.pass_time(24.1)
         # An order of day 6 that is learnt after the seven days, and before the attempt.
         await bench.happen("order_paid", LATE, occurred_at_us=BEGIN + 6 * DAY_US)
-        # The provider has the message, and its answer is lost: it is asked for it later.
+        # The provider has the message, and its answer is lost: it is queried later.
         rig.fake.script = ["lost"]
         await bench.come_to_rest()
         gate.peers.log.now_us = bench.now_us

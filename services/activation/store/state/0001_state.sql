@@ -81,8 +81,8 @@ CREATE TABLE slot_follower (
     PRIMARY KEY (workspace_id, shard)
 );
 
--- What decisions read of the persons that they were asked about. It is read from the services
--- upstream; from before that on changes of memberships are folded into it, and what else may change
+-- What decisions have read of persons. It is read from the services upstream; from before that on
+-- changes of memberships are folded into it, and what else may change
 -- it deletes the row.
 CREATE TABLE slot_person (
     workspace_id      text  NOT NULL,

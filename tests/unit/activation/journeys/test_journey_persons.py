@@ -42,7 +42,7 @@ from services.activation.domain.journeys.run import (
 )
 from services.kernel.ids import FactId, LeafId
 from services.kernel.journeys.journey_form import parse_journey
-from services.kernel.journeys.model import PutStep
+from services.kernel.journeys.puts import PutStep
 
 PUT = {"put": {"tag": "t"}, "id": "p"}
 

@@ -25,6 +25,7 @@ from services.kernel.journeys.contact_policy import (
 )
 from services.kernel.journeys.journey_form import dump_journey, parse_journey
 from services.kernel.journeys.naming import named_memberships
+from services.kernel.journeys.puts import PutStage, PutStep
 from services.kernel.journeys.tree import all_steps
 from services.kernel.local_time import DailyWindow
 from services.kernel.rules.forms.json_form import parse_rule
@@ -87,7 +88,7 @@ def test_steps_without_ids_get_them_from_their_kind_and_number() -> None:
 def test_stage_that_is_put_is_read_written_sent_and_has_to_be_defined() -> None:
     put = {"put": {"stage": {"of": "funnel", "is": "met"}}}
     journey = parse_journey(form(steps=[put]))
-    assert journey.steps == (model.PutStep("put-1", stage=model.PutStage("funnel", "met")),)
+    assert journey.steps == (PutStep("put-1", stage=PutStage("funnel", "met")),)
     written = dump_journey(journey)
     assert isinstance(written, dict)
     assert written["steps"] == [put]
