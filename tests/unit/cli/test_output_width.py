@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 
 import pytest
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from rich.console import Console
 
 from services.cli import output
+from services.cli.commands.profiles import add_changes
 from services.client.text import parse_identifier
 from services.kernel.errors import InvalidField
+from services.kernel.time import DAY_US, SECOND_US
 
 LONG = "x" * 150
 ROW = ("user_id:u-1", LONG, "a text with some words", 12)
@@ -60,3 +63,19 @@ def test_identifier_without_a_namespace_is_shown_with_the_probable_one(
     with pytest.raises(InvalidField) as raised:
         parse_identifier(text)
     assert str(raised.value) == f"{text}: write NAMESPACE:VALUE, such as {meant}"
+
+
+def test_change_of_a_membership_names_its_event_where_that_was_long_before(
+    printed: io.StringIO,
+) -> None:
+    at_us = 1_700_000_000_000_000
+    old, new = (
+        MembershipChange(segment_id=id_, entered=True, changed_at_us=at_us, occurred_at_us=own_us)
+        for id_, own_us in (("old", at_us - 400 * DAY_US), ("new", at_us - SECOND_US))
+    )
+    tree = output.Tree("segments")
+    add_changes(tree, [old, new])
+    output.out.print(tree)
+    _, first, second = printed.getvalue().splitlines()
+    assert first.endswith("2023-11-14 22:13:20 entered old (by an event of 2022-10-10 22:13:20)")
+    assert second.endswith("2023-11-14 22:13:20 entered new")
