@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from services.chassis.runtime.telemetry import SIZES, Metrics
 from services.ingest.domain.events import IngestResult
 
@@ -43,12 +45,15 @@ class IngestMetrics:
             ["shard"],
         )
 
+        #: By endpoint and result, as a lookup of labels costs more than counting.
+        self._events_of = lru_cache(maxsize=64)(self._events.labels)
+
     def count(self, endpoint: str, result: IngestResult) -> None:
         """Count the events of a batch."""
         if result.accepted:
-            self._events.labels(endpoint, "accepted").inc(result.accepted)
+            self._events_of(endpoint, "accepted").inc(result.accepted)
         if result.duplicates:
-            self._events.labels(endpoint, "duplicate").inc(result.duplicates)
+            self._events_of(endpoint, "duplicate").inc(result.duplicates)
         if result.unusable_identifiers:
             self._unusable_identifiers.labels(endpoint).inc(result.unusable_identifiers)
         for rejection in result.rejections:

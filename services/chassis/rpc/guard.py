@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote
@@ -50,6 +51,7 @@ _Context = Any  # grpc.aio.ServicerContext
 _Handler = Any  # grpc.RpcMethodHandler; its fields have no types
 
 
+@lru_cache(maxsize=4_096)
 def address_of(peer: str) -> str:
     """Return the address in the peer of a call, such as `ipv6:%5B::1%5D:50051`; else empty."""
     family, _, rest = peer.partition(":")

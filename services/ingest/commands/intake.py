@@ -100,7 +100,7 @@ class EventIntake:
             end = start + MAX_EVENTS
             part = await self._ingest_part(producer, events[start:end], received_us[start:end])
             self.metrics.count(producer.endpoint, part)
-            result = _followed_by(result, part, start)
+            result = _followed_by(result, part, start) if start else part
         return result
 
     async def _ingest_part(
@@ -108,6 +108,8 @@ class EventIntake:
     ) -> IngestResult:
         batch = await self._admit(producer, events, received_us, _new_message_id)
         result = await self._append(batch)
+        if not batch.refusals:
+            return result
         refused = {
             index: (events[index], refusal, received_us[index])
             for index, refusal in sorted(batch.refusals.items())
