@@ -21,8 +21,9 @@ from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
 PEOPLE = 20_000
-#: The connections to each server: a service in several processes shares them out.
-CHANNELS = 8
+#: The connections to each server: the kernel shares them out to the processes of a service, which
+#: is uneven where they are few: 8 are 4 and 4, or 7 and 1.
+CHANNELS = 32
 #: Else all channels to one address share a connection.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 _PROPERTIES = {"course": "math-7", "price": 399, "paid": True, "teacher": "li"}
