@@ -170,6 +170,15 @@ class TestScopes:
         result = self.folded(late, states=states)
         assert (result.scopes, result.new_members) == ({}, {})
 
+    def test_members_of_a_changed_object_have_the_own_time_of_its_event(self) -> None:
+        states = {leaf("acme"): LeafState()}
+        _, joined = membership(3, ANN, "acme", {"plan": "gold"})
+        joined = joined._replace(recorded_at_us=9)
+        result = self.folded(joined, states=states)
+        account = ProfileState(P, W, None, view_of(result.states.values()))
+        [changed] = object_changes({P: result.scopes[leaf("acme")]}, [account], {W: INDEX})
+        assert (changed.members, changed.scope) == ([ANN], related_only(9, 3))
+
     def test_new_member_alone_does_not_concern_the_others(self) -> None:
         states = {leaf("acme"): LeafState()}
         self.folded(membership(1, ANN, "acme", {})[1], states=states)

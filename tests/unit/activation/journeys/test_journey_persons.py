@@ -24,6 +24,7 @@ from oracle.random_journeys import (
 )
 from properties import examples
 
+from services.activation.domain.journeys.catalogue import JourneyHistory, JourneyVersion
 from services.activation.domain.journeys.persons import (
     EntryRefusal,
     FixedRun,
@@ -176,6 +177,18 @@ def test_membership_that_an_event_of_long_ago_has_changed_begins_no_run(
     ):
         [run] = played(caused_us, **more).runs
         assert [effect.at_us for effect in run.effects] == [BEGIN]
+
+
+def test_membership_by_an_event_from_before_the_journey_is_no_entry() -> None:
+    journey = parse_journey({"id": "j", "enter": MEMBER_BY[0], "steps": [PUT]})
+    history = JourneyHistory((JourneyVersion(BEGIN, compile_journey(journey)),))
+    learnt_us = BEGIN + HOUR_US
+
+    def accepts(caused_us: int | None) -> bool:
+        entry = (learnt_us, FactId(bytes(16)), LeafId(bytes(16)), learnt_us, {}, caused_us)
+        return history.accepts(RunEntry(*entry))
+
+    assert [accepts(at_us) for at_us in (BEGIN - 1, BEGIN, None)] == [False, True, True]
 
 
 def test_late_goal_before_the_message_stops_it() -> None:
