@@ -6,11 +6,16 @@ The fold, the player and the publisher are those of the service; the log accepts
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import asyncpg
@@ -19,7 +24,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import MatchedEvent
 from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 
-from bench import cpu
+from bench import cpu, due_peers
 from bench.harness import Result, compare, interleave, print_progress
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
@@ -28,6 +33,7 @@ from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.postgres.migrate import migrate
+from services.chassis.runtime.repeat import wait_at_most
 from services.devstack.postgres import PostgresServer
 from services.kernel.ids import hash_id, shard_of
 from services.kernel.journeys.inputs import awaited_events
@@ -35,14 +41,16 @@ from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.rules.ids import structure_id
 from services.kernel.time import DAY_US, HOUR_US
 
-PARTS = ("due", "parked")
+PARTS = ("due", "peers", "parked")
 ROUNDS, SHARDS = 5, 4
 DUES, PARKED = 5_000, 1_000_000
 #: Runs of one transaction of plain SQL, and events of one message.
 PORTION = 500
 #: Seconds of an idle system.
 IDLE_S = 10.0
-GOAL_SQL, GOAL_PARKED, GOAL_IDLE = 0.35, 0.75, 1.05
+GOAL_SQL, GOAL_PARKED, GOAL_IDLE, GOAL_PEERS = 0.35, 0.75, 1.05, 20.0
+#: Jobs of the peers, which take milliseconds each.
+PEER_JOBS = 300
 WORKSPACE = "bench"
 BEGIN_US = 1_772_409_600_000_000
 JOURNEY = parse_journey(
@@ -124,11 +132,17 @@ class JourneyStore:
             await self._fold(shard, MembershipsChanged())
 
     async def work(self) -> None:
-        """Look at all that is due, and publish what follows."""
+        """Look at all that is due, and publish what follows, beside each other as the service."""
+        looking = asyncio.create_task(self._look())
+        while await self.engine.publisher.publish_once() or not looking.done():
+            await wait_at_most(self.engine.player.transitions, 0.0 if looking.done() else 0.05)
+            self.engine.player.transitions.clear()
+        await looking
+
+    async def _look(self) -> None:
         while await self.engine.player.look():
             pass
-        while await self.engine.publisher.publish_once():
-            pass
+        self.engine.player.transitions.set()
 
     def _event(self, leaf: bytes) -> MatchedEvent:
         [entry, _] = awaited_events(JOURNEY)
@@ -202,51 +216,113 @@ class PlainSql:
             )
 
 
-async def _due_rate(store: JourneyStore, dues: int, costs: list[float]) -> float:
-    """Return the dues a second; add the microseconds of this process for each to `costs`."""
+@dataclass
+class Meter:
+    """Measures the processor time of work in this process and in the database."""
+
+    server: PostgresServer
+    #: Seconds of this process and of the database for each due, by round.
+    costs: list[tuple[float, float]] = field(default_factory=list)
+
+    async def rate(self, work: Callable[[], Awaitable[None]], dues: int) -> float:
+        """Do the work of some dues; return the dues a second."""
+        began, own = time.monotonic(), time.process_time()
+        database = cpu.family_seconds(self.server.pid)
+        await work()
+        seconds = time.monotonic() - began
+        used = time.process_time() - own, cpu.family_seconds(self.server.pid) - database
+        self.costs.append((used[0] / dues, used[1] / dues))
+        return dues / seconds
+
+    @property
+    def rates(self) -> list[float]:
+        """The dues in a second of processor time, by round, without the first."""
+        return [1 / sum(cost) for cost in self.costs[1:]]
+
+    @property
+    def note(self) -> str:
+        """The medians of the costs."""
+        own, database = (median(part) * 1e6 for part in zip(*self.costs[1:], strict=True))
+        return f"{own:.0f} us of the process and {database:.0f} us of the database for each"
+
+
+async def _due_rate(store: JourneyStore, dues: int, meter: Meter) -> float:
+    """Return the dues a second."""
     await store.begin_runs(dues)
     await store.pass_time(2 * HOUR_US)
-    began, used = time.monotonic(), time.process_time()
-    await store.work()
-    costs.append((time.process_time() - used) / dues * 1e6)
-    return dues / (time.monotonic() - began)
+    return await meter.rate(store.work, dues)
 
 
-async def due(store: JourneyStore, conn: asyncpg.Connection, dues: int) -> list[Result]:
-    """Measure runs that come due, beside plain SQL."""
-    plain, costs = PlainSql(conn), list[float]()
-
-    async def ours() -> float:
-        return await _due_rate(store, dues, costs)
+async def due(
+    store: JourneyStore, server: PostgresServer, conn: asyncpg.Connection, dues: int, *, peers: bool
+) -> list[Result]:
+    """Measure runs that come due, beside plain SQL, and beside other systems."""
+    plain, ours, theirs = PlainSql(conn), Meter(server), Meter(server)
 
     async def sql() -> float:
         await plain.begin_runs(dues)
-        began = time.monotonic()
-        await plain.work()
-        return dues / (time.monotonic() - began)
+        return await theirs.rate(plain.work, dues)
 
-    figures = await interleave(ROUNDS, {"ours": ours, "sql": sql})
-    note = f"{sorted(costs)[len(costs) // 2]:.0f} us of this process for each; no log is written"
-    return [
-        compare(
-            *("due_vs_sql", figures["ours"], figures["sql"]),
-            goal=GOAL_SQL,
-            unit="dues/s",
-            note=note,
+    contenders = {"ours": lambda: _due_rate(store, dues, ours), "sql": sql}
+    figures = await interleave(ROUNDS, contenders)
+    note = f"{ours.note}; plain SQL: {theirs.note}; no log is written"
+    found = [
+        compare(name, *pair, goal=GOAL_SQL, unit=unit, note=note)
+        for name, pair, unit in (
+            ("due_vs_sql", (figures["ours"], figures["sql"]), "dues/s"),
+            ("due_vs_sql_cpu", (ours.rates, theirs.rates), "dues/cpu s"),
         )
     ]
+    if peers:
+        cost = median(sum(each) for each in ours.costs[1:])
+        found += [await beside_peer(name, server, conn, cost) for name in due_peers.PEERS]
+    return found
+
+
+async def beside_peer(
+    name: str, server: PostgresServer, conn: asyncpg.Connection, ours_s: float
+) -> Result:
+    """Measure the processor time of jobs of another system; `ours_s`: of a due, seconds."""
+    await conn.execute(f"CREATE DATABASE peer_{name}")
+    dsn = server.superuser_dsn.rpartition("/")[0] + f"/peer_{name}"
+    before = cpu.family_seconds(server.pid)
+    arguments = *("-m", "bench.due_peers", name, dsn), str(PEER_JOBS)
+    process = await asyncio.create_subprocess_exec(
+        *(os.environ.get("ONEFOLD_BENCH_PYTHON", sys.executable), *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    out, _ = await process.communicate()
+    lines = out.decode().splitlines()
+    seconds = json.loads(lines[-1])["seconds"] if lines else None
+    result = f"due_cpu_vs_{name}", "us", round(ours_s * 1e6, 1)
+    if seconds is None:
+        note = f"{name} is not installed: install the extra `bench`"
+        return Result(*result, 0.0, 0.0, 0.0, 0, GOAL_PEERS, holds=False, note=note)
+    database = cpu.family_seconds(server.pid) - before
+    theirs = seconds / PEER_JOBS * 1e6
+    note = (
+        f"less is better; ours has the database in it, theirs is the process alone; its database"
+        f" has used {database / PEER_JOBS * 1e6:,.0f} us more for each, with its begin"
+    )
+    ratio = theirs / (ours_s * 1e6)
+    return Result(
+        *(*result, round(theirs, 1), round(ratio, 2), 0.0, 1, GOAL_PEERS),
+        holds=ratio >= GOAL_PEERS,
+        note=note,
+    )
 
 
 async def parked(
     store: JourneyStore, server: PostgresServer, dues: int, number: int
 ) -> list[Result]:
     """Measure what runs cost that wait for a far instant."""
-    alone = [await _due_rate(store, dues, []) for _ in range(ROUNDS)]
+    alone = [await _due_rate(store, dues, Meter(server)) for _ in range(ROUNDS)]
     idle = await _idle(store, server)
     await store.begin_runs(PORTION)
     await store.pool.execute(_PARK, number, BEGIN_US + 3_650 * DAY_US)
     await store.pool.execute("ANALYZE")
-    beside = [await _due_rate(store, dues, []) for _ in range(ROUNDS)]
+    beside = [await _due_rate(store, dues, Meter(server)) for _ in range(ROUNDS)]
     idle_beside = await _idle(store, server)
     note = f"{number:,} runs are parked; the reference is without them"
     ratio = idle_beside / idle
@@ -265,10 +341,10 @@ WITH one AS (SELECT * FROM run WHERE state = 1 LIMIT 1),
      n AS (SELECT decode(md5('parked ' || g), 'hex') AS id FROM generate_series(1, $1::int) AS g),
      parked AS (
          INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
-                          published, transitions, state, end_reason, step_id, due_us, closed,
+                          transitions, state, end_reason, step_id, due_us, closed,
                           entry_fact_id)
          SELECT one.workspace_id, n.id, one.journey_id, one.version, n.id, one.begun_at_us,
-                one.number, one.number, one.transitions, 1, 0, one.step_id, $2::bigint, false, n.id
+                one.number, one.transitions, 1, 0, one.step_id, $2::bigint, false, n.id
          FROM one CROSS JOIN n RETURNING 1
      )
 INSERT INTO journey_due (workspace_id, journey_id, leaf_id, due_us)
@@ -298,8 +374,8 @@ async def measure(folder: Path, parts: Collection[str], dues: int, number: int) 
         await conn.execute(_PLAIN)
         store = JourneyStore(database)
         await store.define()
-        if "due" in parts:
-            results += await due(store, conn, dues)
+        if {"due", "peers"} & set(parts):
+            results += await due(store, server, conn, dues, peers="peers" in parts)
         if "parked" in parts:
             results += await parked(store, server, dues, number)
     for result in results:

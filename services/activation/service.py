@@ -42,12 +42,13 @@ from services.activation.commands.templates import TemplateCommands
 from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.coupons import CouponIssuer
 from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.mirrors import MirrorContext
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import PersonReader, Renderer
 from services.activation.delivery.reports import ReportPublisher
 from services.activation.delivery.retention import PayloadRetention
-from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
+from services.activation.delivery.worker import DeliveryContext
 from services.activation.domain.journeys.catalogue import Overdue
 from services.activation.domain.policy.gate import Flow
 from services.activation.domain.sealing import SecretKeys

@@ -95,6 +95,8 @@ OF_FOLDS = frozenset(
         "chassis/access/tables.delete_workspace",
         "chassis/projection/failed_facts.count_failed_of_workspaces",
         "identity/store/policy.load_rollout_page",
+        # Services read the log, which names the workspace to them or not.
+        "ingest/log/store.page_of_kinds",
         "identity/store/policy.save_policy",
         "profile/store/definitions.load_stages",
         "profile/store/profiles.count_leaves",

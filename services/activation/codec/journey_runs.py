@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,6 +18,7 @@ from services.activation.domain.journeys.run import (
     RunPosition,
 )
 from services.activation.domain.journeys.transitions import (
+    EffectKey,
     EffectsPlanned,
     EffectsWithdrawn,
     RunAnswered,
@@ -98,9 +99,15 @@ def transitions_to_bytes(
     return pb.RunTransitions(transitions=messages).SerializeToString(deterministic=True)
 
 
-def stored_transitions(stored: bytes, after: int = 0) -> list[LoggedTransition]:
-    """Return the transitions that a run stores, those after a number."""
-    return [t for t in pb.RunTransitions.FromString(stored).transitions if t.number > after]
+def stored_transitions(stored: bytes) -> list[LoggedTransition]:
+    """Return the transitions that a run stores."""
+    return list(pb.RunTransitions.FromString(stored).transitions)
+
+
+def planned_keys(transition: LoggedTransition) -> Iterator[EffectKey]:
+    """Yield the steps and visits of the effects that a transition plans."""
+    for effect in transition.planned.effects:
+        yield effect.step_id, effect.visit
 
 
 def stored_bytes(transitions: Iterable[LoggedTransition]) -> bytes:

@@ -95,8 +95,9 @@ class ItemFitter:
         found = _Found()
         for shard, end in enumerate(token.offsets):
             if end:
-                async for facts in self.log.read(shard, 0, end, kinds=[EVENT]):
-                    take_in(found, ranking, (f for f in facts if f.workspace_id == workspace_id))
+                pages = self.log.read(shard, 0, end, kinds=[EVENT], workspace_id=workspace_id)
+                async for facts in pages:
+                    take_in(found, ranking, facts)
         return found
 
     async def _persons(

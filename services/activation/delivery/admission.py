@@ -7,6 +7,7 @@ counted, such as caps, is read under it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -275,8 +276,16 @@ class _Decision:
         ended: list[tuple[Attempt, Transition]] = []
         instead: list[RunEffect] = []
         answers: dict[bytes, GateAnswer] = {}
-        for person in {id(p): p for p in self._persons.values()}.values():
-            answers |= self._answers(person, attempts, contacts, addresses)
+        persons = {id(person): person for person in self._persons.values()}
+        owners = {leaf: id_ for id_, person in persons.items() for leaf in person.leaf_ids}
+        runs: defaultdict[int, list[RunEffect]] = defaultdict(list)
+        for _, run in own:
+            runs[owners[run.leaf_id]].append(run)
+        others: defaultdict[int, list[Contact]] = defaultdict(list)
+        for contact in contacts:
+            others[owners[contact.leaf_id]].append(contact)
+        for id_, person in persons.items():
+            answers |= self._answers(person, runs[id_], others[id_], addresses)
         began_before = {c.effect_id for c in contacts if c.begun_at_us is not None}
         for effect_id, (attempt, run) in attempts.items():
             message = self._messages[effect_id]
@@ -331,29 +340,29 @@ class _Decision:
     def _answers(
         self,
         person: Recipient,
-        attempts: Mapping[bytes, tuple[Attempt, RunEffect]],
+        runs: Sequence[RunEffect],
         contacts: Sequence[Contact],
         addresses: Mapping[bytes, AddressState],
     ) -> dict[bytes, GateAnswer]:
-        """Return the answers to the messages of a person, others that could begin included."""
-        leaves, messages, sent = set(person.leaf_ids), [], []
-        open_: list[RunEffect | Contact] = [
-            *(run for _, run in attempts.values() if run.leaf_id in leaves),
-            *(c for c in contacts if c.leaf_id in leaves and c.is_open),
-        ]
+        """Return the answers to the messages of a person, others that could begin included.
+
+        `runs`: what the attempts are at; `contacts`: those of the person.
+        """
+        messages, sent = [], []
+        attempted = {run.effect_id for run in runs}
+        open_: list[RunEffect | Contact] = [*runs, *(c for c in contacts if c.is_open)]
 
         def is_behind(own: RunEffect | Contact) -> bool:
             """Return whether an earlier message to the person and the destination is open."""
             to = own.destination_id
             return any(e.destination_id == to and e.at_us < own.at_us for e in open_)
 
-        for _, run in attempts.values():
-            is_sendable = not isinstance(self._messages[run.effect_id], Unsendable)
-            if run.leaf_id in leaves and is_sendable:
+        for run in runs:
+            if not isinstance(self._messages[run.effect_id], Unsendable):
                 message = self._message(run, person, self.destination, addresses)
                 messages.append(replace(message, has_predecessor=is_behind(run)))
         for contact in contacts:
-            if contact.leaf_id not in leaves or contact.effect_id in attempts:
+            if contact.effect_id in attempted:
                 continue
             if contact.begun_at_us is not None:
                 begun = contact.begun_at_us, contact.purpose, contact.journey_id

@@ -24,8 +24,8 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 
 from services.activation.channels.change import ChangedIdentifier, ChangedProfile
 from services.activation.channels.mirrors import MirrorSender, MirrorWrite
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.queue_worker import QueueWorker
-from services.activation.delivery.worker import DeliveryMetrics
 from services.activation.domain.channels import name_of
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.mirrors import (

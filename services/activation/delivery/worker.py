@@ -3,8 +3,9 @@
 An attempt is recorded in the ledger before it is made, and its result afterwards. If the process
 dies in between, the effect is shown as unknown; when its lease has expired, the contract of the
 channel decides: it is sent again with the same key and payload, and the receiver drops the repeat
-by its key; or the provider is queried before; or it stays unconfirmed. A destination has at most
-`max_in_flight` such attempts.
+by its key; or the provider is queried before; or it stays unconfirmed. At most `max_in_flight`
+calls of a destination run beside each other; where a repeat is dropped by its key, more attempts
+begin ahead, see `ReadAhead`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TypeVar
 
 from services.activation.channels import Message, Sender
 from services.activation.delivery.admission import Admitted, RunAdmission
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.queue_worker import QueueWorker
 from services.activation.delivery.render import Renderer, is_profile_away, render_each
-from services.activation.domain.channels import name_of
 from services.activation.domain.contracts import (
     ChannelContract,
     Deduplication,
@@ -32,6 +32,7 @@ from services.activation.domain.contracts import (
     repeat_of,
 )
 from services.activation.domain.model import DeliveryState, Destination
+from services.activation.domain.read_ahead import TOO_LONG_S, ReadAhead
 from services.activation.domain.transitions import (
     AttemptResult,
     AttemptStatus,
@@ -45,8 +46,6 @@ from services.activation.store import gate as gate_store
 from services.activation.store.effects import Attempt, Claim
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.runtime.backoff import Backoff
-from services.chassis.runtime.declared_latency import DeclaredLatency
-from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
@@ -57,58 +56,17 @@ LEASE_S = 60.0
 MAX_ATTEMPT_AGE_S = 30.0
 #: Seconds until rendering is retried.
 RENDER_RETRY_S = 1.0
-#: Seconds for which ended attempts are gathered while others are in flight, to share a commit.
-GATHER_S = 0.004
+#: Seconds for which ended attempts are gathered while others are in flight, to share a commit: as
+#: long as none waits for a call, and else.
+GATHER_S, GATHER_AHEAD_S = 0.004, 0.1
 #: Seconds from one start of attempts to the next one that new effects ask for: those of a busy
 #: destination gather, as each start has a high fixed cost.
 START_INTERVAL_S = 0.2
-#: The default of the setting.
-SENT_WITHIN_S = 5.0
 RETIRED_REASON = "the destination was retired"
 UNCONFIRMED_REASON = "the answer of an earlier attempt was lost"
 EXHAUSTED_REASON = "every attempt was interrupted"
 
 R = TypeVar("R")
-
-
-class DeliveryMetrics:
-    """Counts attempts by channel and result, measures their duration, and how soon changes of
-    memberships reach their receivers."""
-
-    def __init__(self, metrics: Metrics, sent_within_s: float = SENT_WITHIN_S) -> None:
-        self.sent = DeclaredLatency(
-            metrics,
-            "changes_sent",
-            "from recording an event, or the instant of a change by time, to the answer of the"
-            " receiver of the change",
-            sent_within_s,
-        )
-        attempts = metrics.counter(
-            "attempts", "Attempts at deliveries, by channel and result.", ["channel", "result"]
-        )
-        durations = metrics.histogram(
-            "attempt_duration_seconds", "Duration of an attempt, by channel.", ["channel"]
-        )
-        # Cached, as every attempt needs two.
-        self._attempts = lru_cache(maxsize=None)(attempts.labels)
-        self._durations = lru_cache(maxsize=None)(durations.labels)
-
-    def count_attempt(
-        self, destination: Destination, result: AttemptResult | None, seconds: float
-    ) -> None:
-        """Count one attempt; without a result it was cancelled."""
-        channel = name_of(destination.channel)
-        self._attempts(channel, result.status.value if result else "cancelled").inc()
-        self._durations(channel).observe(seconds)
-
-    def count_writes(
-        self, destination: Destination, results: Sequence[AttemptResult], seconds: float
-    ) -> None:
-        """Count the entries of a mirror that were written together."""
-        channel = name_of(destination.channel)
-        for result in results:
-            self._attempts(channel, result.status.value).inc()
-        self._durations(channel).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +79,7 @@ class DeliveryContext:
     senders: Mapping[type, Sender]
     retry_policy: RetryPolicy
     metrics: DeliveryMetrics
-    #: Attempts of one destination that have begun and whose result is not recorded, at most.
+    #: Calls of one destination beside each other, at most.
     max_in_flight: int
     lease_s: float = LEASE_S
     #: Decides whether messages of runs are sent; None = there are no journeys.
@@ -140,6 +98,8 @@ class DestinationWorker(QueueWorker):
         self._context = context
         #: Attempts that were started and whose result is not recorded.
         self._in_flight = 0
+        self._calls = asyncio.Semaphore(context.max_in_flight)
+        self._ahead = ReadAhead()
         self._ended: list[tuple[Attempt, Transition]] = []
         #: When an effect may be due, on the clock of the event loop.
         self._next_due = 0.0
@@ -176,7 +136,7 @@ class DestinationWorker(QueueWorker):
 
     def _next_start(self) -> float | None:
         """Return when the next attempt may start; None = not before an attempt ends or a wake."""
-        if self._is_stopping or self._free() <= 0:
+        if self._is_stopping or self._free() <= self._most_ahead() // 2:
             return None
         start = max(self._next_due, self._breaker.open_until)
         return start if math.isfinite(start) else None
@@ -184,12 +144,23 @@ class DestinationWorker(QueueWorker):
     def _free(self) -> int:
         """Return how many attempts may be started in the transaction that records ended ones."""
         limit = self._breaker.concurrency(self._context.max_in_flight)
-        return limit - (self._in_flight - len(self._ended))
+        return limit + self._most_ahead() - (self._in_flight - len(self._ended))
+
+    def _most_ahead(self) -> int:
+        """Return how many attempts may wait for a call.
+
+        There are none where what is lost may not be repeated, as all of them would be lost in a
+        crash, and where the pace of the destination decides.
+        """
+        contract = self.destination.channel.contract
+        is_keyed = contract.deduplication is Deduplication.KEYED
+        return self._ahead.size if is_keyed and contract.pace is None else 0
 
     async def _cycle(self, attempts: asyncio.TaskGroup) -> None:
         """Record ended attempts and start due ones."""
         if self._ended and len(self._ended) < self._in_flight:
-            await asyncio.sleep(GATHER_S)
+            waiting = self._in_flight - len(self._ended) - self._context.max_in_flight
+            await asyncio.sleep(GATHER_AHEAD_S if waiting > 0 else GATHER_S)
         start = self._next_start()
         may_start = start is not None and start <= _now()
         limit = self._free() if may_start else 0
@@ -339,13 +310,37 @@ class DestinationWorker(QueueWorker):
     async def _attempt(
         self, destination: Destination, attempt: Attempt, payload: bytes, started_at: float
     ) -> None:
-        if _now() - started_at > min(MAX_ATTEMPT_AGE_S, self._context.lease_s / 2):
-            self._end([attempt], requeue("the attempt started too long ago", 0.0))
+        since, has_waited = _now(), self._calls.locked()
+        if not await self._wait_for_call():
+            self._end([attempt], requeue("the calls before it take too long", 0.0))
             return
+        try:
+            waited_s = _now() - since
+            if _now() - started_at > min(MAX_ATTEMPT_AGE_S, self._context.lease_s / 2):
+                self._end([attempt], requeue("the attempt started too long ago", 0.0))
+            elif has_waited and not self._breaker.is_closed(_now()):
+                self._end([attempt], requeue("the destination is down", 0.0))
+            else:
+                delivered = await self._call(destination, attempt, payload)
+                self._ahead = self._ahead.after_attempt(waited_s, delivered=delivered)
+        finally:
+            self._calls.release()
+
+    async def _wait_for_call(self) -> bool:
+        """Wait until one more call may run; return False where that takes too long."""
+        try:
+            async with asyncio.timeout(TOO_LONG_S):
+                return await self._calls.acquire()
+        except TimeoutError:
+            self._ahead = ReadAhead()
+            return False
+
+    async def _call(self, destination: Destination, attempt: Attempt, payload: bytes) -> bool:
+        """Make an attempt; return whether the receiver has accepted the message now."""
         position = attempt.channel_position
         message = Message(to_hex(attempt.effect_id), payload, attempt.number, position)
         if attempt.unanswered and await self._ends_unanswered(destination, attempt, message):
-            return
+            return False
         result, start = None, time.perf_counter()
         try:
             result = await self._guarded(self._sender(destination).send(destination, message))
@@ -359,6 +354,7 @@ class DestinationWorker(QueueWorker):
         if result.status is AttemptStatus.CREDENTIALS:
             self._log.warning("destination_paused", reason=result.reason)
         self._end([attempt], self._after(destination, result, attempt))
+        return result.status is AttemptStatus.DELIVERED
 
     async def _ends_unanswered(
         self, destination: Destination, attempt: Attempt, message: Message

@@ -36,6 +36,10 @@ class CircuitBreaker:
         """Return how many attempts may run at the same time, where `limit` may at best."""
         return limit if self.failures < FAILURE_THRESHOLD else 1
 
+    def is_closed(self, now: float) -> bool:
+        """Return whether the destination counts as up; `now` in seconds of the caller's clock."""
+        return self.failures < FAILURE_THRESHOLD and now >= self.open_until
+
     def after_attempt(
         self, result: AttemptResult, now: float, policy: RetryPolicy
     ) -> CircuitBreaker:

@@ -82,9 +82,10 @@ def check(source: str) -> None:
         raise BadTemplate(f"there is no filter {unknown[0]!r}")
 
 
-def variables_of(source: str) -> set[str]:
+@lru_cache(maxsize=4_096)
+def variables_of(source: str) -> frozenset[str]:
     """Return the first names of the variables that a template reads. Raises BadTemplate."""
-    return set(_parsed(source, False).analyze().globals)
+    return frozenset(_parsed(source, False).analyze().globals)
 
 
 def members_of(source: str, name: str) -> set[str]:

@@ -5,7 +5,7 @@ GRANT SELECT, UPDATE (state, due_at, ended_at, outcome_published, unanswered) ON
 GRANT SELECT ON mirror_member TO {api};
 GRANT SELECT, INSERT, UPDATE ON mirror TO {api};
 GRANT SELECT, UPDATE (due_at, attempts) ON mirror_entry TO {api};
-GRANT SELECT ON run, journey_due, journey_fact, leaf_profile, entry_answer, report TO {api};
+GRANT SELECT ON run, run_unpublished, journey_due, journey_fact, leaf_profile, entry_answer, report TO {api};
 GRANT SELECT ON coupon, coupon_code, ticket, ticket_fact, item_fit, item_ranking TO {api}
 
 -- name: state

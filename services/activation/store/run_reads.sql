@@ -8,10 +8,13 @@ ORDER BY begun_at_us DESC, run_id DESC LIMIT $7;
 
 -- name: runs_after
 -- Runs in the order in which they began, after one, of a period; 0 = without an end.
-SELECT workspace_id, run_id, journey_id, leaf_id, begun_at_us, published, transitions FROM run
-WHERE workspace_id = $1 AND ($2 = '' OR journey_id = $2) AND (begun_at_us, run_id) > ($3, $4)
-  AND ($5::bigint = 0 OR begun_at_us < $5)
-ORDER BY begun_at_us, run_id LIMIT $6;
+SELECT r.workspace_id, r.run_id, r.journey_id, r.leaf_id, r.begun_at_us, r.transitions,
+       coalesce(u.published, r.number) AS published
+FROM run r LEFT JOIN run_unpublished u USING (workspace_id, run_id)
+WHERE r.workspace_id = $1 AND ($2 = '' OR r.journey_id = $2)
+  AND (r.begun_at_us, r.run_id) > ($3, $4)
+  AND ($5::bigint = 0 OR r.begun_at_us < $5)
+ORDER BY r.begun_at_us, r.run_id LIMIT $6;
 
 -- name: load_run
 -- A run.
@@ -87,9 +90,10 @@ SELECT min(log_time_us) - 1 FROM checkpoint;
 SELECT r.*, p.problem
 FROM run r
 LEFT JOIN journey_due d USING (workspace_id, journey_id, leaf_id)
+LEFT JOIN run_unpublished u ON u.workspace_id = r.workspace_id AND u.run_id = r.run_id
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN r.published < r.number THEN 3
+        WHEN u.run_id IS NOT NULL THEN 3
         WHEN NOT EXISTS (
             SELECT FROM journey j
             WHERE j.workspace_id = r.workspace_id AND j.journey_id = r.journey_id
@@ -107,5 +111,5 @@ CROSS JOIN LATERAL (
     END AS problem
 ) p
 WHERE r.workspace_id = $1 AND ($2 = '' OR r.journey_id = $2)
-  AND (r.state < 3 OR r.published < r.number) AND p.problem IS NOT NULL
+  AND (r.state < 3 OR u.run_id IS NOT NULL) AND p.problem IS NOT NULL
 ORDER BY r.begun_at_us LIMIT 1000;

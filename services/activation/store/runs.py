@@ -202,18 +202,21 @@ async def save_runs(
     known_us: int,
 ) -> None:
     """Save the runs that a look has changed; their persons are locked."""
-    rows = []
+    rows, unpublished = [], []
     for person, look, stored in found:
         shown = look.state.value, look.position.step_id, look.due_us
         if not look.transitions and stored is not None and stored.shown == shown:
             continue
         record, before = look.record, stored.transitions if stored else b""
         new = transitions_to_bytes(look.transitions, person.journey_id, known_us)
-        ending = record.ending
+        ending, leaf_id = record.ending, record.first.leaf_id
+        if look.transitions:
+            numbers = record.number - len(look.transitions), record.number
+            unpublished.append((person.workspace_id, record.run_id, leaf_id, *numbers, new))
         rows.append(
             (
                 *(person.workspace_id, record.run_id, person.journey_id, record.version),
-                *(record.first.leaf_id, record.first.occurred_at_us, record.number, 0),
+                *(leaf_id, record.first.occurred_at_us, record.number),
                 *(before + new, look.state.value),
                 *(0 if ending is None else RUN_ENDS.to_proto(ending.reason),),
                 *(look.position.step_id, look.due_us, False, record.first.fact_id),
@@ -222,17 +225,21 @@ async def save_runs(
         )
     if rows:
         await _save_rows(conn, rows, are_logged=False)
+    if unpublished:
+        unpublished.sort(key=lambda row: row[1])
+        await conn.execute(Q.add_unpublished, *_columns(unpublished))
 
 
 async def save_restored(conn: asyncpg.Connection, rows: Collection[Sequence[Any]]) -> None:
     """Save runs as the log has them, whatever is stored: the columns of `save_runs`."""
     await _save_rows(conn, rows, are_logged=True)
+    await conn.execute(Q.delete_unpublished, *_columns([row[:2] for row in rows]))
 
 
 async def _save_rows(
     conn: asyncpg.Connection, rows: Iterable[Sequence[Any]], *, are_logged: bool
 ) -> None:
-    # Runs are locked in the order of their ids, as the publisher locks them.
+    # Runs are locked in the order of their ids.
     ordered = sorted(rows, key=lambda row: (row[0], row[1]))
     await conn.execute(Q.save_runs, *_columns(ordered), are_logged)
 

@@ -90,19 +90,31 @@ ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE SET answers = excluded
 -- Saves runs whose persons are locked; an older state than the stored one changes nothing, unless
 -- they are those of the log.
 INSERT INTO run (workspace_id, run_id, journey_id, version, leaf_id, begun_at_us, number,
-                 published, transitions, state, end_reason, step_id, due_us, closed,
-                 entry_fact_id, ended_at_us)
+                 transitions, state, end_reason, step_id, due_us, closed, entry_fact_id,
+                 ended_at_us)
 SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::int[], $5::bytea[], $6::bigint[],
-                     $7::int[], $8::int[], $9::bytea[], $10::smallint[], $11::smallint[],
-                     $12::text[], $13::bigint[], $14::boolean[], $15::bytea[],
-                     $16::bigint[])
+                     $7::int[], $8::bytea[], $9::smallint[], $10::smallint[], $11::text[],
+                     $12::bigint[], $13::boolean[], $14::bytea[], $15::bigint[])
 ON CONFLICT (workspace_id, run_id) DO UPDATE
 SET version = excluded.version, number = excluded.number, transitions = excluded.transitions,
     state = excluded.state, end_reason = excluded.end_reason, step_id = excluded.step_id,
     due_us = excluded.due_us, leaf_id = excluded.leaf_id, begun_at_us = excluded.begun_at_us,
-    entry_fact_id = excluded.entry_fact_id, ended_at_us = excluded.ended_at_us,
-    published = CASE WHEN $17 THEN excluded.published ELSE run.published END
-WHERE $17 OR run.number <= excluded.number;
+    entry_fact_id = excluded.entry_fact_id, ended_at_us = excluded.ended_at_us
+WHERE $16 OR run.number <= excluded.number;
+
+-- name: add_unpublished
+-- Adds transitions that the log is to have, by ascending runs, as the publisher locks them.
+INSERT INTO run_unpublished AS u (workspace_id, run_id, leaf_id, published, number, transitions)
+SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::int[], $5::int[], $6::bytea[])
+ON CONFLICT (run_id, workspace_id) DO UPDATE
+SET leaf_id = excluded.leaf_id, number = excluded.number,
+    transitions = u.transitions || excluded.transitions
+WHERE u.number < excluded.number;
+
+-- name: delete_unpublished
+-- Forgets the transitions that the log is to have, of runs that are as the log has them.
+DELETE FROM run_unpublished u USING unnest($1::text[], $2::bytea[]) AS t (workspace_id, run_id)
+WHERE u.workspace_id = t.workspace_id AND u.run_id = t.run_id;
 
 -- name: save_dues
 -- Says when leaves are looked at next, after a look at them.
@@ -196,20 +208,21 @@ ORDER BY workspace_id, leaf_id, version, since_us
 ON CONFLICT (workspace_id, leaf_id, version) DO NOTHING;
 
 -- name: load_unpublished
--- Runs whose last transitions are not in the log.
-SELECT workspace_id, run_id, journey_id, leaf_id, number, published, transitions FROM run
-WHERE published < number ORDER BY run_id LIMIT $1;
+-- The transitions that may be missing in the log, by run.
+SELECT workspace_id, run_id, leaf_id, number, transitions FROM run_unpublished
+ORDER BY run_id LIMIT $1;
 
 -- name: mark_published
--- Records how many transitions of runs are in the log; the runs are locked in the order of ids.
+-- Records that the transitions of runs up to these numbers are in the log. Those of a run that has
+-- further ones stay together: an append of the same ones again changes nothing.
 WITH locked AS (
-    SELECT r.workspace_id, r.run_id, t.published
-    FROM unnest($1::text[], $2::bytea[], $3::int[]) AS t (workspace_id, run_id, published)
-    JOIN run r USING (workspace_id, run_id)
-    ORDER BY r.workspace_id, r.run_id FOR UPDATE OF r
+    SELECT u.workspace_id, u.run_id
+    FROM unnest($1::text[], $2::bytea[], $3::int[]) AS t (workspace_id, run_id, number)
+    JOIN run_unpublished u USING (workspace_id, run_id, number)
+    ORDER BY u.run_id FOR UPDATE OF u
 )
-UPDATE run r SET published = greatest(r.published, l.published)
-FROM locked l WHERE r.workspace_id = l.workspace_id AND r.run_id = l.run_id;
+DELETE FROM run_unpublished u USING locked l
+WHERE u.workspace_id = l.workspace_id AND u.run_id = l.run_id;
 
 -- name: is_restored
 -- Whether runs and the ledger are those of the log.

@@ -66,14 +66,27 @@ class LogClient:
         await self._stub.TickClock(log_service_pb2.TickClockRequest())
 
     async def read(
-        self, shard: int, first: int, end: int, *, kinds: Sequence[str] = (), page: int = 0
+        self,
+        shard: int,
+        first: int,
+        end: int,
+        *,
+        kinds: Sequence[str] = (),
+        page: int = 0,
+        workspace_id: str = "",
     ) -> AsyncIterator[Sequence[log_pb2.Fact]]:
         """Yield the facts [first, end) of a shard in pages, in order; empty `kinds` = all kinds.
 
-        `end` 0 = the head as of the call. Raises OnefoldError.
+        `end` 0 = the head as of the call; `workspace_id`: with `kinds`, of this one alone. Raises
+        OnefoldError.
         """
         request = log_service_pb2.ReadRequest(
-            shard=shard, from_offset=first, end_offset=end, kinds=kinds, page_size=page
+            shard=shard,
+            from_offset=first,
+            end_offset=end,
+            kinds=kinds,
+            page_size=page,
+            workspace_id=workspace_id,
         )
         async for response in self._stub.Read(request):
             yield response.batch.facts

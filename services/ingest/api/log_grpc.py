@@ -86,8 +86,8 @@ class LogRpc(LogServiceServicer):
         life = await self._log.reader.check_life(shard, request.from_offset, request.life)
         end = min(request.end_offset or head, head)
         if request.kinds:
-            pages = self._log.reader.read_kinds(shard, request.from_offset, end, request.kinds)
-            return pages, life
+            wanted = shard, request.from_offset, end, request.kinds, request.workspace_id
+            return self._log.reader.read_kinds(*wanted), life
         return self._log.reader.read(shard, request.from_offset, end), life
 
     async def ReadLeaves(

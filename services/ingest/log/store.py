@@ -132,19 +132,17 @@ class LogReader:
             first = rows[-1].offset + 1
 
     async def read_kinds(
-        self, shard: int, first: int, end: int, names: Iterable[str]
+        self, shard: int, first: int, end: int, names: Iterable[str], workspace_id: str = ""
     ) -> AsyncGenerator[list[FactRow]]:
-        """Yield the rows of some kinds in [first, end), in pages."""
+        """Yield the rows of some kinds in [first, end), in pages; an empty workspace means all."""
         async with acquire(self._pool) as conn:
             await self._kinds.reload(conn)
         kind_ids = [self._kinds.ids[name] for name in names if name in self._kinds.ids]
         while first < end:
             scan_end = min(first + SCAN_OFFSETS, end)
             async with acquire(self._pool) as conn:
-                rows = await self._rows(
-                    conn,
-                    await conn.fetch(Q.page_of_kinds, shard, first, scan_end, kind_ids, PAGE_ROWS),
-                )
+                wanted = shard, first, scan_end, kind_ids, PAGE_ROWS, workspace_id
+                rows = await self._rows(conn, await conn.fetch(Q.page_of_kinds, *wanted))
             if rows:
                 yield rows
             first = rows[-1].offset + 1 if len(rows) == PAGE_ROWS else scan_end

@@ -69,12 +69,14 @@ WHERE size - octet_length(payload) < $4
 ORDER BY "offset";
 
 -- name: page_of_kinds
--- Reads the facts of some kinds in a range of a shard, up to a number of rows.
+-- Reads the facts of some kinds in a range of a shard, up to a number of rows; of one workspace, if it is
+-- named.
 SELECT
     "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
     workspace_id, source_id, actor, payload, content_tag
 FROM fact
 WHERE shard = $1 AND "offset" >= $2 AND "offset" < $3 AND kind_id = ANY ($4::smallint [])
+    AND ($6::text = '' OR workspace_id = $6)
 ORDER BY "offset"
 LIMIT $5;
 

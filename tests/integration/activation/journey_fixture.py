@@ -54,10 +54,10 @@ from services.kernel.tokens import Token
 #: Empties the store.
 EMPTY = (
     "TRUNCATE effect, destination, template, pace, access_key, access_source, address, report,"
-    " journey, flow_change, contact_policy, run, journey_fact, journey_due, leaf_profile,"
-    " entry_answer, ledger_restored, schedule_occurrence, coupon, coupon_code, coupon_pool, mirror,"
-    " mirror_member, mirror_entry, ticket, ticket_fact, desk_queue, slot, slot_follower,"
-    " slot_person;"
+    " journey, flow_change, contact_policy, run, run_unpublished, journey_fact, journey_due,"
+    " leaf_profile, entry_answer, ledger_restored, schedule_occurrence, coupon, coupon_code,"
+    " coupon_pool, mirror, mirror_member, mirror_entry, ticket, ticket_fact, desk_queue, slot,"
+    " slot_follower, slot_person;"
     " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
 )
 #: 2026-03-02, a Monday.

@@ -36,8 +36,9 @@ from services.activation.codec.coupons import pool_definition
 from services.activation.codec.journey_facts import DESTINATION_FLOW_CHANGED
 from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.coupons import CouponIssuer
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.mirrors import MirrorContext, MirrorWorker
-from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics, DestinationWorker
+from services.activation.delivery.worker import DeliveryContext, DestinationWorker
 from services.activation.domain.mirror_channels import Hubspot
 from services.activation.domain.model import Destination
 from services.activation.domain.policy.contact import StatedConsent

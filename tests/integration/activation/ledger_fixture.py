@@ -21,8 +21,9 @@ from services.activation.channels.webhook import WebhookSender
 from services.activation.codec.definitions import destination_to_fact
 from services.activation.delivery.admission import RunAdmission
 from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.render import render_payload
-from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
+from services.activation.delivery.worker import DeliveryContext
 from services.activation.domain.channels import Channel
 from services.activation.domain.model import (
     DeliveryState,

@@ -72,7 +72,8 @@ async def test_cart_that_is_not_paid_gets_one_message_after_its_transition(
     await bench.come_to_rest(24)
     assert await bench.send() == []
     [run] = await bench.runs()
-    assert (run["state"], run["published"]) == (3, 3)
+    assert (run["state"], run["number"]) == (3, 3)
+    assert await bench.ledger.database.pool.fetch("SELECT * FROM run_unpublished") == []
 
 
 async def test_payment_of_another_shard_at_the_last_microsecond_stops_the_message(

@@ -26,20 +26,22 @@ class AppendResponse(_message.Message):
     def __init__(self, appended: _Optional[int] = ..., duplicates: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ReadRequest(_message.Message):
-    __slots__ = ("shard", "from_offset", "end_offset", "kinds", "page_size", "life")
+    __slots__ = ("shard", "from_offset", "end_offset", "kinds", "page_size", "life", "workspace_id")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
     END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     LIFE_FIELD_NUMBER: _ClassVar[int]
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_offset: int
     end_offset: int
     kinds: _containers.RepeatedScalarFieldContainer[str]
     page_size: int
     life: int
-    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ..., life: _Optional[int] = ...) -> None: ...
+    workspace_id: str
+    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ..., life: _Optional[int] = ..., workspace_id: _Optional[str] = ...) -> None: ...
 
 class ReadResponse(_message.Message):
     __slots__ = ("batch", "life")

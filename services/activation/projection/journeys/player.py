@@ -185,6 +185,9 @@ class JourneyPlayer:
         }
         begun = await load_begun(conn, run_leaves) if run_leaves else {}
         looks: dict[PersonKey, Look] = {}
+        answers: defaultdict[PersonKey, dict[Question, bool]] = defaultdict(dict)
+        for (person, question), answer in knowledge.answers.items():
+            answers[person][question] = answer
         for person, own in stored.items():
             history = histories.get((person.workspace_id, person.journey_id))
             if history is None:
@@ -198,8 +201,7 @@ class JourneyPlayer:
                 result.waiting += persons[person]
                 continue
             hours = contact_hours(policy, knowledge.zones.get(owner, policy.zone.default))
-            answers = {q: a for (whose, q), a in knowledge.answers.items() if whose == person}
-            known = known_person(person, own, begun, hours, answers)
+            known = known_person(person, own, begun, hours, answers[person])
             looks[person] = look_at(known, history, known_us)
         for person, look in looks.items():
             for question in look.questions:

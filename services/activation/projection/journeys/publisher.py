@@ -18,15 +18,11 @@ from services.activation.codec.journey_runs import (
     RUN_TRANSITIONED,
     LoggedTransition,
     logged_transition,
+    planned_keys,
     stored_transitions,
     transition_fact,
-    transition_from_proto,
 )
-from services.activation.domain.journeys.transitions import (
-    EffectsPlanned,
-    WithdrawalReason,
-    run_effect_id,
-)
+from services.activation.domain.journeys.transitions import WithdrawalReason, run_effect_id
 from services.activation.projection.journeys.restore import logged_runs, restore_runs
 from services.activation.store import runs as store
 from services.activation.store.effects import DestinationKey
@@ -66,12 +62,10 @@ class _Unpublished(NamedTuple):
     transitions: list[LoggedTransition]
 
     def planned(self) -> list[tuple[bytes, LeafId]]:
-        changes = [transition_from_proto(each).change for each in self.transitions]
         return [
-            (run_effect_id(self.run_id, effect.key), self.leaf_id)
-            for change in changes
-            if isinstance(change, EffectsPlanned)
-            for effect in change.effects
+            (run_effect_id(self.run_id, key), self.leaf_id)
+            for each in self.transitions
+            for key in planned_keys(each)
         ]
 
 
@@ -129,7 +123,7 @@ class TransitionPublisher:
     async def _release(
         self, conn: asyncpg.Connection, runs: Iterable[_Unpublished]
     ) -> set[DestinationKey]:
-        """Let the effects be sent; they are locked before the runs, as a look locks them."""
+        """Let the effects be sent; they are locked before the transitions, as a look does it."""
         own = list(runs)
         planned = [effect for run in own for effect in run.planned()]
         queues = await release_effects(conn, planned, self.shards) if planned else set()
@@ -164,5 +158,5 @@ def _unpublished(row: Any) -> _Unpublished:
         row["run_id"],
         LeafId(row["leaf_id"]),
         row["number"],
-        stored_transitions(row["transitions"], row["published"]),
+        stored_transitions(row["transitions"]),
     )

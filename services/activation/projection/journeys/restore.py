@@ -162,7 +162,7 @@ async def restore_runs(
         rows.append(
             (
                 *(workspace_id, record.run_id, journey_id, record.version, leaf_id),
-                *(record.first.occurred_at_us, record.number, record.number, stored),
+                *(record.first.occurred_at_us, record.number, stored),
                 *(state, end, "", None, closes and ending is not None, record.first.fact_id),
                 *(None if ending is None else ending.at_us,),
             )

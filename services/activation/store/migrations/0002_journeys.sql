@@ -43,9 +43,8 @@ CREATE TABLE run (
     begun_at_us   bigint  NOT NULL,
     -- The first entry.
     entry_fact_id bytea   NOT NULL,
-    -- The number of the last transition, and of the last one that is in the log.
+    -- The number of the last transition.
     number        integer NOT NULL,
-    published     integer NOT NULL,
     -- A serialised RunTransitions.
     transitions   bytea   NOT NULL,
     -- 1 = open, 2 = asleep beside another run, 3 = ended.
@@ -69,7 +68,18 @@ CREATE INDEX run_of_leaf ON run (leaf_id, workspace_id, journey_id);
 
 CREATE INDEX run_of_journey ON run (workspace_id, journey_id, begun_at_us DESC, run_id DESC);
 
-CREATE INDEX run_unpublished ON run (run_id) WHERE published < number;
+-- The transitions that may be missing in the log, of each run that has any.
+CREATE TABLE run_unpublished (
+    workspace_id text    NOT NULL,
+    run_id       bytea   NOT NULL,
+    leaf_id      bytea   NOT NULL,
+    -- The numbers of the last transition that is in the log, and of the last one of these.
+    published    integer NOT NULL,
+    number       integer NOT NULL,
+    -- A serialised RunTransitions.
+    transitions  bytea   NOT NULL,
+    PRIMARY KEY (run_id, workspace_id)
+);
 
 -- When the runs of a leaf in a journey are played again; a person has at least one row for each
 -- journey in which time alone or a new fact can change something.

@@ -190,6 +190,27 @@ async def test_read_with_kinds_returns_those_only(serve: Serve) -> None:
     assert [fact.offset for fact in facts_read] == [1, 2, 4, 5, 7, 8, 10, 11]
 
 
+async def test_read_with_kinds_and_a_workspace_returns_its_facts_alone(serve: Serve) -> None:
+    stub = await serve()
+    names = ("one", "two")
+    await stub.Append(
+        append_request(
+            [
+                make_fact(n, leaf_id=LEAVES[0], kind=f"k.{n % 3}", workspace_id=names[n % 2])
+                for n in range(12)
+            ]
+        )
+    )
+    found = [
+        fact.offset
+        for shard in range(SHARDS)
+        for fact in await facts_of(
+            stub.Read(pb.ReadRequest(shard=shard, kinds=["k.1", "k.2"], workspace_id="two"))
+        )
+    ]
+    assert found == [1, 5, 7, 11]
+
+
 async def append_leaf_facts(stub: Any) -> list[NewFact]:
     """Append three facts for each of five leaves, in mixed order, and return them."""
     facts = [
