@@ -120,10 +120,12 @@ async def burst(bench: LoadBench, sink: Sink, number: int, due_us: int) -> list[
     """Measure messages that are due at one instant, beside a bare client."""
     await bench.advance_to(due_us - HOUR_US)
     await bench.drain()
-    began = time.monotonic()
+    used, began = await bench.processor_times(), time.monotonic()
     await bench.advance_to(due_us)
     await sink.until(number)
-    rate = number / (time.monotonic() - began)
+    seconds = time.monotonic() - began
+    rate = number / seconds
+    cpu.print_costs(cpu.by_name(used, await bench.processor_times()), number, seconds)
     sink.received = 0
     bare = number / await _bare_client(sink, number)
     note = f"{number:,} people are due at one instant; the reference is a bare client"

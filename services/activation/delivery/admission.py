@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import asyncpg
+from msgspec import structs
 
 from services.activation.delivery.coupons import CouponIssuer
 from services.activation.delivery.definitions import GateDefinitions, load_definitions
@@ -421,7 +422,7 @@ class _Decision:
         if other is None:
             return []
         return [
-            replace(
+            structs.replace(
                 run,
                 effect_id=run_effect_id(run.run_id, (other.id, run.visit)),
                 step_id=other.id,

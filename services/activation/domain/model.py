@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+import msgspec
+
 from services.activation.domain.channels import Channel
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId, hash_id
 
@@ -108,8 +110,7 @@ class Effect:
     occurred_at_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunEffect:
+class RunEffect(msgspec.Struct, frozen=True, gc=False):
     """One message that a run of a journey asks for."""
 
     effect_id: bytes

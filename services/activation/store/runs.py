@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -285,10 +286,16 @@ def fact_of(row: Any) -> JourneyFact:
         FactId(row["fact_id"]),
         row["occurred_at_us"],
         row["recorded_at_us"],
-        tuple(tuple(msgspec.json.decode(subject)) for subject in row["subjects"]),
+        tuple(map(_subject, row["subjects"])),
         msgspec.json.decode(row["properties"]),
         row["caused_at_us"],
     )
+
+
+@lru_cache(maxsize=16_384)
+def _subject(text: str) -> Subject:
+    """Return the subject of its stored text; cached, as facts share few of them."""
+    return tuple(msgspec.json.decode(text))
 
 
 def _run(row: Any) -> StoredRun:

@@ -11,6 +11,7 @@ from typing import Any
 
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import SHARDS, Ledger, W
+from msgspec import structs
 from onefold.activation.v1 import journey_facts_pb2 as facts_pb
 
 from services.activation.codec.templates import template_to_proto
@@ -140,7 +141,7 @@ class GatedLedger:
             at_us + step.valid_us if step.valid_us else 0,
             json.dumps(variables).encode(),
         )
-        return replace(plain, **fields)
+        return structs.replace(plain, **fields)
 
     async def move_to(self, now_us: int) -> None:
         """Move the clock of the log, and what the shards have reached of it."""

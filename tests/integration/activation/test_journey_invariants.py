@@ -27,6 +27,7 @@ from integration.activation import journey_fixture
 from integration.activation.journey_fixture import calls, leaf
 from integration.activation.journey_machine import LEAVES, Machine, Step
 from integration.activation.ledger_fixture import Ledger, W
+from msgspec import structs
 from onefold.activation.v1 import journey_runs_pb2 as runs_pb
 from onefold.activation.v1 import journey_service_pb2 as pb
 from properties import examples
@@ -237,8 +238,8 @@ def _early(*_: Any) -> Callable[..., Any]:
     look = looks.look_at
 
     def early(person: Any, history: Any, known_us: int) -> Any:
-        facts = [replace(f, recorded_at_us=f.occurred_at_us) for f in person.facts]
-        return look(replace(person, facts=facts), history, known_us)
+        facts = [structs.replace(f, recorded_at_us=f.occurred_at_us) for f in person.facts]
+        return look(structs.replace(person, facts=facts), history, known_us)
 
     return early
 
@@ -248,7 +249,7 @@ def _without_goals(*_: Any) -> Callable[..., Any]:
 
     def without(person: Any, history: Any, known_us: int) -> Any:
         entries = [f for f in person.facts if f.fact_id == person.facts[0].fact_id]
-        return look(replace(person, facts=entries), history, known_us)
+        return look(structs.replace(person, facts=entries), history, known_us)
 
     return without
 
@@ -264,7 +265,7 @@ def _released(add: Any) -> Callable[..., Any]:
 
 def _renamed(add: Any) -> Callable[..., Any]:
     async def add_under_other_ids(conn: Any, effects: Any, shards: int) -> None:
-        named = [replace(e, effect_id=e.effect_id[::-1]) for e in effects]
+        named = [structs.replace(e, effect_id=e.effect_id[::-1]) for e in effects]
         await add(conn, named, shards)
 
     return add_under_other_ids

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from integration.activation.ledger_fixture import SHARDS, Ledger, W, hook, profile
 from integration.activation.receiver import Receiver
+from msgspec.structs import replace
 
 from services.activation.domain.journeys.transitions import run_effect_id
 from services.activation.domain.model import DeliveryState, RunEffect

@@ -8,9 +8,11 @@ on the effects that have begun, and on nothing else: so it can be repeated from 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
@@ -67,8 +69,7 @@ class RunState(IntEnum):
     ENDED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class JourneyFact:
+class JourneyFact(msgspec.Struct, frozen=True, gc=False):
     """Something that happened to a person and that journeys wait for."""
 
     leaf_id: LeafId
@@ -77,7 +78,7 @@ class JourneyFact:
     recorded_at_us: int
     subjects: tuple[Subject, ...]
     #: Those properties that journeys name.
-    properties: Mapping[str, Json] = field(default_factory=dict)
+    properties: Mapping[str, Json] = msgspec.field(default_factory=dict)
     #: As in `RunEntry`.
     caused_at_us: int | None = None
 
@@ -101,8 +102,7 @@ class LeafMoved(NamedTuple):
     since_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPerson:
+class KnownPerson(msgspec.Struct, frozen=True, gc=False):
     """What is known of a person for one journey."""
 
     workspace_id: WorkspaceId
@@ -113,15 +113,14 @@ class KnownPerson:
     begun: Mapping[bytes, Collection[EffectKey]]
     hours: ContactHours
     #: Answers that no record has.
-    answers: Mapping[Question, bool] = field(default_factory=dict)
+    answers: Mapping[Question, bool] = msgspec.field(default_factory=dict)
     #: Runs that nothing changes any more, as their facts are not known.
     closed: Collection[bytes] = ()
     #: The coupons of the runs.
     coupons: Sequence[Coupon] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RunLook:
+class RunLook(msgspec.Struct, frozen=True, gc=False):
     """What a look has found of one run."""
 
     record: RunRecord
@@ -134,8 +133,7 @@ class RunLook:
     due_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, gc=False):
     """What a look has found. Where there are questions, nothing is decided before their answers."""
 
     runs: tuple[RunLook, ...] = ()
@@ -144,7 +142,7 @@ class Look:
     due_us: int | None = None
     questions: tuple[Question, ...] = ()
     #: The answers that have refused entries, which no record has.
-    answers: Mapping[Question, bool] = field(default_factory=dict)
+    answers: Mapping[Question, bool] = msgspec.field(default_factory=dict)
 
 
 def look_at(person: KnownPerson, history: JourneyHistory, known_us: int) -> Look:

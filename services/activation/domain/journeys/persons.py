@@ -11,8 +11,10 @@ sent something, go before those that are not, and then the earlier entry goes fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
+
+import msgspec
+from msgspec.structs import replace
 
 from services.activation.domain.journeys.player import Answers, play
 from services.activation.domain.journeys.program import Program
@@ -45,8 +47,7 @@ class EntryRefusal(Enum):
     NO_KEY = "the property of `per` is missing"
 
 
-@dataclass(frozen=True, slots=True)
-class FixedRun:
+class FixedRun(msgspec.Struct, frozen=True, gc=False):
     """What of a run is not played again: what it has sent, or how an edit has changed it."""
 
     #: The entry that began it, and the last one that began it again.
@@ -62,8 +63,7 @@ class FixedRun:
     ending: RunEnding | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PersonRun:
+class PersonRun(msgspec.Struct, frozen=True, gc=False):
     """A run of a person, as far as it is known."""
 
     first: RunEntry
@@ -103,8 +103,7 @@ class PersonRun:
         return tuple(effect for effect in self.planned if effect.at_us == ending.at_us)
 
 
-@dataclass(frozen=True, slots=True)
-class PersonPlay:
+class PersonPlay(msgspec.Struct, frozen=True, gc=False):
     """The runs of a person through one journey, and the entries that begin none."""
 
     runs: tuple[PersonRun, ...]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
+
+import msgspec
 
 from services.activation.domain.journeys.program import Subject, TriggerSubject, coupon_subject
 from services.kernel.ids import FactId, LeafId
@@ -79,8 +80,7 @@ class PersonFacts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RunEntry:
+class RunEntry(msgspec.Struct, frozen=True, gc=False):
     """What begins a run, or begins it again."""
 
     occurred_at_us: int
@@ -88,7 +88,7 @@ class RunEntry:
     leaf_id: LeafId
     #: When the log learnt it, Unix microseconds.
     recorded_at_us: int
-    properties: Mapping[str, Json] = field(default_factory=dict)
+    properties: Mapping[str, Json] = msgspec.field(default_factory=dict)
     #: The own time of the event that has changed the membership which begins the run, Unix
     #: microseconds; None = no such change begins it.
     caused_at_us: int | None = None
@@ -109,23 +109,21 @@ class RunEntry:
         return self.occurred_at_us, self.fact_id
 
 
-@dataclass(frozen=True, slots=True)
-class RunPosition:
+class RunPosition(msgspec.Struct, frozen=True, gc=False):
     """Where a run stands: before a step, since an instant."""
 
     #: The step that comes next; empty = none.
     step_id: str
     at_us: int
     #: How often each repetition that is not over has begun.
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = msgspec.field(default_factory=dict)
     #: When each coupon that was issued ends, by name.
-    coupons: Mapping[str, int] = field(default_factory=dict)
+    coupons: Mapping[str, int] = msgspec.field(default_factory=dict)
     #: Whether the run has waited since it sent something, so that quiet hours count again.
     has_waited: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedEffect:
+class PlannedEffect(msgspec.Struct, frozen=True, gc=False):
     """An effect that a run asks for."""
 
     step_id: str
@@ -195,8 +193,7 @@ class ContactHours(NamedTuple):
     quiet: Mapping[str, Sequence[DailyWindow]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlay:
+class RunPlay(msgspec.Struct, frozen=True, gc=False):
     """What follows for one run until an instant."""
 
     effects: tuple[PlannedEffect, ...]

@@ -11,9 +11,11 @@ behind it are planned again each time, and withdrawn where they do not follow an
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from services.activation.domain.journeys.persons import FixedRun, PersonRun, entry_key
 from services.activation.domain.journeys.program import Program
@@ -44,8 +46,7 @@ class WithdrawalReason(Enum):
     REVISED = "revised"
 
 
-@dataclass(frozen=True, slots=True)
-class RunBegan:
+class RunBegan(msgspec.Struct, frozen=True, gc=False):
     """An entry has begun the run."""
 
     entry: RunEntry
@@ -53,30 +54,26 @@ class RunBegan:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunRestarted:
+class RunRestarted(msgspec.Struct, frozen=True, gc=False):
     """Another entry has begun the run again, or another one is known to be its first."""
 
     first: RunEntry
     start: RunEntry
 
 
-@dataclass(frozen=True, slots=True)
-class RunAnswered:
+class RunAnswered(msgspec.Struct, frozen=True, gc=False):
     """Rules were evaluated that decide the way of the run."""
 
     answers: tuple[tuple[Question, bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EffectsPlanned:
+class EffectsPlanned(msgspec.Struct, frozen=True, gc=False):
     """The run asks for effects, in this order."""
 
     effects: tuple[PlannedEffect, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EffectsWithdrawn:
+class EffectsWithdrawn(msgspec.Struct, frozen=True, gc=False):
     """Effects that were planned do not follow any more; no attempt of them has begun."""
 
     keys: tuple[EffectKey, ...]
@@ -85,15 +82,13 @@ class EffectsWithdrawn:
     fact_id: FactId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(msgspec.Struct, frozen=True, gc=False):
     """The run has ended, or has ended otherwise than before."""
 
     ending: RunEnding
 
 
-@dataclass(frozen=True, slots=True)
-class RunMoved:
+class RunMoved(msgspec.Struct, frozen=True, gc=False):
     """An edit has moved the run to another version of the journey."""
 
     version: int
@@ -101,8 +96,7 @@ class RunMoved:
     position: RunPosition | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunReopened:
+class RunReopened(msgspec.Struct, frozen=True, gc=False):
     """The run has not ended after all, as what ended it belongs to another person."""
 
 
@@ -118,8 +112,7 @@ RunChange: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunTransition:
+class RunTransition(msgspec.Struct, frozen=True, gc=False):
     """A change of a run with its number, from 1 without gaps."""
 
     run_id: bytes
@@ -127,8 +120,7 @@ class RunTransition:
     change: RunChange
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(msgspec.Struct, frozen=True, gc=False):
     """What is known of a run by its transitions."""
 
     run_id: bytes
@@ -136,7 +128,7 @@ class RunRecord:
     number: int
     first: RunEntry
     start: RunEntry
-    answers: Mapping[Question, bool] = field(default_factory=dict)
+    answers: Mapping[Question, bool] = msgspec.field(default_factory=dict)
     #: In the order in which the run comes to them.
     planned: tuple[PlannedEffect, ...] = ()
     ending: RunEnding | None = None
