@@ -15,6 +15,7 @@ import uvloop
 from bench import journey_store, journey_system
 from bench.harness import Result, print_results
 from services.chassis.runtime import logs
+from services.chassis.runtime.run import tune_gc
 
 PARTS = (*journey_store.PARTS, *journey_system.PARTS)
 
@@ -42,6 +43,8 @@ def main() -> None:
     if unknown := set(parts).difference(PARTS):
         parser.error(f"there is no part {min(unknown)!r}: choose some of {', '.join(PARTS)}")
     logs.configure("bench", "warning")
+    # As in the services, some of whose work this process does.
+    tune_gc()
     with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
         print_results(uvloop.run(measure(Path(folder), parts, options)))
 

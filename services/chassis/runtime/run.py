@@ -134,7 +134,7 @@ async def _serve_until(
     stop: asyncio.Event, settings: S, serve: Serve[S], serves: asyncio.Event
 ) -> None:
     async with serve(settings) as running:
-        _tune_gc()
+        tune_gc()
         ports = {field.name: getattr(running, field.name) for field in fields(Endpoints)}
         endpoints = {"pid": os.getpid(), **ports}
         if LINK_TO_PARENT is None:
@@ -164,7 +164,7 @@ async def _serve_group(settings: ProcessSettings, *, count: int) -> AsyncIterato
             await group.stop()
 
 
-def _tune_gc() -> None:
+def tune_gc() -> None:
     """Make the garbage collector run rarely.
 
     A batch makes hundreds of thousands of small values without cycles and frees them at its end.
