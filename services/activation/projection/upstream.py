@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -201,7 +201,7 @@ class PastUpstream:
 
     async def persons(
         self, workspace_id: WorkspaceId, journey: Journey, from_us: int
-    ) -> AsyncIterator[list[PastPerson]]:
+    ) -> AsyncGenerator[list[PastPerson]]:
         """See `PastReads`."""
         request = profile_pb.MatchEventsRequest(journey=journey_to_proto(journey), from_us=from_us)
         metadata = workspace_metadata(workspace_id)

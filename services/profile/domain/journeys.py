@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -103,7 +103,8 @@ class AwaitedEvents:
         awaited = self._by_name.get(name, self._of_any)
         if not awaited:
             return None
-        properties = read_object(event.properties)
+        reads = any(a.is_match is not None or a.properties for a in awaited)
+        properties = read_object(event.properties) if reads else {}
         matching = [a for a in awaited if a.is_match is None or a.is_match(properties)]
         return _matched(fact, event, matching, properties) if matching else None
 
@@ -236,6 +237,8 @@ def _matched(
     )
 
 
-def _selected(properties: _Properties, names: Iterable[str]) -> bytes:
+def _selected(properties: _Properties, names: Collection[str]) -> bytes:
     """Return the named properties that there are, as JSON."""
+    if not names:
+        return b"{}"
     return msgspec.json.encode(select_properties(properties, names))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from services.chassis.access.principal import region
 from services.chassis.definitions import WorkspaceLocks
+from services.chassis.runtime.prefetch import prefetch
 from services.kernel.as_of import AsOf
 from services.kernel.errors import InvalidField
 from services.kernel.fold.predicate_index import PredicateIndex
@@ -45,6 +47,13 @@ class MatchedPerson(NamedTuple):
     events: Sequence[MatchedEvent]
 
 
+class _PersonPage(NamedTuple):
+    """Some persons and their leaves."""
+
+    profile_of: dict[LeafId, ProfileId]
+    leaves: dict[ProfileId, list[LeafId]]
+
+
 class PastQuestion(NamedTuple):
     """A rule, and the leaves that were one person at an instant."""
 
@@ -69,45 +78,48 @@ class JourneyInputs:
     ) -> AsyncGenerator[list[MatchedPerson]]:
         """Yield all persons, page by page, with the events from an instant on."""
         awaited = AwaitedEvents([journey])
+        events: dict[ProfileId, list[MatchedEvent]] = {}
+        async with aclosing(prefetch(self._read(workspace_id))) as pages:
+            async for page, facts in pages:
+                for number, fact in enumerate(facts):
+                    if number % TURN == 0:
+                        await asyncio.sleep(0)
+                    if fact.occurred_at_us < from_us:
+                        continue
+                    profile_id = page.profile_of[LeafId(fact.leaf_id)]
+                    event = awaited.match(self._attributed(fact, profile_id))
+                    if event is not None:
+                        events.setdefault(profile_id, []).append(event)
+                if not facts:
+                    yield [
+                        MatchedPerson(id_, sorted(leaves), events.get(id_, ()))
+                        for id_, leaves in page.leaves.items()
+                    ]
+                    events = {}
+
+    async def _read(
+        self, workspace_id: WorkspaceId
+    ) -> AsyncGenerator[tuple[_PersonPage, Sequence[Any]]]:
+        """Yield the facts of all persons in parts, and none at the end of each page of persons."""
         after: bytes = b""
         while True:
             async with self.past.queries.snapshot() as at:
                 ids = await sample_page(at.conn, workspace_id, after, 1, PAGE)
                 leaves = await leaves_of_profiles(at.conn, workspace_id, ids)
                 token = at.token
-            profile_of = {leaf_id: profile_id for profile_id, leaf_id in leaves}
-            events = await self._events(workspace_id, profile_of, awaited, from_us, token)
-            own: dict[ProfileId, list[LeafId]] = {profile_id: [] for profile_id in ids}
+            page = _PersonPage({leaf_id: id_ for id_, leaf_id in leaves}, {id_: [] for id_ in ids})
             for profile_id, leaf_id in leaves:
-                own[profile_id].append(leaf_id)
-            yield [MatchedPerson(id_, sorted(own[id_]), events.get(id_, ())) for id_ in ids]
+                page.leaves[profile_id].append(leaf_id)
+            every = sorted(page.profile_of)
+            for start in range(0, len(every), MAX_LEAVES):
+                chunk = every[start : start + MAX_LEAVES]
+                async for facts in self.past.log.stream_leaves(workspace_id, chunk, before=token):
+                    if facts:
+                        yield page, facts
+            yield page, ()
             if len(ids) < PAGE:
                 return
             after = ids[-1]
-
-    async def _events(
-        self,
-        workspace_id: WorkspaceId,
-        profile_of: dict[LeafId, ProfileId],
-        awaited: AwaitedEvents,
-        from_us: int,
-        token: Token,
-    ) -> dict[ProfileId, list[MatchedEvent]]:
-        found: defaultdict[ProfileId, list[MatchedEvent]] = defaultdict(list)
-        leaves = sorted(profile_of)
-        for start in range(0, len(leaves), MAX_LEAVES):
-            chunk = leaves[start : start + MAX_LEAVES]
-            async for facts in self.past.log.stream_leaves(workspace_id, chunk, before=token):
-                for number, fact in enumerate(facts):
-                    if number % TURN == 0:
-                        await asyncio.sleep(0)
-                    if fact.occurred_at_us < from_us:
-                        continue
-                    profile_id = profile_of[LeafId(fact.leaf_id)]
-                    event = awaited.match(self._attributed(fact, profile_id))
-                    if event is not None:
-                        found[profile_id].append(event)
-        return found
 
     def _attributed(self, fact: Any, profile_id: ProfileId) -> AttributedFact:
         return AttributedFact(

@@ -157,14 +157,15 @@ def replay_as_learnt(
     Where the result has questions, repeat the call with their answers.
     """
     playing = _Replaying(group, history, hours)
-    instants = {
-        until_us,
-        *(max(fact.occurred_at_us, fact.recorded_at_us) for fact in group.facts),
-        *(move.since_us for move in group.moves),
-        *(version.defined_at_us for version in history.versions),
-        *(change.changed_at_us for change in history.flows),
-    }
-    agenda = [instant for instant in instants if instant <= until_us]
+    learnt = {max(fact.occurred_at_us, fact.recorded_at_us) for fact in group.facts}
+    instants = learnt.union(
+        (move.since_us for move in group.moves),
+        (version.defined_at_us for version in history.versions),
+        (change.changed_at_us for change in history.flows),
+    )
+    # Nothing follows before anything has happened.
+    first_us = min(learnt, default=until_us + 1)
+    agenda = [instant for instant in instants if first_us <= instant <= until_us]
     heapq.heapify(agenda)
     begun: dict[bytes, set[EffectKey]] = {}
     last_us: int | None = None

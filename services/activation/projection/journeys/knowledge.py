@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -71,7 +71,7 @@ class PastReads(Protocol):
 
     def persons(
         self, workspace_id: WorkspaceId, journey: Journey, from_us: int
-    ) -> AsyncIterator[list[PastPerson]]:
+    ) -> AsyncGenerator[list[PastPerson]]:
         """Yield all persons page by page, with the facts that occurred from an instant on."""
 
     async def judge(

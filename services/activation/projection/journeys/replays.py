@@ -6,7 +6,7 @@ import asyncio
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -39,6 +39,7 @@ from services.activation.store.journeys import load_journeys_of_workspace, load_
 from services.activation.store.replays import FIRST_LEAF, load_group_page, load_moves
 from services.chassis.definitions import WorkspaceLocks
 from services.chassis.postgres.database import Database, acquire
+from services.chassis.runtime.prefetch import prefetch
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.journeys.contact_policy import ContactPolicy
@@ -149,9 +150,11 @@ class JourneyReplays:
         async with self.turns.of(workspace_id):
             tried = await self._tried(workspace_id, journey, from_us)
             replaying = _Trying(tried, self.past, until_us, before_us, happened)
-            async for persons in self.past.persons(workspace_id, journey, from_us):
-                groups = await self._groups(workspace_id, persons, happened=happened)
-                yield await replaying.replay(groups, await self._hours(tried, groups))
+            pages = prefetch(self.past.persons(workspace_id, journey, from_us))
+            async with aclosing(pages) as read:
+                async for persons in read:
+                    groups = await self._groups(workspace_id, persons, happened=happened)
+                    yield await replaying.replay(groups, await self._hours(tried, groups))
 
     async def count_edit(self, workspace_id: WorkspaceId, journey: Journey) -> int:
         """Return how many messages a new version would send to people inside within an hour.
