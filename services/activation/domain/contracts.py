@@ -30,6 +30,10 @@ class Deduplication(Enum):
     NONE = "none"
 
 
+#: Seconds.
+_SHORTEST_S = 1e-6
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """At most `limit` attempts in any `per_s` seconds, over all replicas."""
@@ -53,8 +57,11 @@ class Pace:
         return max(0, self.burst - math.ceil(backlog_s / self.interval_s))
 
     def wait_s(self, backlog_s: float) -> float:
-        """Return the seconds until an attempt may start."""
-        return max(0.0, backlog_s - (self.burst - 1) * self.interval_s)
+        """Return the seconds until an attempt may start; 0 where one is allowed now."""
+        if self.allowed(backlog_s):
+            return 0.0
+        # The difference of two rounded values may be nothing, where `allowed` still says no.
+        return max(backlog_s - (self.burst - 1) * self.interval_s, _SHORTEST_S)
 
 
 #: The parts of a template that a channel can need.

@@ -29,6 +29,7 @@ from structlog.testing import capture_logs
 
 from services.activation.delivery import dispatcher as dispatcher_module
 from services.activation.delivery import worker as worker_module
+from services.activation.domain import read_ahead
 from services.activation.domain.model import DeliveryState
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.store import effects as store
@@ -95,6 +96,40 @@ async def test_effects_of_many_wakeups_are_started_together(
         await ledger.all_are(DeliveryState.DELIVERED)
     took_s = asyncio.get_running_loop().time() - began
     assert starts <= 2 + took_s / interval_s
+
+
+async def test_attempts_at_a_healthy_destination_begin_in_groups(
+    ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group costs the gate and the ledger as much as one; calls beside each other are bounded."""
+    monkeypatch.setattr(read_ahead, "LONG_S", 60.0)
+    monkeypatch.setattr(worker_module, "TOO_LONG_S", 60.0)
+    claim, starts, calls, most = store.claim, 0, 0, 0
+
+    async def counted(*args: Any, **options: Any) -> store.Claim:
+        nonlocal starts
+        claimed = await claim(*args, **options)
+        starts += bool(claimed.attempts)
+        return claimed
+
+    async def respond(_: web.Request) -> web.StreamResponse:
+        nonlocal calls, most
+        calls += 1
+        most = max(most, calls)
+        await asyncio.sleep(0)
+        calls -= 1
+        return web.Response()
+
+    monkeypatch.setattr(store, "claim", counted)
+    receiver.script = [respond]
+    to = hook(receiver.url())
+    await ledger.define(to)
+    await ledger.add([change(n) for n in range(800)], to)
+    async with ledger.dispatching(max_in_flight=8):
+        await ledger.all_are(DeliveryState.DELIVERED)
+    assert len(receiver.received) == 800
+    assert most <= 8
+    assert starts <= 40, "one start for each free call would be a hundred"
 
 
 @pytest.mark.parametrize(
