@@ -320,7 +320,7 @@ async def parked(
     alone = [await _due_rate(store, dues, Meter(server)) for _ in range(ROUNDS)]
     idle = await _idle(store, server)
     await store.begin_runs(PORTION)
-    await store.pool.execute(_PARK, number, BEGIN_US + 3_650 * DAY_US)
+    await store.pool.execute(PARK, number, BEGIN_US + 3_650 * DAY_US)
     await store.pool.execute("ANALYZE")
     beside = [await _due_rate(store, dues, Meter(server)) for _ in range(ROUNDS)]
     idle_beside = await _idle(store, server)
@@ -336,7 +336,7 @@ async def parked(
 
 
 #: Copies a run that waits, with its fact and its due, many times.
-_PARK = """
+PARK = """
 WITH one AS (SELECT * FROM run WHERE state = 1 LIMIT 1),
      n AS (SELECT decode(md5('parked ' || g), 'hex') AS id FROM generate_series(1, $1::int) AS g),
      parked AS (

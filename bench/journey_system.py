@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import aiohttp
@@ -18,7 +20,8 @@ from onefold.activation.v1 import journey_service_pb2 as pb
 from bench import cpu
 from bench.fairness import GIVE_UP_S, POLL_S, Workspace
 from bench.harness import Result, compare, print_progress
-from bench.segment_system import EVENTS_A_PERSON, LoadBench, people
+from bench.journey_store import PARK
+from bench.segment_system import EVENTS_A_PERSON, LoadBench, arrivals, people
 from services.chassis.codec.journeys import journey_to_proto
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
@@ -28,9 +31,11 @@ from services.kernel.rules.forms.json_dump import Form
 from services.kernel.time import DAY_US, HOUR_US
 from tests.index_key import INDEX_KEY_TEXT
 
-PARTS = ("backtest", "burst")
+PARTS = ("backtest", "lag", "burst")
 PEOPLE, CLIENTS = 100_000, 32
 GOAL_BACKTEST, GOAL_BURST = 1 / 3, 0.4
+#: People who come due one after the other, how many in a second, and the goals in milliseconds.
+STEADY, STEADY_RATE, GOAL_LAG_P50_MS, GOAL_LAG_P99_MS = 10_000, 500, 300.0, 1_000.0
 #: What is tried over the log.
 TRIED: Form = {
     "id": "tried",
@@ -56,6 +61,9 @@ journeys:
   - id: burst
     enter: {{event: seen, again: never}}
     steps: [{{wait: 1d}}, {{send: {{id: all, to: sink, template: t}}}}]
+  - id: steady
+    enter: {{event: arrived, again: never}}
+    steps: [{{wait: 2h}}, {{send: {{id: own, to: sink, template: t}}}}]
 """
 
 
@@ -65,10 +73,17 @@ class Sink:
     def __init__(self) -> None:
         self.received = 0
         self.url = ""
+        #: How far the clock of the log is ahead, seconds; None = lags are not measured.
+        self.ahead_s: float | None = None
+        #: Seconds from the due of each message to its arrival.
+        self.lags: list[float] = []
 
     async def _receive(self, request: web.Request) -> web.Response:
-        await request.read()
+        body = await request.read()
         self.received += 1
+        if self.ahead_s is not None:
+            due = datetime.fromisoformat(json.loads(body)["timestamp"]).timestamp()
+            self.lags.append(time.time() + self.ahead_s - due)
         return web.Response()
 
     async def until(self, number: int) -> None:
@@ -116,6 +131,38 @@ async def backtest(bench: LoadBench, large: Workspace, at_us: int, number: int) 
     return [compare("backtest_vs_read", [rate], [bare], **named)]  # type: ignore[arg-type]  # of two types
 
 
+async def lag(
+    bench: LoadBench,
+    sink: Sink,
+    large: Workspace,
+    conn: asyncpg.Connection,
+    at_us: int,
+    parked: int,
+) -> list[Result]:
+    """Measure from the due of a message to its arrival, at a steady rate beside parked runs."""
+    step_us = 1_000_000 // STEADY_RATE
+    # The last of them has arrived then.
+    await asyncio.sleep(max(0.0, at_us / 1e6 + STEADY / STEADY_RATE - time.time()))
+    await bench.send(large, arrivals(STEADY, at_us, step_us))
+    if parked:
+        await conn.execute("SET search_path TO activation")
+        await conn.execute(PARK, parked, at_us + 3_650 * DAY_US)
+        await conn.execute("ANALYZE")
+    await bench.advance_to(at_us + 2 * HOUR_US - 5_000_000)
+    sink.ahead_s = await bench.clock_ahead_s()
+    await sink.until(STEADY)
+    sink.ahead_s, sink.received = None, 0
+    lags = sorted(1_000 * each for each in sink.lags)
+    note = f"{STEADY_RATE} dues a second, {parked:,} runs parked; to the arrival at the receiver"
+    return [
+        Result(name, "ms", round(figure, 1), 0.0, 0.0, 0.0, 1, goal, figure <= goal, note)
+        for name, figure, goal in (
+            ("lag_p50", lags[len(lags) // 2], GOAL_LAG_P50_MS),
+            ("lag_p99", lags[len(lags) * 99 // 100], GOAL_LAG_P99_MS),
+        )
+    ]
+
+
 async def burst(bench: LoadBench, sink: Sink, number: int, due_us: int) -> list[Result]:
     """Measure messages that are due at one instant, beside a bare client."""
     await bench.advance_to(due_us - HOUR_US)
@@ -156,8 +203,8 @@ async def _bare_client(sink: Sink, number: int) -> float:
     return time.monotonic() - began
 
 
-async def measure(folder: Path, parts: Collection[str], number: int) -> list[Result]:
-    """Measure some of PARTS with a number of people, on one system."""
+async def measure(folder: Path, parts: Collection[str], number: int, parked: int) -> list[Result]:
+    """Measure some of PARTS with a number of people and of parked runs, on one system."""
     sink = Sink()
     async with AsyncExitStack() as scope:
         await scope.enter_async_context(sink.running())
@@ -171,7 +218,7 @@ async def measure(folder: Path, parts: Collection[str], number: int) -> list[Res
         scope.push_async_callback(conn.close)
         bench = LoadBench(stack, scope, conn)
         large = await bench.workspace("large")
-        if "burst" in parts:
+        if {"burst", "lag"} & set(parts):
             secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
             pack = folder.with_name("burst.yaml")
             pack.write_text(BURST.format(url=sink.url), encoding="utf-8")
@@ -182,6 +229,8 @@ async def measure(folder: Path, parts: Collection[str], number: int) -> list[Res
         results: list[Result] = []
         if "backtest" in parts:
             results += await backtest(bench, large, at_us, number)
+        if "lag" in parts:
+            results += await lag(bench, sink, large, conn, at_us, parked)
         if "burst" in parts:
             results += await burst(bench, sink, number, at_us + DAY_US)
         return results

@@ -1,7 +1,7 @@
 """Measures journeys: dues beside plain SQL, parked runs, a burst of messages, a backtest.
 
-python -m bench.journeys [--parts due,parked,backtest,burst] [--dues 5000] [--parked 1000000]
-    [--people 100000]
+python -m bench.journeys [--parts due,peers,parked,backtest,lag,burst] [--dues 5000]
+    [--parked 1000000] [--people 100000]
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ async def measure(folder: Path, parts: list[str], options: argparse.Namespace) -
         own = folder / "store", parts, options.dues, options.parked
         results += await journey_store.measure(*own)
     if set(parts).intersection(journey_system.PARTS):
-        results += await journey_system.measure(folder / "system", parts, options.people)
+        own_system = folder / "system", parts, options.people, options.parked
+        results += await journey_system.measure(*own_system)
     return results
 
 

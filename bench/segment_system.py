@@ -89,6 +89,13 @@ class LoadBench(Bench):
                 pass
         return time.monotonic() - began
 
+    async def clock_ahead_s(self) -> float:
+        """Return by how many seconds the clock of the log is ahead."""
+        internal = await self.client(self._stack.internal_key)
+        began = time.time()
+        now_us = (await internal.log.GetHead(GetHeadRequest())).now_us
+        return float(now_us / 1e6 - (began + time.time()) / 2)
+
     async def processor_times(self) -> cpu.Times:
         """Return the processor time that each process has used."""
         return await cpu.times(self._stack, {})
@@ -107,6 +114,13 @@ def people(number: int, at_us: int) -> Iterator[IngestEventsRequest]:
         if n % EVENTS_A_PERSON
         else _event(f"person-{n // EVENTS_A_PERSON}", "seen", n, at_us)
         for n in range(number * EVENTS_A_PERSON)
+    )
+
+
+def arrivals(number: int, at_us: int, step_us: int) -> Iterator[IngestEventsRequest]:
+    """Yield one event of each of some people, at instants one after the other."""
+    return _requests(
+        _event(f"arrived-{n}", "arrived", n, at_us + n * step_us) for n in range(number)
     )
 
 
