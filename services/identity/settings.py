@@ -21,6 +21,6 @@ class IdentitySettings(ServiceSettings):
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
     #: Identifier sets whose evidence is cached; about 0.5 KB each.
     evidence_cache_size: Annotated[int, Field(ge=0)] = 100_000
-    #: Identifier sets that a rebuild holds at once; about 0.5 KB each. If the log has more of them,
+    #: Identifier sets that a rebuild holds at once; about 0.6 KB each. If the log has more of them,
     #: each further part is compared with what is stored, which takes several times as long.
     rebuild_identifier_sets: Annotated[int, Field(ge=1)] = 250_000

@@ -39,7 +39,7 @@ _unpack = msgspec.msgpack.Decoder(tuple[bytes, int, tuple[bytes, ...]]).decode
 
 
 class SetCollector:
-    """Collects identifier sets, about 0.4 KB each; add each fact once, in any order."""
+    """Collects identifier sets, about 0.6 KB each; add each fact once, in any order."""
 
     __slots__ = ("by_workspace",)
 
