@@ -14,18 +14,19 @@ CHUNKED = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("start", "unit"),
     [
-        OPEN_HEAD + b"X: " + b"a" * LONG,
-        OPEN_HEAD + b"a" * LONG,
-        b"GET /" + b"a" * LONG,
-        b"\r\n" * (LONG // 2),
-        OPEN_HEAD + b"X: a\r\n" * (LONG // 6),
-        OPEN_HEAD + b"X:" + b" " * LONG,
+        (OPEN_HEAD + b"X: ", b"a"),
+        (OPEN_HEAD, b"a"),
+        (b"GET /", b"a"),
+        (b"", b"\r\n"),
+        (OPEN_HEAD, b"X: a\r\n"),
+        (OPEN_HEAD + b"X:", b" "),
     ],
     ids=["header value", "header name", "path", "empty lines", "many headers", "spaces"],
 )
-async def test_long_head_is_cut_off_at_the_limit(head: bytes) -> None:
+async def test_long_head_is_cut_off_at_the_limit(start: bytes, unit: bytes) -> None:
+    head = start + unit * (LONG // len(unit))
     async with serving() as server:
         stranger = await server.connect()
         assert await stranger.send(head) < LONG // 2  # what the buffers of the kernel take

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from typing import Any
 
 import pytest
@@ -42,29 +43,27 @@ def _blocking(*patterns: str) -> re.Pattern[str]:
     return policy.Policy(rules={}, blocked=blocked)._patterns["user_id"]
 
 
+@cache
 def expressions() -> list[Expression]:
     found = [each for file in under("services") for each in expressions_of(file, MADE)]
     contract = {str(option(field, options_pb2.pattern)) for field in fields()} - {""}
     return found + [Expression(f"protos: {p}", re.compile(p), ("fullmatch",)) for p in contract]
 
 
-EXPRESSIONS = expressions()
-
-
 def test_every_expression_takes_time_in_proportion_to_its_text() -> None:
-    found = [problem for each in EXPRESSIONS if (problem := slow_text(each))]
+    found = [problem for each in expressions() if (problem := slow_text(each))]
     assert not found, message(found, "no two repeats may share a run of characters")
 
 
 def test_every_module_with_expressions_is_walked() -> None:
-    places = " ".join(each.place for each in EXPRESSIONS)
+    places = " ".join(each.place for each in expressions())
     for path in (
         "kernel/identifiers/phones.py",
         "ingest/domain/json_limits.py",
         "runtime/settings",
     ):
         assert path in places
-    assert len(EXPRESSIONS) > 40
+    assert len(expressions()) > 40
     imported = [f.path for f in under("services") if ("from re import" in f.text)]
     assert not imported, "write re.compile, which this test finds"
 
