@@ -3,24 +3,19 @@ is sent again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import pytest
-from integration.whole.whole_system import WholeSystem, identifier, whole_system
+from integration.whole.whole_system import WholeSystem, identifier
 from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED, DeliveryState
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest
-from service_fixtures import MakeSettings
 
 from services.cli.commands.packs import apply_pack
 from services.cli.commands.policy import compute_preview
 from services.cli.definitions import read_pack
 
-OpenSystem = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 LI, WANG, PHONE = "user_id:li", "user_id:wang", "phone:13800000001"
 PACK = """
 segments:
@@ -35,11 +30,6 @@ identity_policy:
     - {name: user_id, limit: %s}
     - {name: phone}
 """
-
-
-@pytest.fixture
-def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenSystem:
-    return lambda: whole_system(make_settings, internal_key, tmp_path)
 
 
 async def define(system: WholeSystem, tmp_path: Path, text: str) -> None:
@@ -88,85 +78,82 @@ async def memberships(system: WholeSystem) -> dict[str, set[str]]:
 
 
 async def test_profiles_after_merge_and_separation_get_no_message_again(
-    open_system: OpenSystem, tmp_path: Path
+    workspace: WholeSystem, tmp_path: Path
 ) -> None:
-    async with open_system() as system:
-        li, wang = await two_fans(system, tmp_path)
-        entered = int(TRIGGER_ENTERED)
-        welcomes = sorted([("fans", li, entered), ("fans", wang, entered)])
-        assert await delivered(system) == welcomes
+    li, wang = await two_fans(workspace, tmp_path)
+    entered = int(TRIGGER_ENTERED)
+    welcomes = sorted([("fans", li, entered), ("fans", wang, entered)])
+    assert await delivered(workspace) == welcomes
 
-        await system.send("alias", LI, WANG)
-        await system.drain()
-        one, same = await system.profiles(LI, WANG)
-        assert one == same
-        assert await system.members("fans") == await system.members("keen") == {one}
-        assert await event_count(system, LI) == await event_count(system, WANG) == 5
-        keen = ("keen", one, entered)
-        assert await delivered(system) == sorted([*welcomes, keen]), "the merged profile is keen"
+    await workspace.send("alias", LI, WANG)
+    await workspace.drain()
+    one, same = await workspace.profiles(LI, WANG)
+    assert one == same
+    assert await workspace.members("fans") == await workspace.members("keen") == {one}
+    assert await event_count(workspace, LI) == await event_count(workspace, WANG) == 5
+    keen = ("keen", one, entered)
+    assert await delivered(workspace) == sorted([*welcomes, keen]), "the merged profile is keen"
 
-        await decide(system, facts_pb.DECISION_SEPARATE)
-        assert await system.profiles(LI, WANG) == [li, wang]
-        assert await system.members("fans") == {li, wang}
-        assert await system.members("keen") == set()
-        assert [row for row in await delivered(system) if row[0] == "fans"] == welcomes
-        assert {await event_count(system, LI), await event_count(system, WANG)} == {2, 3}
-        await system.send("viewed", WANG, PHONE)
-        await system.send("viewed", LI, PHONE)
-        await system.drain()
-        assert await system.profiles(LI, WANG) == [li, wang], "later evidence merges nothing"
-        request = ListMembershipsRequest(identifier=identifier(WANG))
-        found = await system.service.segment.ListMemberships(request)
-        assert list(found.segment_ids) == ["fans"]
+    await decide(workspace, facts_pb.DECISION_SEPARATE)
+    assert await workspace.profiles(LI, WANG) == [li, wang]
+    assert await workspace.members("fans") == {li, wang}
+    assert await workspace.members("keen") == set()
+    assert [row for row in await delivered(workspace) if row[0] == "fans"] == welcomes
+    assert {await event_count(workspace, LI), await event_count(workspace, WANG)} == {2, 3}
+    await workspace.send("viewed", WANG, PHONE)
+    await workspace.send("viewed", LI, PHONE)
+    await workspace.drain()
+    assert await workspace.profiles(LI, WANG) == [li, wang], "later evidence merges nothing"
+    request = ListMembershipsRequest(identifier=identifier(WANG))
+    found = await workspace.service.segment.ListMemberships(request)
+    assert list(found.segment_ids) == ["fans"]
 
 
 async def test_profiles_after_merge_and_separation_have_the_state_before_the_merge(
-    open_system: OpenSystem, tmp_path: Path
+    workspace: WholeSystem, tmp_path: Path
 ) -> None:
-    async with open_system() as system:
-        await two_fans(system, tmp_path)
-        await decide(system, facts_pb.DECISION_SEPARATE)
-        await system.send("alias", LI, WANG)
-        await system.send("viewed", WANG, PHONE)
-        never_merged = await system.digests()
-        await decide(system, facts_pb.DECISION_WITHDRAW)
-        one, same = await system.profiles(LI, WANG)
-        assert one == same
-        merged = await system.digests()
-        assert all(merged[s] != never_merged[s] for s in ("identity", "profile", "segment"))
-        await decide(system, facts_pb.DECISION_SEPARATE)
-        separated = await system.digests()
-        assert {s: separated[s] for s in ("profile", "segment")} == {
-            s: never_merged[s] for s in ("profile", "segment")
-        }
+    await two_fans(workspace, tmp_path)
+    await decide(workspace, facts_pb.DECISION_SEPARATE)
+    await workspace.send("alias", LI, WANG)
+    await workspace.send("viewed", WANG, PHONE)
+    never_merged = await workspace.digests()
+    await decide(workspace, facts_pb.DECISION_WITHDRAW)
+    one, same = await workspace.profiles(LI, WANG)
+    assert one == same
+    merged = await workspace.digests()
+    assert all(merged[s] != never_merged[s] for s in ("identity", "profile", "segment"))
+    await decide(workspace, facts_pb.DECISION_SEPARATE)
+    separated = await workspace.digests()
+    assert {s: separated[s] for s in ("profile", "segment")} == {
+        s: never_merged[s] for s in ("profile", "segment")
+    }
 
 
 async def test_policy_preview_matches_the_applied_policy_and_its_reversal_restores_everything(
-    open_system: OpenSystem, tmp_path: Path
+    workspace: WholeSystem, tmp_path: Path
 ) -> None:
-    async with open_system() as system:
-        await two_fans(system, tmp_path)
-        await system.send("seen", LI, PHONE)
-        await system.send("seen", WANG, PHONE)
-        await system.drain()
-        before, digests = await memberships(system), await system.digests()
-        wide = tmp_path / "wide.yaml"
-        wide.write_text(POLICY % 0, encoding="utf-8")
-        policy = read_pack(wide, {}).identity_policy
-        assert policy is not None
-        preview = await compute_preview(system.service, policy)
-        assert await system.digests() == digests
-        await define(system, tmp_path, POLICY % 0)
-        await system.drain()
-        after = await memberships(system)
-        (merge,) = preview.regroupings
-        assert [g.profile_id for g in merge.after] == [(await system.profiles(LI))[0]]
-        for segment in ("fans", "keen"):
-            counts = preview.segments.get(segment, {})
-            joined = counts.get("enter", 0) + counts.get("carried_in", 0)
-            gone = counts.get("leave", 0) + counts.get("carried_out", 0)
-            assert joined == len(after[segment] - before[segment])
-            assert gone == len(before[segment] - after[segment])
-        await define(system, tmp_path, POLICY % 1)
-        assert await system.digests() == digests
-        assert await memberships(system) == before
+    await two_fans(workspace, tmp_path)
+    await workspace.send("seen", LI, PHONE)
+    await workspace.send("seen", WANG, PHONE)
+    await workspace.drain()
+    before, digests = await memberships(workspace), await workspace.digests()
+    wide = tmp_path / "wide.yaml"
+    wide.write_text(POLICY % 0, encoding="utf-8")
+    policy = read_pack(wide, {}).identity_policy
+    assert policy is not None
+    preview = await compute_preview(workspace.service, policy)
+    assert await workspace.digests() == digests
+    await define(workspace, tmp_path, POLICY % 0)
+    await workspace.drain()
+    after = await memberships(workspace)
+    (merge,) = preview.regroupings
+    assert [g.profile_id for g in merge.after] == [(await workspace.profiles(LI))[0]]
+    for segment in ("fans", "keen"):
+        counts = preview.segments.get(segment, {})
+        joined = counts.get("enter", 0) + counts.get("carried_in", 0)
+        gone = counts.get("leave", 0) + counts.get("carried_out", 0)
+        assert joined == len(after[segment] - before[segment])
+        assert gone == len(before[segment] - after[segment])
+    await define(workspace, tmp_path, POLICY % 1)
+    assert await workspace.digests() == digests
+    assert await memberships(workspace) == before
