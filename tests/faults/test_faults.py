@@ -31,6 +31,8 @@ from services.cli.demo.dataset import School
 from services.cli.demo.receiver import WebhookReceiver
 from services.devstack.stack import Stack
 
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("forked_services")]
+
 FOLDER = Path(__file__).parent
 VISITORS = 250
 #: Each target has a fault in each run.
@@ -66,7 +68,6 @@ async def undisturbed(school: School, tmp_path_factory: pytest.TempPathFactory) 
     return UndisturbedRun(digests, len(school.events))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("seed", seeds(FOLDER, 1))
 async def test_killed_processes_lose_no_event_and_repeat_no_effect(
     seed: int, school: School, undisturbed: UndisturbedRun, tmp_path: Path

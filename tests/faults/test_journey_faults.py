@@ -41,6 +41,8 @@ from services.devstack.stack import Stack
 from services.kernel.errors import OnefoldError
 from tests.service_fixtures import wait_until
 
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("forked_services")]
+
 FOLDER = Path(__file__).parent
 PERSONS, SPREAD_S, FAULTS = 24, 3.0, 4
 #: What is stopped for a while, as what journeys depend on.
@@ -277,7 +279,6 @@ def entered() -> Counter[str]:
     return Counter()
 
 
-@pytest.mark.faults
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", seeds(FOLDER, 2))
 async def test_killed_processes_send_what_each_channel_promises(

@@ -149,9 +149,11 @@ async def test_shards_of_a_frozen_replica_are_worked_by_the_other_one(
         await check(system)
 
 
-async def test_full_disk_is_not_for_ever(school: School, tmp_path: Path) -> None:
+async def test_full_disk_is_not_for_ever(school: School, servers_dir: Path) -> None:
     async with AsyncExitStack() as scope:
-        small = outages.small_file_system(tmp_path / "small", 1_200)
+        # A run that is killed leaves it mounted: in a folder of pytest, later runs would fail to
+        # remove it.
+        small = outages.small_file_system(servers_dir / "small", 1_200)
         try:
             folder = await scope.enter_async_context(small)
         except PermissionError as error:

@@ -36,6 +36,8 @@ from services.cli.demo.dataset import School
 from services.cli.demo.receiver import WebhookReceiver
 from services.devstack.stack import Stack
 
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("forked_services")]
+
 FOLDER = Path(__file__).parent
 END_US = (int(time.time()) - 3_600) * 1_000_000
 WORKERS = SERVICES[1:]
@@ -88,7 +90,6 @@ class FleetFaults:
         kill_all([self._stack.services[name].pid])
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("seed", seeds(FOLDER, 1))
 async def test_fleet_that_loses_servers_keeps_what_it_acknowledged(
     seed: int, tmp_path: Path
