@@ -126,7 +126,9 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/destinations.load_destinations_of_workspace": lambda b: (OWN,),
     "activation/store/effects.count_effects": lambda b: (OWN,),
     "activation/store/effects.lock_dead": lambda b: (OWN, b.effect),
-    "activation/store/effects.list_effects": lambda b: (OWN, _FOREVER, _LAST, "", 0, b"", 100),
+    "activation/store/effects.list_effects": lambda b: (
+        *(OWN, _FOREVER, _LAST, 0, "", 0, b"", "", "", 100),
+    ),
     "activation/store/effects.retry": lambda b: (OWN, b.effect),
     "activation/store/mirrors.count_mirror": lambda b: (OWN, MARK, 1),
     "activation/store/mirrors.write_all": lambda b: (OWN, MARK),

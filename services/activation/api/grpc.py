@@ -129,20 +129,21 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self, request: pb.ListDeliveriesRequest, context: Any
     ) -> pb.ListDeliveriesResponse:
         size = page_size_of(request)
-        changed_at_us, effect_id = _PAGE_TOKEN.decode(request.page_token) or store.NEWEST
+        before = _PAGE_TOKEN.decode(request.page_token) or store.NEWEST
+        if request.before_us:
+            before = min(before, (request.before_us, b""))
         if request.destination_id:
             check_destination_id(request.destination_id)
-        profile_id = parse_id(request.profile_id, "profile_id") if request.profile_id else b""
+        filters = store.EffectFilters(
+            request.since_us,
+            request.destination_id,
+            request.state,
+            parse_id(request.profile_id, "profile_id") if request.profile_id else b"",
+            request.segment_id,
+            request.journey_id,
+        )
         async with transaction(self.database.api_pool) as conn:
-            rows = await store.list_effects(
-                conn,
-                workspace_id(),
-                size,
-                before=(changed_at_us, effect_id),
-                destination_id=request.destination_id,
-                state=request.state,
-                profile_id=profile_id,
-            )
+            rows = await store.list_effects(conn, workspace_id(), size, filters, before)
         next_page_token = ""
         if len(rows) == size:
             next_page_token = _PAGE_TOKEN.encode(rows[-1]["changed_at_us"], rows[-1]["effect_id"])

@@ -30,6 +30,21 @@ class DestinationKey(NamedTuple):
     destination_id: str
 
 
+class EffectFilters(NamedTuple):
+    """Selects effects of a list; what is empty or 0 selects all."""
+
+    #: The instant that is not after that of an effect, Unix microseconds.
+    since_us: int = 0
+    destination_id: str = ""
+    state: int = 0
+    profile_id: bytes = b""
+    segment_id: str = ""
+    journey_id: str = ""
+
+
+ALL_EFFECTS = EffectFilters()
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt that was started at an effect."""
@@ -245,20 +260,15 @@ async def list_effects(
     conn: asyncpg.Connection,
     workspace_id: WorkspaceId,
     limit: int,
-    *,
+    filters: EffectFilters = ALL_EFFECTS,
     before: tuple[int, bytes] = NEWEST,
-    destination_id: str = "",
-    state: int = 0,
-    profile_id: bytes = b"",
 ) -> Sequence[asyncpg.Record]:
-    """Return effects, newest first, before a sort key; an empty filter matches all.
+    """Return effects that filters select, newest first, before a sort key.
 
     `conn` is inside a transaction.
     """
     await conn.execute(Q.plan_each_execution)
-    return await conn.fetch(
-        Q.list_effects, workspace_id, *before, destination_id, state, profile_id, limit
-    )
+    return await conn.fetch(Q.list_effects, workspace_id, *before, *filters, limit)
 
 
 async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:

@@ -170,12 +170,13 @@ WHERE e.effect_id = old.effect_id AND e.shard = old.shard;
 SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: list_effects
--- Effects, newest first, before one; an empty filter matches all.
+-- Effects, newest first, before one and not before an instant; an empty filter matches all.
 SELECT *, extract(epoch FROM due_at)::float8 AS due FROM effect
-WHERE workspace_id = $1 AND (changed_at_us, effect_id) < ($2, $3)
-  AND ($4 = '' OR destination_id = $4) AND ($5 = 0 OR state = $5)
-  AND ($6::bytea = '' OR profile_id = $6)
-ORDER BY changed_at_us DESC, effect_id DESC LIMIT $7;
+WHERE workspace_id = $1 AND (changed_at_us, effect_id) < ($2, $3) AND changed_at_us >= $4
+  AND ($5 = '' OR destination_id = $5) AND ($6 = 0 OR state = $6)
+  AND ($7::bytea = '' OR profile_id = $7)
+  AND ($8 = '' OR segment_id = $8) AND ($9 = '' OR journey_id = $9)
+ORDER BY changed_at_us DESC, effect_id DESC LIMIT $10;
 
 -- name: count_effects
 -- Effects by destination and state.

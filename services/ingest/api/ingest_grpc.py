@@ -16,11 +16,11 @@ from services.chassis.rpc.guard import address_of
 from services.chassis.rpc.server import Allowed
 from services.ingest.api.producers import producer_of
 from services.ingest.codec.events import EventsRequest, event_of_message, events_of_request
+from services.ingest.codec.repairs import from_quarantine
 from services.ingest.codec.results import (
     DUPLICATES_PAGE,
     QUARANTINE_PAGE,
     duplicates_to_proto,
-    from_quarantine,
     page_to_proto,
     result_to_proto,
 )

@@ -7,13 +7,12 @@ from typing import Any
 
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.type.v1.errors_pb2 import ErrorReason
-from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.codec.fields import PageToken, token_to_proto
-from services.ingest.codec.events import ProtoEvent, SegmentCall, call_of_batch
+from services.ingest.codec.repairs import event_to_repair
 from services.ingest.domain.duplicates import DuplicateMessage, Repeats
 from services.ingest.domain.events import IngestResult, QuarantinedEvent, Refusal, Rejection
-from services.ingest.domain.segment_spec import FIELD_NAMES, TYPES
+from services.ingest.domain.segment_spec import FIELD_NAMES
 from services.kernel.errors import OnefoldError
 from services.kernel.ids import to_hex
 
@@ -98,16 +97,6 @@ def error_to_json(error: OnefoldError) -> dict[str, object]:
     return {"success": False, "code": error.reason, "message": error.message}
 
 
-def from_quarantine(entry: QuarantinedEvent) -> ProtoEvent | SegmentCall | None:
-    """Decode a quarantined event as it was sent; None for a body that holds no event."""
-    format_, _, call = entry.format.partition(":")
-    if format_ == "event":
-        return ProtoEvent(Event.FromString(entry.raw))
-    if format_ == "batch":
-        return call_of_batch(entry.raw)
-    return SegmentCall(entry.raw, TYPES.get(call)) if format_ == "call" else None
-
-
 def page_to_proto(entries: list[QuarantinedEvent], page_size: int) -> pb.ListQuarantinedResponse:
     """Return a page; `entries` has one more than the page where another page follows."""
     page = entries[:page_size]
@@ -157,4 +146,5 @@ def _entry_to_proto(entry: QuarantinedEvent) -> pb.Quarantined:
         raw=entry.raw,
         received_at_us=entry.received_at_us,
         released_fact_id=to_hex(entry.released_fact_id) if entry.released_fact_id else "",
+        event=event_to_repair(entry),
     )

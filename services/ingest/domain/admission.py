@@ -66,7 +66,7 @@ def admit(
     if isinstance(person, Refusal):
         return person
     leaf_id, normalized, unusable = person
-    times = _times(timestamp, sent_at, received_us)
+    times = times_of(timestamp, sent_at, received_us)
     if isinstance(times, Refusal):
         return times
     if times[0] < source.oldest_us:
@@ -108,7 +108,7 @@ def _with_account_copy(accepted: Accepted, raw: RawEvent, source: Source) -> Acc
     return accepted._replace(account_copy=AccountCopy(fact_id, leaf_id))
 
 
-def _times(timestamp: object, sent_at: object, received_us: int) -> tuple[int, int] | Refusal:
+def times_of(timestamp: object, sent_at: object, received_us: int) -> tuple[int, int] | Refusal:
     """Return when the event occurred by the log's clock, and as stated (0 = not stated)."""
     if type(timestamp) is int and sent_at is None and EARLIEST_US <= timestamp <= received_us:
         return timestamp, timestamp  # the usual case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from typing import Any
 
 import asyncpg
 import pytest
@@ -363,7 +364,39 @@ async def _plan(conn: asyncpg.Connection, name: str) -> str:
 async def test_list_has_the_newest_effects_first(ledger: Ledger) -> None:
     await ledger.add([change(n, changed_at_us=1_000 + n) for n in range(MAX_IN_FLIGHT)], TO)
     async with open_ledger(ledger.dsn) as reopened:
-        rows = await reopened.database.pool.fetch(
-            store.Q.list_effects, W, 2**62, b"", "", 0, b"", 5
-        )
-    assert [r["changed_at_us"] for r in rows] == [1_000 + MAX_IN_FLIGHT - 1 - n for n in range(5)]
+        rows = await _listed(reopened)
+    assert rows == [1_000 + MAX_IN_FLIGHT - 1 - n for n in range(5)]
+
+
+async def _listed(ledger: Ledger, *before: tuple[int, bytes], **filters: Any) -> list[int]:
+    """Return the instants of the first five effects that filters select."""
+    async with transaction(ledger.database.pool) as conn:
+        rows = await store.list_effects(conn, W, 5, store.EffectFilters(**filters), *before)
+    return [row["changed_at_us"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("filters", "selected"),
+    [
+        ({"since_us": 2_000}, [3_000, 2_000]),
+        ({"segment_id": "trial"}, [1_000]),
+        ({"segment_id": "paid", "since_us": 2_001}, [3_000]),
+        ({"journey_id": "welcome"}, []),
+        ({"profile_id": profile(2)}, [2_000]),
+        ({"destination_id": "elsewhere"}, []),
+        ({"state": DeliveryState.PENDING}, [3_000, 2_000, 1_000]),
+        ({"state": DeliveryState.DEAD}, []),
+    ],
+    ids=["since", "segment", "both", "journey", "profile", "destination", "pending", "dead"],
+)
+async def test_list_has_what_its_filters_select(
+    ledger: Ledger, filters: dict[str, Any], selected: list[int]
+) -> None:
+    both = hook("http://127.0.0.1:1/in", segment_ids=("trial", "paid"))
+    await ledger.add([change(1, changed_at_us=1_000)], both)
+    for n in (2, 3):
+        await ledger.add([change(n, segment_id="paid", changed_at_us=n * 1_000)], both)
+    assert await _listed(ledger, **filters) == selected
+    assert await _listed(ledger, (2_000, b""), **filters) == [
+        each for each in selected if each < 2_000
+    ]

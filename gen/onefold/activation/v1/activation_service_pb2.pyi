@@ -128,18 +128,26 @@ class PreviewTemplateResponse(_message.Message):
     def __init__(self, rendered: _Optional[_Iterable[_Union[RenderedTemplate, _Mapping]]] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
-    __slots__ = ("destination_id", "state", "page_size", "page_token", "profile_id")
+    __slots__ = ("destination_id", "state", "page_size", "page_token", "profile_id", "segment_id", "journey_id", "since_us", "before_us")
     DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_US_FIELD_NUMBER: _ClassVar[int]
     destination_id: str
     state: _activation_facts_pb2.DeliveryState
     page_size: int
     page_token: str
     profile_id: str
-    def __init__(self, destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., profile_id: _Optional[str] = ...) -> None: ...
+    segment_id: str
+    journey_id: str
+    since_us: int
+    before_us: int
+    def __init__(self, destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., profile_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., journey_id: _Optional[str] = ..., since_us: _Optional[int] = ..., before_us: _Optional[int] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "trigger", "ordinal", "state", "attempts", "reason", "created_at_us", "next_attempt_us", "payload_deleted", "journey_id", "step_id", "begun_at_us", "held_until_us")

@@ -97,7 +97,7 @@ class ListQuarantinedRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_released: _Optional[bool] = ...) -> None: ...
 
 class Quarantined(_message.Message):
-    __slots__ = ("quarantine_id", "source_id", "endpoint", "reason", "field", "message", "raw", "received_at_us", "released_fact_id")
+    __slots__ = ("quarantine_id", "source_id", "endpoint", "reason", "field", "message", "raw", "received_at_us", "released_fact_id", "event")
     QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class Quarantined(_message.Message):
     RAW_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_AT_US_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
     quarantine_id: str
     source_id: str
     endpoint: str
@@ -116,7 +117,8 @@ class Quarantined(_message.Message):
     raw: bytes
     received_at_us: int
     released_fact_id: str
-    def __init__(self, quarantine_id: _Optional[str] = ..., source_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., raw: _Optional[bytes] = ..., received_at_us: _Optional[int] = ..., released_fact_id: _Optional[str] = ...) -> None: ...
+    event: _event_pb2.Event
+    def __init__(self, quarantine_id: _Optional[str] = ..., source_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., raw: _Optional[bytes] = ..., received_at_us: _Optional[int] = ..., released_fact_id: _Optional[str] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ...) -> None: ...
 
 class ListQuarantinedResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")

@@ -10,6 +10,7 @@ import { createBrowserRouter, RouterProvider } from "react-router";
 
 import { CallError } from "./api/client";
 import "./i18n";
+import "./print.css";
 import { Broken, loadAgainAfterUpgrade } from "./parts/broken";
 import { SessionGate } from "./session";
 import { Shell } from "./shell";
@@ -34,6 +35,9 @@ const screens = {
   graph: lazy(() => import("./screens/identity_graph")),
   events: lazy(() => import("./screens/events")),
   journeys: lazy(() => import("./screens/journeys")),
+  tickets: lazy(() => import("./screens/tickets")),
+  ticket: lazy(() => import("./screens/tickets/ticket")),
+  known: lazy(() => import("./screens/known")),
   offers: lazy(() => import("./screens/offers")),
   journey: lazy(() => import("./screens/journey")),
   destinations: lazy(() => import("./screens/destinations")),
@@ -63,6 +67,7 @@ const router = createBrowserRouter(
         { index: true, element: shown("home") },
         { path: "profiles", element: shown("profiles") },
         { path: "profiles/:id", element: shown("profile") },
+        { path: "profiles/:id/known", element: shown("known") },
         { path: "segments", element: shown("segments") },
         { path: "segments/new", element: shown("builder") },
         { path: "segments/:id", element: shown("segment") },
@@ -72,6 +77,8 @@ const router = createBrowserRouter(
         { path: "events", element: shown("events") },
         { path: "journeys", element: shown("journeys") },
         { path: "journeys/:id", element: shown("journey") },
+        { path: "tickets", element: shown("tickets") },
+        { path: "tickets/:id", element: shown("ticket") },
         { path: "offers", element: shown("offers") },
         { path: "destinations", element: shown("destinations") },
         { path: "definitions/:kind?/:id?", element: shown("definitions") },

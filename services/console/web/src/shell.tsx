@@ -15,6 +15,7 @@ const SCREENS = [
   ["tags", "tags"],
   ["journeys", "journeys"],
   ["offers", "offers"],
+  ["tickets", "tickets"],
   ["quarantine", "quarantine"],
   ["destinations", "destinations"],
   ["deliveries", "deliveries"],

@@ -3810,8 +3810,15 @@ export interface components {
         };
         /** @description The request of `ListDeliveries`. */
         "activation.v1.ListDeliveriesRequest": {
+            /**
+             * Format: int64
+             * @description Returns only effects that were created before this time, Unix microseconds; 0 = all.
+             */
+            before_us?: number;
             /** @description Returns only effects of this destination; empty = all. */
             destination_id?: string;
+            /** @description Returns only effects of this journey; empty = all. */
+            journey_id?: string;
             /**
              * Format: uint32
              * @description The highest number of effects; 0 = 50, at most 1,000.
@@ -3821,6 +3828,13 @@ export interface components {
             page_token?: string;
             /** @description Returns only effects of this profile; empty = all. */
             profile_id?: string;
+            /** @description Returns only effects that memberships of this segment triggered; empty = all. */
+            segment_id?: string;
+            /**
+             * Format: int64
+             * @description Returns only effects that were created at or after this time, Unix microseconds; 0 = all.
+             */
+            since_us?: number;
             /** @description Returns only effects in this state; UNSPECIFIED = all. */
             state?: components["schemas"]["activation.v1.DeliveryState"];
         };
@@ -6057,6 +6071,8 @@ export interface components {
         "ingest.v1.Quarantined": {
             /** @description The endpoint that received it: `grpc`, `http`, `nats` or `file`. */
             endpoint?: string;
+            /** @description The event as far as it can be read, so that it can be repaired: what has a wrong type or breaks a limit is left out, and its time is corrected as at its arrival. Absent where it is no event. */
+            event?: components["schemas"]["type.v1.Event"];
             /** @description The path of the invalid field. */
             field?: string;
             /** @description A message to display. */

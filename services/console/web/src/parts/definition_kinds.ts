@@ -156,6 +156,17 @@ export const KINDS: Record<string, Kind> = {
     define: (slot: Schemas["activation.v1.Slot"], etag, dry_run) =>
       call("/api/activation/DefineSlot", { slot, etag, dry_run }),
   },
+  queue: {
+    ...AS_IT_IS,
+    id: "queue_id",
+    first: { queue_id: "", title: "", zone: "Asia/Shanghai", agents: [] },
+    list: async (signal) =>
+      (await call("/api/activation/ListQueues", {}, signal)).queues.map((each) =>
+        listed("queue_id", { content: each.queue, etag: each.etag }),
+      ),
+    define: (queue: Schemas["activation.v1.DeskQueue"], etag, dry_run) =>
+      call("/api/activation/DefineQueue", { queue, etag, dry_run }),
+  },
   contact: {
     ...AS_IT_IS,
     id: "",

@@ -1,15 +1,16 @@
 // The definitions of the workspace as YAML: all of a kind, and one to edit, compare and apply.
 import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
-import { Alert, App, Button, Empty, Input, Segmented, Space, Table, Typography } from "antd";
+import { Alert, App, Button, Card, Empty, Input, Segmented, Space, Table, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
 import { parse, stringify, YAMLParseError } from "yaml";
 
-import { awaitToken, CallError } from "../api/client";
+import { awaitToken, CallError, type Schemas } from "../api/client";
 import { type Definition, type Kind, KINDS } from "../parts/definition_kinds";
 import { difference } from "../parts/difference";
 import { type Draft, DraftState, LOOK_MS, useDraft } from "../parts/draft";
 import { PeopleInside } from "../parts/journey/people_inside";
+import { Replay } from "../parts/journey/replay";
 import { Shown, useFailureText } from "../parts/states";
 
 const NEW = "new";
@@ -114,6 +115,15 @@ function Editor(props: {
           onChange={(event) => draft.edit(event.target.value)}
         />
         <Apply key={draft.base?.etag ?? ""} kind={kind} found={found} draft={draft} isNew={isNew} />
+        {kind === "journey" && (
+          <Card title={t("replay")} style={{ marginTop: 16 }}>
+            <Replay
+              journey={async () =>
+                (await found.content(parse(draft.content ?? ""))) as Schemas["activation.v1.Journey"]
+              }
+            />
+          </Card>
+        )}
       </Shown>
     </Shown>
   );

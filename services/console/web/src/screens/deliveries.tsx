@@ -1,11 +1,14 @@
-// The deliveries, by destination and state; a dead one can be attempted again.
+// The deliveries, by state, destination, cause and time; a dead one can be attempted again.
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { App, Button, Select, Space, Table, Typography } from "antd";
+import { App, Button, DatePicker, Space, Table, Typography } from "antd";
+import dayjs from "dayjs";
 import { useTranslation } from "react-i18next";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { instant } from "../format";
+import { useAddress } from "../parts/address";
+import { Choice } from "../parts/choice";
 import { More } from "../parts/more";
 import { Shown, useFailureText } from "../parts/states";
 import { word } from "../words";
@@ -25,25 +28,35 @@ export default function Deliveries() {
   const { message } = App.useApp();
   const text = useFailureText();
   const queries = useQueryClient();
-  const [search, setSearch] = useSearchParams();
+  const [search] = useAddress();
   const state = search.get("state") as State | null;
-  const destination = search.get("destination") ?? "";
+  const filters = {
+    ...(state ? { state } : {}),
+    destination_id: search.get("destination") ?? "",
+    segment_id: search.get("segment") ?? "",
+    journey_id: search.get("journey") ?? "",
+    since_us: Number(search.get("since") ?? 0),
+    before_us: Number(search.get("before") ?? 0),
+  };
   const destinations = useQuery({
     queryKey: ["destinations"],
     queryFn: ({ signal }) => call("/api/activation/ListDestinations", {}, signal),
   });
+  const segments = useQuery({
+    queryKey: ["segments"],
+    queryFn: ({ signal }) => call("/api/segment/ListSegments", {}, signal),
+  });
+  const journeys = useQuery({
+    queryKey: ["journeys"],
+    queryFn: ({ signal }) => call("/api/activation/ListJourneys", {}, signal),
+  });
   const query = useInfiniteQuery({
-    queryKey: ["deliveries", state, destination],
+    queryKey: ["deliveries", filters],
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) =>
       call(
         "/api/activation/ListDeliveries",
-        {
-          page_size: PAGE,
-          page_token: pageParam,
-          ...(state ? { state } : {}),
-          ...(destination ? { destination_id: destination } : {}),
-        },
+        { ...filters, page_size: PAGE, page_token: pageParam },
         signal,
       ),
     getNextPageParam: (page) => page.next_page_token || undefined,
@@ -58,37 +71,41 @@ export default function Deliveries() {
     onError: (error) => void message.error(text(error)),
   });
   const rows = query.data?.pages.flatMap((page) => page.deliveries) ?? [];
-  const choose = (name: string, value: string | undefined) => {
-    const next = new URLSearchParams(search);
-    if (value) next.set(name, value);
-    else next.delete(name);
-    setSearch(next, { replace: true });
-  };
   return (
     <>
       <Typography.Title level={2}>{t("deliveries")}</Typography.Title>
       <Space wrap style={{ marginBottom: 16 }}>
-        <Select
-          allowClear
-          aria-label={t("state")}
-          placeholder={t("state")}
-          style={{ width: 180 }}
-          value={state ?? undefined}
-          onChange={(value) => choose("state", value)}
+        <Choice
+          name="state"
+          label={t("state")}
           options={STATES.map((each) => ({ value: each, label: word(each, "DELIVERY_STATE_", i18n.language) }))}
         />
-        <Select
-          allowClear
-          aria-label={t("destination")}
-          placeholder={t("destination")}
-          style={{ width: 220 }}
-          value={destination || undefined}
-          onChange={(value) => choose("destination", value)}
-          options={(destinations.data?.destinations ?? []).map((each) => ({
-            value: each.destination?.destination_id ?? "",
-            label: each.destination?.title || each.destination?.destination_id,
+        <Choice
+          name="destination"
+          label={t("destination")}
+          options={(destinations.data?.destinations ?? []).map(({ destination }) => ({
+            value: destination?.destination_id ?? "",
+            label: destination?.title || (destination?.destination_id ?? ""),
           }))}
         />
+        <Choice
+          name="segment"
+          label={t("segment")}
+          options={(segments.data?.segments ?? []).map(({ segment }) => ({
+            value: segment?.segment_id ?? "",
+            label: segment?.title || (segment?.segment_id ?? ""),
+          }))}
+        />
+        <Choice
+          name="journey"
+          label={t("journey")}
+          options={(journeys.data?.journeys ?? []).map(({ journey }) => ({
+            value: journey?.journey_id ?? "",
+            label: journey?.title || (journey?.journey_id ?? ""),
+          }))}
+        />
+        <Instant name="since" label={t("sinceTime")} />
+        <Instant name="before" label={t("beforeTime")} />
       </Space>
       <Shown query={query} empty={rows.length === 0 && t("noDeliveries")}>
         <Table
@@ -99,7 +116,15 @@ export default function Deliveries() {
           columns={[
             { title: t("time"), render: (_, row) => instant(row.created_at_us, i18n.language) },
             { title: t("destination"), dataIndex: "destination_id" },
-            { title: t("segment"), dataIndex: "segment_id" },
+            {
+              title: t("because"),
+              render: (_, row) =>
+                row.journey_id ? (
+                  <Link to={`/journeys/${row.journey_id}`}>{row.journey_id}</Link>
+                ) : (
+                  <Link to={`/segments/${row.segment_id}`}>{row.segment_id}</Link>
+                ),
+            },
             {
               title: t("profile"),
               render: (_, row) => (
@@ -128,5 +153,20 @@ export default function Deliveries() {
         <More query={query} />
       </Shown>
     </>
+  );
+}
+
+/** An instant of the address, Unix microseconds. */
+function Instant(props: { name: string; label: string }) {
+  const [search, set] = useAddress();
+  const us = Number(search.get(props.name) ?? 0);
+  return (
+    <DatePicker
+      showTime
+      aria-label={props.label}
+      placeholder={props.label}
+      value={us ? dayjs(us / 1000) : null}
+      onChange={(value) => set(props.name, value ? String(value.valueOf() * 1000) : undefined)}
+    />
   );
 }

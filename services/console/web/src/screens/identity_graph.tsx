@@ -15,6 +15,8 @@ import { word } from "../words";
 
 type Decision = Schemas["identity.v1.Decision"];
 const BELOW = { marginTop: 16 };
+/** How often the page looks whether another user has decided something. */
+const REFRESH_MS = 2_000;
 
 export default function IdentityGraphView() {
   const { t } = useTranslation();
@@ -22,6 +24,7 @@ export default function IdentityGraphView() {
   const [decided, setDecided] = useState<{ pair: Pair; first: Decision } | null>(null);
   const query = useQuery({
     queryKey: ["graph", id],
+    refetchInterval: REFRESH_MS,
     queryFn: ({ signal }) => call("/api/identity/GetGraph", { profile_id: id }, signal),
   });
   const profile = useQuery({

@@ -1,12 +1,16 @@
 // The journeys, whether each is running, and how many of its runs go on.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Table, Tag, Typography } from "antd";
+import { Button, Checkbox, Flex, Space, Table, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
-import { call } from "../api/client";
+import { call, type Schemas } from "../api/client";
+import { useAddress } from "../parts/address";
+import { Choice } from "../parts/choice";
 import { Shown } from "../parts/states";
 import { word } from "../words";
+
+const FLOWS: Schemas["activation.v1.Flow"][] = ["FLOW_OPEN", "FLOW_PAUSED", "FLOW_STOPPED"];
 
 export default function Journeys() {
   const { t, i18n } = useTranslation();
@@ -14,7 +18,11 @@ export default function Journeys() {
     queryKey: ["journeys"],
     queryFn: ({ signal }) => call("/api/activation/ListJourneys", {}, signal),
   });
-  const rows = (query.data?.journeys ?? []).filter((each) => !each.journey?.retired);
+  const [search, set] = useAddress();
+  const flow = search.get("state");
+  const rows = (query.data?.journeys ?? [])
+    .filter((each) => search.has("retired") || !each.journey?.retired)
+    .filter((each) => !flow || each.flow === flow);
   return (
     <>
       <Flex justify="space-between" align="center" wrap gap="small">
@@ -23,6 +31,19 @@ export default function Journeys() {
           <Button>{t("newJourney")}</Button>
         </Link>
       </Flex>
+      <Space wrap style={{ marginBottom: 16 }}>
+        <Choice
+          name="state"
+          label={t("state")}
+          options={FLOWS.map((each) => ({ value: each, label: word(each, "FLOW_", i18n.language) }))}
+        />
+        <Checkbox
+          checked={search.has("retired")}
+          onChange={(event) => set("retired", event.target.checked ? "1" : undefined)}
+        >
+          {t("retired")}
+        </Checkbox>
+      </Space>
       <Shown query={query} empty={rows.length === 0 && t("noJourneys")}>
         <Table
           rowKey={(row) => row.journey?.journey_id ?? ""}

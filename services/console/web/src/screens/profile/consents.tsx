@@ -5,19 +5,12 @@ import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../../api/client";
 import { instant } from "../../format";
+import { isAllowed, needOf } from "../../parts/consent";
 import { Fact } from "../../parts/explanation";
 import { Shown } from "../../parts/states";
 import { word } from "../../words";
 
 type Consent = Schemas["profile.v1.Consent"];
-type Need = Schemas["activation.v1.ConsentNeed"];
-
-/** Returns whether messages of a purpose may be sent, by what the purpose needs. */
-function isAllowed(need: Need, consent: Consent | undefined): boolean {
-  if (need === "CONSENT_NEED_NOTHING") return true;
-  if (need === "CONSENT_NEED_NOT_REFUSED") return consent?.granted !== false;
-  return consent?.granted === true;
-}
 
 /** `isNow`: the policy is that of now, so what it allows is shown of now alone. */
 export function Consents(props: { consents: Consent[]; isNow: boolean }) {
@@ -29,10 +22,9 @@ export function Consents(props: { consents: Consent[]; isNow: boolean }) {
   const purposes = policy.data?.policy?.purposes ?? {};
   const answered = new Map(props.consents.map((each) => [each.purpose ?? "", each]));
   const rows = [...new Set([...answered.keys(), ...Object.keys(purposes)])].sort().map((purpose) => {
-    // A purpose that the policy does not name needs consent.
-    const need: Need = purposes[purpose]?.consent ?? "CONSENT_NEED_GRANTED";
     const consent = answered.get(purpose);
-    return { purpose, need, consent, allowed: isAllowed(need, consent) };
+    const need = needOf(purposes[purpose]);
+    return { purpose, need, consent, allowed: isAllowed(purposes[purpose], consent) };
   });
   return (
     <Card title={t("consents")} style={{ marginTop: 16 }}>

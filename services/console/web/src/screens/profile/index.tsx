@@ -1,6 +1,6 @@
 // One person: identifiers, traits, tags, consents, segments, messages and the timeline.
 import { useQuery } from "@tanstack/react-query";
-import { Card, Col, Descriptions, Drawer, Row, Space, Table, Tag, Typography } from "antd";
+import { Button, Card, Col, Descriptions, Drawer, Flex, Row, Space, Table, Tag, Typography } from "antd";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useLocation, useParams } from "react-router";
@@ -9,15 +9,18 @@ import { call, type Schemas } from "../../api/client";
 import { identifierText, instant, nameOf, number, valueText } from "../../format";
 import { AsOf, useAsOf } from "../../parts/as_of";
 import { Fact } from "../../parts/explanation";
+import { Runs } from "../../parts/journey/runs";
 import { Shown } from "../../parts/states";
 import { word } from "../../words";
 import { Consents } from "./consents";
 import { Explanation, Memberships } from "./memberships";
 import { Messages } from "./messages";
+import { Tickets } from "./tickets";
 import { Events } from "./timeline";
 
 type Profile = Schemas["profile.v1.Profile"];
 const BELOW = { marginTop: 16 };
+const REFRESH_MS = 5_000;
 
 export default function ProfileView() {
   const { t } = useTranslation();
@@ -30,6 +33,7 @@ export default function ProfileView() {
   const at = asOf ? { as_of_us: asOf } : {};
   const query = useQuery({
     queryKey: ["profile", id, asOf],
+    refetchInterval: asOf ? false : REFRESH_MS,
     queryFn: async ({ signal }) => {
       const [profile, identifiers] = await Promise.all([
         call("/api/profile/GetProfile", { profile_id: id, ...at }, signal),
@@ -46,7 +50,12 @@ export default function ProfileView() {
   const profile: Profile = query.data?.profile ?? {};
   return (
     <>
-      <Typography.Title level={2}>{nameOf(profile) || t("profile")}</Typography.Title>
+      <Flex justify="space-between" align="center" wrap gap="small">
+        <Typography.Title level={2}>{nameOf(profile) || t("profile")}</Typography.Title>
+        <Link to={`/profiles/${id}/known`}>
+          <Button>{t("whatIsKnown")}</Button>
+        </Link>
+      </Flex>
       <AsOf from={first.data?.profile.first_seen_us ?? 0} />
       <Shown query={query}>
         <Row gutter={[16, 16]}>
@@ -54,6 +63,11 @@ export default function ProfileView() {
             <Identifiers id={id} identifiers={query.data?.identifiers ?? []} />
             <Traits profile={profile} />
             <Messages id={id} />
+            <Tickets
+              id={id}
+              identifiers={(query.data?.identifiers ?? []).flatMap((each) => each.identifier ?? [])}
+            />
+            <Runs profile={id} />
           </Col>
           <Col xs={24} xl={10}>
             <Summary profile={profile} />

@@ -1,1 +1,0 @@
-import{D as e}from"./antd-CvT8vd38.js";import{l as t,v as n}from"./core-CgezF81G.js";var r=n();function i(n){let{t:i}=t();return n.query.hasNextPage?(0,r.jsx)(e,{style:{marginTop:16},loading:n.query.isFetchingNextPage,onClick:()=>void n.query.fetchNextPage(),children:i(`more`)}):null}export{i as t};

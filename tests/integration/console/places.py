@@ -1,0 +1,82 @@
+"""The screens of the console with what they show, for tests that go through all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from integration.console.people import event, send
+from integration.console.running_console import Console
+
+from services.kernel.time import DAY_US
+
+#: The screens that need no id.
+SCREENS = (
+    *("", "profiles", "identity", "segments", "segments/new", "tags", "journeys", "quarantine"),
+    *("destinations", "offers", "deliveries", "sources", "events", "definitions", "tickets"),
+    *("definitions/segment/buyers", "segments/buyers", "segments/buyers/edit"),
+    *("definitions/journey/arrival", "definitions/queue", "journeys/arrival"),
+)
+#: Screens with filters in their addresses.
+FILTERED = (
+    "profiles?q=user_id:u",
+    "journeys?state=FLOW_OPEN",
+    "segments?overlap=buyers",
+    "deliveries?state=DELIVERY_STATE_DEAD&destination=hook&segment=buyers",
+    "tickets?view=board&queue=help",
+    "tickets?state=TICKET_STATE_OPEN&agent=wang",
+    "quarantine?released=1",
+    "journeys/arrival?runs=RUN_STATE_OPEN",
+)
+
+
+@dataclass
+class Places:
+    """The addresses of all screens, and keys of two roles."""
+
+    person: str
+    ticket: str
+    reader_key: str
+
+    def all(self) -> list[str]:
+        """Return the address of every screen."""
+        own = (f"profiles/{self.person}", f"profiles/{self.person}/known")
+        return [*SCREENS, *own, f"identity/{self.person}", f"tickets/{self.ticket}"]
+
+
+async def open_places(console: Console) -> Places:
+    """Define a queue with a ticket, and a journey with a run, of a person of the tests."""
+    queue = {
+        "queue_id": "help",
+        "title": "客服",
+        "first_answer_us": DAY_US,
+        "agents": [{"agent_id": "wang"}],
+    }
+    journey = {
+        "journey_id": "arrival",
+        "title": "到店",
+        "entry": {"by": {"event": {"events": {"names": ["arrived"]}}}},
+        "steps": [{"wait": {"id": "later", "span_us": DAY_US}}],
+    }
+    await _call(console, "activation", "DefineQueue", {"queue": queue})
+    await _call(console, "activation", "DefineJourney", {"journey": journey})
+    await console.system.drain()
+    await send(console, event("arrived", "user_id:u1"))
+    ticket = {
+        "identifiers": [{"namespace": "user_id", "value": "u1"}],
+        "queue_id": "help",
+        "title": "退款 <b>",
+        "request_id": "first",
+    }
+    opened = await _call(console, "activation", "OpenTicket", ticket)
+    key = {"role": "ROLE_READER", "title": "读者"}
+    issued = await _call(console, "ingest", "IssueKey", key)
+    await console.system.drain()
+    [person] = await console.system.profiles("user_id:u1")
+    return Places(person, opened["ticket_id"], issued["key"])
+
+
+async def _call(console: Console, service: str, name: str, message: Any) -> Any:
+    status, answer = await console.plain(service, name, message)
+    assert status == 200, answer
+    return answer

@@ -1,0 +1,255 @@
+"""Tests in a real browser of every screen in turn: links, languages, widths, rights and budgets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from integration.console.conftest import HANG_MS, Hook, Watched
+from integration.console.places import FILTERED, Places, open_places
+from integration.console.running_console import METHODS, Console
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, expect
+from service_fixtures import wait_until
+
+from services.chassis.access.principal import Role
+from services.chassis.access.rights import roles_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ROOT = Path(__file__).resolve().parents[3]
+TEXTS = ROOT / "services" / "console" / "web" / "src" / "texts.en.ts"
+#: Whether a page is as wide as a telephone, and whether nothing moves or fades.
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+IS_STILL = "document.getAnimations().length == 0"
+#: The buttons whose text is wider than they are.
+CLIPPED = """
+    () => [...document.querySelectorAll("button")]
+        .filter((button) => button.scrollWidth > button.clientWidth + 1)
+        .map((button) => button.innerText)
+"""
+ROWS = (
+    "() => [...document.querySelectorAll('main .ant-table-row, main li')].map((e) => e.innerText)"
+)
+#: What a screen may take: bytes of the first and of a further one, compressed; elements; heap.
+FIRST_BYTES, FURTHER_BYTES, MOST_ELEMENTS, MOST_HEAP = 500_000, 250_000, 2_500, 60_000_000
+MOST_CALLS = 20
+#: Screens of which a reader sees another part, or what changes by itself.
+DIFFERING = ("", "sources", "events")
+#: Processor time of a page as a multiple of that of a loop that is known.
+MOST_WORK = 12.0
+LOOP = "() => { let x = 1; for (let i = 0; i < 4e7; i++) x = (x * 31 + i) | 0; return x }"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def places(console: Console) -> Places:
+    return await open_places(console)
+
+
+@asynccontextmanager
+async def logged_in(
+    browser: Browser, console: Console, key: str, **settings: Any
+) -> AsyncIterator[tuple[BrowserContext, Watched]]:
+    """Open a browser of another person, whose faults fail the test."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
+    context.set_default_timeout(HANG_MS)
+    url = f"{console.url}/console/session"
+    headers = {"sec-fetch-site": "same-origin"}
+    response = await context.request.post(url, data={"key": key}, headers=headers)
+    assert response.ok
+    shown = Watched(await context.new_page(), console, Hook())
+    shown.watch()
+    yield context, shown
+    await context.close()
+    assert not shown.faults, "\n".join(shown.faults)
+
+
+async def loaded(page: Page) -> None:
+    """Wait until a screen shows what it has loaded."""
+    await expect(page.get_by_role("heading").nth(1)).to_be_visible()
+    await expect(page.locator(".ant-skeleton, [aria-busy=true]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"], indirect=True)
+async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
+    watched: Watched, places: Places, locale: str
+) -> None:
+    page = watched.page
+    is_chinese = locale == "zh-CN"
+    # A button that a late response enables has its colour at once, not while axe reads it.
+    await page.emulate_media(reduced_motion="reduce")
+    await watched.open("")
+    keys = re.findall(r"^  (\w*[a-z](?:[A-Z]|_)\w+):", TEXTS.read_text("utf-8"), re.MULTILINE)
+    for screen in [*places.all(), *FILTERED]:
+        await watched.go(screen)
+        await loaded(page)
+        place = f"{screen or 'home'} in {locale}"
+        text = await page.locator("body").inner_text()
+        assert "[object" not in text, place
+        words = set(re.findall(r"\w+", text))
+        assert not words.intersection(keys), f"{place} shows the key of a text"
+        assert not await page.evaluate(CLIPPED), f"{place}: a button is too narrow"
+        await wait_until(lambda: page.evaluate(IS_STILL))
+        if screen not in FILTERED:
+            await watched.check_accessibility(place)
+        # A telephone, and a screen at twice the size of its letters.
+        for width in (390, 640):
+            await page.set_viewport_size({"width": width, "height": 844})
+            await wait_until(lambda: page.evaluate(FITS))
+        await page.set_viewport_size({"width": 1280, "height": 900})
+        if is_chinese and screen in ("tickets", "deliveries", "journeys/arrival"):
+            # The language changes without a reload, and so does what a screen shows.
+            await watched.press("English")
+            await expect(page.get_by_role("button", name="中文", exact=True)).to_be_visible()
+            assert not re.search(r"[一-鿿]", await page.locator("header + main h2").inner_text())
+            await watched.press("中文")
+
+
+@dataclass
+class Traffic:
+    """The bytes and the calls of a page since the last `take`."""
+
+    session: CDPSession
+    bytes: float = 0.0
+    calls: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        self.session.on("Network.loadingFinished", self._on_finished)
+        self.session.on("Network.requestWillBeSent", self._on_request)
+
+    def _on_finished(self, params: Any) -> None:
+        self.bytes += params["encodedDataLength"]
+
+    def _on_request(self, params: Any) -> None:
+        if "/api/" in params["request"]["url"]:
+            self.calls.append(params["request"]["url"].rpartition("/")[2])
+
+    def take(self) -> tuple[float, list[str]]:
+        found = self.bytes, self.calls
+        self.bytes, self.calls = 0.0, []
+        return found
+
+    async def metrics(self) -> dict[str, float]:
+        answer = await self.session.send("Performance.getMetrics")
+        return {each["name"]: each["value"] for each in answer["metrics"]}
+
+
+async def test_address_shows_another_person_the_same_within_the_budget_of_a_screen(
+    watched: Watched, browser: Browser, places: Places
+) -> None:
+    console = watched.console
+    await watched.open("")
+    async with logged_in(browser, console, places.reader_key, locale="zh-CN") as (context, reader):
+        session = await context.new_cdp_session(reader.page)
+        traffic = Traffic(session)
+        for domain in ("Network", "Performance"):
+            await session.send(f"{domain}.enable")
+        traffic.begin()
+        before = (await traffic.metrics())["TaskDuration"]
+        await reader.page.evaluate(LOOP)
+        loop = (await traffic.metrics())["TaskDuration"] - before
+        limit = FIRST_BYTES
+        for screen in ["", *places.all()[1:], *FILTERED]:
+            await reader.open(screen)
+            await loaded(reader.page)
+            sent, calls = traffic.take()
+            found = await traffic.metrics()
+            assert sent <= limit, f"{screen}: {sent} bytes"
+            assert len(calls) <= MOST_CALLS, f"{screen}: {calls}"
+            assert found["Nodes"] <= 4 * MOST_ELEMENTS, f"{screen}: {found['Nodes']} nodes"
+            elements = await reader.page.evaluate("document.querySelectorAll('*').length")
+            assert elements <= MOST_ELEMENTS, f"{screen}: {elements} elements"
+            assert found["JSHeapUsedSize"] <= MOST_HEAP, f"{screen}: {found['JSHeapUsedSize']}"
+            assert found["TaskDuration"] <= MOST_WORK * loop, f"{screen}: {found['TaskDuration']}"
+            limit = FURTHER_BYTES
+            await watched.go(screen)
+            await loaded(watched.page)
+            if screen not in DIFFERING:
+                await wait_until(lambda: _show_the_same(watched.page, reader.page))
+        # Back and forward show the same again.
+        await reader.page.go_back()
+        await loaded(reader.page)
+        assert reader.page.url.endswith(FILTERED[-2])
+
+
+async def _show_the_same(one: Page, other: Page) -> bool:
+    found: bool = await one.evaluate(ROWS) == await other.evaluate(ROWS)
+    return found
+
+
+async def test_session_of_a_reader_may_do_what_a_reader_may_and_nothing_else(
+    browser: Browser, console: Console, places: Places
+) -> None:
+    headers = {"sec-fetch-site": "same-origin"}
+    wrong = []
+    async with logged_in(browser, console, places.reader_key) as (context, reader):
+        for method in METHODS.methods:
+            if method.takes_stream or method.gives_stream:
+                continue
+            found: Any = method.request.DESCRIPTOR.file.pool
+            rpc = found.FindMethodByName(method.path[1:].replace("/", "."))
+            url = f"{console.url}/api/{method.service}/{method.name}"
+            response = await context.request.post(url, data={}, headers=headers)
+            is_refused = response.status == 403
+            if is_refused == (Role.READER in roles_of(rpc)):
+                wrong.append(f"{method.name}: {response.status}")
+        # What is refused is not offered.
+        await reader.open(f"tickets/{places.ticket}")
+        await loaded(reader.page)
+        for name in ("已答复", "解决", "分配", "Answered", "Resolve", "Assign"):
+            assert not await reader.button(name).count(), name
+        await reader.open("sources")
+        await loaded(reader.page)
+        for name in ("签发密钥", "Issue a key"):
+            assert not await reader.button(name).count(), name
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+async def test_instants_are_those_of_the_api_in_the_zone_of_the_browser(
+    browser: Browser, console: Console, places: Places, zone: str
+) -> None:
+    key = places.reader_key
+    _, answer = await console.plain(
+        "profile", "ListTimeline", {"profile_id": places.person, "page_size": 50}, key
+    )
+    _, found = await console.plain("profile", "GetProfile", {"profile_id": places.person}, key)
+    instants = {each["occurred_at_us"] for each in answer["entries"]}
+    instants.add(found["profile"]["first_seen_us"])
+    shown_as = """
+        ([us, zone]) => new Date(us / 1000).toLocaleString("en-GB",
+            { dateStyle: "medium", timeStyle: "medium", timeZone: zone })
+    """
+    async with logged_in(browser, console, key, locale="en-GB", timezone_id=zone) as (_, reader):
+        await reader.open(f"profiles/{places.person}")
+        await loaded(reader.page)
+        text = await reader.page.locator("main").inner_text()
+        assert zone in text
+        for us in instants:
+            assert await reader.page.evaluate(shown_as, [us, zone]) in text
+
+
+async def test_call_that_fails_for_a_moment_is_made_again_and_nothing_is_said(
+    watched: Watched, places: Places
+) -> None:
+    page, failed = watched.page, set[str]()
+    body = '{"error": {"code": "unavailable", "message": "busy"}}'
+
+    async def fail_once(route: Any) -> None:
+        name = route.request.url.rpartition("/")[2]
+        if name in failed or name == "GetCaller":
+            await route.continue_()
+        else:
+            failed.add(name)
+            await route.fulfill(status=503, content_type="application/json", body=body)
+
+    await page.route(re.compile("/api/"), fail_once)
+    await watched.open(f"profiles/{places.person}")
+    await loaded(page)
+    assert len(failed) > 5
+    assert not await page.locator(".ant-alert-error, .ant-alert-warning").count()
+    await expect(page.get_by_text("user_id:u1").first).to_be_visible()

@@ -1,0 +1,262 @@
+"""Tests in a real browser of what people do: tickets, journeys, rules, repairs, what is known."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from integration.console.conftest import Watched
+from integration.console.people import NAME, event, send
+from integration.console.places import Places, open_places
+from integration.console.running_console import Console
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
+from playwright.async_api import expect
+from service_fixtures import wait_until
+
+from services.chassis.codec.rules import rule_from_proto, rule_to_proto
+from services.kernel.rules.forms.json_form import parse_rule
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def places(console: Console) -> Places:
+    return await open_places(console)
+
+
+async def test_ticket_is_opened_answered_and_resolved_and_its_history_is_shown(
+    watched: Watched, places: Places
+) -> None:
+    page = watched.page
+    await watched.open(f"profiles/{places.person}")
+    tickets = page.locator(".ant-card", has_text="工单内容").last
+    await watched.choose("队列", "客服")
+    await watched.enter("工单内容", "换货 <i>")
+    await watched.press("新建工单")
+    await tickets.get_by_role("link", name="换货 <i>").press("Enter")
+    await expect(page.get_by_role("heading", name="换货 <i>")).to_be_visible()
+    await watched.press("已答复")
+    await expect(page.get_by_text("已答复").nth(1)).to_be_visible()
+    await watched.enter("坐席", "zhao")
+    await watched.press("分配")
+    await expect(page.get_by_text("agent_id: zhao")).to_be_visible()
+    await watched.press("解决")
+    await expect(watched.button("重新打开")).to_be_visible()
+    await watched.open("tickets?state=TICKET_STATE_RESOLVED")
+    row = page.get_by_role("row", name="换货 <i>")
+    await expect(row).to_contain_text("zhao")
+    await expect(row).to_contain_text(NAME)
+    await watched.choose("状态", "处理中")
+    await expect(row).to_have_count(0)
+    await page.get_by_text("看板", exact=True).click()
+    column = page.locator(".ant-card", has_text="已解决").last
+    await expect(column.get_by_role("link", name="换货 <i>")).to_be_visible()
+
+
+async def test_journey_is_played_over_the_past_and_nothing_is_sent(
+    watched: Watched, places: Places
+) -> None:
+    page = watched.page
+    before = watched.hook.received
+    await watched.open("journeys/arrival")
+    await watched.press("开始演算")
+    played = page.locator(".ant-card", has_text="只演算不发送").last
+    await expect(played.get_by_role("status")).to_contain_text("已演算")
+    waiting = played.get_by_role("row", name="later")
+    await expect(waiting).to_contain_text("1")
+    await expect(waiting.get_by_role("link", name=NAME)).to_be_visible()
+    await played.get_by_text("回测", exact=True).click()
+    await watched.press("开始演算")
+    await expect(played.get_by_role("status")).to_contain_text("已演算")
+    # One that is edited is played before it is applied.
+    await watched.open("definitions/journey/arrival")
+    text = await page.get_by_label("定义").input_value()
+    await watched.enter("定义", text.replace("id: later", "id: sooner"))
+    await watched.press("开始演算")
+    await expect(page.get_by_role("row", name="sooner")).to_contain_text("1")
+    # The run of the person, on the page of the person.
+    await watched.open(f"profiles/{places.person}")
+    runs = page.locator(".ant-card", has_text="参与记录").last
+    await expect(runs.get_by_role("link", name="arrival")).to_be_visible()
+    assert watched.hook.received == before
+
+
+async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(
+    watched: Watched, places: Places
+) -> None:
+    page, console = watched.page, watched.console
+    await watched.open(f"profiles/{places.person}")
+    await watched.press("已知信息与依据")
+    await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
+    await expect(page.get_by_text("city 为 北京")).to_contain_text("web")
+    reasons = page.locator(".ant-card", has_text="buyers").last
+    await expect(reasons).to_contain_text("= 1")
+    await expect(page.get_by_text("发往 hook，原因 buyers")).to_be_visible()
+    async with page.expect_download() as saving:
+        await watched.press("全部导出为文件")
+    saved = json.loads(Path(await (await saving.value).path()).read_text("utf-8"))
+    of = {"profile_id": places.person}
+    for service, name, member in (
+        ("profile", "GetProfile", "profile"),
+        ("identity", "ListIdentifiers", "identifiers"),
+        ("activation", "ListDeliveries", "deliveries"),
+    ):
+        _, answer = await console.plain(service, name, of)
+        assert saved[member] == answer[member], name
+    _, answer = await console.plain("profile", "ListTimeline", {**of, "page_size": 1_000})
+    assert saved["timeline"] == answer["entries"]
+    assert [each["ticket"]["title"] for each in saved["tickets"]][-1] == "退款 <b>"
+    assert [each["segment_id"] for each in saved["segments"]] == ["buyers"]
+
+
+async def test_many_refused_events_are_repaired_together_and_have_their_own_times(
+    watched: Watched,
+) -> None:
+    page, console, count = watched.page, watched.console, 50
+    now = await console.system.now_us()
+    times = [now - (n + 1) * 60_000_000 for n in range(count)]
+    wrong = [event("came", "user_id:many", at_us=at) for at in times]
+    for each in wrong:
+        each.name = ""
+    assert await send(console, *wrong) == count
+    await watched.open("quarantine")
+    await expect(page.get_by_role("row", name="修复")).to_have_count(count)
+    await page.get_by_label("全部").press("Space")
+    await watched.press(f"一起修复 {count} 条")
+    await watched.enter(
+        "对每个事件的修改（JSON）：写出的成员替换事件中的成员，null 表示删除。", '{"name": "came"}'
+    )
+    await expect(page.locator(".ant-modal pre")).to_contain_text('"came"')
+    await watched.press("放行")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.get_by_text("没有被隔离的事件")).to_be_visible()
+    await console.system.drain()
+    [who] = await console.system.profiles("user_id:many")
+    _, found = await console.plain("profile", "ListTimeline", {"profile_id": who, "page_size": 99})
+    assert [each["occurred_at_us"] for each in found["entries"]] == times
+
+
+async def test_preview_of_an_edit_names_those_who_enter_and_leave(watched: Watched) -> None:
+    page, system = watched.page, watched.console.system
+    counted = ({"name": "甲"}, {"name": "乙"}, {"name": "丙"})
+    for number, traits in enumerate(counted, 1):
+        who = f"user_id:edit{number}"
+        named = json.dumps(traits, ensure_ascii=False).encode()
+        await send(watched.console, event("identify", who, traits=named))
+        await send(watched.console, *(event("tried", who) for _ in range(number)))
+    bounds = ({"at_least": 1}, {"at_most": 2})
+    form = {"all": [{"count": {"event": "tried", **bound}} for bound in bounds]}
+    segment = SegmentDefined(
+        segment_id="edited", title="试过", rule=rule_to_proto(parse_rule(form))
+    )
+    await system.admin.segment.DefineSegment(DefineSegmentRequest(segment=segment))
+    await system.drain()
+    first, second, third = await system.profiles(*(f"user_id:edit{n}" for n in (1, 2, 3)))
+    await wait_until(lambda: _are_members(watched, {first, second}))
+    await watched.open("segments/edited/edit")
+    await watched.enter("规则文本", "tried 次数 ≥ 2")
+    await watched.press("读取文本")
+    preview = page.locator(".ant-card", has_text="预览")
+    for title, name in (("将进入", "丙"), ("将离开", "甲")):
+        named = preview.locator("strong", has_text=title).locator("xpath=following::ul[1]")
+        await expect(named.get_by_role("link")).to_have_text([name])
+    await watched.press("保存")
+    await expect(page.get_by_role("heading", name="试过")).to_be_visible()
+    await wait_until(lambda: _are_members(watched, {second, third}))
+
+
+async def _are_members(watched: Watched, profiles: set[str]) -> bool:
+    return await watched.console.system.members("edited") == profiles
+
+
+def random_form(rng: random.Random, depth: int) -> dict[str, Any]:
+    """Return a rule: groups within groups, of counts of events and of traits."""
+    if depth and rng.random() < 0.7:
+        join = rng.choice(["all", "any"])
+        return {join: [random_form(rng, depth - 1) for _ in range(rng.randint(1, 2))]}
+    if rng.random() < 0.5:
+        return {"trait": {"name": f"t{rng.randint(0, 9)}", "eq": rng.choice(["北京", 5, True])}}
+    body: dict[str, Any] = {"event": rng.choice(["bought", "去过", "tried"])}
+    if rng.random() < 0.5:
+        body["where"] = {"product": rng.choice(["A产品", 7])}
+    if rng.random() < 0.5:
+        body["within"] = f"{rng.randint(1, 60)}d"
+    return {"count": {**body, "at_least": rng.randint(1, 9)}}
+
+
+async def draw(watched: Watched, form: dict[str, Any], path: str) -> None:
+    """Enter a rule into the builder, at a place that has a count of events."""
+    ((kind, body),) = form.items()
+    if kind in ("all", "any"):
+        if kind == "any":
+            await watched.choose(f"关系 {path}", "任一满足")
+        for index, each in enumerate(body, 1):
+            place = f"{path}.{index}"
+            is_group = next(iter(each)) in ("all", "any")
+            # A group begins with one rule, which is there or is replaced.
+            if index > 1 or is_group:
+                await watched.press(f"{'添加分组' if is_group else '添加条件'} {path}")
+            if index == 1 and is_group:
+                await watched.press(f"移除 {path}.1")
+            await draw(watched, each, place)
+        return
+    if kind == "trait":
+        await watched.choose(f"条件类型 {path}", "属性")
+        await watched.enter(f"属性 {path}", body["name"])
+        await watched.page.keyboard.press("Escape")
+        await watched.enter(f"值 {path}", json.dumps(body["eq"], ensure_ascii=False).strip('"'))
+        return
+    await watched.enter(f"事件 {path}", body["event"])
+    for property_, value in body.get("where", {}).items():
+        await watched.press(f"其中… {path}")
+        await watched.enter(f"事件属性 {path} 1", property_)
+        await watched.enter(f"值 {path} 1", str(value))
+    if "within" in body:
+        await watched.enter(f"时间范围 {path}", body["within"])
+    await watched.enter(f"值 {path}", str(body["at_least"]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_random_rule_is_drawn_by_keyboard_and_read_back_the_same(
+    watched: Watched, seed: int
+) -> None:
+    form = {"all": [random_form(random.Random(seed), 2) for _ in range(2)]}
+    await watched.open("segments/new")
+    await watched.enter("ID", f"drawn-{seed}")
+    await watched.enter("标题", f"画 {seed}")
+    await draw(watched, form, "1")
+    await watched.press("保存")
+    await expect(watched.page.get_by_role("heading", name=f"画 {seed}")).to_be_visible()
+    listed = await watched.console.system.admin.segment.ListSegments(ListSegmentsRequest())
+    rules = {each.segment.segment_id: each.segment.rule for each in listed.segments}
+    assert rule_from_proto(rules[f"drawn-{seed}"]) == parse_rule(form)
+    status, said = await watched.console.plain("profile", "TranslateRule", {"json": form})
+    assert status == 200
+    status, read = await watched.console.plain(
+        "profile", "TranslateRule", {"text": said["text_chinese"]}
+    )
+    assert (status, read.get("rule")) == (200, said["rule"])
+
+
+async def test_person_that_another_user_links_changes_on_the_open_page(
+    watched: Watched, places: Places
+) -> None:
+    page, console = watched.page, watched.console
+    await send(console, event("seen", "user_id:live1"), event("seen", "user_id:live2"))
+    [one] = await console.system.profiles("user_id:live1")
+    await watched.open(f"identity/{one}")
+    await expect(page.get_by_role("checkbox", name="user_id:live1")).to_be_visible()
+    body = {
+        "decision": "DECISION_LINK",
+        "a": {"namespace": "user_id", "value": "live1"},
+        "b": {"namespace": "user_id", "value": "live2"},
+        "reason": "同一人",
+    }
+    status, answer = await console.plain("identity", "RecordDecision", body)
+    assert status == 200, answer
+    await expect(page.get_by_role("checkbox", name="user_id:live2")).to_be_visible()
