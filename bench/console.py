@@ -244,7 +244,8 @@ async def contenders(
     def call(method: str, **message: object) -> Call:
         async def made() -> None:
             url = f"{stack.console_url}/api/profile/{method}"
-            async with http.post(url, json=message, headers=headers) as response:
+            body = {**message, "brief": True}
+            async with http.post(url, json=body, headers=headers) as response:
                 answer = await response.read()
                 if response.status != 200 or b'"profile_id":' not in answer:
                     raise RuntimeError(f"{method} finds no person: {answer[:500]!r}")

@@ -102,9 +102,9 @@ class ProfileRpc(JourneyInputRpc):
         api.check_count(len(request.profile_ids), MAX_BATCH, "profile_ids")
         ids = [parse_id(text, "profile_ids") for text in request.profile_ids]
         await self.queries.runner.catch_up(at_least_of(request))
-        profiles, token = await self._profiles(ids)
+        profiles, token = await self._profiles(ids, brief=request.brief)
         return pb.BatchGetProfilesResponse(
-            profiles=map(api.profile_to_proto, profiles), token=token_to_proto(token)
+            profiles=map(api.profile_writer(request.brief), profiles), token=token_to_proto(token)
         )
 
     async def ListProfiles(
@@ -113,9 +113,9 @@ class ProfileRpc(JourneyInputRpc):
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
         await self.queries.runner.catch_up(at_least_of(request))
-        profiles, last, at = await self.queries.page(workspace, after, size)
+        profiles, last, at = await self.queries.page(workspace, after, size, brief=request.brief)
         return pb.ListProfilesResponse(
-            profiles=map(api.profile_to_proto, profiles),
+            profiles=map(api.profile_writer(request.brief), profiles),
             next_page_token=api.encode_page_token(last),
             token=token_to_proto(at.token),
         )
@@ -127,9 +127,9 @@ class ProfileRpc(JourneyInputRpc):
         api.check_count(size, MAX_FOUND, "profiles")
         search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key)
         await self.queries.runner.catch_up(at_least_of(request))
-        profiles, has_more, token = await search.find(self.queries, size)
+        profiles, has_more, token = await search.find(self.queries, size, brief=request.brief)
         return pb.SearchProfilesResponse(
-            profiles=map(api.profile_to_proto, profiles),
+            profiles=map(api.profile_writer(request.brief), profiles),
             has_more=has_more,
             token=token_to_proto(token),
         )
@@ -374,9 +374,12 @@ class ProfileRpc(JourneyInputRpc):
             await self.queries.runner.reach(as_of.token)
         return as_of
 
-    async def _profiles(self, ids: Sequence[bytes]) -> tuple[list[Profile], Token]:
+    async def _profiles(
+        self, ids: Sequence[bytes], *, brief: bool = False
+    ) -> tuple[list[Profile], Token]:
         async with self.queries.snapshot() as at:
-            return await self.queries.profiles(at, workspace_id(), ids), at.token
+            found = await self.queries.profiles(at, workspace_id(), ids, brief=brief)
+            return found, at.token
 
 
 def _watch_response(page: WatchedPage) -> pb.WatchProfilesResponse:

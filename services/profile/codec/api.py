@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nsmallest
 from typing import Any, TypeAlias
 
@@ -61,6 +61,8 @@ LookupRequest: TypeAlias = (
 #: The most identifiers, and the most leaves, of a profile in a response. A profile may have any
 #: number, and its response must stay below the limit of a message.
 MAX_LISTED = 1_000
+#: The most identifiers of a brief profile, and the trait that it has.
+MAX_BRIEF, NAME = 10, "name"
 #: The most profiles and identifiers in one preview.
 MAX_PROFILES, MAX_IDENTIFIERS = 10_000, 100_000
 #: The most scores in one request.
@@ -116,10 +118,12 @@ def scores_of_request(
     return scores
 
 
-def identifiers_to_proto(identifiers: Sequence[Identifier]) -> list[identifier_pb2.Identifier]:
-    """Return the messages of the MAX_LISTED identifiers with the highest priority."""
-    if len(identifiers) > MAX_LISTED:
-        identifiers = nsmallest(MAX_LISTED, identifiers, key=priority_of)
+def identifiers_to_proto(
+    identifiers: Sequence[Identifier], most: int = MAX_LISTED
+) -> list[identifier_pb2.Identifier]:
+    """Return the messages of the `most` identifiers with the highest priority."""
+    if len(identifiers) > most:
+        identifiers = nsmallest(most, identifiers, key=priority_of)
     return [identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in identifiers]
 
 
@@ -174,14 +178,7 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         profile_id=to_hex(profile.profile_id),
         identifiers=identifiers_to_proto(profile.identifiers),
         traits=traits_to_proto(view, profile.cleaners),
-        tags=[
-            pb.ProfileTag(
-                tag_id=tag_id,
-                value=value,
-                kind=kind,  # type: ignore[arg-type]  # the numbers are the enum's
-            )
-            for tag_id, value, kind in profile.tags
-        ],
+        tags=_tags_to_proto(profile),
         computed_traits=[
             pb.ComputedValue(name=name, value=msgspec.json.encode(value))
             for name, value in profile.computed_traits
@@ -200,6 +197,37 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         blocks=blocks_to_proto(profile.blocks),
         past_segment_ids=profile.past_segment_ids,
     )
+
+
+def _tags_to_proto(profile: Profile) -> list[pb.ProfileTag]:
+    return [
+        pb.ProfileTag(
+            tag_id=tag_id,
+            value=value,
+            kind=kind,  # type: ignore[arg-type]  # the numbers are the enum's
+        )
+        for tag_id, value, kind in profile.tags
+    ]
+
+
+def profile_writer(brief: bool) -> Callable[[Profile], pb.Profile]:
+    """Return what writes a profile, or of a brief one what a list shows."""
+    return _brief_to_proto if brief else profile_to_proto
+
+
+def _brief_to_proto(profile: Profile) -> pb.Profile:
+    view, won = profile.view, profile.view.trait_value(NAME)
+    message = pb.Profile(
+        profile_id=to_hex(profile.profile_id),
+        identifiers=identifiers_to_proto(profile.identifiers, MAX_BRIEF),
+        traits=[_trait_to_proto(NAME, won, view)] if won and won.value != b"null" else (),
+        tags=_tags_to_proto(profile),
+        event_count=view.event_count,
+        identifier_count=len(profile.identifiers),
+    )
+    if view.event_count:
+        message.first_seen_us, message.last_seen_us = view.first_seen_us, view.last_seen_us
+    return message
 
 
 def account_name_to_proto(name: AccountName) -> pb.AccountName:

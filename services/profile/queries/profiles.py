@@ -107,14 +107,14 @@ class ProfileQueries:
         return open_snapshot(self.database)
 
     async def profiles(
-        self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes]
+        self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes], *, brief: bool = False
     ) -> list[Profile]:
         """Return each known profile of identifier ids or (also old) profile ids once, in order."""
         rows = await profile_store.search_profiles(at.conn, workspace_id, ids, "", len(ids))
-        return (await self.page_of(at, workspace_id, rows, len(ids)))[0]
+        return (await self.page_of(at, workspace_id, rows, len(ids), brief=brief))[0]
 
     async def page(
-        self, workspace_id: WorkspaceId, after: bytes, size: int
+        self, workspace_id: WorkspaceId, after: bytes, size: int, *, brief: bool = False
     ) -> tuple[list[Profile], bytes, Snapshot]:
         """Return the persons after a profile id, ascending, and the state that was read.
 
@@ -122,19 +122,33 @@ class ProfileQueries:
         """
         async with self.snapshot() as at:
             rows = await profile_store.list_profiles(at.conn, workspace_id, after, size + 1)
-            profiles, is_last = await self.page_of(at, workspace_id, rows, size)
+            profiles, is_last = await self.page_of(at, workspace_id, rows, size, brief=brief)
             return profiles, b"" if is_last else profiles[-1].profile_id, at
 
     async def page_of(
-        self, at: Snapshot, workspace_id: WorkspaceId, rows: Iterable[ProfileRow], size: int
+        self,
+        at: Snapshot,
+        workspace_id: WorkspaceId,
+        rows: Iterable[ProfileRow],
+        size: int,
+        *,
+        brief: bool = False,
     ) -> tuple[list[Profile], bool]:
-        """Return the first `size` profiles of these rows, and whether there are no more."""
+        """Return the first `size` profiles of these rows, and whether there are no more.
+
+        A brief profile lacks accounts, computed traits and blocks.
+        """
         found = await group(rows)
         page = dict(islice(found.items(), size))
-        return await self._to_profiles(at, workspace_id, page), len(found) <= size
+        return await self._to_profiles(at, workspace_id, page, brief=brief), len(found) <= size
 
     async def _to_profiles(
-        self, at: Snapshot, workspace_id: WorkspaceId, rows: Mapping[ProfileId, ProfileRows]
+        self,
+        at: Snapshot,
+        workspace_id: WorkspaceId,
+        rows: Mapping[ProfileId, ProfileRows],
+        *,
+        brief: bool,
     ) -> list[Profile]:
         """Return the profiles among these rows that are persons."""
         state = await definition_store.load_state(at.conn, workspace_id, len(at.checkpoints))
@@ -144,13 +158,17 @@ class ProfileQueries:
         persons = {p: view for p, view in views.items() if not view.is_account}
         if reading.reads_objects:
             persons = await with_objects(at, persons)
-        names = await self._account_names(at, workspace_id, persons.values())
+        names = {} if brief else await self._account_names(at, workspace_id, persons.values())
         profiles: list[Profile] = []
-        for profile_id, view in persons.items():
+        for position, (profile_id, view) in enumerate(persons.items(), 1):
             # A page with many tags takes long, and must not hold up the calls of others.
-            await asyncio.sleep(0)
+            if rules or position % _ROWS_IN_A_TURN == 0:
+                await asyncio.sleep(0)
             tags = tags_of(rules, view, at.now_us)
             identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
+            if brief:
+                profiles.append(Profile(profile_id, identifiers, view, tags, leaves))
+                continue
             accounts = _accounts_of(view, names)
             computed = computed_values(settings, view, at.now_us, state.backfilled)
             profile = Profile(profile_id, identifiers, view, tags, leaves, accounts, computed)

@@ -46,13 +46,17 @@ class ProfileSearch:
         ids += [i.id_in(workspace_id, index_key) for i in _identifiers(entered, region)]
         return cls(workspace_id, ids, plain_form(entered))
 
-    async def find(self, queries: ProfileQueries, size: int) -> tuple[list[Profile], bool, Token]:
+    async def find(
+        self, queries: ProfileQueries, size: int, *, brief: bool = False
+    ) -> tuple[list[Profile], bool, Token]:
         """Return at most `size` persons, whether there are more, and the state that was read."""
         async with queries.snapshot() as at:
             rows = await search_profiles(
                 at.conn, self.workspace_id, self.ids, self.beginning, size + 1
             )
-            profiles, is_last = await queries.page_of(at, self.workspace_id, rows, size)
+            profiles, is_last = await queries.page_of(
+                at, self.workspace_id, rows, size, brief=brief
+            )
             return profiles, not is_last, at.token
 
 

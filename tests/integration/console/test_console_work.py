@@ -34,7 +34,7 @@ async def test_ticket_is_opened_answered_and_resolved_and_its_history_is_shown(
 ) -> None:
     page = watched.page
     await watched.open(f"profiles/{places.person}")
-    tickets = page.locator(".ant-card", has_text="工单内容").last
+    tickets = page.locator(".ant-card", has_text="新建工单").last
     await watched.choose("队列", "客服")
     await watched.enter("工单内容", "换货 <i>")
     await watched.press("新建工单")
@@ -126,7 +126,7 @@ async def test_many_refused_events_are_repaired_together_and_have_their_own_time
     assert await send(console, *wrong) == count
     await watched.open("quarantine")
     await expect(page.get_by_role("row", name="修复")).to_have_count(count)
-    await page.get_by_label("全部").press("Space")
+    await page.get_by_role("checkbox", name="全部").press("Space")
     await watched.press(f"一起修复 {count} 条")
     await watched.enter(
         "对每个事件的修改（JSON）：写出的成员替换事件中的成员，null 表示删除。", '{"name": "came"}'

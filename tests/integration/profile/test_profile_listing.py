@@ -16,6 +16,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import priority_of
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 from services.profile.store import profiles as profile_store
@@ -84,8 +85,48 @@ async def test_pages_have_every_person_once_with_the_profile_of_a_batch_read(
         assert all([t.tag_id for t in profile.tags] == ["keen"] for profile in profiles)
         groups = sorted(name for p in profiles for a in p.accounts for name in a.account_ids)
         assert groups == ["acme"] * 6 + ["solo"]
+        await check_brief(stack, profiles)
         assert [len(part) for part in await pages(stack, 7)] == [7]
         assert [len(part) for part in await pages(stack, 0)] == [7]
+
+
+async def check_brief(stack: ProfileStack, profiles: list[pb.Profile]) -> None:
+    """Check that each call returns, where it is asked for, what a list shows and nothing else."""
+    at_us = await stack.tick() - DAY_US
+    names = [Identifier("email", f"p{n}@example.cn") for n in range(12)]
+    stated = {"name": "李雷", "city": "北京"}
+    await stack.ingest([SourceEvent((user(0), *names), at_us, 40, type="identify", traits=stated)])
+    [many] = (await stack.profile.SearchProfiles(pb.SearchProfilesRequest(text="李雷"))).profiles
+    ids = [profile.profile_id for profile in profiles]
+    full = (
+        await stack.profile.BatchGetProfiles(pb.BatchGetProfilesRequest(profile_ids=ids))
+    ).profiles
+    wanted = [brief_of(profile) for profile in full]
+    assert [len(each.identifiers) for each in wanted if each.profile_id == many.profile_id] == [10]
+    request = pb.BatchGetProfilesRequest(profile_ids=ids, brief=True)
+    assert list((await stack.profile.BatchGetProfiles(request)).profiles) == wanted
+    assert list((await page(stack, brief=True)).profiles) == wanted
+    search = pb.SearchProfilesRequest(text="李雷", brief=True)
+    assert list((await stack.profile.SearchProfiles(search)).profiles) == [brief_of(many)]
+
+
+def brief_of(profile: pb.Profile) -> pb.Profile:
+    """Return what a list shows of a profile."""
+    own = list(profile.identifiers)
+    return pb.Profile(
+        profile_id=profile.profile_id,
+        identifiers=own if len(own) <= 10 else sorted(own, key=in_order)[:10],
+        identifier_count=profile.identifier_count,
+        traits=[trait for trait in profile.traits if trait.name == "name"],
+        tags=profile.tags,
+        event_count=profile.event_count,
+        first_seen_us=profile.first_seen_us,
+        last_seen_us=profile.last_seen_us,
+    )
+
+
+def in_order(identifier: Any) -> Any:
+    return priority_of(Identifier(identifier.namespace, identifier.value))
 
 
 async def test_merged_person_is_listed_as_the_present_profile(open_stack: OpenStack) -> None:

@@ -264,12 +264,14 @@ class GetProfileResponse(_message.Message):
     def __init__(self, profile: _Optional[_Union[Profile, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class BatchGetProfilesRequest(_message.Message):
-    __slots__ = ("profile_ids", "at_least")
+    __slots__ = ("profile_ids", "at_least", "brief")
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
     profile_ids: _containers.RepeatedScalarFieldContainer[str]
     at_least: _token_pb2.Token
-    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    brief: bool
+    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., brief: _Optional[bool] = ...) -> None: ...
 
 class BatchGetProfilesResponse(_message.Message):
     __slots__ = ("profiles", "token")
@@ -280,14 +282,16 @@ class BatchGetProfilesResponse(_message.Message):
     def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListProfilesRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "at_least")
+    __slots__ = ("page_size", "page_token", "at_least", "brief")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     at_least: _token_pb2.Token
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    brief: bool
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., brief: _Optional[bool] = ...) -> None: ...
 
 class ListProfilesResponse(_message.Message):
     __slots__ = ("profiles", "next_page_token", "token")
@@ -324,14 +328,16 @@ class ProfileUpdate(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., profile: _Optional[_Union[Profile, _Mapping]] = ..., merged_into: _Optional[str] = ...) -> None: ...
 
 class SearchProfilesRequest(_message.Message):
-    __slots__ = ("text", "page_size", "at_least")
+    __slots__ = ("text", "page_size", "at_least", "brief")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
     text: str
     page_size: int
     at_least: _token_pb2.Token
-    def __init__(self, text: _Optional[str] = ..., page_size: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    brief: bool
+    def __init__(self, text: _Optional[str] = ..., page_size: _Optional[int] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., brief: _Optional[bool] = ...) -> None: ...
 
 class SearchProfilesResponse(_message.Message):
     __slots__ = ("profiles", "has_more", "token")

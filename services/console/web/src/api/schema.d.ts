@@ -6337,6 +6337,8 @@ export interface components {
         "profile.v1.BatchGetProfilesRequest": {
             /** @description Waits until profile has reached this state of the log. */
             at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Returns of each profile its id, at most ten identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
+            brief?: boolean;
             /** @description Required. The profile ids, at most 1,000. */
             profile_ids: string[];
         };
@@ -6714,6 +6716,8 @@ export interface components {
         "profile.v1.ListProfilesRequest": {
             /** @description Waits until profile has reached this state of the log. */
             at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Returns of each profile its id, at most ten identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
+            brief?: boolean;
             /**
              * Format: uint32
              * @description The highest number of profiles; 0 = 50, at most 1,000.
@@ -7208,6 +7212,8 @@ export interface components {
         "profile.v1.SearchProfilesRequest": {
             /** @description Waits until profile has reached this state of the log. */
             at_least?: components["schemas"]["type.v1.Token"];
+            /** @description Returns of each profile its id, at most ten identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
+            brief?: boolean;
             /**
              * Format: uint32
              * @description The highest number of profiles; 0 = 50, at most 100.

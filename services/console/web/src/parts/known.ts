@@ -68,7 +68,8 @@ export async function loadKnown(id: string, most: number, signal: AbortSignal): 
     profile,
     identifiers,
     segments,
-    purposes: policy.purposes ?? {},
+    // A workspace may have no policy.
+    purposes: (policy as typeof policy | undefined)?.purposes ?? {},
     deliveries,
     journeys,
     tickets: histories,

@@ -14,7 +14,11 @@ export function useNames(ids: string[]): Map<string, string> {
     enabled: wanted.length > 0,
     staleTime: 60_000,
     queryFn: ({ signal }) =>
-      call("/api/profile/BatchGetProfiles", { profile_ids: wanted.slice(0, 1_000) }, signal),
+      call(
+        "/api/profile/BatchGetProfiles",
+        { profile_ids: wanted.slice(0, 1_000), brief: true },
+        signal,
+      ),
   });
   const found = query.data?.profiles ?? [];
   return new Map(found.map((profile) => [profile.profile_id ?? "", nameOf(profile)]));

@@ -23,14 +23,14 @@ export default function Profiles() {
     queryKey: ["search", text],
     enabled: text !== "",
     queryFn: ({ signal }) =>
-      call("/api/profile/SearchProfiles", { text, page_size: PAGE }, signal),
+      call("/api/profile/SearchProfiles", { text, page_size: PAGE, brief: true }, signal),
   });
   const all = useInfiniteQuery({
     queryKey: ["profiles"],
     enabled: text === "",
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) =>
-      call("/api/profile/ListProfiles", { page_size: PAGE, page_token: pageParam }, signal),
+      call("/api/profile/ListProfiles", { page_size: PAGE, page_token: pageParam, brief: true }, signal),
     getNextPageParam: (page) => page.next_page_token || undefined,
   });
   const only = found.data?.profiles.length === 1 ? found.data.profiles[0]?.profile_id : undefined;
