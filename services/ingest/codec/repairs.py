@@ -45,12 +45,12 @@ def event_to_repair(entry: QuarantinedEvent) -> Event | None:
 
 def _message_of(raw: RawEvent, received_us: int) -> Event:
     times = times_of(raw.timestamp, raw.sent_at, received_us)
-    is_timed = not isinstance(times, Refusal) and times[1]
+    occurred_at_us = 0 if isinstance(times, Refusal) or not times[1] else times[0]
     event = Event(
         type=raw.type,  # type: ignore[arg-type]  # a call has one of the six types
         name=_text(raw.name),
         message_id=_text(raw.message_id),
-        occurred_at_us=times[0] if is_timed else 0,
+        occurred_at_us=occurred_at_us,
         properties=raw.properties,
         traits=raw.traits,
         context=raw.context,

@@ -24,6 +24,7 @@ _INSTALL = (
     "--no-fund",
     "--omit-lockfile-registry-resolved",
 )
+_OLDEST_NODE = (20, 19, 0)
 #: Of all built files; and compressed: of all, of what the first page loads, of the chunks that a
 #: further screen loads, and of one chunk that is a screen.
 MOST_BYTES = 6_000_000
@@ -74,6 +75,38 @@ def test_committed_files_are_built_from_the_sources(build: Path) -> None:
     built, committed = files_of(build / "dist"), files_of(CONSOLE / "dist")
     assert built.keys() == committed.keys()
     assert [name for name in built if built[name] != committed[name]] == []
+
+
+@pytest.mark.slow
+def test_build_in_another_folder_by_another_node_has_the_same_bytes(
+    build: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "a folder with a longer name"
+    shutil.copytree(build / "web", again / "web", ignore=shutil.ignore_patterns("node_modules"))
+    (again / "web" / "node_modules").symlink_to(build / "web" / "node_modules")
+    done = subprocess.run(
+        [_another_node(), "node_modules/vite/bin/vite.js", "build"],
+        cwd=again / "web",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert files_of(again / "dist") == files_of(build / "dist")
+
+
+def _another_node() -> str:
+    """Return the Node of the system where it has another version, else that of the requirements."""
+    own, _ = find_node()
+    other = shutil.which("node")
+    return other if other and _version(other) not in (_version(own), None) else own
+
+
+def _version(node: str) -> tuple[int, ...] | None:
+    """Return the version of Node; None where it is too old for the tools of the build."""
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
+    version = tuple(map(int, done.stdout.strip().lstrip("v").split(".")))
+    return version if version >= _OLDEST_NODE else None
 
 
 def test_built_files_are_small_and_name_no_other_host() -> None:
