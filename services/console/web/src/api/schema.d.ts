@@ -3662,7 +3662,7 @@ export interface components {
             join?: components["schemas"]["activation.v1.JoinStep"];
             /** @description Waits for something to happen. */
             listen?: components["schemas"]["activation.v1.ListenStep"];
-            /** @description Gives a tag. */
+            /** @description Gives a tag, or puts into a stage. */
             put?: components["schemas"]["activation.v1.PutStep"];
             /** @description Repeats steps. */
             repeat?: components["schemas"]["activation.v1.RepeatStep"];
@@ -4241,12 +4241,21 @@ export interface components {
             /** @description Hours without messages, in the zone of the person; not set = none. */
             quiet?: components["schemas"]["activation.v1.DailyWindow"];
         };
-        /** @description Gives the person a tag. */
+        /** @description A stage of a set whose rules compare the trait that has the id of the set. */
+        "activation.v1.PutStage": {
+            /** @description Required. The stage. */
+            stage: string;
+            /** @description Required. The set of stages. */
+            stages_id: string;
+        };
+        /** @description Gives the person a tag, or puts the person into a stage: the trait that has the id of the tag becomes `true`, or the one that has the id of the set becomes the stage. */
         "activation.v1.PutStep": {
             /** @description Required. The id of the step. */
             id: string;
-            /** @description Required. The tag. */
-            tag: string;
+            /** @description The stage; not set = a tag. */
+            stage?: components["schemas"]["activation.v1.PutStage"];
+            /** @description The tag; empty = a stage. */
+            tag?: string;
         };
         /** @description A queue, its etag, and what is open in it. */
         "activation.v1.QueueSummary": {
@@ -5670,10 +5679,14 @@ export interface components {
         };
         /** @description The response of `LookupProfiles`. */
         "identity.v1.LookupProfilesResponse": {
+            /** @description The ids of what was looked up, in the same order; empty where it is unknown. */
+            identifier_ids?: string[];
             /** @description One entry per identifier, then one per profile id, in the order of the request; empty where it is unknown. */
             profile_ids?: string[];
             /** @description The state of the log that was read. */
             token?: components["schemas"]["type.v1.Token"];
+            /** @description The versions of the assignments, in the same order: one increases with every change of the same identifier. 0 where it is unknown. */
+            versions?: number[];
         };
         /** @description A model or a reviewer assessed a probable match. A fact; the latest one about the same two identifiers applies. It changes no profile and is used only for the purposes it lists. */
         "identity.v1.MatchAssessed": {
@@ -7952,14 +7965,14 @@ export interface components {
             at_least?: components["schemas"]["type.v1.Token"];
             /** @description Any identifier of the profile. */
             identifier?: components["schemas"]["type.v1.Identifier"];
-            /** @description Returns the current memberships only, with those of tags and stages among `segment_ids`, and no history and no stays. */
+            /** @description Returns the current memberships only, with those of tags and stages among `segment_ids`; of the history the last change in each; and no stays. */
             only_current?: boolean;
             /** @description A profile id; also a former one. */
             profile_id?: string;
         };
         /** @description The response of `ListMemberships`. */
         "segment.v1.ListMembershipsResponse": {
-            /** @description Every published entry and exit, oldest first. */
+            /** @description Every published entry and exit, oldest first; with `only_current` the last one of each segment, value of a tag and stage, by id. */
             history?: components["schemas"]["segment.v1.MembershipChange"][];
             /** @description The current id of the profile. */
             profile_id?: string;
