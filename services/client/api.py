@@ -50,6 +50,7 @@ class AdminApi(Protocol):
     RotateKey: Unary[admin_pb.RotateKeyRequest, admin_pb.RotateKeyResponse]
     DisableKey: Unary[admin_pb.DisableKeyRequest, admin_pb.DisableKeyResponse]
     ListKeys: Unary[admin_pb.ListKeysRequest, admin_pb.ListKeysResponse]
+    ListRefusedCalls: Unary[admin_pb.ListRefusedCallsRequest, admin_pb.ListRefusedCallsResponse]
     GetCaller: Unary[admin_pb.GetCallerRequest, admin_pb.GetCallerResponse]
     CreateWorkspace: Unary[admin_pb.CreateWorkspaceRequest, admin_pb.CreateWorkspaceResponse]
 

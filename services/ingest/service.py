@@ -32,6 +32,7 @@ from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.duplicates import recording
 from services.ingest.commands.intake import EventIntake
 from services.ingest.commands.keys import KeyCommands
+from services.ingest.commands.refused_calls import RefusedCalls
 from services.ingest.domain.duplicates import DuplicateCounts
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.clock import LogClock, tick_while_idle
@@ -83,7 +84,8 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         definitions = DefinitionProjection(pool, [sources.invalidate, authenticator.invalidate])
         store = DefinitionStore(api_pool)
         administration = Administration(event_log, definitions, store)
-        keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool))
+        refused = RefusedCalls(event_log, store)
+        keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool), refused)
         await bootstrap_workspace(administration, keys, settings)
         counts, duplicates = DuplicateCounts(), DuplicateStore(api_pool, pool)
         rates, metrics = limits.producer_limits(settings), event_log.metrics
@@ -95,7 +97,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, duplicates, EventFeed(event_log))
-        rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys), log_rpc)
+        rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys, refused), log_rpc)
         events = _http_server(base, http, settings, http_limits)
         async with (
             recording(counts, duplicates, event_log, days=settings.duplicate_days),

@@ -319,6 +319,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "sources list": lambda _: Case([]),
     "keys issue": lambda _: Case(["--source", "web", "--title", HOSTILE], shows=False),
     "keys list": lambda _: Case([]),
+    "keys refused": lambda _: Case([]),
     "keys rotate": lambda s: Case([key_id(s)], shows=False),
     "keys disable": lambda s: Case([key_id(s)], shows=False),
     "nats credentials": lambda _: Case(["--source", MARKUP], shows=False, fails=True),

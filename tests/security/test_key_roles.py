@@ -64,7 +64,7 @@ async def refusal(address: str, path: str, key: str) -> str:
 async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) -> None:
     """One system for all of it, because its start takes longer than the calls."""
     reader, _ = await key_of(system, ROLE_READER)
-    marketer, _ = await key_of(system, ROLE_SERVICE)
+    marketer, marketer_id = await key_of(system, ROLE_SERVICE)
     endpoints = system.admin.endpoints.grpc
     async with (
         Client(ApiEndpoints(grpc=endpoints, key=reader)) as reading,
@@ -74,6 +74,7 @@ async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) 
             await wait_until(partial(_is_accepted, client, service))
         await _check_reader(system, reader)
         await _check_marketer(marketing)
+    await _check_refusals(system, marketer_id)
     for request in (ListProfilesRequest(), ListTagsRequest()):
         name = type(request).__name__.removesuffix("Request")
         with pytest.raises(NotAllowed):  # the internal key reads no profile that no service reads
@@ -110,6 +111,27 @@ async def _check_marketer(client: Client) -> None:
     ):
         with pytest.raises(NotAllowed):
             await call
+
+
+async def _check_refusals(system: WholeSystem, key_id: str) -> None:
+    """What a key was refused is in the log, whichever service has refused it, each once a day."""
+    methods = {
+        *("ingest.v1.AdminService/DefineSource", "ingest.v1.AdminService/IssueKey"),
+        "identity.v1.IdentityService/DefinePolicy",
+        "activation.v1.ActivationService/DefineDestination",
+    }
+
+    async def refused() -> list[str]:
+        request = pb.ListRefusedCallsRequest(page_size=1_000)
+        response = await system.admin.admin.ListRefusedCalls(request)
+        assert all(each.recorded_at_us and each.fact_id for each in response.calls)
+        return [each.call.method for each in response.calls if each.call.key_id == key_id]
+
+    async def are_recorded() -> bool:
+        return len(await refused()) == len(methods)
+
+    await wait_until(are_recorded)
+    assert set(await refused()) == {f"/onefold.{method}" for method in methods}
 
 
 async def _check_uses(system: WholeSystem) -> None:

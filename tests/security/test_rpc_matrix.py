@@ -71,6 +71,7 @@ ROLES = {
     },
     "ingest.v1.AdminService": {
         **dict.fromkeys(("DefineSource", "IssueKey", "RotateKey", "DisableKey", "ListKeys"), "A"),
+        "ListRefusedCalls": "A",
         "ListSources": "RSA",
         "GetCaller": "RSA",
         **dict.fromkeys(("RecordKeyUses", "CreateWorkspace"), "I"),

@@ -328,6 +328,7 @@ def _ingest_calls(own: Tenant, other: OtherIds) -> list[Call]:
     return [
         partial(admin.ListSources, admin_pb.ListSourcesRequest()),
         partial(admin.ListKeys, admin_pb.ListKeysRequest()),
+        partial(admin.ListRefusedCalls, admin_pb.ListRefusedCallsRequest()),
         partial(admin.DisableKey, admin_pb.DisableKeyRequest(key_id=other.key)),
         partial(ingest.ListDuplicates, ingest_pb.ListDuplicatesRequest()),
         partial(ingest.ListQuarantined, ingest_pb.ListQuarantinedRequest(include_released=True)),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import TypeVar
 
 from cachetools import TTLCache
 
 from services.chassis.access.keys import hash_key
-from services.chassis.access.principal import Principal, Role
+from services.chassis.access.principal import Principal, Role, require_role
 from services.chassis.access.tables import AccessKey, LoadKey, LoadRegion
 from services.chassis.access.uses import KeyUses
 from services.chassis.runtime.addresses import address_group
@@ -128,6 +128,15 @@ class Authenticator:
             _check_restrictions(found.restrictions, peer)
         self.uses.note(found.principal, now_s)
         return found.principal
+
+    def check_role(self, caller: Principal, allowed: Container[Role], method: str) -> None:
+        """Raise NotAllowed unless the caller's role may call a method; note a key that may not."""
+        try:
+            require_role(caller, allowed)
+        except NotAllowed:
+            if caller.role is not Role.INTERNAL:
+                self.uses.note(caller, self._wall_clock(), method)
+            raise
 
     def _count_refusal(self, address: str) -> None:
         caller, now = address_group(address), self._clock()

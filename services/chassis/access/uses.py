@@ -1,7 +1,8 @@
-"""Counts on which days keys are used, and hands the uses over in batches.
+"""Counts on which days keys are used and refused, and hands that over in batches.
 
-A process hands over each key at most once a day, so what is written does not grow with the calls.
-The day of a use that was not handed over when a process was killed is lost.
+A process hands over each key, and each method that refuses it, at most once a day, so what is
+written does not grow with the calls. The day of a use that was not handed over when a process was
+killed is lost.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ _MAX_USES = 5_000
 
 
 class KeyUse(NamedTuple):
-    """A key was used on a day."""
+    """A key was used on a day, or refused by a method."""
 
     workspace_id: str
     key_id: str
     #: The number of days since 1970-01-01, in UTC.
     day: int
+    #: The path of the method that its role may not call; empty = the key was accepted.
+    refused_method: str = ""
 
 
 #: Records uses; it raises OnefoldError where that is not possible now.
@@ -37,23 +40,24 @@ RecordUses = Callable[[Sequence[KeyUse]], Awaitable[None]]
 
 
 class KeyUses:
-    """The keys that were used today, and those of them that are not handed over yet."""
+    """The keys that were used or refused today, and what of that is not handed over yet."""
 
     def __init__(self) -> None:
         self._day = 0
-        self._today: set[tuple[str, str]] = set()
+        self._today: set[tuple[str, str, str]] = set()
         self._pending: list[KeyUse] = []
 
-    def note(self, caller: Principal, now_s: float) -> None:
-        """Note that a key was accepted at an instant, seconds since 1970."""
+    def note(self, caller: Principal, now_s: float, refused_method: str = "") -> None:
+        """Note that a key was accepted at an instant, seconds since 1970, or that a method
+        refused its role."""
         day = int(now_s // _DAY_S)
         if day != self._day:
             self._day = day
             self._today.clear()
-        key = (caller.workspace_id, caller.key_id)
+        key = (caller.workspace_id, caller.key_id, refused_method)
         if key not in self._today:
             self._today.add(key)
-            self._pending.append(KeyUse(*key, day))
+            self._pending.append(KeyUse(caller.workspace_id, caller.key_id, day, refused_method))
 
     async def hand_over(self, record: RecordUses) -> None:
         """Hand over the uses that are new; they stay where that fails. Raises OnefoldError."""

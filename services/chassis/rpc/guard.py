@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from time import perf_counter
@@ -19,13 +19,7 @@ import grpc
 import structlog
 
 from services.chassis.access.keys import key_from_authorization
-from services.chassis.access.principal import (
-    WORKSPACE_KEY,
-    Principal,
-    Role,
-    require_role,
-    set_principal,
-)
+from services.chassis.access.principal import WORKSPACE_KEY, Principal, Role, set_principal
 from services.chassis.rpc.admission import Admission
 from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
@@ -73,6 +67,7 @@ class Guard(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         authenticate: Authenticate,
+        check_role: Callable[[Principal, Container[Role], str], None],
         allowed: Mapping[str, frozenset[Role]],
         admission: Admission,
         sealing: Sealing,
@@ -86,6 +81,7 @@ class Guard(grpc.aio.ServerInterceptor):
         """
         self.streams = OpenStreams(authenticate)
         self.authenticate = authenticate
+        self.check_role = check_role
         self.allowed = allowed
         self.admission = admission
         self.sealing = sealing
@@ -145,6 +141,7 @@ class _GuardedMethod:
         self._tokens_in, self._tokens_out = method_paths(name)
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
+        self._check_role = guard.check_role
         self._admission = guard.admission
         self._connections = guard.connections
         self._proxies = guard.proxies
@@ -243,7 +240,7 @@ class _GuardedMethod:
         except RateLimited:
             self._refuse(address, context, has_key=False)
             raise
-        require_role(caller, self._roles)
+        self._check_role(caller, self._roles, self._name)
         if self._connections is not None:
             self._connections.admit(context.peer())
         try:

@@ -110,6 +110,7 @@ class RpcServer:
             settings.grpc_port,
             Guard(
                 authenticate,
+                authenticator.check_role,
                 _for_clients(allowed),
                 Admission(limits),
                 Sealing(sealer, for_clients=True),
@@ -125,6 +126,7 @@ class RpcServer:
             settings.internal_grpc_port,
             Guard(
                 authenticate_internal,
+                authenticator.check_role,
                 allowed,
                 Admission(limits),
                 Sealing(sealer, for_clients=False),

@@ -13,6 +13,7 @@ from onefold.ingest.v1.admin_service_pb2 import (
     IssueKeyResponse,
     KeyState,
     ListKeysRequest,
+    ListRefusedCallsRequest,
     RotateKeyRequest,
     RotateKeyResponse,
 )
@@ -91,6 +92,18 @@ def list_keys(data: DataDir) -> None:
         rows.append((key.key_id, role, key.source_id, key.title, state, expires, used, allowed))
     columns = ("key", "role", "source", "title", "state", "expires", "last used", "only from")
     output.print_table(columns, rows)
+
+
+@keys.command("refused")
+def list_refused(data: DataDir) -> None:
+    """List the calls that were refused because of the role of their key, the newest first."""
+    request = ListRefusedCallsRequest(page_size=1_000)
+    response = run_with_client(data, lambda client: client.admin.ListRefusedCalls(request))
+    rows = [
+        (output.format_time(each.recorded_at_us), each.call.key_id, each.call.method)
+        for each in response.calls
+    ]
+    output.print_table(("recorded", "key", "method"), rows)
 
 
 @keys.command()

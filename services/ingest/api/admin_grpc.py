@@ -11,7 +11,7 @@ from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role, principal, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.access.uses import KeyUse
-from services.chassis.codec.fields import token_to_proto
+from services.chassis.codec.fields import page_size_of, token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.definitions import (
     defined_to_proto,
@@ -21,6 +21,7 @@ from services.ingest.codec.definitions import (
 )
 from services.ingest.commands.admin import Administration, first_admin_key
 from services.ingest.commands.keys import KeyCommands, now_us
+from services.ingest.commands.refused_calls import RefusedCalls
 from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
 from services.kernel.errors import InvalidField
 
@@ -33,9 +34,12 @@ ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["AdminService"])
 class AdminRpc(AdminServiceServicer):
     """Implements AdminService."""
 
-    def __init__(self, administration: Administration, keys: KeyCommands) -> None:
+    def __init__(
+        self, administration: Administration, keys: KeyCommands, refused: RefusedCalls
+    ) -> None:
         self._administration = administration
         self._keys = keys
+        self._refused = refused
 
     async def DefineSource(
         self, request: pb.DefineSourceRequest, context: Any
@@ -103,10 +107,19 @@ class AdminRpc(AdminServiceServicer):
             key_id=caller.key_id,
         )
 
+    async def ListRefusedCalls(
+        self, request: pb.ListRefusedCallsRequest, context: Any
+    ) -> pb.ListRefusedCallsResponse:
+        calls = await self._refused.newest(workspace_id(), page_size_of(request))
+        return pb.ListRefusedCallsResponse(calls=calls)
+
     async def RecordKeyUses(
         self, request: pb.RecordKeyUsesRequest, context: Any
     ) -> pb.RecordKeyUsesResponse:
-        uses = [KeyUse(use.workspace_id, use.key_id, use.day) for use in request.uses]
+        uses = [
+            KeyUse(use.workspace_id, use.key_id, use.day, use.refused_method)
+            for use in request.uses
+        ]
         await self._keys.record_uses(uses)
         return pb.RecordKeyUsesResponse()
 

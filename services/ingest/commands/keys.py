@@ -10,6 +10,7 @@ from services.chassis.access.keys import IssuedKey, issue_key
 from services.chassis.access.principal import Role
 from services.chassis.access.uses import KeyUse
 from services.ingest.commands.admin import Administration
+from services.ingest.commands.refused_calls import RefusedCalls
 from services.ingest.domain.definitions import KeyDefinition
 from services.ingest.domain.keys import (
     KeyState,
@@ -65,6 +66,7 @@ class KeyCommands:
         administration: Administration,
         store: DefinitionStore,
         uses: KeyUseStore,
+        refused: RefusedCalls,
         *,
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -72,6 +74,7 @@ class KeyCommands:
         self._administration = administration
         self._store = store
         self._uses = uses
+        self._refused = refused
         self._clock = clock
 
     async def issue(
@@ -147,13 +150,14 @@ class KeyCommands:
         ]
 
     async def record_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Record on which days keys were used. Raises TooLarge, InvalidField."""
+        """Record on which days keys were used and refused. Raises TooLarge, InvalidField."""
         if len(uses) > MAX_USES:
             raise TooLarge(f"a call has at most {MAX_USES} uses: split it", limit=str(MAX_USES))
         tomorrow = self._clock() // DAY_US + 1
         if any(not 0 < use.day <= tomorrow for use in uses):
             raise InvalidField("a day is one of the past, and not before 1970", field="uses")
-        await self._uses.record(uses)
+        await self._uses.record([use for use in uses if not use.refused_method])
+        await self._refused.record([use for use in uses if use.refused_method])
 
     async def ensure_bootstrap(
         self, workspace_id: str, key: IssuedKey, *, overlap_us: int

@@ -24,7 +24,8 @@ class KeyUseStore:
         """Record uses; those of unknown keys, and of earlier days, change nothing."""
         if uses:
             async with acquire(self._pool) as conn:
-                await conn.execute(Q.record, *map(list, zip(*uses, strict=True)))
+                rows = [(use.workspace_id, use.key_id, use.day) for use in uses]
+                await conn.execute(Q.record, *map(list, zip(*rows, strict=True)))
 
     async def last_days(self, workspace_id: str) -> dict[str, int]:
         """Return the day of the last use of each key of a workspace that was used, by key id."""

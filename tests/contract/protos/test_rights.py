@@ -50,6 +50,7 @@ RESTRICTED_READS = {
     "ListQuarantined": {Role.SERVICE, Role.ADMIN},
     "ListDuplicates": {Role.SERVICE, Role.ADMIN},
     "ListKeys": {Role.ADMIN},
+    "ListRefusedCalls": {Role.ADMIN},
     "PreviewTemplate": {Role.SERVICE, Role.ADMIN},
     "GetHead": {Role.ADMIN, Role.INTERNAL},
 }

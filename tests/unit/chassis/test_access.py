@@ -224,6 +224,22 @@ async def test_accepted_key_counts_as_used_once_a_day(
     assert await _handed_over(authenticator.uses) == [KeyUse("shop", "key_1", today + 1)]
 
 
+async def test_refused_method_is_handed_over_once_a_day_for_each_key(
+    authenticator: Authenticator, store: Store
+) -> None:
+    caller = Principal(WorkspaceId("a"), Role.READER, "k1")
+    for method in ("/a/B", "/a/B", "/a/C"):
+        with pytest.raises(NotAllowed):
+            authenticator.check_role(caller, {Role.ADMIN}, method)
+    authenticator.check_role(caller, {Role.READER}, "/a/D")
+    inside = Principal(WorkspaceId("a"), Role.INTERNAL, "internal")
+    with pytest.raises(NotAllowed):  # a service of this system is no caller of a workspace
+        authenticator.check_role(inside, {Role.ADMIN}, "/a/B")
+    today = int(store.wall // 86_400)
+    handed = await _handed_over(authenticator.uses)
+    assert handed == [KeyUse("a", "k1", today, method) for method in ("/a/B", "/a/C")]
+
+
 async def _handed_over(uses: KeyUses) -> list[KeyUse]:
     found: list[KeyUse] = []
 

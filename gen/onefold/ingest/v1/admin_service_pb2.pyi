@@ -162,14 +162,16 @@ class GetCallerResponse(_message.Message):
     def __init__(self, workspace_id: _Optional[str] = ..., role: _Optional[_Union[_ingest_facts_pb2.Role, str]] = ..., key_id: _Optional[str] = ...) -> None: ...
 
 class KeyUse(_message.Message):
-    __slots__ = ("workspace_id", "key_id", "day")
+    __slots__ = ("workspace_id", "key_id", "day", "refused_method")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_METHOD_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     key_id: str
     day: int
-    def __init__(self, workspace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., day: _Optional[int] = ...) -> None: ...
+    refused_method: str
+    def __init__(self, workspace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., day: _Optional[int] = ..., refused_method: _Optional[str] = ...) -> None: ...
 
 class RecordKeyUsesRequest(_message.Message):
     __slots__ = ("uses",)
@@ -180,6 +182,28 @@ class RecordKeyUsesRequest(_message.Message):
 class RecordKeyUsesResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ListRefusedCallsRequest(_message.Message):
+    __slots__ = ("page_size",)
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    def __init__(self, page_size: _Optional[int] = ...) -> None: ...
+
+class RefusedCall(_message.Message):
+    __slots__ = ("call", "recorded_at_us", "fact_id")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    call: _ingest_facts_pb2.CallRefused
+    recorded_at_us: int
+    fact_id: str
+    def __init__(self, call: _Optional[_Union[_ingest_facts_pb2.CallRefused, _Mapping]] = ..., recorded_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
+
+class ListRefusedCallsResponse(_message.Message):
+    __slots__ = ("calls",)
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedCompositeFieldContainer[RefusedCall]
+    def __init__(self, calls: _Optional[_Iterable[_Union[RefusedCall, _Mapping]]] = ...) -> None: ...
 
 class CreateWorkspaceRequest(_message.Message):
     __slots__ = ("workspace_id", "title", "default_region")

@@ -70,6 +70,11 @@ class AdminServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerResponse.FromString,
                 _registered_method=True)
+        self.ListRefusedCalls = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/ListRefusedCalls',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsResponse.FromString,
+                _registered_method=True)
         self.RecordKeyUses = channel.unary_unary(
                 '/onefold.ingest.v1.AdminService/RecordKeyUses',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesRequest.SerializeToString,
@@ -136,9 +141,17 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRefusedCalls(self, request, context):
+        """Lists the calls that were refused because of the role of their key, the newest
+        first: of each key and method the first of each day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordKeyUses(self, request, context):
-        """Records on which days keys were used. The other services call it with what
-        they have counted; a day that is recorded already changes nothing.
+        """Records on which days keys were used or refused. The other services call it with
+        what they have counted; a day that is recorded already changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,6 +201,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetCaller,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerResponse.SerializeToString,
+            ),
+            'ListRefusedCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefusedCalls,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsResponse.SerializeToString,
             ),
             'RecordKeyUses': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordKeyUses,
@@ -390,6 +408,33 @@ class AdminService:
             '/onefold.ingest.v1.AdminService/GetCaller',
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefusedCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/ListRefusedCalls',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,16 @@ class SourceDefined(_message.Message):
     party: _source_trust_pb2.Party
     def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., allowed_namespaces: _Optional[_Iterable[str]] = ..., allowed_event_names: _Optional[_Iterable[str]] = ..., allowed_traits: _Optional[_Iterable[str]] = ..., max_age_days: _Optional[int] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ...) -> None: ...
 
+class CallRefused(_message.Message):
+    __slots__ = ("key_id", "method", "day")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    method: str
+    day: int
+    def __init__(self, key_id: _Optional[str] = ..., method: _Optional[str] = ..., day: _Optional[int] = ...) -> None: ...
+
 class KeyDefined(_message.Message):
     __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled", "version", "created_at_us", "expires_at_us", "allowed_origins", "allowed_addresses", "bootstrap")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]

@@ -373,4 +373,7 @@ export const en = {
   wasReleased: "released",
   changeHint: "A change of each event, as JSON: a member that it states replaces that of the event, and null removes it.",
   firstBecomes: "The first of them becomes:",
+  refusedCalls: "Refused calls",
+  noRefusedCalls: "No call was refused because of the role of its key.",
+  call: "Call",
 };

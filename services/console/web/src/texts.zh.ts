@@ -375,4 +375,7 @@ export const zh: typeof en = {
   wasReleased: "已放行",
   changeHint: "对每个事件的修改（JSON）：写出的成员替换事件中的成员，null 表示删除。",
   firstBecomes: "第一条将变为：",
+  refusedCalls: "被拒绝的调用",
+  noRefusedCalls: "没有因密钥角色而被拒绝的调用。",
+  call: "调用",
 };

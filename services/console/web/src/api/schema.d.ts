@@ -1384,6 +1384,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ingest/ListRefusedCalls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the calls that were refused because of the role of their key, the newest first: of each key and method the first of each day
+         * @description Lists the calls that were refused because of the role of their key, the newest first: of each key and method the first of each day.
+         */
+        post: operations["ingest_ListRefusedCalls"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ingest/ListSources": {
         parameters: {
             query?: never;
@@ -5869,6 +5889,18 @@ export interface components {
             /** @description The state of the log from which to continue. */
             token?: components["schemas"]["type.v1.Token"];
         };
+        /** @description A method refused a key whose role may not call it. A fact: the first such call of a day. */
+        "ingest.v1.CallRefused": {
+            /**
+             * Format: uint32
+             * @description Required. The day in UTC, as the number of days since 1970-01-01.
+             */
+            day: number;
+            /** @description Required. The key. */
+            key_id: string;
+            /** @description Required. The path of the method, such as `/onefold.ingest.v1.AdminService/DefineSource`. */
+            method: string;
+        };
         /** @description The request of `DefineSource`. */
         "ingest.v1.DefineSourceRequest": {
             /** @description Returns what would change and changes nothing. */
@@ -6073,6 +6105,19 @@ export interface components {
             /** @description The token of the next page; empty on the last one. */
             next_page_token?: string;
         };
+        /** @description The request of `ListRefusedCalls`. */
+        "ingest.v1.ListRefusedCallsRequest": {
+            /**
+             * Format: uint32
+             * @description The highest number of calls; 0 = 50, at most 1,000.
+             */
+            page_size?: number;
+        };
+        /** @description The response of `ListRefusedCalls`. */
+        "ingest.v1.ListRefusedCallsResponse": {
+            /** @description The calls, the newest first. */
+            calls?: components["schemas"]["ingest.v1.RefusedCall"][];
+        };
         /** @description The request of `ListSources`. */
         "ingest.v1.ListSourcesRequest": Record<string, never>;
         /** @description The response of `ListSources`. */
@@ -6105,6 +6150,18 @@ export interface components {
             released_fact_id?: string;
             /** @description The source that sent it. */
             source_id?: string;
+        };
+        /** @description A call that was refused. */
+        "ingest.v1.RefusedCall": {
+            /** @description What was refused. */
+            call?: components["schemas"]["ingest.v1.CallRefused"];
+            /** @description The fact of the log. */
+            fact_id?: string;
+            /**
+             * Format: int64
+             * @description When it was recorded, some seconds after the call, Unix microseconds.
+             */
+            recorded_at_us?: number;
         };
         /** @description One event that was rejected. */
         "ingest.v1.Rejection": {
@@ -10628,6 +10685,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ingest.v1.ListQuarantinedResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    ingest_ListRefusedCalls: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ingest.v1.ListRefusedCallsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ingest.v1.ListRefusedCallsResponse"];
                 };
             };
             /** @description The call failed. */

@@ -133,3 +133,35 @@ function Issue(props: { sources: string[] }) {
     </>
   );
 }
+
+/** The calls that were refused because of the role of their key. */
+export function RefusedCalls() {
+  const { t, i18n } = useTranslation();
+  const query = useQuery({
+    queryKey: ["refused-calls"],
+    queryFn: ({ signal }) => call("/api/ingest/ListRefusedCalls", { page_size: 1_000 }, signal),
+  });
+  const rows = query.data?.calls ?? [];
+  return (
+    <Card title={t("refusedCalls")} style={{ marginTop: 24 }}>
+      <Shown query={query} empty={rows.length === 0 && t("noRefusedCalls")}>
+        <Table
+          size="small"
+          rowKey="fact_id"
+          pagination={{ hideOnSinglePage: true, pageSize: 20 }}
+          scroll={{ x: true }}
+          dataSource={rows}
+          columns={[
+            { title: t("time"), render: (_, row) => instant(row.recorded_at_us, i18n.language) },
+            { title: t("key"), render: (_, row) => <code>{row.call?.key_id}</code> },
+            {
+              title: t("call"),
+              render: (_, row) => row.call?.method?.split("/").slice(-1)[0],
+            },
+            { title: t("fact"), render: (_, row) => <code>{row.fact_id?.slice(0, 8)}</code> },
+          ]}
+        />
+      </Shown>
+    </Card>
+  );
+}

@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
-import { Keys } from "../parts/keys";
+import { Keys, RefusedCalls } from "../parts/keys";
 import { Shown } from "../parts/states";
 import { useSession } from "../session";
 import { word } from "../words";
@@ -55,7 +55,10 @@ export default function Sources() {
         />
       </Shown>
       {caller.role === "ROLE_ADMIN" && (
-        <Keys sources={sources.map((each) => each.source?.source_id ?? "")} />
+        <>
+          <Keys sources={sources.map((each) => each.source?.source_id ?? "")} />
+          <RefusedCalls />
+        </>
       )}
     </>
   );
