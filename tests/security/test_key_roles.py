@@ -20,15 +20,18 @@ from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER, ROLE_SERVICE
 from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, ListTagsRequest
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
 from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.access import uses
 from services.chassis.access.principal import Role
 from services.chassis.access.rights import roles_of
+from services.chassis.codec.rules import rule_to_proto
 from services.chassis.rpc.errors import from_rpc
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
-from services.kernel.errors import InvalidField, NotAllowed
+from services.kernel.errors import NotAllowed
+from services.kernel.rules.forms.json_form import parse_rule
 
 #: The services that serve the rpcs of a package, where that is not the service of its name.
 SERVED_BY = {"log": ("ingest",), "projection": PROJECTIONS}
@@ -101,8 +104,10 @@ async def _check_reader(system: WholeSystem, key: str) -> None:
 async def _check_marketer(client: Client) -> None:
     """The key of a back end defines segments, and none of what decides about data."""
     await client.profile.ListTags(ListTagsRequest())
-    with pytest.raises(InvalidField):  # it may define one, and this one is empty
-        await client.segment.DefineSegment(DefineSegmentRequest())
+    rule = rule_to_proto(parse_rule({"count": {"event": "bought", "at_least": 1}}))
+    segment = SegmentDefined(segment_id="buyers", title="t", rule=rule)
+    defined = await client.segment.DefineSegment(DefineSegmentRequest(segment=segment))
+    assert defined.changed
     for call in (
         client.admin.DefineSource(pb.DefineSourceRequest()),
         client.identity.DefinePolicy(DefinePolicyRequest()),
