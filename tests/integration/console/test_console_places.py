@@ -101,7 +101,7 @@ async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
             await page.set_viewport_size({"width": width, "height": 844})
             await wait_until(lambda: page.evaluate(FITS))
         await page.set_viewport_size({"width": 1280, "height": 900})
-        if is_chinese and screen in ("tickets", "deliveries", "journeys/arrival"):
+        if is_chinese and screen in ("tickets", "deliveries"):
             # The language changes without a reload, and so does what a screen shows.
             await watched.press("English")
             await expect(page.get_by_role("button", name="中文", exact=True)).to_be_visible()
@@ -157,6 +157,7 @@ async def test_address_shows_another_person_the_same_within_the_budget_of_a_scre
             await reader.open(screen)
             await loaded(reader.page)
             sent, calls = traffic.take()
+            await session.send("HeapProfiler.collectGarbage")
             found = await traffic.metrics()
             assert sent <= limit, f"{screen}: {sent} bytes"
             assert len(calls) <= MOST_CALLS, f"{screen}: {calls}"
@@ -209,7 +210,7 @@ async def test_session_of_a_reader_may_do_what_a_reader_may_and_nothing_else(
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe"])
 async def test_instants_are_those_of_the_api_in_the_zone_of_the_browser(
     browser: Browser, console: Console, places: Places, zone: str
 ) -> None:

@@ -94,7 +94,7 @@ async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(
     await watched.press("已知信息与依据")
     await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
     await expect(page.get_by_text("city 为 北京")).to_contain_text("web")
-    reasons = page.locator(".ant-card", has_text="buyers").last
+    reasons = page.locator(".ant-card", has_text="buyers:")
     await expect(reasons).to_contain_text("= 1")
     await expect(page.get_by_text("发往 hook，原因 buyers")).to_be_visible()
     async with page.expect_download() as saving:
