@@ -76,6 +76,7 @@ async def _a_member(context: BrowserContext, base: str) -> str:
 
 async def _picture(page: Page, file: Path, width: int) -> None:
     await page.get_by_role("heading", level=2).wait_for()
+    await page.wait_for_function("!document.querySelector('.ant-skeleton, [aria-busy=true]')")
     await page.wait_for_timeout(_SHOWN_MS)
     shown = await page.evaluate("document.documentElement.scrollWidth")
     if shown > width:

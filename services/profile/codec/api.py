@@ -62,7 +62,7 @@ LookupRequest: TypeAlias = (
 #: number, and its response must stay below the limit of a message.
 MAX_LISTED = 1_000
 #: The most identifiers of a brief profile, and the trait that it has.
-MAX_BRIEF, NAME = 10, "name"
+MAX_BRIEF, NAME = 5, "name"
 #: The most profiles and identifiers in one preview.
 MAX_PROFILES, MAX_IDENTIFIERS = 10_000, 100_000
 #: The most scores in one request.

@@ -102,7 +102,7 @@ async def check_brief(stack: ProfileStack, profiles: list[pb.Profile]) -> None:
         await stack.profile.BatchGetProfiles(pb.BatchGetProfilesRequest(profile_ids=ids))
     ).profiles
     wanted = [brief_of(profile) for profile in full]
-    assert [len(each.identifiers) for each in wanted if each.profile_id == many.profile_id] == [10]
+    assert [len(each.identifiers) for each in wanted if each.profile_id == many.profile_id] == [5]
     request = pb.BatchGetProfilesRequest(profile_ids=ids, brief=True)
     assert list((await stack.profile.BatchGetProfiles(request)).profiles) == wanted
     assert list((await page(stack, brief=True)).profiles) == wanted
@@ -115,7 +115,7 @@ def brief_of(profile: pb.Profile) -> pb.Profile:
     own = list(profile.identifiers)
     return pb.Profile(
         profile_id=profile.profile_id,
-        identifiers=own if len(own) <= 10 else sorted(own, key=in_order)[:10],
+        identifiers=own if len(own) <= 5 else sorted(own, key=in_order)[:5],
         identifier_count=profile.identifier_count,
         traits=[trait for trait in profile.traits if trait.name == "name"],
         tags=profile.tags,

@@ -355,7 +355,7 @@ export const zh: typeof en = {
   notBegun: "未进入",
   messagesAhead: "今后的消息",
   day: "日期（UTC）",
-  because: "原因",
+  because: "起因",
   sinceTime: "起始时间",
   beforeTime: "截止时间",
   whatIsKnown: "已知信息与依据",

@@ -33,7 +33,7 @@ export default function KnownView() {
   return (
     <>
       <Flex justify="space-between" align="center" wrap gap="small">
-        <Typography.Title level={2}>{t("knownOf", { name })}</Typography.Title>
+        <Typography.Title level={2}>{name ? t("knownOf", { name }) : t("whatIsKnown")}</Typography.Title>
         <Space wrap className="not-printed">
           <Link to={`/profiles/${id}`}>
             <Button>{t("profile")}</Button>
