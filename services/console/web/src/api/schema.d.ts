@@ -3124,6 +3124,11 @@ export interface components {
         };
         /** @description Something that could begin a run, and what has become of it. */
         "activation.v1.EntryExplanation": {
+            /**
+             * Format: int64
+             * @description Where a change of a membership is the entry: when the event that made the change took place, by its own time, Unix microseconds. `not_after` counts from then.
+             */
+            caused_at_us?: number;
             /** @description The facts on which that rests, the entry first: without them it would not be so, and without any other one it would be. Empty where the person has more than 100 facts, or a rule has no answer. */
             cited_fact_ids?: string[];
             /** @description The fact. */
@@ -3573,7 +3578,7 @@ export interface components {
             hold_out_ppm?: number;
             /**
              * Format: int64
-             * @description An entry that the log learns later than this after it happened begins no run, in microseconds; 0 = any.
+             * @description An entry that the log learns later than this after it happened begins no run, in microseconds; 0 = any, or a day where a change of a membership is the entry: its age is that of the event that made the change.
              */
             not_after_us?: number;
             /**
@@ -4551,6 +4556,11 @@ export interface components {
         };
         /** @description What begins a run, or begins it again. */
         "activation.v1.RunEntry": {
+            /**
+             * Format: int64
+             * @description When the event took place that made the person a member, by its own time, Unix microseconds; not set = the entry is no such change of a membership.
+             */
+            caused_at_us?: number;
             /** @description The fact, 16 bytes. */
             fact_id?: string;
             /** @description The leaf of the person, 16 bytes. */
@@ -6407,7 +6417,7 @@ export interface components {
         "profile.v1.BatchGetProfilesRequest": {
             /** @description Waits until profile has reached this state of the log. */
             at_least?: components["schemas"]["type.v1.Token"];
-            /** @description Returns of each profile its id, at most ten identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
+            /** @description Returns of each profile its id, at most five identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
             brief?: boolean;
             /** @description Required. The profile ids, at most 1,000. */
             profile_ids: string[];
@@ -6560,6 +6570,16 @@ export interface components {
             tag?: components["schemas"]["profile.v1.TagDefined"];
             /** @description The state of the log that includes the definition. */
             token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The predicates that were true of a profile after one event. */
+        "profile.v1.EventState": {
+            /**
+             * Format: int64
+             * @description When the event took place, by its own time, Unix microseconds.
+             */
+            occurred_at_us?: number;
+            /** @description Their ids, ascending. */
+            true_predicates?: number[];
         };
         /** @description The request of `ExplainMembership`. */
         "profile.v1.ExplainMembershipRequest": {
@@ -6786,7 +6806,7 @@ export interface components {
         "profile.v1.ListProfilesRequest": {
             /** @description Waits until profile has reached this state of the log. */
             at_least?: components["schemas"]["type.v1.Token"];
-            /** @description Returns of each profile its id, at most ten identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
+            /** @description Returns of each profile its id, at most five identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
             brief?: boolean;
             /**
              * Format: uint32
@@ -7058,6 +7078,8 @@ export interface components {
         };
         /** @description The current evaluation of one profile. The highest version is current. */
         "profile.v1.ProfileChange": {
+            /** @description The states after events of the batch that took place long before or after the others, in the order of the log, without the first ones that equal the state before and the last ones that equal this one. */
+            by_event?: components["schemas"]["profile.v1.EventState"][];
             /** @description Whether time alone made the change. */
             by_time?: boolean;
             /**
@@ -7067,6 +7089,11 @@ export interface components {
             changed_at_us?: number;
             /** @description The profile that this one was merged into, 16 bytes; empty where it was not merged. */
             merged_into?: string;
+            /**
+             * Format: int64
+             * @description When the event that made the change took place, by its own time, Unix microseconds; not set = no event did.
+             */
+            occurred_at_us?: number;
             /** @description The states that the profile was in between the change before and this one, ascending by instants: time alone made each of them. */
             passed?: components["schemas"]["profile.v1.PassedState"][];
             /** @description The profile, 16 bytes. */
@@ -7282,7 +7309,7 @@ export interface components {
         "profile.v1.SearchProfilesRequest": {
             /** @description Waits until profile has reached this state of the log. */
             at_least?: components["schemas"]["type.v1.Token"];
-            /** @description Returns of each profile its id, at most ten identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
+            /** @description Returns of each profile its id, at most five identifiers and how many there are, its trait `name`, its tags, its count of events and their times alone, as a list shows them. */
             brief?: boolean;
             /**
              * Format: uint32
@@ -8092,6 +8119,11 @@ export interface components {
             changed_at_us?: number;
             /** @description Whether the profile entered (true) or left (false). */
             entered?: boolean;
+            /**
+             * Format: int64
+             * @description When what made the change took place, Unix microseconds: the own time of the event, which may be long before the log recorded it. Where no event made the change, this is `changed_at_us`.
+             */
+            occurred_at_us?: number;
             /**
              * Format: uint32
              * @description The ordinal of the change: counts the changes of this profile in this segment from 1, without gaps; odd = entered, even = left.
