@@ -90,7 +90,6 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         counts, duplicates = DuplicateCounts(), DuplicateStore(api_pool, pool)
         rates, metrics = limits.producer_limits(settings), event_log.metrics
         intake = EventIntake(event_log, quarantine, sources, rates, metrics, counts)
-        http_limits = limits.http_limits(settings)
         sealer = TokenSealer(internal_keys(settings))
         door = ReceiptDoor(activation, intake, settings.http_timeout_s)
         http = _http_endpoint(settings, intake, authenticator, sealer, door)
@@ -98,7 +97,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, duplicates, EventFeed(event_log))
         rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys, refused), log_rpc)
-        events = _http_server(base, http, settings, http_limits)
+        events = _http_server(base, http, settings, limits.http_limits(settings))
         async with (
             recording(counts, duplicates, event_log, days=settings.duplicate_days),
             background(

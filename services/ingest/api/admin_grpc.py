@@ -19,6 +19,7 @@ from services.ingest.codec.definitions import (
     keys_to_proto,
     sources_to_proto,
 )
+from services.ingest.codec.refused_calls import refused_calls_to_proto
 from services.ingest.commands.admin import Administration, first_admin_key
 from services.ingest.commands.keys import KeyCommands, now_us
 from services.ingest.commands.refused_calls import RefusedCalls
@@ -111,7 +112,7 @@ class AdminRpc(AdminServiceServicer):
         self, request: pb.ListRefusedCallsRequest, context: Any
     ) -> pb.ListRefusedCallsResponse:
         calls = await self._refused.newest(workspace_id(), page_size_of(request))
-        return pb.ListRefusedCallsResponse(calls=calls)
+        return refused_calls_to_proto(calls)
 
     async def RecordKeyUses(
         self, request: pb.RecordKeyUsesRequest, context: Any

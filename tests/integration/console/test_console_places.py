@@ -210,9 +210,8 @@ async def test_session_of_a_reader_may_do_what_a_reader_may_and_nothing_else(
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe"])
 async def test_instants_are_those_of_the_api_in_the_zone_of_the_browser(
-    browser: Browser, console: Console, places: Places, zone: str
+    browser: Browser, console: Console, places: Places
 ) -> None:
     key = places.reader_key
     _, answer = await console.plain(
@@ -225,16 +224,18 @@ async def test_instants_are_those_of_the_api_in_the_zone_of_the_browser(
         ([us, zone]) => new Date(us / 1000).toLocaleString("en-GB",
             { dateStyle: "medium", timeStyle: "medium", timeZone: zone })
     """
-    async with logged_in(browser, console, key, locale="en-GB", timezone_id=zone) as (_, reader):
-        await reader.open(f"profiles/{places.person}")
-        await loaded(reader.page)
-        text = await reader.page.locator("main").inner_text()
-        assert zone in text
-        for us in instants:
-            assert await reader.page.evaluate(shown_as, [us, zone]) in text
+    for zone in ("America/New_York", "Australia/Lord_Howe"):
+        own = {"locale": "en-GB", "timezone_id": zone}
+        async with logged_in(browser, console, key, **own) as (_, reader):
+            await reader.open(f"profiles/{places.person}")
+            await loaded(reader.page)
+            text = await reader.page.locator("main").inner_text()
+            assert zone in text
+            for us in instants:
+                assert await reader.page.evaluate(shown_as, [us, zone]) in text
 
 
-async def test_call_that_fails_for_a_moment_is_made_again_and_nothing_is_said(
+async def test_call_that_fails_for_a_moment_is_made_again_without_an_alert(
     watched: Watched, places: Places
 ) -> None:
     page, failed = watched.page, set[str]()

@@ -221,7 +221,7 @@ async def draw(watched: Watched, form: dict[str, Any], path: str) -> None:
     await watched.enter(f"值 {path}", str(body["at_least"]))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_random_rule_is_drawn_by_keyboard_and_read_back_the_same(
     watched: Watched, seed: int
 ) -> None:
@@ -235,12 +235,12 @@ async def test_random_rule_is_drawn_by_keyboard_and_read_back_the_same(
     listed = await watched.console.system.admin.segment.ListSegments(ListSegmentsRequest())
     rules = {each.segment.segment_id: each.segment.rule for each in listed.segments}
     assert rule_from_proto(rules[f"drawn-{seed}"]) == parse_rule(form)
-    status, said = await watched.console.plain("profile", "TranslateRule", {"json": form})
+    status, written = await watched.console.plain("profile", "TranslateRule", {"json": form})
     assert status == 200
     status, read = await watched.console.plain(
-        "profile", "TranslateRule", {"text": said["text_chinese"]}
+        "profile", "TranslateRule", {"text": written["text_chinese"]}
     )
-    assert (status, read.get("rule")) == (200, said["rule"])
+    assert (status, read.get("rule")) == (200, written["rule"])
 
 
 async def test_person_that_another_user_links_changes_on_the_open_page(

@@ -91,7 +91,7 @@ async def test_pages_have_every_person_once_with_the_profile_of_a_batch_read(
 
 
 async def check_brief(stack: ProfileStack, profiles: list[pb.Profile]) -> None:
-    """Check that each call returns, where it is asked for, what a list shows and nothing else."""
+    """Check that the brief profiles of each call have what a list shows and nothing else."""
     at_us = await stack.tick() - DAY_US
     names = [Identifier("email", f"p{n}@example.cn") for n in range(12)]
     stated = {"name": "李雷", "city": "北京"}
