@@ -39,7 +39,7 @@ BUDGET = {
     "tests/integration/deploy/": 23,
     "tests/integration/devstack/": 45,
     # The tests of the browser and of the description of the API share one system and one browser.
-    # All screens in turn, in two languages, and the work of each that changes something, by keyboard.
+    # They show all screens in turn in two languages, and do by keyboard what each of them changes.
     "tests/integration/console/": 39,
 }
 #: Calls that wait, and the seconds that they may not name: a shorter time is to be over.
