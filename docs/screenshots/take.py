@@ -31,7 +31,6 @@ SCREENS = {
     "journey": "journeys/high-intent",
     "offers": "offers",
     "tickets": "tickets",
-    "board": "tickets?view=board",
     "quarantine": "quarantine",
     "destinations": "destinations",
     "deliveries": "deliveries",
@@ -76,7 +75,7 @@ async def _a_member(context: BrowserContext, base: str) -> str:
 
 async def _picture(page: Page, file: Path, width: int) -> None:
     await page.get_by_role("heading", level=2).wait_for()
-    await page.wait_for_function("!document.querySelector('.ant-skeleton, [aria-busy=true]')")
+    await page.locator(".ant-skeleton, [aria-busy=true]").first.wait_for(state="hidden")
     await page.wait_for_timeout(_SHOWN_MS)
     shown = await page.evaluate("document.documentElement.scrollWidth")
     if shown > width:
