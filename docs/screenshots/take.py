@@ -75,8 +75,8 @@ async def _a_member(context: BrowserContext, base: str) -> str:
 
 async def _picture(page: Page, file: Path, width: int) -> None:
     await page.get_by_role("heading", level=2).wait_for()
-    await page.locator(".ant-skeleton, [aria-busy=true]").first.wait_for(state="hidden")
     await page.wait_for_timeout(_SHOWN_MS)
+    await page.locator(".ant-skeleton, [aria-busy=true]").first.wait_for(state="hidden")
     shown = await page.evaluate("document.documentElement.scrollWidth")
     if shown > width:
         print(f"{file.name} is {shown} pixels wide", file=sys.stderr)
