@@ -40,8 +40,8 @@ SMALL_BATCH = 128
 CONTENDED_BATCH = 4_000
 #: The number of transactions that are one call after another process has appended in between.
 CONTENDED_AFTER = 20
-#: The number of transactions that look facts up before they write, after a repeat was found. A lookup
-#: costs a third of a write, and a write that meets a repeat is made twice: so few are enough.
+#: The number of transactions that look facts up before they write, after a repeat was found. They
+#: are few: a lookup costs a third of a write, and a single repeat only makes one write twice.
 LOOKUP_AFTER_CONFLICT = 8
 #: The SQLSTATE that `lock_heads` raises.
 _CLOCK_AHEAD = "OF001"
