@@ -76,20 +76,16 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: count_identifiers
--- How many identifiers profiles have of some namespaces, of their scoped forms and digests.
+-- How many identifiers profiles have of some namespaces, of their scoped forms and digests. One range
+-- has all of them, as both signs lie before the next letter; a scan for each would cost three times as
+-- much, and one of the whole profile grows with its devices.
 SELECT requested.profile_id, found.namespace, count(DISTINCT found.identifier_id) AS count
 FROM unnest($1::bytea[], $2::text[]) AS requested (profile_id, namespace)
 CROSS JOIN LATERAL (
     SELECT namespace, identifier_id FROM identifier
-    WHERE identifier.profile_id = requested.profile_id AND namespace = requested.namespace
-    UNION ALL
-    SELECT namespace, identifier_id FROM identifier
     WHERE identifier.profile_id = requested.profile_id
-      AND namespace > requested.namespace || '.' AND namespace < requested.namespace || '/'
-    UNION ALL
-    SELECT namespace, identifier_id FROM identifier
-    WHERE identifier.profile_id = requested.profile_id
-      AND namespace > requested.namespace || '_' AND namespace < requested.namespace || '`'
+      AND namespace >= requested.namespace AND namespace < requested.namespace || '`'
+      AND substr(namespace, length(requested.namespace) + 1, 1) IN ('', '.', '_')
 ) AS found
 GROUP BY 1, 2
 
