@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
@@ -15,6 +16,7 @@ from services.identity.domain.full_resolution import FullResolution, full_resolu
 from services.identity.domain.policy import DEFAULT
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.rebuild.bulk_evidence import BulkEvidence
+from services.identity.rebuild.bulk_load import EvidenceLoader
 from services.kernel.ids import WorkspaceId
 from tests.index_key import INDEX_KEY
 
@@ -22,10 +24,9 @@ PERSONS = 2_000
 WORKSPACE = WorkspaceId("default")
 
 
-def make_sets(persons: int = PERSONS) -> CompactSets:
-    """Return the sets of persons with two identifiers each."""
-    collector = SetCollector()
-    collector.add(
+def make_facts(persons: int) -> list[Fact]:
+    """Return an event of each of some persons with two identifiers."""
+    return [
         Fact(
             kind=EVENT,
             workspace_id=WORKSPACE,
@@ -42,7 +43,13 @@ def make_sets(persons: int = PERSONS) -> CompactSets:
             ).SerializeToString(),
         )
         for n in range(persons)
-    )
+    ]
+
+
+def make_sets(persons: int = PERSONS) -> CompactSets:
+    """Return the sets of persons with two identifiers each."""
+    collector = SetCollector()
+    collector.add(make_facts(persons))
     return collector.by_workspace[WORKSPACE]
 
 
@@ -99,3 +106,20 @@ def test_parts_of_the_evidence_are_bounded_whatever_the_number_of_sets() -> None
         # Three identifiers and three edges a person; no two persons are linked.
         assert max(sizes) <= 3 * 100
         assert not sets
+
+
+async def test_loader_holds_at_most_the_sets_of_its_setting_and_of_a_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flushed: list[int] = []
+
+    async def flush(loader: EvidenceLoader) -> None:
+        flushed.append(len(loader._sets))
+        loader._sets = SetCollector()
+
+    monkeypatch.setattr(EvidenceLoader, "flush", flush)
+    loader = EvidenceLoader(None, 1, EvidenceCache(10, INDEX_KEY), max_sets=250)  # type: ignore[arg-type]
+    facts = make_facts(PERSONS)
+    for start in range(0, PERSONS, 100):
+        await loader.add(facts[start : start + 100])
+    assert flushed == [300] * (PERSONS // 300)
