@@ -332,6 +332,11 @@ CASES: dict[str, dict[str, Cases]] = {
             [[bought(1)], [bought(1), scored(1, 0, "company-address")]],
         ),
     },
+    "docs/how-to/journeys.md": {
+        "stage:funnel=won": Cases([[known(funnel="won")]], [[known(funnel="met")]]),
+        "stage:funnel=met": Cases([[known(funnel="met")]], [[known(funnel="won")]]),
+        "stage:funnel=lead": Cases([[known(funnel="lead")], [known()]], [[known(funnel="met")]]),
+    },
     "docs/how-to/orders.md": ORDERS,
     "docs/how-to/rules.md": RULES,
     "docs/how-to/slots.md": {
