@@ -274,7 +274,7 @@ async def due(
         )
     ]
     if peers:
-        cost = median(sum(each) for each in ours.costs[1:])
+        cost = median(own for own, _ in ours.costs[1:])
         found += [await beside_peer(name, server, conn, cost) for name in due_peers.PEERS]
     return found
 
@@ -302,8 +302,8 @@ async def beside_peer(
     database = cpu.family_seconds(server.pid) - before
     theirs = seconds / PEER_JOBS * 1e6
     note = (
-        f"less is better; ours has the database in it, theirs is the process alone; its database"
-        f" has used {database / PEER_JOBS * 1e6:,.0f} us more for each, with its begin"
+        "less is better; processor time of the process alone; its database has used"
+        f" {database / PEER_JOBS * 1e6:,.0f} us more for each job, with its begin"
     )
     ratio = theirs / (ours_s * 1e6)
     return Result(
