@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from services.activation.delivery.worker import DeliveryMetrics
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.projection.journeys.upkeep import JourneyMetrics
 from services.chassis.runtime.telemetry import Metrics
 from services.identity.projection import metrics as identity

@@ -14,7 +14,7 @@ from typing import Final
 MAX_AHEAD: Final = 480
 #: Seconds of waiting for a call after which fewer attempts begin ahead.
 LONG_S: Final = 0.25
-#: Seconds of waiting for a call after which the attempt is not made, and begins anew later.
+#: Seconds of waiting for a call after which the attempt is made later instead.
 TOO_LONG_S: Final = 1.0
 
 

@@ -12,7 +12,6 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from services.activation.domain.coupons import Coupon
 from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
@@ -184,7 +183,7 @@ def ideal_of(person: KnownPerson, history: JourneyHistory, known_us: int) -> Per
     answers = dict(person.answers)
     for record in person.records.values():
         answers |= record.answers
-    alone = replace(person, records={}, begun={}, answers=answers)
+    alone = msgspec.structs.replace(person, records={}, begun={}, answers=answers)
     return _Looking(alone, history, version.program, known_us).play()
 
 

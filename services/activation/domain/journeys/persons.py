@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 import msgspec
-from msgspec.structs import replace
 
 from services.activation.domain.journeys.player import Answers, play
 from services.activation.domain.journeys.program import Program
@@ -195,7 +194,7 @@ class _Group:
         run = PersonRun(own.first, own.start, played, own.effects, program=own.program)
         for rival in self._awake:
             if self._refusal_beside(rival, own.first) is not None:
-                self._asleep.append(replace(run, asleep_beside=rival.first))
+                self._asleep.append(msgspec.structs.replace(run, asleep_beside=rival.first))
                 return
         self._awake.append(run)
 
@@ -225,7 +224,7 @@ class _Group:
         for run in self._awake:
             beside = [own for own in self._asleep if own.asleep_beside == run.first]
             repeated = frozenset(effect.key for own in beside for effect in own.sent)
-            awake.append(replace(run, repeated=repeated))
+            awake.append(msgspec.structs.replace(run, repeated=repeated))
         return [*awake, *self._asleep]
 
     def questions(self) -> list[Question]:

@@ -15,7 +15,6 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from services.activation.domain.journeys.persons import FixedRun, PersonRun, entry_key
 from services.activation.domain.journeys.program import Program
@@ -265,18 +264,24 @@ def _folded(record: RunRecord | None, transition: RunTransition) -> RunRecord:
         case RunBegan():
             raise ValueError("a run begins once")
         case RunRestarted(first, start):
-            return replace(record, number=number, first=first, start=start, moved=None)
+            return msgspec.structs.replace(
+                record, number=number, first=first, start=start, moved=None
+            )
         case RunAnswered(answers):
-            return replace(record, number=number, answers={**record.answers, **dict(answers)})
+            return msgspec.structs.replace(
+                record, number=number, answers={**record.answers, **dict(answers)}
+            )
         case EffectsPlanned(effects):
-            return replace(record, number=number, planned=(*record.planned, *effects))
+            return msgspec.structs.replace(
+                record, number=number, planned=(*record.planned, *effects)
+            )
         case EffectsWithdrawn(keys):
             planned = tuple(effect for effect in record.planned if effect.key not in keys)
-            return replace(record, number=number, planned=planned)
+            return msgspec.structs.replace(record, number=number, planned=planned)
         case RunMoved(version, position):
             moved = None if position is None else (position, len(record.planned))
-            return replace(record, number=number, version=version, moved=moved)
+            return msgspec.structs.replace(record, number=number, version=version, moved=moved)
         case RunEnded(ending):
-            return replace(record, number=number, ending=ending)
+            return msgspec.structs.replace(record, number=number, ending=ending)
         case RunReopened():
-            return replace(record, number=number, ending=None)
+            return msgspec.structs.replace(record, number=number, ending=None)

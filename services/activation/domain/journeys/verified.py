@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from msgspec.structs import replace
+import msgspec
 
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.looks import KnownPerson, look_at
@@ -74,13 +74,13 @@ def check_look(logged: LoggedPerson, history: JourneyHistory, known_us: int) -> 
     except ValueError as error:
         first = made[0].transition
         return [Unjustified(first.run_id, first.number, str(error))]
-    known = replace(
+    known = msgspec.structs.replace(
         logged.person, records=records, answers={**logged.person.answers, **_answers(made)}
     )
     problems: list[Unjustified] = []
     for begun in begun_then(logged.begun, known_us):
         try:
-            look = look_at(replace(known, begun=begun), history, known_us)
+            look = look_at(msgspec.structs.replace(known, begun=begun), history, known_us)
         except (LookupError, ValueError) as error:
             first = made[0].transition
             return [Unjustified(first.run_id, first.number, str(error))]
