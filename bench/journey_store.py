@@ -297,7 +297,7 @@ async def beside_peer(
     seconds = json.loads(lines[-1])["seconds"] if lines else None
     result = f"due_cpu_vs_{name}", "us", round(ours_s * 1e6, 1)
     if seconds is None:
-        note = f"{name} is not installed: install the extra `bench`"
+        note = f"{name} is not installed: name a Python that has it by ONEFOLD_BENCH_PYTHON"
         return Result(*result, 0.0, 0.0, 0.0, 0, GOAL_PEERS, holds=False, note=note)
     database = cpu.family_seconds(server.pid) - before
     theirs = seconds / PEER_JOBS * 1e6

@@ -37,9 +37,10 @@ class ActivationSettings(ServiceSettings):
     #: The longest delay between two attempts, seconds.
     max_backoff_s: Annotated[float, Field(gt=0)] = 3_600.0
 
-    #: Messages of one destination that a replica has begun to send and whose result it has not
-    #: recorded. If the process is killed, at most so many are sent a second time, with the same
-    #: key. More of them send faster to a receiver that responds slowly.
+    #: Calls of one destination that a replica makes beside each other. If the process is killed, at
+    #: most so many messages without an answer are sent a second time, and those whose answers of
+    #: about the last tenth of a second are not recorded, with the same key. More of them send
+    #: faster to a receiver that responds slowly.
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 32
     #: The declared limit from recording an event to the decisions that follow the change of a
     #: membership by it, seconds. Changes that exceed it are counted.
