@@ -27,6 +27,7 @@ contact_policy:
     service: {{consent: none}}
 segments:
   - {{id: gold, title: Gold, rule: {{trait: {{name: grade, eq: gold}}}}}}
+  - {{id: advertised, title: Advertised, rule: {{trait: {{name: advertised, eq: true}}}}}}
   - {{id: keen, title: Keen, rule: {{count: {{event: viewed, at_least: 2}}}}}}
 stages:
   - id: funnel
@@ -43,6 +44,8 @@ destinations:
     traits: [city]
   - id: ads
     meta_audience: {{audience_id: "23", access_token: meta-token, endpoint: "{ads}"}}
+    segments: [advertised]
+    on: [entered, left]
   - {{id: pushes, file: {{name: pushes.ndjson}}}}
   - {{id: invites, file: {{name: invites.ndjson}}}}
   - {{id: notes, file: {{name: notes.ndjson}}}}
