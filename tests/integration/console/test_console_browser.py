@@ -217,7 +217,7 @@ async def test_refused_event_is_repaired_and_released(watched: Watched) -> None:
     page = watched.page
     assert await send(watched.console, event("bought")) == 1
     await watched.open("quarantine")
-    await page.get_by_role("button", name="修复").first.press("Enter")
+    await page.get_by_role("button", name="修复", exact=True).first.press("Enter")
     await watched.enter(
         "收到的原始事件。修改后放行。",
         '{"type": "EVENT_TYPE_TRACK", "name": "bought", "message_id": "repaired",'
