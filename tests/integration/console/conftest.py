@@ -190,6 +190,7 @@ def browser_path() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def browser(browser_path: str) -> AsyncIterator[Browser]:
+    expect.set_options(timeout=HANG_MS)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(
             executable_path=browser_path,
@@ -213,7 +214,6 @@ async def watched(
     """A page that is logged in; its faults fail the test."""
     context = await browser.new_context(locale=locale, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(HANG_MS)
-    expect.set_options(timeout=HANG_MS)
     shown = Watched(await context.new_page(), console, hook)
     shown.watch()
     body = {"key": console.system.admin.endpoints.key}
