@@ -267,7 +267,7 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         WHERE workspace_id = '{OTHER}' LIMIT 1;
         {TICKETS}
         INSERT INTO activation.run
-        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, 1, '', 1, 0, NULL, '{MARK}',
+        SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, '', 1, 0, NULL, '{MARK}',
             NULL
         FROM activation.leaf_profile WHERE workspace_id = '{OTHER}';
         INSERT INTO activation.journey_due
