@@ -18,8 +18,10 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsC
 from services.activation.api.decision_reader import REMEMBERED_S, DecisionReader
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.domain.decisions import SlotPerson
+from services.activation.store.decisions import expect_person
 from services.chassis.codec.journey_facts import SLOT_DEFINED
 from services.chassis.codec.journeys import slot_to_proto
+from services.chassis.postgres.database import transaction
 from services.chassis.postgres.workspace import workspace_scope
 from services.chassis.rpc.clients import AssignedIdentifier
 from services.kernel.errors import InvalidField, ServiceUnavailable
@@ -303,3 +305,27 @@ async def test_person_that_was_read_a_day_ago_is_read_again(services: Services) 
     await retention.delete_once()
     assert await read(reader, "u") == services.truth("u")
     assert services.reads == 2
+
+
+async def test_person_that_changes_while_two_read_it_is_not_stored_as_the_first_read_it(
+    services: Services,
+) -> None:
+    await services.define()
+    reader, pauses = reader_of(services), iter(range(3))
+
+    async def change() -> None:
+        if next(pauses) < 2:
+            return
+        # The first has read the person: the row is deleted, and inserted by a second one.
+        services.answer(1, True, 2)
+        await services.fold_everything()
+        async with transaction(services.bench.ledger.database.pool) as conn:
+            await expect_person(conn, W, ProfileId(leaf(1)))
+
+    services.meanwhile = change
+    first = await read(reader, "u")
+    services.meanwhile = None
+    assert first is not None
+    assert not first.refuses_profiling
+    assert await read(reader, "u") == services.truth("u")
+    assert services.truth("u").refuses_profiling
