@@ -55,7 +55,7 @@ from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
-from services.activation.projection.decisions import SlotIntake
+from services.activation.projection.decisions import SlotIntake, latency_of_decisions
 from services.activation.projection.desk.worker import DeskWorker
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
@@ -84,7 +84,6 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.declared_latency import DeclaredLatency
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
-from services.chassis.runtime.telemetry import Metrics
 
 DAY_S = 86_400
 
@@ -131,7 +130,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             context.metrics,
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s, mirrors=mirrors)
-        decided = _decided(base.metrics, settings)
+        decided = latency_of_decisions(base.metrics, settings.decided_within_s)
         projection = ActivationProjection(
             settings.shards,
             slots=SlotIntake(decided),
@@ -262,16 +261,6 @@ def _rpc(
     rpc.add(add_DeskServiceServicer_to_server, desk_rpc, public=True)
     rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
     return rpc
-
-
-def _decided(metrics: Metrics, settings: ActivationSettings) -> DeclaredLatency:
-    return DeclaredLatency(
-        metrics,
-        "changes_decided",
-        "from recording an event, or the instant of a change by time, to the decisions that follow"
-        " the change",
-        settings.decided_within_s,
-    )
 
 
 def _counts(*measured: DeclaredLatency) -> Counts:

@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from services.activation.delivery.metrics import DeliveryMetrics
+from services.activation.projection.decisions import latency_of_decisions
 from services.activation.projection.journeys.upkeep import JourneyMetrics
 from services.chassis.runtime.telemetry import Metrics
 from services.identity.projection import metrics as identity
@@ -93,6 +94,7 @@ def _of_services() -> dict[str, list[MetricWrapperBase]]:
     IngestMetrics(ingest)
     DeliveryMetrics(activation)
     JourneyMetrics(activation)
+    latency_of_decisions(activation, limit_s=0)
     return {
         "ingest": of_ingest.metrics,
         "activation": of_activation.metrics,

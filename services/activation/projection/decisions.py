@@ -14,10 +14,22 @@ from services.activation.store import decisions as store
 from services.activation.store.slots import save_slot
 from services.chassis.codec.journey_facts import SLOT_DEFINED
 from services.chassis.runtime.declared_latency import DeclaredLatency
+from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
 log = structlog.get_logger(__name__)
+
+
+def latency_of_decisions(metrics: Metrics, limit_s: float) -> DeclaredLatency:
+    """Return what measures how long a change takes until decisions follow it (seconds)."""
+    return DeclaredLatency(
+        metrics,
+        "changes_decided",
+        "from recording an event, or the instant of a change by time, to the decisions that follow"
+        " the change",
+        limit_s,
+    )
 
 
 class SlotIntake:
