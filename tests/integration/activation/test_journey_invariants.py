@@ -42,6 +42,7 @@ from services.activation.domain.transitions import AttemptStatus
 from services.activation.projection.journeys import player, publisher, scheduler
 from services.activation.store import gate as gate_store
 from services.activation.store import run_reads, runs
+from services.kernel.ids import hash_id
 from services.kernel.local_time import ZoneHistory
 
 #: States of effects: suppressed, and planned.
@@ -230,6 +231,9 @@ LIVES: dict[str, list[Step]] = {
     "an entry that was refused beside another run": [
         *(ENTER, Step("move", 2, 0), Step("entered", 2), *DUE, SEND, Step("part", 2), *DUE, SEND)
     ],
+    "an entry that is learnt after a later one": [
+        *(Step("pass", 1, 1), ENTER, Step("pass"), LOOK, Step("entered", 1, 1))
+    ],
     "a lost write": [*MEMBERS, Step("mirror", 1, 1), Step("mirror", 1, 0)],
 }
 
@@ -291,6 +295,10 @@ def _never_back(move: Any) -> Callable[..., Any]:
         return await move(conn, [m for m in moves if m.leaf_id != m.profile_id or not m.version])
 
     return stay
+
+
+def _of_entry(_: Any) -> Callable[..., Any]:
+    return lambda workspace_id, _, entry: hash_id(workspace_id, "run", "j", entry.fact_id)
 
 
 def _nothing(result: Any = None) -> Callable[[Any], Callable[..., Any]]:
@@ -372,6 +380,10 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
     "a leaf that has moved never comes back": (
         *("I16", runs, "move_leaves", _never_back),
         "two runs of one person",
+    ),
+    "an earlier entry begins another run of its leaf": (
+        *("I16", looks, "run_id", _of_entry),
+        "an entry that is learnt after a later one",
     ),
     "two messages get one code": ("I17", coupons, "take_codes", _one_for_all, "two coupons"),
     "a lost write counts as made": ("I18", mirrors, "after_write", _found, "a lost write"),

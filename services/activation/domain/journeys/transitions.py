@@ -159,11 +159,12 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
 def run_id(workspace_id: WorkspaceId, program: Program, entry: RunEntry) -> bytes:
     """Return the id of the run that an entry begins.
 
-    Where a key has one run for ever, all entries of the leaf with this key have the same.
+    Where a key has one run for ever, all entries of the leaf with this key have the same: an
+    earlier entry that is learnt late begins this run again, and no other one beside it.
     """
     journey = program.journey
     key = entry_key(program, entry)
-    if journey.entry.per and journey.entry.again_after_us is None and key is not None:
+    if journey.entry.again_after_us is None and key is not None:
         return hash_id(workspace_id, "run", journey.journey_id, entry.leaf_id, key)
     return hash_id(workspace_id, "run", journey.journey_id, entry.fact_id)
 

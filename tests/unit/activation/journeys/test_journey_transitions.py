@@ -281,6 +281,13 @@ def test_run_that_a_key_has_once_is_that_of_the_key_and_not_of_its_entry() -> No
     assert run_id(WORKSPACE, often, _entry(2)) != run_id(WORKSPACE, often, _entry(1))
 
 
+def test_run_that_a_leaf_has_once_is_that_of_the_leaf_and_not_of_its_entry() -> None:
+    once = _program(again="never")
+    first = run_id(WORKSPACE, once, _entry(1))
+    assert run_id(WORKSPACE, once, _entry(2, key="B")) == first
+    assert run_id(WORKSPACE, once, _entry(1, leaf=3)) != first
+
+
 def test_run_that_falls_asleep_withdraws_what_it_planned_and_keeps_its_end() -> None:
     program = _program()
     entry, rival = _entry(1), _entry(2, leaf=3)
