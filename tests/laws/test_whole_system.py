@@ -197,7 +197,19 @@ async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
         await system.advance_clock(8 * DAY_US)
         assert await system.members("high-intent-trial") == []
 
-        # What happens to the tasks of the members is folded: the state rests after the last of it.
+        # Those who become members by events of now get tasks. What happens to these is folded: the
+        # state rests after the last of it.
+        head = await system.internal.log.GetHead(log_pb.GetHeadRequest())
+        live = [
+            replace(event, message_id=f"live-{event.message_id}", occurred_at_us=head.now_us)
+            for event in month
+            if event.occurred_at_us > END_US - 7 * DAY_US
+        ]
+        await system.send(live, Random(0), 0.0)
+        await system.advance_clock(0)
+        members = await system.members("high-intent-trial")
+        assert members, "no member gets a task"
+        await system.advance_clock(DAY_US)  # the quiet hours pass
         await wait_until(partial(has_facts, system, TicketOpened, len(members)))
         await system.advance_clock(2 * DAY_US)
         await wait_until(partial(has_facts, system, SlaBreached, len(members)))

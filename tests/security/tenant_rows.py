@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
+from uuid import UUID
 
 import asyncpg
 
@@ -107,6 +108,8 @@ def _value(column: str, type_: str, workspace: str, number: int) -> object:
             return datetime.fromtimestamp(number, UTC)
         case "timestamp with time zone":
             return None
+        case "uuid":
+            return UUID(bytes=row_id(workspace, number))
         case _:
             return number
     raise AssertionError(type_)

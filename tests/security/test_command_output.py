@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1.identity_service_pb2 import AssessMatchesRequest
+from onefold.ingest.v1.admin_service_pb2 import ListKeysRequest, ListRefusedCallsRequest
 from onefold.log.v1.log_service_pb2 import TickClockRequest
+from service_fixtures import wait_until
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -30,6 +32,7 @@ from services.client.client import Client
 from services.client.text import parse_identifier
 from services.devstack.folders import ROOT, load_internal_key
 from services.devstack.ports import FIRST_PORT_VARIABLE
+from services.kernel.errors import NotAllowed
 
 #: Writes to the clipboard, clears the screen, sets colours, reverses and hides text, adds a line.
 HOSTILE = (
@@ -192,7 +195,21 @@ def plant(system: System) -> None:
         {"type": "track", "event": HOSTILE, "userId": HOSTILE, "properties": HOSTILE},
     )
     assert (taken["accepted"], len(taken["rejections"])) == (4, 3), taken
+    asyncio.run(plant_refused_call(system))
     asyncio.run(plant_matches(system.data))
+
+
+async def plant_refused_call(system: System) -> None:
+    """Have a call refused to the key with the hostile title, and wait until that is a fact."""
+    endpoints = find_endpoints(system.data)
+    async with Client(replace(endpoints, key=system.key)) as source, Client(endpoints) as admin:
+        with pytest.raises(NotAllowed):
+            await source.admin.ListKeys(ListKeysRequest())
+
+        async def is_listed() -> bool:
+            return bool((await admin.admin.ListRefusedCalls(ListRefusedCallsRequest())).calls)
+
+        await wait_until(is_listed)
 
 
 async def plant_matches(data: Path) -> None:
@@ -319,7 +336,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "sources list": lambda _: Case([]),
     "keys issue": lambda _: Case(["--source", "web", "--title", HOSTILE], shows=False),
     "keys list": lambda _: Case([]),
-    "keys refused": lambda _: Case([]),
+    "keys refused": lambda _: Case([], shows=False),
     "keys rotate": lambda s: Case([key_id(s)], shows=False),
     "keys disable": lambda s: Case([key_id(s)], shows=False),
     "nats credentials": lambda _: Case(["--source", MARKUP], shows=False, fails=True),

@@ -35,7 +35,7 @@ def with_targets(make_settings: MakeSettings, targets: str) -> MakeSettings:
 
     def make(kind: Any, **fields: Any) -> Any:
         own = {"private_targets": targets} if kind is ActivationSettings else {}
-        return make_settings(kind, **own, **fields)
+        return make_settings(kind, **(fields | own))
 
     return make
 

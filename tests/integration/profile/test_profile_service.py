@@ -68,13 +68,17 @@ async def get(stack: ProfileStack, **request: object) -> pb.Profile:
 
 
 async def published(stack: ProfileStack) -> dict[bytes, ProfileChange]:
-    """Return the newest published change of each profile."""
+    """Return the newest published change of each profile, without its own time.
+
+    That is published only.
+    """
     newest: dict[bytes, ProfileChange] = {}
     for shard in range(3):
         async for response in stack.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
             for change in response.batch.changes:
                 if change.version > getattr(newest.get(change.profile_id), "version", 0):
                     newest[change.profile_id] = change
+                change.ClearField("occurred_at_us")
     return {p: change for p, change in newest.items() if not change.merged_into}
 
 

@@ -18,7 +18,7 @@ from services.chassis.codec.journeys import (
     journey_to_proto,
 )
 from services.kernel.errors import InvalidField
-from services.kernel.journeys import coupons, model
+from services.kernel.journeys import coupons, model, puts
 from services.kernel.journeys.contact_policy import ContactPolicy, parse_contact_policy
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.yaml_documents import parse_yaml
@@ -85,7 +85,7 @@ def test_random_journeys_are_the_same_after_their_messages() -> None:
 
 def test_every_attribute_has_a_field_and_every_field_an_attribute() -> None:
     for name, message in pb.DESCRIPTOR.message_types_by_name.items():
-        own = getattr(model, name, None) or getattr(coupons, name)
+        own = next(getattr(each, name) for each in (model, coupons, puts) if hasattr(each, name))
         if not isinstance(own, type):  # a union
             kinds = {field.message_type.name for field in message.fields}
             assert kinds == {made.__name__ for made in own.__args__}, name
