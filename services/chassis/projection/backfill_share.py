@@ -10,7 +10,7 @@ from collections.abc import Callable
 CONCURRENT_STEPS = 2
 #: Seconds without a batch after which a process does more than one step at a time: they delay the
 #: batches of other shards, as one process computes for all.
-QUIET_S = 0.1
+QUIET_S = 1.0
 #: Seconds of CPU that a step should take: a message of its shard waits for it, and so does one in
 #: the service downstream, which folds what the step has published.
 STEP_CPU_S = 0.016
