@@ -6,9 +6,11 @@ in use, with a notice.
 """
 
 import json
+import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import chain, count
 from pathlib import Path
 
@@ -34,8 +36,6 @@ FIRST_PORT_VARIABLE = "ONEFOLD_FIRST_PORT"
 EPHEMERAL_FROM = 32_768
 #: The search for a free port begins here, and tries this many ports.
 LOWEST_FREE, TRIES = 15_000, 100
-#: The places in that range of the ports that this process tries one after another.
-_positions = count(random.randrange(EPHEMERAL_FROM))  # noqa: S311 no secret
 
 
 class PortChooser:
@@ -105,10 +105,13 @@ def resolve_ports(
     return {**consecutive, **settings}, {}
 
 
-def is_free(port: int) -> bool:
-    """Return whether a server could listen on this loopback port now."""
+def is_free(port: int, *, reuses: bool = True) -> bool:
+    """Return whether a server could listen on this loopback port now.
+
+    `reuses`: although connections of the port were closed a moment ago.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuses)
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -124,10 +127,13 @@ def free_port() -> int:
 
     The ports of one process follow each other from a random one on: a server listens some time
     after its port is chosen, and other processes that choose ports meanwhile hardly ever meet it.
+    Ports with connections that a server has just closed are passed over: not every server may
+    listen on them for the next minute.
     """
+    positions = _positions(os.getpid())
     for _ in range(TRIES):
-        port = LOWEST_FREE + next(_positions) % (_ephemeral_from() - LOWEST_FREE)
-        if is_free(port):
+        port = LOWEST_FREE + next(positions) % (_ephemeral_from() - LOWEST_FREE)
+        if is_free(port, reuses=False):
             return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
@@ -148,6 +154,12 @@ def _port_number(variable: str, text: str) -> int:
     if not 0 < port < 65_536:
         raise ServerError(f"{variable} is {text}: write a port from 1 to 65535")
     return port
+
+
+@cache
+def _positions(process_id: int) -> Iterator[int]:
+    """Return the places in the range of the ports that a process tries; a fork has its own."""
+    return count(random.randrange(EPHEMERAL_FROM))  # noqa: S311 no secret
 
 
 def _ephemeral_from() -> int:

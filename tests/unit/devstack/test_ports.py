@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
 
+from services.devstack import ports
 from services.devstack.errors import ServerError
 from services.devstack.ports import (
     DEFAULT_PORTS,
@@ -108,6 +109,26 @@ def test_free_ports_of_a_process_follow_each_other() -> None:
     distances = [after - before for before, after in pairwise(ports)]
     # The range begins again at its end, and ports that others use are passed over.
     assert sum(0 < distance < 10 for distance in distances) >= len(distances) - 1
+
+
+def test_free_port_has_no_connections_that_a_server_has_just_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    with (
+        socket.create_server((LOOPBACK, port)) as listener,
+        socket.create_connection((LOOPBACK, port)),
+    ):
+        listener.accept()[0].close()
+    monkeypatch.setattr(ports, "_positions", lambda _: count(port - ports.LOWEST_FREE))
+    assert is_free(port), "a server that was restarted may listen"
+    assert free_port() > port
+
+
+def test_processes_try_ports_in_an_order_of_their_own() -> None:
+    """A fork has another id than its parent."""
+    assert ports._positions(1) is ports._positions(1)
+    assert ports._positions(1) is not ports._positions(2)
 
 
 def test_system_of_a_user_has_the_default_ports() -> None:
