@@ -85,6 +85,10 @@ class JourneyDemo:
         self._from_us = await self._system.advance_clock(ahead_us)
         async with Client(ApiEndpoints(grpc={"ingest": address}, key=key)) as client:
             await self._send(client, self._become_known())
+            # An address has a shard of its own: what one service publishes is folded by the next.
+            await self._system.advance_clock(0)
+            await self._system.advance_clock(0)
+            await self._send(client, self._become_interested())
             await self._wait(self._first_mails_are_decided)
             now_us = await self._system.advance_clock(0)
             await self._send(client, self._purchases(now_us))
@@ -116,14 +120,20 @@ class JourneyDemo:
         await activation.DefineTemplate(pb.DefineTemplateRequest(template=template))
 
     def _become_known(self) -> list[VisitorEvent]:
-        """Return the events of the last half hour by which people enter the segment."""
-        events, since_us = [], self._from_us - 30 * MINUTE_US
+        """Return the events by which people have an address, and consent."""
+        events, since_us = [], self._since_us
         for number, (group, person) in enumerate(self._people):
             traits = {"email": _address(person), "name": person_name(number)}
             events.append(self._event(number, "identify", since_us, traits=traits))
             if group.consents:
                 stated = {"purpose": "marketing", "granted": True}
                 events.append(self._event(number, "consent_changed", since_us, stated))
+        return events
+
+    def _become_interested(self) -> list[VisitorEvent]:
+        """Return the events of the last half hour by which people enter the segment."""
+        events, since_us = [], self._since_us
+        for number in range(len(self._people)):
             lesson = {"lesson": "trial-1"}
             events.append(self._event(number, "attended_trial_lesson", since_us, lesson))
             for course in range(_COURSES):
@@ -131,6 +141,10 @@ class JourneyDemo:
                 at_us = since_us + (course + 1) * MINUTE_US
                 events.append(self._event(number, "viewed_course_page", at_us, viewed))
         return events
+
+    @property
+    def _since_us(self) -> int:
+        return self._from_us - 30 * MINUTE_US
 
     def _purchases(self, at_us: int) -> list[VisitorEvent]:
         bought = {"course_id": "course-01", "amount": 999}
