@@ -242,8 +242,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "segment/store/memberships.list_members_as_of_token": lambda b: (
         *(OWN, f"{MARK}-only", b"", 100, [_FOREVER, _FOREVER]),
     ),
-    "segment/store/memberships.load_changes_of_profile": lambda b: (OWN, b.profile),
-    "segment/store/memberships.load_last_changes_of_profile": lambda b: (OWN, b.profile),
+    "segment/store/memberships.load_changes_of_profile": lambda b: (OWN, b.profile, None),
     "segment/store/memberships.load_changes_of_workspace": lambda b: (1, 0, OWN, 100),
     "segment/store/sets.load_changed_members": lambda b: (OWN, 1, 0, 100),
     "segment/store/sets.load_everyone": lambda b: (OWN,),

@@ -82,6 +82,9 @@ async def list_members(
         return await conn.fetch(memberships.Q.list_members, *page)
 
 
+_CHANGES = memberships.Q.load_changes_of_profile
+
+
 class ProfileMemberships(NamedTuple):
     """The memberships of one profile."""
 
@@ -98,7 +101,7 @@ async def memberships_of(
     """Return the current segments of a profile, and every published change."""
     async with acquire(database.api_pool) as conn:
         segments = await memberships.load_memberships(conn, [profile_id])
-        rows = await conn.fetch(memberships.Q.load_changes_of_profile, workspace_id, profile_id)
+        rows = await conn.fetch(_CHANGES, workspace_id, profile_id, None)
         checkpoints = await load_checkpoints(conn)
     changes = list(map(memberships.change_from_row, rows))
     now_us = max(at.log_time_us for at in checkpoints)
@@ -109,11 +112,11 @@ async def last_changes(
     database: Database, workspace_id: WorkspaceId, profile_id: ProfileId
 ) -> list[MembershipChange]:
     """Return the last change of a profile in each segment, value of a tag and stage, by id."""
-    statement = memberships.Q.load_last_changes_of_profile
     async with acquire(database.api_pool) as conn:
-        rows = await conn.fetch(statement, workspace_id, profile_id)
+        rows = await conn.fetch(_CHANGES, workspace_id, profile_id, 1)
     changes = map(memberships.change_from_row, rows)
-    return [one for one in changes if not one.segment_id.startswith(MEMBERSHIP_PREFIX)]
+    own = [one for one in changes if not one.segment_id.startswith(MEMBERSHIP_PREFIX)]
+    return sorted(own, key=lambda change: change.segment_id)
 
 
 async def preview_memberships(

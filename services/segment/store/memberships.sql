@@ -134,8 +134,8 @@ WHERE h.shard = $1 AND h.sequence >= $2 AND h.workspace_id = $3
 ORDER BY h.sequence, h.position;
 
 -- name: load_changes_of_profile
--- The changes of one profile, searched in each segment of the workspace that has any. The order of
--- each segment makes every plan take the index that has it.
+-- The last changes of one profile in each segment, so many or all (null), searched in each segment of
+-- the workspace that has any. The order of each segment makes every plan take the index that has it.
 WITH RECURSIVE segment AS (
     (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
     UNION ALL
@@ -148,27 +148,9 @@ WITH RECURSIVE segment AS (
 SELECT h.* FROM segment CROSS JOIN LATERAL (
     SELECT * FROM history
     WHERE workspace_id = $1 AND segment_id = segment.segment_id AND profile_id = $2
-    ORDER BY ordinal
+    ORDER BY ordinal DESC LIMIT $3
 ) AS h
 ORDER BY h.changed_at_us, h.segment_id, h.ordinal;
-
--- name: load_last_changes_of_profile
--- The last change of one profile in each segment of the workspace, searched as above.
-WITH RECURSIVE segment AS (
-    (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
-    UNION ALL
-    SELECT next.segment_id FROM segment CROSS JOIN LATERAL (
-        SELECT h.segment_id FROM history h
-        WHERE h.workspace_id = $1 AND h.segment_id > segment.segment_id
-        ORDER BY h.segment_id LIMIT 1
-    ) AS next
-)
-SELECT h.* FROM segment CROSS JOIN LATERAL (
-    SELECT * FROM history
-    WHERE workspace_id = $1 AND segment_id = segment.segment_id AND profile_id = $2
-    ORDER BY ordinal DESC LIMIT 1
-) AS h
-ORDER BY h.segment_id;
 
 -- name: load_next_sequences
 -- The sequence after the last change, by shard; null where a shard has no changes.

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from integration.whole.whole_system import WholeSystem, identifier, whole_system
+from integration.whole.whole_system import WholeSystem, identifier
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
-from service_fixtures import MakeSettings
 
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, OnefoldError, TooLarge
 
 LI, WANG, PHONE = "user_id:li", "user_id:wang", "phone:13800000001"
 LINK, SEPARATE = facts_pb.DECISION_LINK, facts_pb.DECISION_SEPARATE
 WITHDRAW = facts_pb.DECISION_WITHDRAW
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def running(
-    module_settings: MakeSettings, internal_key: str, module_folder: Path
-) -> AsyncIterator[WholeSystem]:
-    """Run ingest and identity for the tests of this file."""
-    names = ("ingest", "identity")
-    async with whole_system(module_settings, internal_key, module_folder, *names) as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def system(running: WholeSystem) -> WholeSystem:
-    """A new workspace of the running system."""
-    return await running.new_workspace()
 
 
 def pair(a: str, b: str) -> dict[str, Identifier]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
@@ -38,22 +37,6 @@ def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) 
         )
 
     return enter
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def running(
-    module_settings: MakeSettings, internal_key: str, module_folder: Path
-) -> AsyncIterator[WholeSystem]:
-    """Run ingest and identity for the tests after those that set the time between ticks."""
-    names = ("ingest", "identity")
-    async with whole_system(module_settings, internal_key, module_folder, *names) as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def system(running: WholeSystem) -> WholeSystem:
-    """A new workspace of the running system."""
-    return await running.new_workspace()
 
 
 def policy(*namespaces: dict[str, Any], **fields: Any) -> facts_pb.IdentityPolicy:

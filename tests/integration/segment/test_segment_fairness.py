@@ -66,15 +66,15 @@ async def test_history_of_a_profile_is_searched_by_index_in_each_segment_of_its_
         await conn.execute(_MANY_CHANGES)
         await conn.execute(_FEW_CHANGES)
         statement, profile_id = memberships.Q.load_changes_of_profile, bytes(16)
-        plan = await plan_of(conn, statement, "small", profile_id)
+        plan = await plan_of(conn, statement, "small", profile_id, None)
         scans = [line for line in plan.splitlines() if "Scan using" in line or "Seq Scan" in line]
         assert all("history_by_segment" in scan for scan in scans), plan
         assert "Filter" not in plan, plan
-        found = await conn.fetch(statement, "small", profile_id)
+        found = await conn.fetch(statement, "small", profile_id, None)
         assert [(row["segment_id"], row["ordinal"]) for row in found] == [
             *(("s1", 1), ("s3", 1), ("s1", 2))
         ]
-        assert await conn.fetch(statement, "quiet", profile_id) == []
+        assert await conn.fetch(statement, "quiet", profile_id, None) == []
 
 
 async def test_messages_of_several_workspaces_are_read_in_their_order_and_alone(
