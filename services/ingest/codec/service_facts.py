@@ -38,6 +38,7 @@ from onefold.activation.v1.journey_facts_pb2 import (
 from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
 from onefold.activation.v1.slots_pb2 import SlotDefined
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
+from onefold.log.v1.erasure_pb2 import ErasureRequested
 from onefold.profile.v1.profile_facts_pb2 import (
     ProfileSettingsDefined,
     ScoreRecorded,
@@ -47,7 +48,7 @@ from onefold.profile.v1.profile_facts_pb2 import (
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined, SnapshotTaken
 
 _MESSAGES = (
-    *(IdentityPolicyDefined, LinkDecided, MatchAssessed),  # identity
+    *(IdentityPolicyDefined, LinkDecided, MatchAssessed, ErasureRequested),  # identity
     *(TagDefined, ProfileSettingsDefined, TraitCorrected, ScoreRecorded),  # profile
     *(SegmentDefined, SnapshotTaken),  # segment
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
