@@ -199,7 +199,7 @@ def _delivery_context(
     persons = PersonReader(peers.profile)
     return DeliveryContext(
         base.database,
-        Renderer(peers.profile, templates),
+        Renderer(peers.profile, templates, peers.log.head),
         senders,
         RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
         DeliveryMetrics(base.metrics, settings.sent_within_s),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
-from services.activation.codec.recipients import recipient_of
+from services.activation.codec.recipients import ids_of, recipient_of
 from services.activation.domain.liquid_text import BadTemplate, MissingValue
 from services.activation.domain.model import Destination, Trigger
 from services.activation.domain.policy.contact import tracking_of
@@ -20,7 +20,7 @@ from services.activation.store.effects import Attempt
 from services.chassis.access.principal import workspace_metadata
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.rpc.channel import ServiceChannel
-from services.kernel.errors import NotFound, RetryableError
+from services.kernel.errors import RetryableError
 from services.kernel.ids import LeafId, WorkspaceId, to_hex
 from services.kernel.time import to_rfc3339
 from services.kernel.tokens import Token
@@ -54,44 +54,82 @@ class Rendered(NamedTuple):
     errors: list[tuple[Attempt, Exception]]
 
 
-class Renderer:
-    """Renders payloads from the profiles that profile returns, and from templates."""
+class ProfileReader:
+    """Reads the profiles of persons by any of their ids."""
 
-    def __init__(self, profiles: ServiceChannel, templates: LoadTemplate) -> None:
+    def __init__(self, profiles: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(profiles)
+
+    async def read(
+        self, workspace_id: WorkspaceId, ids: Collection[bytes], at_least: Token | None
+    ) -> dict[bytes, pb.Profile]:
+        """Return the profile of each id of a leaf or of a profile, also an old one.
+
+        Ids without data are left out. Raises OnefoldError.
+        """
+        request = pb.BatchGetProfilesRequest(
+            profile_ids=sorted(map(to_hex, ids)),
+            at_least=None if at_least is None else token_to_proto(at_least),
+        )
+        metadata = workspace_metadata(workspace_id)
+        response = await self._stub.BatchGetProfiles(request, metadata=metadata)
+        wanted = frozenset(ids)
+        return {id_: profile for profile in response.profiles for id_ in wanted & ids_of(profile)}
+
+
+class Renderer:
+    """Renders payloads from the profiles that profile returns, and from templates.
+
+    `log_head`: returns the state of the log that includes everything so far.
+    """
+
+    def __init__(
+        self,
+        profiles: ServiceChannel,
+        templates: LoadTemplate,
+        log_head: Callable[[], Awaitable[Token]],
+    ) -> None:
+        self._profiles = ProfileReader(profiles)
         self._load_template = templates
+        self._log_head = log_head
 
     async def render(
         self, destination: Destination, attempts: Sequence[Attempt]
     ) -> list[tuple[Attempt, bytes | Unsendable]]:
-        """Return a payload for each attempt. Raises OnefoldError where profile is unavailable."""
-        profile_ids = sorted({to_hex(attempt.profile_id) for attempt in attempts})
-        metadata = workspace_metadata(destination.workspace_id)
-        request = pb.BatchGetProfilesRequest(profile_ids=profile_ids)
-        response = await self._stub.BatchGetProfiles(request, metadata=metadata)
-        profiles = {profile.profile_id: profile for profile in response.profiles}
-        missing = [id_ for id_ in profile_ids if id_ not in profiles]
-        profiles |= await self._merged_into(missing, metadata)
-        named = [(attempt, profiles.get(to_hex(attempt.profile_id))) for attempt in attempts]
-        if not destination.channel.contract.parts:
-            return [(a, render_payload(destination, a, profile)) for a, profile in named]
-        template = await self._load_template(destination.workspace_id, destination.template_id)
-        if template is None or template.retired:
-            return [(a, Unsendable(NO_TEMPLATE)) for a in attempts]
-        return [(a, render_message(destination, template, a, profile)) for a, profile in named]
+        """Return a payload for each attempt. Raises OnefoldError where profile is unavailable.
 
-    async def _merged_into(
-        self, profile_ids: Iterable[str], metadata: tuple[tuple[str, str], ...]
-    ) -> dict[str, pb.Profile]:
-        """Return the profiles that these have been merged into, by old id; there are few."""
-        found: dict[str, pb.Profile] = {}
-        for profile_id in profile_ids:
-            try:
-                request = pb.GetProfileRequest(profile_id=profile_id)
-                response = await self._stub.GetProfile(request, metadata=metadata)
-            except NotFound:
-                continue
-            found[profile_id] = response.profile
+        A refusal is final, and an address may be in another shard than the event that made the
+        membership. So it rests on all that the log has now.
+        """
+        template = None
+        if destination.channel.contract.parts:
+            template = await self._load_template(destination.workspace_id, destination.template_id)
+            if template is None or template.retired:
+                return [(a, Unsendable(NO_TEMPLATE)) for a in attempts]
+        rendered = await self._rendered(destination, template, attempts, None)
+        refused = [a for a in attempts if isinstance(rendered[a.effect_id], Unsendable)]
+        if refused:
+            head = await self._log_head()
+            rendered |= await self._rendered(destination, template, refused, head)
+        return [(attempt, rendered[attempt.effect_id]) for attempt in attempts]
+
+    async def _rendered(
+        self,
+        destination: Destination,
+        template: Template | None,
+        attempts: Sequence[Attempt],
+        at_least: Token | None,
+    ) -> dict[bytes, bytes | Unsendable]:
+        """Return the payloads by effect."""
+        ids = {attempt.profile_id for attempt in attempts}
+        profiles = await self._profiles.read(destination.workspace_id, ids, at_least)
+        found: dict[bytes, bytes | Unsendable] = {}
+        for attempt in attempts:
+            profile = profiles.get(attempt.profile_id)
+            if template is None:
+                found[attempt.effect_id] = render_payload(destination, attempt, profile)
+            else:
+                found[attempt.effect_id] = render_message(destination, template, attempt, profile)
         return found
 
 
@@ -99,21 +137,15 @@ class PersonReader:
     """Reads the persons that messages of runs go to."""
 
     def __init__(self, profiles: ServiceChannel) -> None:
-        self._stub: Any = pb_grpc.ProfileServiceStub(profiles)
+        self._profiles = ProfileReader(profiles)
 
     async def __call__(
         self, workspace_id: WorkspaceId, leaf_ids: Collection[LeafId], at_least: Token
     ) -> dict[LeafId, Recipient]:
         """Return the person of each leaf; one without data is alone. Raises OnefoldError."""
-        request = pb.BatchGetProfilesRequest(
-            profile_ids=sorted(map(to_hex, leaf_ids)), at_least=token_to_proto(at_least)
-        )
-        metadata = workspace_metadata(workspace_id)
-        response = await self._stub.BatchGetProfiles(request, metadata=metadata)
-        found: dict[LeafId, Recipient] = {}
-        for profile in response.profiles:
-            recipient = recipient_of(profile)
-            found |= {leaf_id: recipient for leaf_id in recipient.leaf_ids if leaf_id in leaf_ids}
+        profiles = await self._profiles.read(workspace_id, leaf_ids, at_least)
+        persons = {profile.profile_id: recipient_of(profile) for profile in profiles.values()}
+        found = {LeafId(id_): persons[profile.profile_id] for id_, profile in profiles.items()}
         return found | {id_: Recipient(leaf_ids=(id_,)) for id_ in leaf_ids if id_ not in found}
 
 

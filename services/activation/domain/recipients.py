@@ -21,7 +21,8 @@ class Recipient:
 
     identifiers: Sequence[tuple[str, str]] = ()
     traits: Mapping[str, Any] = field(default_factory=dict)
-    #: All leaves of the person.
+    #: All leaves under which runs of the person may be: an entry by a membership is one of the leaf
+    #: that the profile is named by, which may be an identifier without events of its own.
     leaf_ids: tuple[LeafId, ...] = ()
     profile_id: str = ""
     consents: Sequence[StatedConsent] = ()

@@ -16,6 +16,7 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1 import identifier_pb2
 
 from services.activation.codec.journey_inputs import event_fact, membership_fact
+from services.activation.codec.recipients import ids_of
 from services.activation.domain.decisions import SlotPerson
 from services.activation.domain.journeys.catalogue import subjects_of
 from services.activation.domain.journeys.program import SEGMENT, Subject
@@ -187,8 +188,7 @@ class JourneyUpstream:
             metadata = workspace_metadata(workspace_id)
             response = await self._profile.BatchGetProfiles(request, metadata=metadata)
             for profile in response.profiles:
-                ids = {from_hex(profile.profile_id), *map(from_hex, profile.leaf_ids)}
-                for id_ in sorted(ids & own):
+                for id_ in sorted(ids_of(profile) & own):
                     yield (workspace_id, ProfileId(id_)), profile
 
 

@@ -196,6 +196,7 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         consents=consents_to_proto(view),
         blocks=blocks_to_proto(profile.blocks),
         past_segment_ids=profile.past_segment_ids,
+        other_identifier_ids=map(to_hex, profile.other_ids[:MAX_LISTED]),
     )
 
 

@@ -10,7 +10,7 @@ from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import FactId, LeafId, ProfileId
+from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId
 from services.kernel.rules.values import Json
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.blocks import BlockNames, ProfileBlock, ProfileBlocks
@@ -36,6 +36,8 @@ class Profile:
     cleaners: Mapping[str, str] = field(default_factory=dict)
     #: What the profile has in each of the five blocks of the view.
     blocks: Mapping[ProfileBlock, BlockNames] = field(default_factory=dict)
+    #: Of the identifiers that are no leaves; not of a past profile.
+    other_ids: Sequence[IdentifierId] = ()
 
     def in_blocks(self, blocks: ProfileBlocks) -> Profile:
         """Return the profile with its five blocks, and the cleaners of their settings."""

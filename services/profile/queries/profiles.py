@@ -18,7 +18,7 @@ from services.kernel.cache import MemoizedFunction
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
 from services.profile.domain.accounts import AccountName
@@ -93,6 +93,8 @@ class ProfileRows:
 
     identifiers: list[Identifier] = field(default_factory=list)
     leaves: dict[LeafId, LeafState] = field(default_factory=dict)
+    #: Of the identifiers that are no leaves.
+    other_ids: list[IdentifierId] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,10 @@ class ProfileQueries:
                 continue
             accounts = _accounts_of(view, names)
             computed = computed_values(settings, view, at.now_us, state.backfilled)
-            profile = Profile(profile_id, identifiers, view, tags, leaves, accounts, computed)
+            profile = Profile(
+                *(profile_id, identifiers, view, tags, leaves, accounts, computed),
+                other_ids=rows[profile_id].other_ids,
+            )
             profiles.append(profile.in_blocks(reading.blocks))
         return profiles
 
@@ -251,6 +256,8 @@ async def group(rows: Iterable[ProfileRow]) -> dict[ProfileId, ProfileRows]:
             profile.identifiers.append(row.identifier)
         if row.state is not None:
             profile.leaves[row.leaf_id] = decode(row.state)
+        else:
+            profile.other_ids.append(IdentifierId(row.leaf_id))
     return profiles
 
 

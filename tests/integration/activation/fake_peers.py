@@ -15,9 +15,10 @@ from onefold.segment.v1 import segment_service_pb2, segment_service_pb2_grpc, se
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
+from services.activation.codec.recipients import ids_of
 from services.chassis.rpc.errors import DETAILS_KEY, STATUS_BY_REASON, to_status
 from services.kernel.errors import NotFound, OnefoldError, ServiceUnavailable
-from services.kernel.ids import to_hex
+from services.kernel.ids import from_hex, to_hex
 
 
 async def fail(context: Any, error: OnefoldError) -> None:
@@ -28,10 +29,11 @@ async def fail(context: Any, error: OnefoldError) -> None:
 
 @dataclass
 class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
-    """Profiles by id, and the profiles they were merged into by old id."""
+    """Profiles by id."""
 
     profiles: dict[str, Any] = field(default_factory=dict)
-    merged_into: dict[str, str] = field(default_factory=dict)
+    #: By profile id, what a read as of a token finds besides.
+    learnt: dict[str, Identifier] = field(default_factory=dict)
     away: bool = False
     #: Awaited before the persons of a call are read.
     before: Callable[[], Awaitable[object]] | None = None
@@ -60,16 +62,13 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
         self.requests.append((workspace, list(request.profile_ids)))
         if self.before is not None:
             await self.before()
-        wanted = set(request.profile_ids)
-        found = [p for p in self.profiles.values() if wanted & {p.profile_id, *p.leaf_ids}]
+        if request.HasField("at_least"):
+            for profile_id, identifier in self.learnt.items():
+                self.profiles[profile_id].identifiers.append(identifier)
+            self.learnt.clear()
+        wanted = set(map(from_hex, request.profile_ids))
+        found = [each for each in self.profiles.values() if wanted & ids_of(each)]
         return profile_service_pb2.BatchGetProfilesResponse(profiles=found)
-
-    async def GetProfile(self, request: Any, context: Any) -> Any:
-        await self._check_available(context)
-        profile = self.profiles.get(self.merged_into.get(request.profile_id, ""))
-        if profile is None:
-            await fail(context, NotFound("no profile has this id"))
-        return profile_service_pb2.GetProfileResponse(profile=profile)
 
     async def _check_available(self, context: Any) -> None:
         if self.away:

@@ -169,6 +169,31 @@ async def test_caps_under_fire_let_the_message_of_the_greatest_priority_pass(
     assert lost == {"capped:" + to_hex(winner["effect_id"])}
 
 
+async def test_person_named_by_an_identifier_without_events_has_their_consent_and_cap(
+    gate: GatedLedger, receiver: Receiver
+) -> None:
+    """A profile has the id of an identifier, and an entry by a membership is one of that id."""
+    await gate.policy({"purposes": {"marketing": {"consent": "granted", "caps": [
+        {"at_most": 1, "in": "24h"}
+    ]}}})  # fmt: skip
+    send = {"id": "reminder", "to": "coupon", "template": "cart"}
+    for n in (0, 1):
+        await gate.define({"id": f"j{n}", "priority": 50 + n, "steps": [{"send": send}]})
+    person(gate, 0)
+    gate.peers.profile.consent(leaf(0), "marketing", True, b"f" * 16)
+    gate.peers.profile.profiles[to_hex(leaf(0))].other_identifier_ids.append(to_hex(leaf(1)))
+    by_event = await gate.plan(0, journey_id="j0")
+    by_membership = await gate.plan(1, journey_id="j1")
+    async with gate.dispatching():
+        await gate.ledger.all_are(DELIVERED, SUPPRESSED)
+    capped = "capped:" + to_hex(by_membership.effect_id)
+    assert await gate.reasons() == {
+        "j0.reminder": (SUPPRESSED, capped),
+        "j1.reminder": (DELIVERED, "HTTP 200"),
+    }
+    assert by_event.leaf_id != by_membership.leaf_id
+
+
 async def test_tasks_and_tags_of_a_run_count_for_no_cap(
     gate: GatedLedger, receiver: Receiver
 ) -> None:

@@ -35,6 +35,7 @@ from tests.rule_builders import count_of, events_named
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN = Identifier("anonymous_id", "a-1")
 USER = Identifier("user_id", "u-1")
+EMAIL = Identifier("email", "ann@x.example")
 RECENT = count_of(events_named("viewed"), 3 * DAY_US, Operator.GE, 2)
 
 
@@ -106,6 +107,17 @@ async def test_profile_is_returned_for_any_identifier_with_traits_and_tags(
         assert [t.tag_id for t in profile.tags] == ["keen"]
         assert (profile.event_count, profile.first_seen_us) == (3, now_us - DAY_US)
         assert len(profile.leaf_ids) == 2
+        assert not profile.other_identifier_ids
+        known_by_mail = SourceEvent((USER, EMAIL), now_us - DAY_US, 4, "viewed")
+        await stack.append([known_by_mail.fact()])
+        known = await get(stack, identifier=by_identifier(EMAIL))
+        [email] = known.other_identifier_ids
+        named = await stack.profile.BatchGetProfiles(
+            pb.BatchGetProfilesRequest(profile_ids=[email])
+        )
+        assert [(p.profile_id, p.leaf_ids) for p in named.profiles] == [
+            (profile.profile_id, profile.leaf_ids)
+        ]
 
         await stack.tick(3 * DAY_US)
         assert not (await get(stack, identifier=by_identifier(ANN))).tags

@@ -28,6 +28,7 @@ contact_policy:
 segments:
   - {{id: gold, title: Gold, rule: {{trait: {{name: grade, eq: gold}}}}}}
   - {{id: advertised, title: Advertised, rule: {{trait: {{name: advertised, eq: true}}}}}}
+  - {{id: joined, title: Joined, rule: {{count: {{event: joined, at_least: 1}}}}}}
   - {{id: keen, title: Keen, rule: {{count: {{event: viewed, at_least: 2}}}}}}
 stages:
   - id: funnel
@@ -49,6 +50,7 @@ destinations:
   - {{id: pushes, file: {{name: pushes.ndjson}}}}
   - {{id: invites, file: {{name: invites.ndjson}}}}
   - {{id: notes, file: {{name: notes.ndjson}}}}
+  - {{id: greetings, file: {{name: greetings.ndjson}}}}
 journeys:
   - id: invite
     purpose: marketing
@@ -67,6 +69,10 @@ journeys:
   - id: meeting
     enter: {{event: met}}
     steps: [{{put: {{stage: {{of: funnel, is: met}}}}}}]
+  - id: greeting
+    purpose: marketing
+    enter: {{segment: {{id: joined, on: entered}}}}
+    steps: [{{send: {{id: greeting, to: greetings, template: plain}}}}]
   - id: note
     purpose: service
     enter: {{stage: {{of: funnel, is: met}}}}
@@ -165,6 +171,20 @@ async def check_stage(system: WholeSystem) -> None:
     assert (note.profile_id, note.state) == (li, SENT)
 
 
+async def check_names(system: WholeSystem) -> None:
+    """JRN-01: a profile is named by whichever of its identifiers comes first, of half of the people
+    here by the address, under which no event is stored; each gets the message of an entry."""
+    consent = {"purpose": "marketing", "granted": True}
+    names = [(f"user_id:n{n}", f"email:n{n}@x.example") for n in range(MEMBERS)]
+    for who in names:
+        await track(system, "consent_changed", *who, **consent)
+        await track(system, "joined", *who)
+    await advance(system, MINUTE_US)
+    greeted = await ended(system, MEMBERS, "greetings")
+    people = await system.profiles(*(user for user, _ in names))
+    assert {each.profile_id: each.state for each in greeted} == dict.fromkeys(people, SENT)
+
+
 async def test_copies_batches_and_stages_follow_what_persons_do(
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:
@@ -185,4 +205,5 @@ async def test_copies_batches_and_stages_follow_what_persons_do(
             await check_crm(system, crm)
             await check_cart(system, ads)
             await check_stage(system)
+            await check_names(system)
             await check_batch(system, occurs_us)
