@@ -16,10 +16,12 @@ from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.cpu import ItemWatch
 from services.chassis.runtime.run import Endpoints
 from services.identity.api.decisions_grpc import DecisionsRpc, MatchesRpc
+from services.identity.api.erasure_grpc import ErasureRpc
 from services.identity.api.grpc import ALLOWED, IdentityRpc
 from services.identity.api.policy_grpc import PolicyRpc
 from services.identity.api.profiles_grpc import ProfilesRpc
 from services.identity.commands.decisions import DecisionCommands
+from services.identity.commands.erasure import ErasureRequests
 from services.identity.commands.matches import MatchCommands
 from services.identity.commands.policy import PolicyCommands
 from services.identity.projection.evidence_cache import EvidenceCache
@@ -55,6 +57,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             IdentityProjection(
                 shards=settings.shards,
                 cache=EvidenceCache(settings.evidence_cache_size, index_key),
+                log=log,
                 on_access=base.authenticator.invalidate,
                 watch=ItemWatch(base.metrics.cpu_budget_exceeded),
             ),
@@ -98,4 +101,5 @@ def _servicer(reader: StateReader, log: LogClient, share: PageShare) -> Identity
         ),
         MatchesRpc(reader, MatchCommands(reader, log), MatchQueries(reader)),
         PolicyRpc(reader, PolicyCommands(reader, log), PolicyQueries(reader)),
+        ErasureRpc(reader, ErasureRequests(reader, log)),
     )

@@ -14,6 +14,7 @@ from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.bootstrap import ServiceContext, open_service
+from services.chassis.postgres.database import Database
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.http_limits import HttpLimits
@@ -30,6 +31,7 @@ from services.ingest.commands import limits
 from services.ingest.commands.admin import Administration
 from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.duplicates import recording
+from services.ingest.commands.erasure import ErasureCommands, carrying_out
 from services.ingest.commands.intake import EventIntake
 from services.ingest.commands.keys import KeyCommands
 from services.ingest.commands.refused_calls import RefusedCalls
@@ -41,8 +43,10 @@ from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
 from services.ingest.store.duplicates import DuplicateStore
+from services.ingest.store.erasures import BlockedIdentifiers, ErasureStore
 from services.ingest.store.key_uses import KeyUseStore
 from services.ingest.store.quarantine import QuarantineStore
+from services.ingest.store.receipts import ErasureReceipts
 from services.kernel.index_key import IndexKey
 
 log = structlog.get_logger(__name__)
@@ -82,21 +86,24 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         sources, quota = SourceDirectory(api_pool), limits.quarantine_quota(settings)
         quarantine = QuarantineStore(api_pool, pool, settings.shards, quota)
         definitions = DefinitionProjection(pool, [sources.invalidate, authenticator.invalidate])
-        store = DefinitionStore(api_pool)
+        store, blocked = DefinitionStore(api_pool), BlockedIdentifiers(pool)
+        erasures = _erasures(settings, event_log, database, store)
         administration = Administration(event_log, definitions, store)
         refused = RefusedCalls(event_log, store)
         keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool), refused)
         await bootstrap_workspace(administration, keys, settings)
+        await _replay_erasures(erasures, definitions, blocked)
         counts, duplicates = DuplicateCounts(), DuplicateStore(api_pool, pool)
         rates, metrics = limits.producer_limits(settings), event_log.metrics
-        intake = EventIntake(event_log, quarantine, sources, rates, metrics, counts)
+        intake = EventIntake(event_log, quarantine, sources, rates, metrics, counts, blocked)
         sealer = TokenSealer(internal_keys(settings))
         door = ReceiptDoor(activation, intake, settings.http_timeout_s)
         http = _http_endpoint(settings, intake, authenticator, sealer, door)
         nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, duplicates, EventFeed(event_log))
-        rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys, refused), log_rpc)
+        admin_rpc = admin_grpc.AdminRpc(administration, keys, refused, erasures)
+        rpc = _rpc(base, ingest_rpc, admin_rpc, log_rpc)
         events = _http_server(base, http, settings, limits.http_limits(settings))
         async with (
             recording(counts, duplicates, event_log, days=settings.duplicate_days),
@@ -104,7 +111,8 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
                 nats.run(),
                 LogRelay(event_log, database, base.bus).run(),
                 tick_while_idle(event_log, interval_s=settings.tick_interval_s),
-                _refresh(definitions, event_log, settings.definitions_poll_s),
+                _refresh(definitions, blocked, event_log, settings.definitions_poll_s),
+                carrying_out(erasures, definitions),
                 authenticator.uses.run(keys.record_uses),
                 limits.expire_quarantine(event_log, quarantine, days=settings.quarantine_days),
             ),
@@ -167,12 +175,42 @@ def _rpc(
     return rpc
 
 
-async def _refresh(definitions: DefinitionProjection, event_log: EventLog, every_s: float) -> None:
+def _erasures(
+    settings: IngestSettings, event_log: EventLog, database: Database, store: DefinitionStore
+) -> ErasureCommands:
+    return ErasureCommands(
+        event_log,
+        database.pool,
+        ErasureStore(database.api_pool, database.pool),
+        store,
+        ErasureReceipts(settings.receipts_file()),
+        settings.definitions_poll_s,
+    )
+
+
+async def _replay_erasures(
+    erasures: ErasureCommands, definitions: DefinitionProjection, blocked: BlockedIdentifiers
+) -> None:
+    """Erase again, before anything is served, the persons that a restored log has."""
+    await definitions.refresh()
+    if await erasures.replay_receipts():
+        await definitions.refresh()
+        await erasures.carry_out()
+    await blocked.refresh()
+
+
+async def _refresh(
+    definitions: DefinitionProjection,
+    blocked: BlockedIdentifiers,
+    event_log: EventLog,
+    every_s: float,
+) -> None:
     """Fold the definitions, and observe the clock, that other replicas have appended to."""
     while True:
         await asyncio.sleep(every_s)
         try:
             await definitions.refresh()
+            await blocked.refresh()
             await event_log.heads()
         except Exception as error:
             log.warning("refresh_postponed", error=type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -78,6 +79,9 @@ class IngestSettings(ServiceSettings):
     quarantine_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
     #: How long an event stays in quarantine, days.
     quarantine_days: Annotated[float, Field(gt=0)] = 30.0
+    #: The file of the receipts of erasures, outside of the database: after the restore of an older
+    #: backup the first start erases these persons again. Unset = `<data_dir>/erasures.jsonl`.
+    erasure_receipts: Path | None = None
     #: How long it is listed that a message was sent again, days since the last time.
     duplicate_days: Annotated[float, Field(gt=0)] = 30.0
     #: Nothing is appended while the clock of PostgreSQL is further than this ahead of the machine's
@@ -86,6 +90,11 @@ class IngestSettings(ServiceSettings):
     max_clock_ahead_s: Annotated[float, Field(gt=0)] = 3_600.0
     #: How often definitions that other replicas appended are folded, seconds.
     definitions_poll_s: Annotated[float, Field(gt=0)] = 2.0
+
+    def receipts_file(self) -> Path | None:
+        """Return the file of the receipts of erasures; None where there is no folder for it."""
+        own = self.data_dir / "erasures.jsonl" if self.data_dir else None
+        return self.erasure_receipts or own
 
     def process_count(self) -> int:
         """Return the number of processes."""

@@ -64,7 +64,7 @@ STATUS_BY_REASON: Mapping[str, StatusMapping] = {
     ),
     **dict.fromkeys(("NAME_MISSING", "MESSAGE_ID_INVALID", "MESSAGE_ID_REUSED"), _FIELD),
     **dict.fromkeys(("TIME_INVALID", "TIME_OUT_OF_RANGE", "PROPERTIES_TOO_LARGE"), _FIELD),
-    **dict.fromkeys(("VALUE_INVALID", "BATCH_EMPTY", "EVENT_TOO_OLD"), _FIELD),
+    **dict.fromkeys(("VALUE_INVALID", "BATCH_EMPTY", "EVENT_TOO_OLD", "SUPPRESSED"), _FIELD),
     **dict.fromkeys(
         ("NAMESPACE_NOT_ALLOWED", "EVENT_NAME_NOT_ALLOWED", "TRAIT_NOT_ALLOWED"), _FIELD
     ),

@@ -8,6 +8,7 @@ from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceService
 from services.chassis.access.rights import allowed_roles
 from services.chassis.rpc.server import Allowed
 from services.identity.api.decisions_grpc import DecisionsRpc, MatchesRpc
+from services.identity.api.erasure_grpc import ErasureRpc
 from services.identity.api.policy_grpc import PolicyRpc
 from services.identity.api.profiles_grpc import ProfilesRpc
 
@@ -19,9 +20,14 @@ class IdentityRpc(IdentityServiceServicer):
     """onefold.identity.v1.IdentityService."""
 
     def __init__(
-        self, profiles: ProfilesRpc, decisions: DecisionsRpc, matches: MatchesRpc, policy: PolicyRpc
+        self,
+        profiles: ProfilesRpc,
+        decisions: DecisionsRpc,
+        matches: MatchesRpc,
+        policy: PolicyRpc,
+        erasure: ErasureRpc,
     ) -> None:
-        for group in (profiles, decisions, matches, policy):
+        for group in (profiles, decisions, matches, policy, erasure):
             for name in vars(type(group)):
                 if not name.startswith("_"):
                     setattr(self, name, getattr(group, name))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from onefold.identity.v1 import identity_stream_pb2 as stream_pb
 from onefold.identity.v1.identity_facts_pb2 import ASSESSMENT_ACCEPTED, LinkDecided, MatchAssessed
 from onefold.internal.v1.event_identifiers_pb2 import EventIdentifiers
+from onefold.log.v1.erasure_pb2 import FactErased, PersonErased
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
@@ -24,6 +25,7 @@ from services.identity.domain.evidence import (
     FirstSeen,
     IdentifierInWorkspace,
     SeenSpan,
+    span_of,
 )
 from services.identity.domain.normalize import IdentifierSet, RawIdentifier
 from services.identity.domain.rows import IdentifierAssignment
@@ -32,6 +34,8 @@ from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, Workspa
 from services.kernel.trust import SourceTrust
 
 EVENT = Event.DESCRIPTOR.full_name
+FACT_ERASED, PERSON_ERASED = FactErased.DESCRIPTOR.full_name, PersonErased.DESCRIPTOR.full_name
+_NO_LEAF = LeafId(b"")
 LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
 MATCH_ASSESSED = MatchAssessed.DESCRIPTOR.full_name
 _KINDS = {EVENT_TYPE_ALIAS: EvidenceKind.STATED}
@@ -196,8 +200,22 @@ class _BatchDecoder:
                     observations[key] = SeenSpan(FirstSeen(at, fact.fact_id), day)
                 elif at <= span.first.occurred_at_us or day > span.last_seen_day:
                     observations[key] = span.union(SeenSpan(FirstSeen(at, fact.fact_id), day))
+            elif fact.kind == FACT_ERASED:
+                self._add_erased(fact)
             else:
                 self.other.append(fact)
+
+    def _add_erased(self, fact: Fact) -> None:
+        """Add what an erased fact says about the identifiers of others: no leaf is among them."""
+        erased = FactErased.FromString(fact.payload)
+        if not erased.identifiers:
+            return
+        kind = EvidenceKind.OBSERVED if erased.co_observed else EvidenceKind.CLAIMED
+        raw = raw_identifiers(erased.identifiers)
+        key = (WorkspaceId(fact.workspace_id), _NO_LEAF, kind, raw)
+        span = span_of(FirstSeen(fact.occurred_at_us, FactId(fact.fact_id)))
+        existing = self.observations.get(key)
+        self.observations[key] = span if existing is None else existing.union(span)
 
     def add_some(self, facts: Iterable[Any], first: int, left_out: Collection[UnitId]) -> None:
         """Decode facts that begin at an offset. Of those that are left out only the leaf counts:

@@ -25,7 +25,7 @@ from services.identity.domain.evidence import (
     FirstSeen,
     SeenSpan,
 )
-from services.identity.domain.normalize import IdentifierSet
+from services.identity.domain.normalize import IdentifierSet, RawIdentifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.trust import SourceTrust
 
@@ -51,7 +51,7 @@ class SetCollector:
         return sum(map(len, self.by_workspace.values()))
 
     def add(self, facts: Iterable[Fact]) -> DecodedEvidence:
-        """Add the sets of events, and return the evidence of all other facts.
+        """Add the sets of events, also of erased ones, and return the evidence of all other facts.
 
         This runs once for each event of the log: it parses no identifier.
         """
@@ -83,7 +83,15 @@ class SetCollector:
                 sets[key] = (at, fact.fact_id, day)
             elif at <= span[0] or day > span[2]:
                 sets[key] = (*min(span[:2], (at, fact.fact_id)), max(day, span[2]))
-        return decode_facts(rest)
+        decoded = decode_facts(rest)
+        for (workspace_id, leaf, kind, raw), found in decoded.observations.items():
+            key = _pack((leaf, int(kind), _serialized(raw)))
+            sets = by_workspace.setdefault(workspace_id, {})
+            span = (*found.first, found.last_seen_day)
+            if (before := sets.get(key)) is not None:
+                span = (*min(before[:2], span[:2]), max(before[2], span[2]))
+            sets[key] = span
+        return decoded
 
 
 def identifier_set_of(workspace_id: WorkspaceId, packed: bytes) -> IdentifierSet:
@@ -100,7 +108,10 @@ def span_of_compact(span: CompactSpan) -> SeenSpan:
 
 
 def _group_parts(fact: Fact) -> tuple[bytes, ...]:
-    raw = group_identifiers(Event.FromString(fact.payload))
+    return _serialized(group_identifiers(Event.FromString(fact.payload)))
+
+
+def _serialized(raw: Iterable[RawIdentifier]) -> tuple[bytes, ...]:
     return tuple(
         IdentifierMessage(namespace=name, value=value, verified=is_verified).SerializeToString()
         for name, value, is_verified in raw

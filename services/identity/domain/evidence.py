@@ -162,17 +162,19 @@ def observe(
     connects the same component as all pairs do, grows with n and not with n^2, and where the edge
     to the leaf is held, the weaker identifier does not slip past it. A second, weaker star around
     the identifier of the next priority links the rest where the leaf's own edges are held.
+
+    `leaf_id` is empty for what an erasure has left of an event, of which the leaf is gone.
     """
     leaf = IdentifierId(leaf_id)
-    found = {leaf: IdentifierInWorkspace(workspace_id, None)}
+    found = {leaf: IdentifierInWorkspace(workspace_id, None)} if leaf_id else {}
     for id_, identifier in identifiers.items():
         found[id_] = IdentifierInWorkspace(workspace_id, identifier)
     edges = [
         edge_of(leaf, id_, _kind_of(kind, one.identifier, verified))
         for id_, one in found.items()
-        if id_ != leaf
+        if leaf_id and id_ != leaf
     ]
-    if len(found) > 2 and kind == EvidenceKind.OBSERVED:
+    if len(found) > 1 + bool(leaf_id) and kind == EvidenceKind.OBSERVED:
         edges.extend(_secondary_star(leaf, found))
     return Observation(found, tuple(edges))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.identity.domain.rows import IdentifierAssignment
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 
 
@@ -35,6 +35,8 @@ def moves_of(
     moved: dict[tuple[ProfileId, ProfileId], list[Identifier]] = {}
     for one in assignments:
         if one.before is None or one.identifier.workspace_id != workspace_id:
+            continue
+        if one.profile_id == NO_ID:  # the identifier is gone, as its person was erased
             continue
         identifiers = moved.setdefault((one.before, one.profile_id), [])
         if one.identifier.identifier is not None:

@@ -27,6 +27,7 @@ from services.identity.domain.evidence import Evidence, IdentifierInWorkspace, O
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
 from services.identity.domain.rows import IdentifierAssignment
 from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
+from services.identity.projection.erase import LeafFacts, erase_person, is_erasure, note_erasures
 from services.identity.projection.evidence_cache import CachedBounds, EvidenceCache, bounds_of
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import fold_policies, roll_out_page
@@ -51,10 +52,13 @@ class IdentityProjection:
         *,
         shards: int,
         cache: EvidenceCache,
+        log: LeafFacts | None = None,
         on_access: Callable[[], None] = lambda: None,
         watch: ItemWatch = UNCOUNTED,
     ) -> None:
-        """`on_access` is called after keys were folded."""
+        """`log`: where the facts of leaves are read again after an erasure; `on_access` is called
+        after keys were folded."""
+        self._log = log
         self._watch = watch
         self._shards = shards
         self._cache = cache
@@ -93,6 +97,15 @@ class IdentityProjection:
             return FoldResult(batch.next, batch.log_offset, batch.log_time_us, deltas=deltas)
         profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
         assignments = [*unpublished, *applied.assignments]
+        if any(one.profile_id == NO_ID for one in unpublished):
+            # Rows that the cache knew are gone: what it has left out of this batch may be new.
+            self.forget(batch.shard)
+            cache = self._caches[batch.shard]
+            await cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
+            applied = await apply_batch(store, cache, decoded.observations, decoded.decisions)
+            deltas.update(applied.deltas)
+            profiles, _ = await self._profiles(conn, batch.shard, decoded, applied)
+            assignments += applied.assignments
         self._written[batch.shard] = batch.next, applied.bounds
         return FoldResult(
             consumed_to=batch.next,
@@ -109,8 +122,13 @@ class IdentityProjection:
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
-        """Roll out a policy; see `services.chassis.projection.backfill.Backfilling`."""
-        return await roll_out_page(conn, PostgresEvidence(conn, shards=self._shards), job)
+        """Roll out a policy, or erase a person; see
+        `services.chassis.projection.backfill.Backfilling`."""
+        store = PostgresEvidence(conn, shards=self._shards)
+        if is_erasure(job) and self._log is not None:
+            cache = self._cache.emptied(self._shards)
+            return await erase_person(conn, store, cache, self._log, job, shards=self._shards)
+        return await roll_out_page(conn, store, job)
 
     async def _fold_broadcast(
         self, conn: asyncpg.Connection, shard: int, decoded: DecodedLogBatch
@@ -120,6 +138,7 @@ class IdentityProjection:
             self._on_access()
         await fold_parked_facts(conn, "identity", shard, decoded.broadcast, counts_in_offsets=True)
         await fold_policies(conn, shard, self._shards, decoded.policies)
+        await note_erasures(conn, shard, self._shards, decoded.broadcast)
 
     async def _profiles(
         self,

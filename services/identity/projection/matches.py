@@ -37,15 +37,16 @@ async def fold_matches(
         before = stored.get(pair)
         if before is not None and before.at >= match.at:
             continue
-        deltas[match.workspace_id] += _share(pair, match.at, match.message)
+        deltas[match.workspace_id] += match_share(pair, match.at, match.message)
         if before is not None:
-            deltas[match.workspace_id] -= _share(pair, before.at, before.message)
+            deltas[match.workspace_id] -= match_share(pair, before.at, before.message)
         saved[pair] = match
     if saved:
         await save_matches(conn, saved, shards)
     return dict(deltas)
 
 
-def _share(pair: Pair, at: FirstSeen, message: bytes) -> int:
+def match_share(pair: Pair, at: FirstSeen, message: bytes) -> int:
+    """Return the share of a match's row in the digest."""
     time = at.occurred_at_us.to_bytes(8, "big", signed=True)
     return row_digest(b"match", pair.a, pair.b, time, at.fact_id, message)

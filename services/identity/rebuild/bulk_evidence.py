@@ -15,6 +15,8 @@ from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import add_decisions, decision_identifiers
 from services.kernel.ids import IdentifierId, WorkspaceId
 
+_NOTHING = IdentifierId(b"")
+
 
 @dataclass(slots=True)
 class BulkEvidence:
@@ -80,8 +82,12 @@ class _Components:
         self._firsts, self._others = array("i"), array("i")
 
     def add(self, ids: Iterable[IdentifierId]) -> int:
-        """Add identifiers that belong together, and return the number of the first of them."""
-        first, *others = (self._numbers.setdefault(id_, len(self._numbers)) for id_ in ids)
+        """Add identifiers that belong together, and return the number of the first of them.
+
+        Where there are none, as they are not valid any more, that is a component of its own.
+        """
+        named = [*ids] or [_NOTHING]
+        first, *others = (self._numbers.setdefault(id_, len(self._numbers)) for id_ in named)
         self._firsts.extend([first] * len(others))
         self._others.extend(others)
         return first

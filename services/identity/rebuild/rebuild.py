@@ -24,6 +24,7 @@ from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
 from services.identity.codec.policy import POLICY_DEFINED, decode_policy
+from services.identity.projection.erase import LeafFacts, erase_person, is_erasure, note_erasures
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import apply_batch
 from services.identity.projection.matches import fold_matches
@@ -79,7 +80,8 @@ class IdentityRebuilder:
             loader = EvidenceLoader(pool, shards, cache, self.max_sets)
             await self._bulk_load(pool, loader, end, workers, progress)
             return
-        replay = LogReplay(IdentityReplayFold(cache, shards), self.upstream)
+        fold = IdentityReplayFold(cache, shards, log_shards=len(end.offsets), log=self.log)
+        replay = LogReplay(fold, self.upstream)
         if shards != len(end.offsets):
             # A batch then locks once per shard, and two workers could wait for each other.
             workers = 1
@@ -181,9 +183,13 @@ class IdentityReplayFold:
     `shards`: each batch is split by leaf as if the log had this many.
     """
 
-    def __init__(self, cache: EvidenceCache, shards: int) -> None:
+    def __init__(
+        self, cache: EvidenceCache, shards: int, *, log_shards: int, log: LeafFacts
+    ) -> None:
         self._cache = cache
         self._shards = shards
+        self._log_shards = log_shards
+        self._log = log
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `services.chassis.messaging.stream.Projection`."""
@@ -192,7 +198,7 @@ class IdentityReplayFold:
         by_shard: dict[int, Observations] = {}
         for identifier_set, span in decoded.observations.items():
             _, leaf_id, _, _ = identifier_set
-            shard = shard_of(LeafId(leaf_id), self._shards)
+            shard = shard_of(LeafId(leaf_id), self._shards) if leaf_id else 0
             by_shard.setdefault(shard, {})[identifier_set] = span
         if decoded.decisions:
             by_shard.setdefault(0, {})
@@ -204,13 +210,20 @@ class IdentityReplayFold:
             deltas.update(applied.deltas)
             decisions = []
         deltas.update(await fold_matches(conn, self._shards, self._cache, decoded.matches))
+        await note_erasures(conn, batch.shard, self._log_shards, decoded.broadcast)
         log_time_us = decoded.log_time_us or batch.log_time_us
         return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
 
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
-        """Roll out a policy; see `services.chassis.projection.backfill.Backfilling`."""
+        """Roll out a policy, or erase a person; see
+        `services.chassis.projection.backfill.Backfilling`."""
         store = PostgresEvidence(conn, shards=self._shards, space=REBUILD)
+        if is_erasure(job):
+            ends = {one.shard: one.log_offset for one in await load_checkpoints(conn)}
+            at_end = Token.from_offsets(ends)
+            cache = self._cache.emptied(1)
+            return await erase_person(conn, store, cache, self._log, job, shards=0, before=at_end)
         cursor, applied = await resolve_page(conn, store, job, shard=None)
         return BackfillStep(cursor, deltas=applied.deltas)

@@ -71,9 +71,9 @@ class PostgresEvidence:
     """
 
     def __init__(self, conn: asyncpg.Connection, *, shards: int, space: str = LIVE) -> None:
+        self.shards = shards
         self._conn = conn
         self._space = space
-        self._shards = shards
         #: Shared for callers that lock single ids, exclusive for callers that lock too many.
         self._all_key = lock_keys(space, [NO_ID])[0]
 
@@ -88,6 +88,10 @@ class PostgresEvidence:
         await self._conn.execute("SAVEPOINT locked")
         await self._conn.execute(Q.lock, [self._all_key, *lock_keys(self._space, ids)])
         return False
+
+    async def lock_all(self) -> None:
+        """Lock everything until the transaction ends."""
+        await self._conn.execute(Q.lock_all, self._all_key)
 
     async def drain(self) -> None:
         """Wait until every transaction that has locked something has ended."""
@@ -242,7 +246,7 @@ class PostgresEvidence:
         rows = []
         for id_, (profile_id, first, flags) in sorted(added.items()):
             workspace, identifier = identifiers[id_]
-            key = (shard_of(id_, self._shards), id_, workspace, *(identifier or (None, None)))
+            key = (shard_of(id_, self.shards), id_, workspace, *(identifier or (None, None)))
             rows.append((*key, profile_id, *first, flags, version))
         await self._copy("identifier", _IDENTIFIER_COLUMNS, rows)
 
@@ -254,7 +258,7 @@ class PostgresEvidence:
             if after is None:
                 deleted.append(edge)
             elif before is None:
-                shard = shard_of(edge.a, self._shards)
+                shard = shard_of(edge.a, self.shards)
                 added.append((shard, *edge, workspace, *edge_columns_of(after)))
             else:
                 changed.append((*edge, *edge_columns_of(after)))
@@ -274,7 +278,7 @@ class PostgresEvidence:
         rows = []
         for pair, (_, decision) in sorted(decisions.items()):
             at, kind, actor, reason = decision
-            shard, workspace = shard_of(pair.a, self._shards), identifiers[pair.a].workspace_id
+            shard, workspace = shard_of(pair.a, self.shards), identifiers[pair.a].workspace_id
             rows.append((shard, *pair, workspace, *at, kind, actor, reason))
         await self._conn.execute(Q.save_decisions, *columns_of(rows, 9))
 

@@ -19,8 +19,10 @@ from services.ingest.codec.definitions import (
     keys_to_proto,
     sources_to_proto,
 )
+from services.ingest.codec.erasure import erasures_to_proto
 from services.ingest.codec.refused_calls import refused_calls_to_proto
 from services.ingest.commands.admin import Administration, first_admin_key
+from services.ingest.commands.erasure import ErasureCommands
 from services.ingest.commands.keys import KeyCommands, now_us
 from services.ingest.commands.refused_calls import RefusedCalls
 from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
@@ -36,11 +38,16 @@ class AdminRpc(AdminServiceServicer):
     """Implements AdminService."""
 
     def __init__(
-        self, administration: Administration, keys: KeyCommands, refused: RefusedCalls
+        self,
+        administration: Administration,
+        keys: KeyCommands,
+        refused: RefusedCalls,
+        erasures: ErasureCommands,
     ) -> None:
         self._administration = administration
         self._keys = keys
         self._refused = refused
+        self._erasures = erasures
 
     async def DefineSource(
         self, request: pb.DefineSourceRequest, context: Any
@@ -113,6 +120,13 @@ class AdminRpc(AdminServiceServicer):
     ) -> pb.ListRefusedCallsResponse:
         calls = await self._refused.newest(workspace_id(), page_size_of(request))
         return refused_calls_to_proto(calls)
+
+    async def ListErasures(
+        self, request: pb.ListErasuresRequest, context: Any
+    ) -> pb.ListErasuresResponse:
+        size = page_size_of(request)
+        found = await self._erasures.listed(workspace_id(), request.request_id, size)
+        return erasures_to_proto(found)
 
     async def RecordKeyUses(
         self, request: pb.RecordKeyUsesRequest, context: Any

@@ -15,6 +15,7 @@ from services.ingest.codec.secrets import blank_body
 from services.ingest.domain.admission import admit
 from services.ingest.domain.arrivals import ArrivalClock, StatementOrder
 from services.ingest.domain.duplicates import DuplicateCounts, SourceKey
+from services.ingest.domain.erasure import NO_IDS, SUPPRESSED, names_blocked
 from services.ingest.domain.events import (
     Accepted,
     EventType,
@@ -31,6 +32,7 @@ from services.ingest.domain.producer_limits import ProducerLimits, Sent
 from services.ingest.log import EventLog
 from services.ingest.metrics import IngestMetrics
 from services.ingest.store.definitions import SourceDirectory
+from services.ingest.store.erasures import BlockedIdentifiers
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.errors import Conflict, InvalidField
 from services.kernel.ids import to_hex
@@ -66,6 +68,7 @@ class EventIntake:
         limits: ProducerLimits,
         metrics: IngestMetrics,
         duplicates: DuplicateCounts,
+        blocked: BlockedIdentifiers | None = None,
     ) -> None:
         self._log = log
         self._quarantine = quarantine
@@ -74,6 +77,7 @@ class EventIntake:
         self._arrivals = ArrivalClock()
         self.metrics = metrics
         self._duplicates = duplicates
+        self._blocked = blocked
 
     async def check_rate(self, producer: Producer, address: str) -> None:
         """Raise RateLimited where a producer may not send anything now."""
@@ -113,8 +117,14 @@ class EventIntake:
         refused = {
             index: (events[index], refusal, received_us[index])
             for index, refusal in sorted(batch.refusals.items())
+            if refusal is not SUPPRESSED
         }
         rejections = await self._quarantine_events(producer, refused)
+        if len(refused) < len(batch.refusals):
+            # Of an erased person nothing is stored, not even in the quarantine.
+            suppressed = batch.refusals.keys() - refused.keys()
+            rejections += tuple(Rejection(index, SUPPRESSED, b"") for index in suppressed)
+            rejections = tuple(sorted(rejections, key=lambda rejection: rejection.index))
         return replace(result, rejected=len(rejections), rejections=rejections)
 
     def now_us(self) -> int:
@@ -269,10 +279,14 @@ class EventIntake:
         )
         batch = _AdmittedBatch(producer)
         order = StatementOrder()
+        blocked = self._blocked.of(workspace_id) if self._blocked else NO_IDS
         for index, incoming in enumerate(events):
             event = incoming.event
             if isinstance(event, Refusal):
                 batch.refusals[index] = event
+                continue
+            if blocked and names_blocked(event, source, blocked):
+                batch.refusals[index] = SUPPRESSED
                 continue
             outcome = admit(event, source, received_us[index], new_id)
             if type(outcome) is Accepted:

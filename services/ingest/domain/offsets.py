@@ -24,6 +24,8 @@ RequestKeys: TypeAlias = list[tuple[DedupKey, ...]]
 FactContent: TypeAlias = tuple[int, bytes]
 #: (shard, rank, kind id, fact): the offset of a new fact is its shard's head plus its rank.
 PlannedFact: TypeAlias = tuple[int, int, int, NewFact]
+#: The kind of a fact that an erasure has overwritten: what is sent again of it stays a repeat.
+ERASED = "onefold.log.v1.FactErased"
 #: What one caller gets: a result, or the error to raise.
 AppendOutcome: TypeAlias = AppendResult | Conflict
 
@@ -125,6 +127,7 @@ class AppendPlan:
     ) -> tuple[list[int], list[int]]:
         """Return the indices of the duplicates, and of the conflicting facts."""
         contents, counts, planned = self.contents, self.counts, self.facts
+        erased_kind = kinds.get(ERASED)
         duplicates: list[int] = []
         conflicting: list[int] = []
         for index, fact in enumerate(facts):
@@ -140,7 +143,7 @@ class AppendPlan:
                     counts[shard] = rank + 1
                     planned.append((shard, rank, kind_id, fact))
                     is_new = True
-                elif existing != content:
+                elif existing != content and existing[0] != erased_kind:
                     is_conflicting = True
             if is_conflicting:
                 conflicting.append(index)

@@ -21,7 +21,7 @@ from services.ingest.log.connection import AppendConnection, ensure_durable
 from services.ingest.log.group_commit import GroupCommit
 from services.ingest.log.recent import RecentFacts
 from services.ingest.log.store import FactKinds, LogHeads, LogReader, Q, load_heads
-from services.ingest.log.writer import Appended, LogWriter
+from services.ingest.log.writer import Appended, LogWriter, WorkUnderLocks
 from services.ingest.metrics import IngestMetrics
 from services.kernel.errors import InvalidField
 from services.kernel.index_key import IndexKey
@@ -92,6 +92,17 @@ class EventLog:
             )
             self._observe(ticked)
         return cast(AppendResult, ticked.outcomes[0])  # a tick never conflicts
+
+    async def append_under_locks(self, kinds: Sequence[str], work: WorkUnderLocks) -> AppendResult:
+        """Append the fact that some work returns; see `LogWriter.append_under_locks`.
+
+        Raises StoreUnavailable: then the work was done or not, and the call can be repeated.
+        """
+        async with self._connection.acquire() as conn:
+            latest_us = self.clock.latest_us()
+            appended = await self._writer.append_under_locks(conn, kinds, work, latest_us=latest_us)
+            self._observe(appended)
+        return cast(AppendResult, appended.outcomes[0])  # one that is not atomic never conflicts
 
     async def heads(self) -> LogHeads:
         """Return the end of the log, and its clock. Raises StoreUnavailable."""

@@ -9,9 +9,9 @@ response sends everything once more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
@@ -53,6 +53,10 @@ REMEMBERED = 50_000
 _BEGIN = """BEGIN;
 SET LOCAL idle_in_transaction_session_timeout = '5s';
 SET LOCAL lock_timeout = '20s'"""
+
+
+#: Work in an open transaction that holds the locks of all shards.
+WorkUnderLocks: TypeAlias = Callable[[asyncpg.Connection, ShardHeads], Awaitable[NewFact]]
 
 
 class ClockAhead(StoreUnavailable):
@@ -151,6 +155,30 @@ class LogWriter:
             facts = [clock_tick(heads.instant_us, self._index_key)]
         keys = dedup_keys(facts, self._shards)
         plan = plan_append([AppendRequest(facts)], [keys], {}, self._kinds.ids)
+        return await self._commit(conn, plan, heads)
+
+    async def append_under_locks(
+        self,
+        conn: asyncpg.Connection,
+        kinds: Sequence[str],
+        work: WorkUnderLocks,
+        *,
+        latest_us: int,
+    ) -> Appended:
+        """Append the broadcast fact that some work returns, in the transaction of that work.
+
+        The work holds the locks of all shards, and gets their heads: so no fact comes
+        between what it reads and the one that it returns. It may be done twice. `kinds`: those of
+        the facts that it writes. Where the fact is in the log, the work is undone.
+        """
+        await self._kinds.ensure(conn, kinds)
+        shards = list(range(self._shards))
+        with _explain_clock():
+            heads = await self._begin(conn, shards, latest_us)
+        facts = [await work(conn, heads)]
+        keys = dedup_keys(facts, self._shards)
+        existing = await _existing_facts(conn, [key for of_fact in keys for key in of_fact])
+        plan = plan_append([AppendRequest(facts)], [keys], existing, self._kinds.ids)
         return await self._commit(conn, plan, heads)
 
     async def _append_optimistic(

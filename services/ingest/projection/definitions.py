@@ -1,4 +1,4 @@
-"""Folds workspaces, sources and keys from the log into the tables of ingest.
+"""Folds workspaces, sources, keys and erasures from the log into the tables of ingest.
 
 A definition is appended to the log and read back from it, so what ingest returns never differs
 from what the other services see.
@@ -13,10 +13,18 @@ import asyncpg
 from services.chassis.access.tables import ACCESS_KINDS, fold_access_facts
 from services.chassis.postgres.database import transaction
 from services.ingest.codec.definitions import decode_definition, fact_to_proto
+from services.ingest.codec.erasure import (
+    ERASURE_REQUESTED,
+    PERSON_ERASED,
+    decode_erased,
+    decode_request,
+)
 from services.ingest.domain.definitions import newest
 from services.ingest.store import definitions as store
+from services.ingest.store.erasures import mark_erased, save_requests
 
 _PAGE = 1_000
+_KINDS = ACCESS_KINDS | {ERASURE_REQUESTED, PERSON_ERASED}
 
 
 class DefinitionProjection:
@@ -47,10 +55,16 @@ class DefinitionProjection:
             end = await store.end_of_shard(conn)
             if end <= first:
                 return False
-            rows = await store.logged_definitions(conn, first, ACCESS_KINDS, _PAGE)
+            rows = await store.logged_definitions(conn, first, _KINDS, _PAGE)
             page = [fact_to_proto(dict(row)) for row in rows]
-            await fold_access_facts(conn, page)
-            await store.save_definitions(conn, newest(map(decode_definition, page)))
+            access = [fact for fact in page if fact.kind in ACCESS_KINDS]
+            await fold_access_facts(conn, access)
+            await store.save_definitions(conn, newest(map(decode_definition, access)))
+            requested = [fact for fact in page if fact.kind == ERASURE_REQUESTED]
+            await save_requests(conn, map(decode_request, requested))
+            for fact in page:
+                if fact.kind == PERSON_ERASED:  # of an imported log; else it is marked already
+                    await mark_erased(conn, *decode_erased(fact), fact.recorded_at_us, None)
             is_full = len(page) == _PAGE
             await store.save_checkpoint(conn, page[-1].offset + 1 if is_full else end)
         return bool(page)

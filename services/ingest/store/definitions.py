@@ -46,7 +46,7 @@ async def end_of_shard(conn: asyncpg.Connection) -> int:
 async def logged_definitions(
     conn: asyncpg.Connection, first: int, kinds: Iterable[str], limit: int
 ) -> list[asyncpg.Record]:
-    """Return offset, workspace_id, kind and payload of facts of some kinds in shard 0."""
+    """Return facts of some kinds in shard 0; the columns have the names of the fact's fields."""
     return await conn.fetch(Q.facts_from, first, kinds, limit)
 
 

@@ -8,7 +8,8 @@ SELECT next FROM head WHERE shard = 0
 
 -- name: facts_from
 -- Reads facts of some kinds from an offset of shard 0 on.
-SELECT f."offset", f.workspace_id, k.name AS kind, f.payload
+SELECT f."offset", f.workspace_id, k.name AS kind, f.payload, f.actor,
+    f.recorded_at AS recorded_at_us
 FROM fact AS f INNER JOIN kind AS k USING (kind_id)
 WHERE f.shard = 0 AND f."offset" >= $1 AND f.leaf_id IS NULL AND k.name = any($2::text [])
 ORDER BY f."offset"

@@ -6,6 +6,8 @@ string of bytes, and equal sets are equal bytes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 _ID_BYTES = 16
 
 
@@ -29,6 +31,13 @@ def combine_ids(a: bytes, b: bytes) -> bytes:
     if not a or not b:
         return a or b
     return b"".join(sorted({*split_ids(a), *split_ids(b)}))
+
+
+def replace_ids(packed: bytes, replaced: Collection[bytes], by: bytes) -> bytes:
+    """Return the set with one id in the place of some others, if it has any of them."""
+    ids = split_ids(packed)
+    left = [id_ for id_ in ids if id_ not in replaced]
+    return packed if len(left) == len(ids) else b"".join(sorted({*left, by}))
 
 
 def split_ids(packed: bytes) -> list[bytes]:

@@ -61,6 +61,8 @@ class DecodedBatch:
     #: The calls of journeys, which are among the facts as facts without an event, and what has
     #: happened to tickets.
     calls: list[JourneyCall]
+    #: The identifiers that are gone, as their persons were erased.
+    gone: Sequence[ProfileAssignment] = ()
 
 
 def decode_batch(batch: Batch, index_key: IndexKey) -> DecodedBatch:
@@ -83,7 +85,10 @@ def decode_batch(batch: Batch, index_key: IndexKey) -> DecodedBatch:
             decoded = _decode_facts(messages[skip:], profile_ids, first, index_key, calls)
         facts = facts + decoded if facts else decoded
         assignments += map(assignment_from_proto, attributed.assignments)
-    return DecodedBatch(facts, assignments, calls)
+    gone = [one for one in assignments if one.profile_id == NO_ID]
+    if gone:
+        assignments = [one for one in assignments if one.profile_id != NO_ID]
+    return DecodedBatch(facts, assignments, calls, gone)
 
 
 def _decode_facts(
@@ -200,7 +205,8 @@ def profiles_in(message: StreamMessage, workspace_id: WorkspaceId) -> Iterator[P
             yield ProfileId(attributed.profile_ids[16 * index : 16 * index + 16])
     for moved in attributed.assignments:
         if moved.workspace_id == workspace_id:
-            yield ProfileId(moved.profile_id)
+            if moved.profile_id != NO_ID:
+                yield ProfileId(moved.profile_id)
             if moved.before_profile_id:
                 yield ProfileId(moved.before_profile_id)
 
@@ -331,4 +337,5 @@ def change_to_proto(evaluation: Evaluation) -> stream_pb.ProfileChange:
             )
             for state in evaluation.by_event
         ],
+        erased=evaluation.is_erased,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from onefold.log.v1.erasure_pb2 import PersonErased
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.type.v1.event_pb2 import Event
 
@@ -16,10 +17,11 @@ from services.kernel.index_key import IndexKey
 from services.profile.codec.definitions import rule_definition
 from services.profile.codec.records import record_view
 from services.profile.codec.tickets import ticket_view
-from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
+from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent, PersonErasure
 from services.profile.domain.profile import LeafEvent
 
 EVENT: str = Event.DESCRIPTOR.full_name
+PERSON_ERASED: str = PersonErased.DESCRIPTOR.full_name
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 
 
@@ -53,7 +55,22 @@ def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
 def broadcast_fact(fact: Fact) -> BroadcastFact:
     """Decode a fact without a leaf."""
     return BroadcastFact(
-        fact.kind, fact.SerializeToString(), fact.kind == CLOCK_TICKED, rule_definition(fact)
+        fact.kind,
+        fact.SerializeToString(),
+        fact.kind == CLOCK_TICKED,
+        rule_definition(fact),
+        _erasure(fact) if fact.kind == PERSON_ERASED else None,
+    )
+
+
+def _erasure(fact: Fact) -> PersonErasure:
+    erased = PersonErased.FromString(fact.payload)
+    return PersonErasure(
+        WorkspaceId(fact.workspace_id),
+        erased.request_id,
+        frozenset(erased.identifier_ids),
+        frozenset(erased.account_ids),
+        fact.recorded_at_us,
     )
 
 

@@ -43,6 +43,19 @@ class RuleDefinition(NamedTuple):
     is_slot: bool = False
 
 
+class PersonErasure(NamedTuple):
+    """A person was erased; what is recorded later is a new life."""
+
+    workspace_id: WorkspaceId
+    request_id: bytes
+    #: The identifiers of the person; leaves and profile ids are among them.
+    ids: frozenset[bytes]
+    #: The leaves of the accounts that the person was a member of.
+    accounts: frozenset[bytes]
+    #: Unix microseconds.
+    recorded_at_us: int
+
+
 @dataclass(frozen=True, slots=True)
 class BroadcastFact:
     """A fact without a leaf, which the log appends to every shard."""
@@ -55,6 +68,8 @@ class BroadcastFact:
     is_tick: bool
     #: None where the fact defines no rule.
     rule_definition: RuleDefinition | None = None
+    #: Set where it says that a person was erased.
+    erasure: PersonErasure | None = None
 
 
 class AttributedFact(NamedTuple):
@@ -77,6 +92,11 @@ class AttributedFact(NamedTuple):
     def rule_definition(self) -> RuleDefinition | None:
         """The rule that the fact defines; None where it defines none."""
         return None if self.broadcast is None else self.broadcast.rule_definition
+
+    @property
+    def erasure(self) -> PersonErasure | None:
+        """The person that the fact says was erased; None where it says so of none."""
+        return None if self.broadcast is None else self.broadcast.erasure
 
     @property
     def concerns_journeys(self) -> bool:

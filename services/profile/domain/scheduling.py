@@ -42,14 +42,16 @@ class FoldSchedule(NamedTuple):
 def split_at_definitions(facts: Sequence[AttributedFact]) -> int:
     """Return how many facts (of at least one) may be folded in one transaction.
 
-    Facts after a definition are folded with its predicates, and facts before it without. A long gap
-    in time also splits: else a profile could enter and leave a segment unseen between two facts.
+    Facts after a definition are folded with its predicates, and facts before it without; facts
+    after the erasure of a person are a new life. A long gap in time also splits: else a profile
+    could enter and leave a segment unseen between two facts.
     """
     before = facts[0]
-    is_definition = before.rule_definition is not None
+    is_definition, is_erasure = before.rule_definition is not None, before.erasure is not None
     for count, fact in enumerate(facts[1:], 1):
         gap_us = fact.recorded_at_us - before.recorded_at_us
-        if (fact.rule_definition is not None) != is_definition or gap_us > MAX_TIME_GAP_US:
+        is_other = (fact.rule_definition is not None) != is_definition
+        if is_other or (fact.erasure is not None) != is_erasure or gap_us > MAX_TIME_GAP_US:
             return count
         before = fact
     return len(facts)

@@ -35,6 +35,7 @@ from services.profile.domain.objects import (
 from services.profile.projection import metrics
 from services.profile.projection.predicates import PredicateSource
 from services.profile.store import evaluations as evaluation_store
+from services.profile.store.erasure import load_erasing
 from services.profile.store.evaluations import lock_ids, try_lock_ids
 from services.profile.store.profiles import load_assignments, load_objects, save_assignments
 
@@ -128,6 +129,8 @@ class ProfileEvaluator:
     ) -> tuple[EvaluationChanges, Sequence[ObjectChange]]:
         """Evaluate locked profiles and save the results; also return the objects that changed."""
         indexes = await self.predicates.for_all_shards(conn)
+        if erasing := await load_erasing(conn):
+            scopes = {p: scope for p, scope in scopes.items() if p not in erasing}
         until_us = max([at_us, *(state.last_seen_us for state in fresh_states.values())])
         stored = await evaluation_store.load_evaluations(conn, scopes.keys())
         unaffected = {

@@ -50,6 +50,7 @@ from services.profile.domain.scheduling import (
 )
 from services.profile.projection import due as due_profiles
 from services.profile.projection.backfill import Backfiller, Registration
+from services.profile.projection.erase import erase_persons, evaluate_again
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.journeys import load_matched
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
@@ -61,6 +62,7 @@ from services.profile.store.definitions import (
     load_fold_state,
     save_broadcast_facts,
 )
+from services.profile.store.erasure import delete_assignments
 from services.profile.store.evaluations import load_due
 
 
@@ -166,10 +168,17 @@ class ProfileProjection:
             *(conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch),
             profiles_apart(facts),
         )
+        erasures = [fact.erasure for fact in facts if fact.erasure is not None]
+        erased = await erase_persons(
+            *(conn, shard, self.evaluator.shards, erasures, cached, self.evaluator.lock_space)
+        )
         request = _request(leaves, decoded, scheduled.due)
         changes = await self.evaluator.evaluate(
             conn, shard, request, scheduled.at_us, leaves.states
         )
+        if erased.again:
+            again = await evaluate_again(conn, shard, self.evaluator, erased.again, scheduled.at_us)
+            changes = changes.then(again)
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
         await self._fold_broadcast(conn, shard, broadcast)
         await self.backfiller.schedule_jobs(conn, registered.jobs)
@@ -182,7 +191,7 @@ class ProfileProjection:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
         awaited = await self.predicates.awaited(conn, shard, registered.predicates_version)
         publication = Publication(
-            changes.changed,
+            [*erased.buried, *changes.changed],
             broadcast,
             registered.backfilled,
             registered.dropped,
@@ -195,6 +204,9 @@ class ProfileProjection:
             outputs = encode_outputs(publication, batch, log_offset, scheduled.at_us)
         total = Counter(deltas)
         total.update(changes.deltas)
+        total.update(erased.deltas)
+        if decoded.gone:
+            total.update(await delete_assignments(conn, decoded.gone))
         return FoldResult(end, end, scheduled.at_us, outputs, total)
 
     async def _moves(

@@ -57,6 +57,7 @@ from services.profile.rebuild.log_reader import Progress, RebuildLogReader
 from services.profile.rebuild.row_load import load_rows
 from services.profile.rebuild.timers import late_timers
 from services.profile.store import definitions as definition_store
+from services.profile.store.erasure import delete_assignments
 from services.profile.store.evaluations import (
     evaluating_shards,
     load_due,
@@ -313,8 +314,11 @@ class ReplayFold:
     index_key: IndexKey
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
-        """Fold a batch. Raises ServiceUnavailable where it changes which predicates are needed."""
+        """Fold a batch. Raises ServiceUnavailable where it changes which predicates are needed, or
+        erases a person."""
         decoded = decode_batch(batch, self.index_key)
+        if any(fact.erasure is not None for fact in decoded.facts):
+            raise ServiceUnavailable("a person was erased during the rebuild; retry")
         await definition_store.save_broadcast_facts(conn, batch.shard, decoded.facts)
         if any(fact.rule_definition is not None for fact in decoded.facts):
             await self._check_definitions(conn)
@@ -339,6 +343,8 @@ class ReplayFold:
         request = EvaluationRequest(scopes, newest_assignments(assignments), members=members)
         changes = await evaluator.evaluate(conn, batch.shard, request, self.at_us, states)
         deltas.update(changes.deltas)
+        if decoded.gone:
+            deltas.update(await delete_assignments(conn, decoded.gone))
         log_time_us = decoded.facts[-1].recorded_at_us
         return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
 

@@ -55,6 +55,7 @@ def evaluation_from_proto(message: profile_pb.ProfileChange) -> ProfileEvaluatio
             EarlierEvent(frozenset(state.true_predicates), state.occurred_at_us)
             for state in message.by_event
         ),
+        message.erased,
     )
 
 

@@ -59,6 +59,21 @@ class ActiveSegments:
         return self._versions.get((workspace_id, segment_id), 0)
 
 
+def after_erasures(
+    evaluations: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, StoredEvaluation]
+) -> tuple[list[ProfileEvaluation], list[ProfileId]]:
+    """Return the evaluations but those before the erasure of their person, and the profiles whose
+    memberships an erasure deletes."""
+    evaluations = list(evaluations)
+    erased: dict[ProfileId, int] = {}
+    for one in evaluations:
+        existing = stored.get(one.profile_id)
+        if one.is_erased and (existing is None or one.version > existing.version):
+            erased[one.profile_id] = max(one.version, erased.get(one.profile_id, 0))
+    left = [one for one in evaluations if one.version >= erased.get(one.profile_id, 0)]
+    return left, sorted(erased)
+
+
 def newer_evaluations(
     evaluations: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, StoredEvaluation]
 ) -> list[ProfileEvaluation]:

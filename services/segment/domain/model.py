@@ -118,6 +118,8 @@ class ProfileEvaluation(NamedTuple):
     #: The states after earlier events that were folded together with that one, in the order of the
     #: log.
     by_event: tuple[EarlierEvent, ...] = ()
+    #: Whether its person was erased.
+    is_erased: bool = False
 
     @property
     def states(self) -> Iterator[ProfileEvaluation]:

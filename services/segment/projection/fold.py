@@ -32,6 +32,7 @@ from services.segment.codec.bus import (
     evaluation_from_proto,
     passed_on,
 )
+from services.segment.codec.erasure import erasures_in
 from services.segment.codec.units import UNITS
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments
@@ -39,6 +40,7 @@ from services.segment.domain.model import MembershipCause, MembershipChange, Pro
 from services.segment.projection import changes as decisions
 from services.segment.store import definitions
 from services.segment.store import evaluations as store
+from services.segment.store.erasure import delete_memberships, delete_published
 from services.segment.store.memberships import last_causes
 from services.segment.store.sets import save_snapshots
 
@@ -88,8 +90,10 @@ class SegmentProjection:
         facts = [fact for message in messages for fact in message.broadcast_facts]
         sweeps = await self._register(conn, batch.shard, messages, facts)
         evaluations = [evaluation_from_proto(c) for m in messages for c in m.changes]
-        changes = await self._apply_evaluations(conn, evaluations)
+        changes, deleted = await self._apply_evaluations(conn, evaluations)
         await save_snapshots(conn, facts)
+        for erasure in erasures_in(facts):
+            await delete_published(conn, batch.shard, erasure)
         await fold_parked_facts(conn, "segment", batch.shard, facts)
         if await fold_access_facts(conn, facts):
             self._on_access()
@@ -128,7 +132,11 @@ class SegmentProjection:
                     blocking=(shard, workspace_id) in blocking,
                 )
         return FoldResult(
-            batch.next, log_offset, log_time_us, tuple(outputs), decisions.digest_deltas(changes)
+            batch.next,
+            log_offset,
+            log_time_us,
+            tuple(outputs),
+            decisions.digest_deltas([*deleted, *changes]),
         )
 
     async def _pass_on(
@@ -256,16 +264,21 @@ class SegmentProjection:
 
     async def _apply_evaluations(
         self, conn: asyncpg.Connection, evaluations: Sequence[ProfileEvaluation]
-    ) -> list[MembershipChange]:
-        """Save newer evaluations and the membership changes that follow; return the changes."""
+    ) -> tuple[list[MembershipChange], list[MembershipChange]]:
+        """Save newer evaluations and the membership changes that follow.
+
+        Return the changes, and the exits of erased persons, which nobody is to receive.
+        """
         if not evaluations:
-            return []
+            return [], []
         profiles = sorted({e.profile_id for e in evaluations})
         await store.lock_profiles(conn, profiles)
         stored = await store.load_versions(conn, profiles)
+        evaluations, erased = membership.after_erasures(evaluations, stored)
+        deleted = await delete_memberships(conn, erased) if erased else []
         newer = membership.newer_evaluations(evaluations, stored)
         if not newer:
-            return []
+            return [], deleted
         await store.save_evaluations(conn, newer, self._shards, stored)
         changes = await decisions.decide(
             conn, newer, await self.load_segments(conn), watch=self._watch
@@ -273,7 +286,7 @@ class SegmentProjection:
         split = membership.split_off(newer, stored)
         if changes and split:
             changes = membership.mark_unmerges(changes, split, await last_causes(conn, changes))
-        return await decisions.save_numbered(conn, changes, self._shards)
+        return await decisions.save_numbered(conn, changes, self._shards), deleted
 
 
 def _event_instants(changes: Iterable[MembershipChange]) -> list[int]:

@@ -215,6 +215,34 @@ class RecordDecisionResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
+class RequestErasureRequest(_message.Message):
+    __slots__ = ("identifier", "profile_id", "legal_ground", "block", "dry_run")
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEGAL_GROUND_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    identifier: _identifier_pb2.Identifier
+    profile_id: str
+    legal_ground: str
+    block: bool
+    dry_run: bool
+    def __init__(self, identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., profile_id: _Optional[str] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class RequestErasureResponse(_message.Message):
+    __slots__ = ("request_id", "profile_id", "identifiers", "related_identifiers", "token")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    RELATED_IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    profile_id: str
+    identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    related_identifiers: int
+    token: _token_pb2.Token
+    def __init__(self, request_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., related_identifiers: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class ListHeldRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "reason", "at_least", "weakest")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]

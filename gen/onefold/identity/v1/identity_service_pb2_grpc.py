@@ -61,6 +61,11 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionResponse.FromString,
                 _registered_method=True)
+        self.RequestErasure = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/RequestErasure',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RequestErasureRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RequestErasureResponse.FromString,
+                _registered_method=True)
         self.ListHeld = channel.unary_unary(
                 '/onefold.identity.v1.IdentityService/ListHeld',
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.SerializeToString,
@@ -153,6 +158,14 @@ class IdentityServiceServicer:
         """Records a manual decision about two identifiers, or withdraws one. A
         separation splits a profile that contains both, and no later evidence
         merges them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestErasure(self, request, context):
+        """Requests the erasure of a person: of all identifiers that are one profile now,
+        and of everything that is stored under them. It cannot be taken back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,6 +272,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.RecordDecision,
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionResponse.SerializeToString,
+            ),
+            'RequestErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestErasure,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RequestErasureRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RequestErasureResponse.SerializeToString,
             ),
             'ListHeld': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHeld,
@@ -448,6 +466,33 @@ class IdentityService:
             '/onefold.identity.v1.IdentityService/RecordDecision',
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionRequest.SerializeToString,
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/RequestErasure',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.RequestErasureRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.RequestErasureResponse.FromString,
             options,
             channel_credentials,
             insecure,

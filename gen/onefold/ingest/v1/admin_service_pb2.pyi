@@ -17,11 +17,20 @@ class KeyState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KEY_STATE_EXPIRED: _ClassVar[KeyState]
     KEY_STATE_DISABLED: _ClassVar[KeyState]
     KEY_STATE_SOURCE_DISABLED: _ClassVar[KeyState]
+
+class ErasureState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERASURE_STATE_UNSPECIFIED: _ClassVar[ErasureState]
+    ERASURE_STATE_REQUESTED: _ClassVar[ErasureState]
+    ERASURE_STATE_ERASED: _ClassVar[ErasureState]
 KEY_STATE_UNSPECIFIED: KeyState
 KEY_STATE_ACTIVE: KeyState
 KEY_STATE_EXPIRED: KeyState
 KEY_STATE_DISABLED: KeyState
 KEY_STATE_SOURCE_DISABLED: KeyState
+ERASURE_STATE_UNSPECIFIED: ErasureState
+ERASURE_STATE_REQUESTED: ErasureState
+ERASURE_STATE_ERASED: ErasureState
 
 class DefineSourceRequest(_message.Message):
     __slots__ = ("source", "dry_run", "etag")
@@ -222,3 +231,45 @@ class CreateWorkspaceResponse(_message.Message):
     admin_key: str
     token: _token_pb2.Token
     def __init__(self, admin_key: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListErasuresRequest(_message.Message):
+    __slots__ = ("page_size", "request_id")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    request_id: str
+    def __init__(self, page_size: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ErasureSummary(_message.Message):
+    __slots__ = ("request_id", "state", "requested_at_us", "actor", "legal_ground", "block", "identifiers", "erased_at_us", "facts", "facts_of_others", "refused_events", "token")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    LEGAL_GROUND_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    ERASED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    FACTS_OF_OTHERS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    state: ErasureState
+    requested_at_us: int
+    actor: str
+    legal_ground: str
+    block: bool
+    identifiers: int
+    erased_at_us: int
+    facts: int
+    facts_of_others: int
+    refused_events: int
+    token: _token_pb2.Token
+    def __init__(self, request_id: _Optional[str] = ..., state: _Optional[_Union[ErasureState, str]] = ..., requested_at_us: _Optional[int] = ..., actor: _Optional[str] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., identifiers: _Optional[int] = ..., erased_at_us: _Optional[int] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListErasuresResponse(_message.Message):
+    __slots__ = ("erasures",)
+    ERASURES_FIELD_NUMBER: _ClassVar[int]
+    erasures: _containers.RepeatedCompositeFieldContainer[ErasureSummary]
+    def __init__(self, erasures: _Optional[_Iterable[_Union[ErasureSummary, _Mapping]]] = ...) -> None: ...

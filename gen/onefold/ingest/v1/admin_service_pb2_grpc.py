@@ -75,6 +75,11 @@ class AdminServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsResponse.FromString,
                 _registered_method=True)
+        self.ListErasures = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/ListErasures',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListErasuresRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListErasuresResponse.FromString,
+                _registered_method=True)
         self.RecordKeyUses = channel.unary_unary(
                 '/onefold.ingest.v1.AdminService/RecordKeyUses',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesRequest.SerializeToString,
@@ -149,6 +154,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListErasures(self, request, context):
+        """Lists the erasures of persons, the newest first, with what was erased.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordKeyUses(self, request, context):
         """Records on which days keys were used or refused. The other services call it with
         what they have counted; a day that is recorded already changes nothing.
@@ -206,6 +218,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListRefusedCalls,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsResponse.SerializeToString,
+            ),
+            'ListErasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErasures,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListErasuresRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListErasuresResponse.SerializeToString,
             ),
             'RecordKeyUses': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordKeyUses,
@@ -435,6 +452,33 @@ class AdminService:
             '/onefold.ingest.v1.AdminService/ListRefusedCalls',
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListRefusedCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/ListErasures',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListErasuresRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListErasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,

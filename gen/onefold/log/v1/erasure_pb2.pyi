@@ -1,5 +1,6 @@
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
+from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -9,24 +10,27 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ErasureRequested(_message.Message):
-    __slots__ = ("request_id", "identifier_ids", "related_ids", "legal_ground", "block")
+    __slots__ = ("request_id", "identifier_ids", "related_ids", "legal_ground", "block", "token")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
     RELATED_IDS_FIELD_NUMBER: _ClassVar[int]
     LEGAL_GROUND_FIELD_NUMBER: _ClassVar[int]
     BLOCK_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
     identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
     related_ids: _containers.RepeatedScalarFieldContainer[bytes]
     legal_ground: str
     block: bool
-    def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., related_ids: _Optional[_Iterable[bytes]] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ...) -> None: ...
+    token: _token_pb2.Token
+    def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., related_ids: _Optional[_Iterable[bytes]] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class PersonErased(_message.Message):
-    __slots__ = ("request_id", "identifier_ids", "related_ids", "facts", "facts_of_others", "refused_events", "block")
+    __slots__ = ("request_id", "identifier_ids", "related_ids", "account_ids", "facts", "facts_of_others", "refused_events", "block")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
     RELATED_IDS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_IDS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     FACTS_OF_OTHERS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_EVENTS_FIELD_NUMBER: _ClassVar[int]
@@ -34,11 +38,12 @@ class PersonErased(_message.Message):
     request_id: bytes
     identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
     related_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    account_ids: _containers.RepeatedScalarFieldContainer[bytes]
     facts: int
     facts_of_others: int
     refused_events: int
     block: bool
-    def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., related_ids: _Optional[_Iterable[bytes]] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., block: _Optional[bool] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., related_ids: _Optional[_Iterable[bytes]] = ..., account_ids: _Optional[_Iterable[bytes]] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., block: _Optional[bool] = ...) -> None: ...
 
 class FactErased(_message.Message):
     __slots__ = ("identifiers", "co_observed")

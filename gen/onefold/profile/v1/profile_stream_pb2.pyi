@@ -73,7 +73,7 @@ class LeafMove(_message.Message):
     def __init__(self, workspace_id: _Optional[str] = ..., leaf_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., before_profile_id: _Optional[bytes] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
-    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed", "occurred_at_us", "by_event")
+    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us", "by_time", "passed", "occurred_at_us", "by_event", "erased")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class ProfileChange(_message.Message):
     PASSED_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     BY_EVENT_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     profile_id: bytes
     version: int
@@ -94,7 +95,8 @@ class ProfileChange(_message.Message):
     passed: _containers.RepeatedCompositeFieldContainer[PassedState]
     occurred_at_us: int
     by_event: _containers.RepeatedCompositeFieldContainer[EventState]
-    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ..., by_time: _Optional[bool] = ..., passed: _Optional[_Iterable[_Union[PassedState, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., by_event: _Optional[_Iterable[_Union[EventState, _Mapping]]] = ...) -> None: ...
+    erased: bool
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ..., by_time: _Optional[bool] = ..., passed: _Optional[_Iterable[_Union[PassedState, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., by_event: _Optional[_Iterable[_Union[EventState, _Mapping]]] = ..., erased: _Optional[bool] = ...) -> None: ...
 
 class PassedState(_message.Message):
     __slots__ = ("true_predicates", "changed_at_us")

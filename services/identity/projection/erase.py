@@ -1,0 +1,175 @@
+"""Deletes what identity has of erased persons, once all shards have come to the erasure.
+
+Evidence of a person comes from all shards. So each shard notes that it has come to the fact
+`PersonErased`, and the last one schedules a job: from then on no evidence of the old life can
+arrive. The job deletes the rows of the person, resolves the profiles that they touched again, and
+adds the evidence of the new life from the log, which has nothing of the old one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import asyncpg
+from onefold.log.v1.erasure_pb2 import PersonErased
+from onefold.log.v1.log_pb2 import Fact
+
+from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
+from services.identity.codec.bus import PERSON_ERASED, decode_facts
+from services.identity.domain.digest import decision_share, edge_share, identifier_share
+from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
+from services.identity.domain.normalize import normalize_pair
+from services.identity.domain.rows import IdentifierAssignment
+from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.matches import fold_matches, match_share
+from services.identity.store.assignments import save_unpublished
+from services.identity.store.erasure import (
+    DeletedRows,
+    delete_rows,
+    load_profile_ids,
+    pass_shard,
+    take,
+)
+from services.identity.store.evidence import PostgresEvidence
+from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.tokens import Token
+
+_JOB = "erase "
+#: Leaves whose facts are read at a time.
+_LEAVES = 1_000
+
+
+class LeafFacts(Protocol):
+    """The facts of leaves; see services.chassis.rpc.clients.LogClient."""
+
+    async def read_leaves(
+        self, workspace_id: WorkspaceId, leaf_ids: Sequence[bytes], *, before: Token | None = None
+    ) -> list[Any]:
+        """Return their facts before a token; None = all."""
+
+
+async def note_erasures(
+    conn: asyncpg.Connection, shard: int, shards: int, facts: Iterable[Fact]
+) -> None:
+    """Note the erasures among the broadcast facts of a shard; the last shard schedules the job.
+
+    `shards`: those of the log.
+    """
+    for fact in facts:
+        if fact.kind == PERSON_ERASED:
+            erased = PersonErased.FromString(fact.payload)
+            key = (fact.workspace_id, erased.request_id)
+            if await pass_shard(conn, *key, erased.identifier_ids, shard) == shards:
+                name = _JOB + to_hex(erased.request_id)
+                await schedule(conn, [shard], name, WorkspaceId(fact.workspace_id), 0)
+
+
+def is_erasure(job: BackfillJob) -> bool:
+    """Return whether a job erases a person."""
+    return job.name.startswith(_JOB)
+
+
+async def erase_person(
+    conn: asyncpg.Connection,
+    store: PostgresEvidence,
+    cache: EvidenceCache,
+    log: LeafFacts,
+    job: BackfillJob,
+    *,
+    shards: int,
+    before: Token | None = None,
+) -> BackfillStep:
+    """Run the job of an erasure, in one step.
+
+    `shards`: those to which it publishes that the identifiers are gone; 0 = it publishes nothing.
+    `before`: the state of the log up to which facts are read; None = all.
+    """
+    workspace_id = job.workspace_id
+    ids = await take(conn, workspace_id, from_hex(job.name.removeprefix(_JOB)))
+    # No other worker applies evidence meanwhile.
+    await store.lock_all()
+    deleted = await delete_rows(conn, workspace_id, ids)
+    deltas = Counter[str]({workspace_id: -_share_of(deleted)})
+    others = deleted.others(ids)
+    touched = await load_profile_ids(conn, workspace_id, others)
+    facts = await _facts_of(log, workspace_id, sorted({*ids, *others}), before)
+    decoded = decode_facts(facts)
+    await cache.regions.load(conn, (), [workspace_id])
+    evidence = Evidence()
+    for identifier_set, span in decoded.observations.items():
+        evidence.add(cache.observation(identifier_set), span)
+    for one in decoded.decisions:
+        key = (one.workspace_id, one.identifiers, cache.regions.of(workspace_id), cache.index_key)
+        evidence.add_decision(one.decision, normalize_pair(*key))
+    applied = await apply_evidence(
+        store, evidence, await store.load(evidence), {workspace_id: touched}
+    )
+    deltas.update(applied.deltas)
+    deltas.update(await fold_matches(conn, store.shards, cache, decoded.matches))
+    if shards:
+        await _publish(conn, job.shard, shards, await _gone(store, deleted, ids, job), applied)
+    return BackfillStep(None, deltas=dict(deltas))
+
+
+async def _facts_of(
+    log: LeafFacts, workspace_id: WorkspaceId, leaves: Sequence[bytes], before: Token | None
+) -> list[Fact]:
+    facts: list[Fact] = []
+    for start in range(0, len(leaves), _LEAVES):
+        page = leaves[start : start + _LEAVES]
+        facts += await log.read_leaves(workspace_id, page, before=before)
+    return facts
+
+
+async def _gone(
+    store: PostgresEvidence, deleted: DeletedRows, ids: Iterable[IdentifierId], job: BackfillJob
+) -> list[IdentifierAssignment]:
+    """Return the assignments that say that identifiers are gone. One with a new life is assigned
+    again, with a version of its own."""
+    evidence = Evidence()
+    for id_ in ids:
+        evidence.identifiers[id_] = IdentifierInWorkspace(job.workspace_id, None)
+    alive = (await store.load(evidence)).identifiers
+    version = await store.next_version()
+    return [
+        IdentifierAssignment(
+            id_,
+            ProfileId(NO_ID),
+            version,
+            IdentifierInWorkspace(job.workspace_id, None),
+            deleted.identifiers[id_].profile_id if id_ in deleted.identifiers else None,
+        )
+        for id_ in ids
+        if id_ not in alive
+    ]
+
+
+async def _publish(
+    conn: asyncpg.Connection,
+    own: int,
+    shards: int,
+    gone: Sequence[IdentifierAssignment],
+    applied: AppliedEvidence,
+) -> None:
+    """Save what is published with the next batch of each shard: in the stream of every shard an
+    older assignment may be on its way, which the later one takes back."""
+    for shard in range(shards):
+        await save_unpublished(conn, shard, gone)
+    if applied.assignments:
+        await save_unpublished(conn, own, applied.assignments)
+
+
+def _share_of(deleted: DeletedRows) -> int:
+    """Return what rows have added to the digest."""
+    return (
+        sum(
+            identifier_share(id_, row.profile_id, row.first)
+            for id_, row in deleted.identifiers.items()
+        )
+        + sum(edge_share(edge, row) for edge, row in deleted.edges.items())
+        + sum(decision_share(pair, row) for pair, row in deleted.decisions.items())
+        + sum(match_share(pair, row.at, row.message) for pair, row in deleted.matches.items())
+    )

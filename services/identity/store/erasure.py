@@ -1,0 +1,102 @@
+"""Deletes what identity has of erased persons."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from services.chassis.postgres.database import Queries
+from services.identity.domain.evidence import Decision, Edge, FirstSeen, Pair
+from services.identity.domain.rows import EdgeRow, IdentifierRow
+from services.identity.store.matches import StoredMatch
+from services.identity.store.rows import edge_row_of
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
+
+Q = Queries.load(__package__, "erasure.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRows:
+    """The rows of a person, which are deleted."""
+
+    identifiers: dict[IdentifierId, IdentifierRow]
+    edges: dict[Edge, EdgeRow]
+    decisions: dict[Pair, Decision]
+    matches: dict[Pair, StoredMatch]
+
+    def others(self, erased: Collection[bytes]) -> set[IdentifierId]:
+        """Return the identifiers of others that the rows name."""
+        pairs = [*(edge[:2] for edge in self.edges), *self.decisions, *self.matches]
+        return {id_ for pair in pairs for id_ in pair} - set(map(IdentifierId, erased))
+
+
+async def pass_shard(
+    conn: asyncpg.Connection,
+    workspace_id: str,
+    request_id: bytes,
+    identifier_ids: Collection[bytes],
+    shard: int,
+) -> int:
+    """Save that a shard has come to an erasure; return how many shards have."""
+    arguments = (workspace_id, request_id, list(identifier_ids), shard)
+    return int(await conn.fetchval(Q.pass_shard, *arguments))
+
+
+async def take(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, request_id: bytes
+) -> list[IdentifierId]:
+    """Delete an erasure, and return the identifiers of the person."""
+    return list(await conn.fetchval(Q.take, workspace_id, request_id) or ())
+
+
+async def delete_rows(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+) -> DeletedRows:
+    """Delete and return the rows of some identifiers; all locks are held."""
+
+    async def run(statement: str) -> list[Any]:
+        return list(await conn.fetch(statement, workspace_id, list(ids)))
+
+    return DeletedRows(
+        identifiers={
+            row[0]: IdentifierRow(row[1], FirstSeen(row[2], row[3]))
+            for row in await run(Q.delete_identifiers)
+        },
+        edges={
+            Edge(row["a"], row["b"], row["kind"]): edge_row_of(row)
+            for row in await run(Q.delete_edges)
+        },
+        decisions={
+            Pair(a, b): Decision(FirstSeen(at_us, fact_id), *rest)
+            for a, b, at_us, fact_id, *rest in await run(Q.delete_decisions)
+        },
+        matches={
+            Pair(a, b): StoredMatch(FirstSeen(at_us, fact_id), message)
+            for a, b, at_us, fact_id, message in await run(Q.delete_matches)
+        },
+    )
+
+
+async def load_profile_ids(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+) -> set[ProfileId]:
+    """Return the profiles of some identifiers."""
+    rows = await conn.fetch(Q.load_profile_ids, workspace_id, list(ids))
+    return {row[0] for row in rows}
+
+
+async def identifiers_of(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, profile_id: ProfileId
+) -> list[IdentifierId]:
+    """Return the identifiers of a profile, ascending."""
+    return [row[0] for row in await conn.fetch(Q.identifiers_of, workspace_id, profile_id)]
+
+
+async def load_related(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+) -> list[IdentifierId]:
+    """Return the identifiers of others that were named with some, ascending."""
+    return [row[0] for row in await conn.fetch(Q.load_related, workspace_id, list(ids))]

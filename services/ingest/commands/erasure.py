@@ -1,0 +1,248 @@
+"""Carries erasures of persons out in the log, and lists them.
+
+The facts of a person are overwritten in pages while others append. What has arrived meanwhile is
+overwritten in the transaction that appends `PersonErased` under the locks of all shards: so before
+that fact there is nothing of the person, and after it a new life. Every step can be repeated: what
+is overwritten is not found again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from services.chassis.postgres.database import acquire, lock_class, transaction
+from services.chassis.runtime.backoff import Backoff
+from services.chassis.runtime.repeat import repeat
+from services.ingest.codec import erasure as codec
+from services.ingest.codec.erasure import ErasedPerson
+from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, ErasureTotals
+from services.ingest.domain.facts import NewFact
+from services.ingest.domain.offsets import ShardHeads
+from services.ingest.log import EventLog
+from services.ingest.projection.definitions import DefinitionProjection
+from services.ingest.store import erasures as store
+from services.ingest.store.definitions import DefinitionStore
+from services.ingest.store.erasures import ErasureStore, NewContent, StoredFact
+from services.ingest.store.receipts import ErasureReceipts
+from services.kernel.identifiers.phones import DEFAULT_REGION
+from services.kernel.ids import LeafId, WorkspaceId, parse_id
+from services.kernel.time import SECOND_US
+
+log = structlog.get_logger(__name__)
+
+#: Facts that are overwritten in one transaction.
+PAGE = 500
+#: The offsets of a shard that may be left for the transaction that holds the locks of the log.
+FEW = 200
+_LOCK = lock_class("ingest erasures")
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureCommands:
+    """Lists erasures, and carries out those that were requested."""
+
+    event_log: EventLog
+    pool: asyncpg.Pool
+    store: ErasureStore
+    definitions: DefinitionStore
+    receipts: ErasureReceipts
+    #: How often each process reads which identifiers are blocked, seconds.
+    poll_s: float
+
+    async def listed(
+        self, workspace_id: WorkspaceId, request_id: str, limit: int
+    ) -> list[ErasureStatus]:
+        """Return the erasures of a workspace, the newest first; one of them, if it is named."""
+        id_ = parse_id(request_id, "request_id") if request_id else None
+        return await self.store.newest(workspace_id, id_, limit)
+
+    async def replay_receipts(self) -> int:
+        """Request the erasures again that a restored log has not; return their number.
+
+        A receipt is outside of the database, so it outlasts the restore of a backup.
+        """
+        receipts = self.receipts.read()
+        known = await self.store.known([one.request_id for one in receipts])
+        lost = [one for one in receipts if one.request_id not in known]
+        key = self.event_log.index_key
+        if lost:
+            # A receipt names all that was known when it was written, and the log is older.
+            ends = (await self.event_log.heads()).token.offsets
+            facts = [codec.requested_fact(one._replace(known_to=ends), key) for one in lost]
+            await self.event_log.append(facts)
+            log.warning("erasures_requested_again", erasures=len(lost))
+        return len(lost)
+
+    async def carry_out(self) -> int:
+        """Carry out the requested erasures; return their number.
+
+        One replica does, and the others return 0.
+        """
+        if not await self.store.pending():
+            return 0
+        async with acquire(self.pool) as conn:
+            if not await conn.fetchval(store.Q.try_lock, _LOCK):
+                return 0
+            try:
+                pending = await self.store.pending()
+                for request in pending:
+                    await self._carry_out(request)
+            finally:
+                await conn.fetchval(store.Q.unlock, _LOCK)
+        return len(pending)
+
+    async def _carry_out(self, request: ErasureRequest) -> None:
+        self.receipts.add(request)
+        if request.block:
+            # Until all processes of ingest know that its events are refused.
+            waited_s = (self.event_log.clock.now_us() - request.requested_at_us) / SECOND_US
+            await asyncio.sleep(max(0.0, 2 * self.poll_s - waited_s))
+        person = await self._person(request)
+        step = _Overwriting(self.event_log, self.pool, request, person)
+        await step.erase_own()
+        for leaf_id in request.related_ids:
+            await step.erase_from_leaf(leaf_id)
+        await step.catch_up()
+        await step.append()
+        log.info("person_erased", workspace=request.workspace_id, request=request.request_id.hex())
+
+    async def _person(self, request: ErasureRequest) -> ErasedPerson:
+        workspace = await self.definitions.workspace(request.workspace_id)
+        region = workspace.default_region if workspace else ""
+        ids = frozenset(request.identifier_ids)
+        key = self.event_log.index_key
+        return ErasedPerson(request.workspace_id, region or DEFAULT_REGION, ids, key)
+
+
+async def carrying_out(erasures: ErasureCommands, definitions: DefinitionProjection) -> None:
+    """Carry out what is requested, until cancelled."""
+
+    async def step() -> None:
+        await asyncio.sleep(erasures.poll_s)
+        await definitions.refresh()
+        await erasures.carry_out()
+
+    await repeat("carrying out erasures", step, Backoff())
+
+
+class _Overwriting:
+    """The erasure of one person."""
+
+    def __init__(
+        self, event_log: EventLog, pool: asyncpg.Pool, request: ErasureRequest, person: ErasedPerson
+    ) -> None:
+        self._log = event_log
+        self._pool = pool
+        self._request = request
+        self._person = person
+        #: By shard, the offset up to which facts of all leaves were searched.
+        self._searched: list[int] = [*request.known_to, *([0] * event_log.shards)]
+
+    async def erase_own(self) -> None:
+        """Overwrite the facts of the person's leaves that are in the log now."""
+        while True:
+            async with transaction(self._pool) as conn:
+                facts = await store.own_facts(conn, self._request, PAGE)
+                await self._overwrite(conn, facts)
+            if len(facts) < PAGE:
+                return
+
+    async def erase_from_leaf(self, leaf_id: bytes) -> None:
+        """Remove the person from the facts of a leaf of somebody else."""
+        after = (-(2**62), -1)
+        while True:
+            async with transaction(self._pool) as conn:
+                workspace_id = self._request.workspace_id
+                facts = await store.facts_of_leaf(conn, workspace_id, leaf_id, after, PAGE)
+                await self._overwrite(conn, facts)
+            if len(facts) < PAGE:
+                return
+            after = (facts[-1].occurred_at_us, facts[-1].offset)
+
+    async def catch_up(self) -> None:
+        """Search what was appended since the identifiers were found, but for a few facts."""
+        while True:
+            heads = (await self._log.heads()).token.offsets
+            if all(end - first <= FEW for first, end in zip(self._searched, heads, strict=False)):
+                return
+            for shard, end in enumerate(heads):
+                while self._searched[shard] < end:
+                    async with transaction(self._pool) as conn:
+                        await self._search(conn, shard, min(end, self._searched[shard] + PAGE))
+
+    async def append(self) -> None:
+        """Search the few facts that are left while nothing is appended, and append the end."""
+        await self._log.append_under_locks([codec.PERSON_ERASED, codec.FACT_ERASED], self._finish)
+
+    async def _finish(self, conn: asyncpg.Connection, heads: ShardHeads) -> NewFact:
+        """Overwrite what is left in an open transaction that holds the locks."""
+        while facts := await store.own_facts(conn, self._request, PAGE):
+            await self._overwrite(conn, facts)
+        for shard, end in heads.next.items():
+            await self._search(conn, shard, end)
+        totals = await store.add_totals(conn, self._request, ErasureTotals())
+        token = [heads.next[shard] + 1 for shard in range(self._log.shards)]
+        key = (self._request.workspace_id, self._request.request_id)
+        await store.mark_erased(conn, *key, heads.instant_us, token)
+        return codec.erased_fact(self._request, totals, self._log.index_key)
+
+    async def _search(self, conn: asyncpg.Connection, shard: int, end: int) -> None:
+        first = self._searched[shard]
+        if first < end:
+            workspace_id = self._request.workspace_id
+            facts = await store.facts_in_range(conn, workspace_id, shard, first, end)
+            await self._overwrite(conn, facts)
+            self._searched[shard] = end
+
+    async def _overwrite(self, conn: asyncpg.Connection, facts: Iterable[StoredFact]) -> None:
+        """Overwrite the facts among these that name the person, and the accounts' copies of them;
+        delete refused events with the same identifiers."""
+        contents: list[NewContent] = []
+        accounts: set[tuple[bytes, int]] = set()
+        values: set[str] = set()
+        own = self._add(facts, contents, accounts, values)
+        if accounts:
+            copies = await store.account_facts(conn, self._request.workspace_id, accounts)
+            self._add(copies, contents, set(), values)
+        searched = codec.searched_values(values)
+        refused = 0
+        if searched:
+            refused = await store.delete_refused(conn, self._request.workspace_id, searched)
+        if not contents:
+            return
+        by_place = {one[:2]: one for one in contents}
+        await store.overwrite(conn, self._request.workspace_id, list(by_place.values()))
+        found = frozenset(leaf_id for leaf_id, _ in accounts)
+        more = ErasureTotals(own, len(by_place) - own, refused, found)
+        await store.add_totals(conn, self._request, more)
+
+    def _add(
+        self,
+        facts: Iterable[StoredFact],
+        contents: list[NewContent],
+        accounts: set[tuple[bytes, int]],
+        values: set[str],
+    ) -> int:
+        """Add what takes the place of facts; return how many were the person's own."""
+        kinds = self._log.kinds
+        own = 0
+        for fact in facts:
+            kind = kinds.names[fact.kind_id]
+            new = codec.overwrite(kind, fact.leaf_id, fact.payload, self._person)
+            if new is None:
+                continue
+            own += fact.leaf_id in self._person.ids
+            values |= new.values
+            if new.account is not None:
+                accounts.add((new.account, fact.occurred_at_us))
+            leaf_id = LeafId(secrets.token_bytes(16)) if new.loses_leaf else fact.leaf_id
+            contents.append(
+                NewContent(fact.shard, fact.offset, kinds.ids[new.kind], leaf_id, new.payload)
+            )
+        return own

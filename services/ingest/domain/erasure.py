@@ -1,0 +1,96 @@
+"""Defines the erasure of a person, as far as the log carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from services.ingest.domain.events import RawEvent, Refusal, Source
+from services.kernel.identifiers.model import validation_error
+from services.kernel.identifiers.normalize import normalize
+
+#: By workspace, the ids of the identifiers whose events are refused.
+BlockedIds: TypeAlias = Mapping[str, frozenset[bytes]]
+NO_IDS: frozenset[bytes] = frozenset()
+
+SUPPRESSED = Refusal(
+    "SUPPRESSED",
+    "identifiers",
+    "the person of one of the identifiers was erased, and their data may not be collected again:"
+    " stop sending their events. Nothing of this one was stored",
+)
+
+
+class ErasureRequest(NamedTuple):
+    """A request, as identity has appended it."""
+
+    workspace_id: str
+    request_id: bytes
+    #: Unix microseconds.
+    requested_at_us: int
+    #: The id of the key that requested it.
+    actor: str
+    legal_ground: str
+    #: Whether later events with these identifiers are refused.
+    block: bool
+    #: The identifiers of the person; the leaves are among them.
+    identifier_ids: tuple[bytes, ...]
+    #: The identifiers of others that were named with one of the person.
+    related_ids: tuple[bytes, ...]
+    #: The state of the log by which they were found: one offset for each shard.
+    known_to: tuple[int, ...]
+
+
+class ErasureTotals(NamedTuple):
+    """What was overwritten so far."""
+
+    #: Facts of the person.
+    facts: int = 0
+    #: Facts of others that have lost identifiers of the person.
+    facts_of_others: int = 0
+    #: Events that were deleted from the quarantine.
+    refused_events: int = 0
+    #: The leaves of the accounts that the person was a member of.
+    account_ids: frozenset[bytes] = frozenset()
+
+    @property
+    def is_zero(self) -> bool:
+        return not (self.facts or self.facts_of_others or self.refused_events)
+
+
+class ErasureStatus(NamedTuple):
+    """An erasure as it is listed."""
+
+    request_id: bytes
+    requested_at_us: int
+    actor: str
+    legal_ground: str
+    block: bool
+    #: The number of identifiers of the person.
+    identifiers: int
+    facts: int
+    facts_of_others: int
+    refused_events: int
+    #: When nothing of the person was left in the log, Unix microseconds; None = not yet.
+    erased_at_us: int | None
+    #: One offset for each shard; None = not yet.
+    token: Sequence[int] | None
+
+
+def blocked_ids(rows: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, frozenset[bytes]]:
+    """Return the blocked identifiers of each workspace."""
+    found: dict[str, set[bytes]] = {}
+    for workspace_id, ids in rows:
+        found.setdefault(workspace_id, set()).update(ids)
+    return {workspace_id: frozenset(ids) for workspace_id, ids in found.items()}
+
+
+def names_blocked(event: RawEvent, source: Source, blocked: frozenset[bytes]) -> bool:
+    """Return whether an event names a blocked identifier, valid as a whole or not."""
+    for namespace, value in event.identifiers:
+        if validation_error(namespace, value):
+            continue
+        identifier = normalize(namespace, str(value), source.region)
+        if identifier and identifier.id_in(source.workspace_id, source.index_key) in blocked:
+            return True
+    return False

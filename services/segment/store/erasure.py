@@ -1,0 +1,32 @@
+"""Deletes what segment has of erased persons."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import asyncpg
+
+from services.chassis.postgres.database import Queries
+from services.kernel.ids import ProfileId
+from services.segment.codec.erasure import Erasure, passed_without
+from services.segment.domain.model import MembershipCause, MembershipChange
+
+Q = Queries.load(__package__, "erasure.sql")
+
+
+async def delete_memberships(
+    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+) -> list[MembershipChange]:
+    """Delete the memberships of locked profiles; return them as exits, which are not published."""
+    return [
+        MembershipChange(*row[:4], False, row[4], MembershipCause.DEFINITION)
+        for row in map(tuple, await conn.fetch(Q.delete_memberships, list(profiles)))
+    ]
+
+
+async def delete_published(conn: asyncpg.Connection, shard: int, erasure: Erasure) -> None:
+    """Delete the history of a person, and what a shard has passed on of them."""
+    ids = list(erasure.ids)
+    await conn.execute(Q.delete_history, erasure.workspace_id, ids, erasure.recorded_at_us)
+    for sequence, payload in await conn.fetch(Q.load_passed_with, shard, ids):
+        await conn.execute(Q.replace_passed, shard, sequence, passed_without(payload, erasure))

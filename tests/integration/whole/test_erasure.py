@@ -1,0 +1,230 @@
+"""A person is erased from the log and from what every service has folded; others keep their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from integration.whole.whole_system import WholeSystem, identifier
+from onefold.identity.v1 import identity_facts_pb2 as facts_pb
+from onefold.identity.v1 import identity_service_pb2 as identity_pb
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from onefold.log.v1.log_service_pb2 import TickClockRequest
+from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
+from onefold.type.v1 import event_pb2
+from onefold.type.v1.errors_pb2 import ERROR_REASON_SUPPRESSED
+from rebuilds import rebuild
+from service_fixtures import MakeSettings, wait_until
+
+from services.cli.commands.packs import apply_pack
+from services.cli.definitions import read_pack
+from services.ingest.settings import IngestSettings
+from services.kernel.errors import NotFound
+
+#: Every value of the person has it, and nothing else does.
+PLANTED = "pl4nted"
+LI, MAIL, DEVICE = f"user_id:{PLANTED}-li", f"email:{PLANTED}@mail.example", "anonymous_id:d-1"
+LI_DEVICE = f"anonymous_id:{PLANTED}-device"
+WANG, WANG_MAIL = "user_id:wang", "email:wang@mail.example"
+PACK = """
+identity_policy:
+  namespaces:
+    - {name: user_id, limit: 1}
+    - {name: email, limit: 1}
+    - {name: anonymous_id, shared_after: 2}
+segments:
+  - {id: fans, title: Fans, rule: {count: {event: viewed, at_least: 2}}}
+"""
+#: What is published is deleted by its age, as its readers need it until then.
+BY_AGE = {"outbox"}
+
+
+def event(name: str, names: Iterable[str], message_id: str, **fields: Any) -> event_pb2.Event:
+    return event_pb2.Event(
+        type=event_pb2.EVENT_TYPE_TRACK,
+        name=name,
+        message_id=message_id,
+        identifiers=[identifier(one) for one in names],
+        **fields,
+    )
+
+
+async def send(system: WholeSystem, *events: event_pb2.Event) -> IngestEventsResponse:
+    return await system.source.ingest.IngestEvents(IngestEventsRequest(events=events))
+
+
+async def live(system: WholeSystem, tmp_path: Path) -> list[event_pb2.Event]:
+    """Give Li and Wang a life together; return the events of Li."""
+    file = tmp_path / "pack.yaml"
+    file.write_text(PACK, encoding="utf-8")
+    await apply_pack(system.admin, read_pack(file, {}))
+    own = [
+        event(
+            "viewed", [LI, MAIL, LI_DEVICE], "l1", properties=b'{"note": "%s"}' % PLANTED.encode()
+        ),
+        event("viewed", [LI, DEVICE], "l2"),
+        event("viewed", [LI_DEVICE, MAIL], "l3"),
+        # One event of two persons, which the policy holds apart, under the leaf of each.
+        event("met", [LI, WANG, MAIL], "l4"),
+        event("met", [WANG, MAIL, WANG_MAIL, DEVICE], "w4"),
+    ]
+    own.append(
+        event_pb2.Event(
+            type=event_pb2.EVENT_TYPE_IDENTIFY,
+            message_id="l5",
+            identifiers=[identifier(LI)],
+            traits=b'{"name": "%s"}' % PLANTED.encode(),
+        )
+    )
+    own.append(
+        event_pb2.Event(
+            type=event_pb2.EVENT_TYPE_GROUP,
+            message_id="l6",
+            group_id="acme",
+            identifiers=[identifier(LI)],
+            traits=b'{"plan": "gold"}',
+        )
+    )
+    wang = [event("viewed", [WANG, WANG_MAIL], f"w{n}") for n in range(3)]
+    group = event_pb2.Event(
+        type=event_pb2.EVENT_TYPE_GROUP,
+        message_id="w6",
+        group_id="acme",
+        identifiers=[identifier(WANG)],
+    )
+    refused = event("", [LI, MAIL], "l7")
+    response = await send(system, *own, *wang, group, refused)
+    assert len(response.rejections) == 1
+    decision = identity_pb.RecordDecisionRequest(
+        a=identifier(LI),
+        b=identifier(WANG),
+        decision=facts_pb.DECISION_SEPARATE,
+        reason=f"two people, said {PLANTED}",
+    )
+    await system.service.identity.RecordDecision(decision)
+    await system.drain()
+    return own
+
+
+async def erase(system: WholeSystem, *, block: bool = False) -> admin_pb.ErasureSummary:
+    request = identity_pb.RequestErasureRequest(
+        identifier=identifier(LI), legal_ground="GDPR 17(1)(b)", block=block
+    )
+    requested = await system.admin.identity.RequestErasure(request)
+
+    async def erased() -> list[admin_pb.ErasureSummary]:
+        await system.internal.log.TickClock(TickClockRequest())
+        listing = admin_pb.ListErasuresRequest(request_id=requested.request_id)
+        found = (await system.admin.admin.ListErasures(listing)).erasures
+        return [one for one in found if one.state == admin_pb.ERASURE_STATE_ERASED]
+
+    [summary] = await wait_until(erased)
+    await system.drain()
+    return summary
+
+
+async def tables_with(dsn: str, text: str) -> set[str]:
+    """Return the tables of a database in which a text, or its bytes, is."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        rows = await conn.fetch(
+            "SELECT c.oid::regclass::text AS name, c.relname FROM pg_class c"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind = 'r' AND n.nspname !~ '^(pg_|information_schema)'"
+        )
+        return {
+            row["relname"]
+            for row in rows
+            if await conn.fetchval(
+                f"SELECT EXISTS (SELECT FROM {row['name']} AS t"
+                " WHERE position($1 IN t::text) > 0 OR position($2 IN t::text) > 0)",
+                text,
+                text.encode().hex(),
+            )
+        }
+    finally:
+        await conn.close()
+
+
+async def assert_rebuilt_equal(system: WholeSystem) -> None:
+    for name in ("identity", "profile", "segment"):
+        last = await rebuild(system.internal.projection(name))
+        assert last.equal, (name, list(last.differing_rows))
+    last = await rebuild(system.internal.projection("identity"), shards=3, workers=2)
+    assert last.equal, list(last.differing_rows)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def dsn(module_settings: MakeSettings) -> AsyncIterator[str]:
+    yield module_settings(IngestSettings).postgres_dsn.get_secret_value()
+
+
+@pytest.fixture
+def module_options() -> None:
+    """No options."""
+
+
+async def test_erased_person_is_nowhere_and_another_one_complete(
+    workspace: WholeSystem, dsn: str, tmp_path: Path
+) -> None:
+    own = await live(workspace, tmp_path)
+    li, wang = await workspace.profiles(LI, WANG)
+    assert li != wang
+    assert await workspace.members("fans") == {li, wang}
+    assert {"fact", "quarantine", "identifier", "leaf", "assignment"} <= await tables_with(
+        dsn, PLANTED
+    )
+    wang_before = await profile_of(workspace, WANG)
+
+    summary = await erase(workspace)
+
+    assert (summary.facts, summary.facts_of_others, summary.refused_events) == (7, 2, 1)
+    assert await tables_with(dsn, PLANTED) <= BY_AGE
+    assert await workspace.profiles(LI, MAIL, LI_DEVICE, WANG) == ["", "", "", wang]
+    assert await workspace.members("fans") == {wang}
+    with pytest.raises(NotFound):
+        await profile_of(workspace, LI)
+    assert await profile_of(workspace, WANG) == wang_before
+    await assert_rebuilt_equal(workspace)
+
+    # What is sent again stays a repeat, and brings nothing back.
+    again = await send(workspace, *own)
+    assert (again.accepted, again.duplicates) == (0, len(own))
+    await workspace.drain()
+    assert await tables_with(dsn, PLANTED) <= BY_AGE
+
+    # A new life keeps nothing of the old one.
+    assert (await send(workspace, event("viewed", [LI, MAIL], "new"))).accepted == 1
+    await workspace.drain()
+    assert (await profile_of(workspace, LI)).event_count == 1
+    assert await workspace.members("fans") == {wang}
+    await assert_rebuilt_equal(workspace)
+
+
+async def test_blocked_person_is_refused_and_not_quarantined(
+    workspace: WholeSystem, dsn: str, tmp_path: Path
+) -> None:
+    await live(workspace, tmp_path)
+    await erase(workspace, block=True)
+    response = await send(
+        workspace,
+        event("viewed", [LI], "b1"),
+        event("", [MAIL], "b2"),
+        event("viewed", [WANG], "b3"),
+    )
+    assert response.accepted == 1
+    reasons = {one.reason for one in response.rejections}
+    assert reasons == {ERROR_REASON_SUPPRESSED}
+    assert {one.quarantine_id for one in response.rejections} == {""}
+    await workspace.drain()
+    assert await workspace.profiles(LI) == [""]
+
+
+async def profile_of(system: WholeSystem, name: str) -> Any:
+    request = GetProfileRequest(identifier=identifier(name))
+    return (await system.service.profile.GetProfile(request)).profile
