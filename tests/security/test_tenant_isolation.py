@@ -51,6 +51,26 @@ _LAST = b"\xff" * 16
 #: for a caller, which the test checks.
 OF_FOLDS = frozenset(
     {
+        # What an erasure deletes: the workspace is that of its fact.
+        "identity/store/erasure.delete_decisions",
+        "identity/store/erasure.delete_edges",
+        "identity/store/erasure.delete_identifiers",
+        "identity/store/erasure.delete_matches",
+        "identity/store/erasure.load_profile_ids",
+        "identity/store/erasure.take",
+        "ingest/store/erasures.account_facts",
+        "ingest/store/erasures.add_counts",
+        "ingest/store/erasures.delete_refused",
+        "ingest/store/erasures.facts_in_range",
+        "ingest/store/erasures.facts_of_leaf",
+        "ingest/store/erasures.mark_erased",
+        "ingest/store/erasures.overwrite",
+        "ingest/store/erasures.own_facts",
+        "profile/store/erasure.bury",
+        "profile/store/erasure.delete_leaves",
+        "profile/store/erasure.delete_names",
+        "profile/store/erasure.end_erasure",
+        "segment/store/erasure.delete_history",
         "activation/store/destinations.load_destinations_of_shard",
         "activation/store/effects.cancel_open",
         # Both run for an effect that `lock_dead` has found in the workspace.
@@ -163,6 +183,8 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "identity/store/assignments.has_unpublished": lambda b: (OWN,),
     "identity/store/decisions.load_decision": lambda b: (*b.decided, OWN),
     "identity/store/decisions.list_decisions": lambda b: (OWN, [*b.decided], 100),
+    "identity/store/erasure.identifiers_of": lambda b: (OWN, b.profile),
+    "identity/store/erasure.load_related": lambda b: (OWN, [b.decided[0]]),
     "identity/store/matches.list_matches": lambda b: (OWN, None, b"", b"", 100),
     "identity/store/matches.load_accepted": lambda b: (OWN, MARK, [b.matched[0]]),
     "identity/store/matches.load_assessments": lambda b: ([b.matched[0]], [b.matched[1]], OWN),
@@ -180,6 +202,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
         *(OWN, [0, 1], [b.leaf] * 2, [_FOREVER] * 2, _FOREVER, _FOREVER, 100),
     ),
     "ingest/log/store.newest_facts": lambda b: (OWN, 1, [0, 0], [_FOREVER] * 2, [], 100),
+    "ingest/store/erasures.newest": lambda b: (OWN, None, 100),
     "ingest/store/definitions.key": lambda b: (OWN, b.key),
     "ingest/store/definitions.keys": lambda b: (OWN,),
     "ingest/store/definitions.source": lambda b: (OWN, f"{MARK}-only"),

@@ -125,7 +125,9 @@ class IdentityProjection:
         """Roll out a policy, or erase a person; see
         `services.chassis.projection.backfill.Backfilling`."""
         store = PostgresEvidence(conn, shards=self._shards)
-        if is_erasure(job) and self._log is not None:
+        if is_erasure(job):
+            if self._log is None:
+                raise RuntimeError("a projection without a log erases nobody")
             cache = self._cache.emptied(self._shards)
             return await erase_person(conn, store, cache, self._log, job, shards=self._shards)
         return await roll_out_page(conn, store, job)

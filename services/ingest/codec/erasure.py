@@ -82,7 +82,8 @@ def overwrite(
 ) -> Overwritten | None:
     """Return what takes the place of a fact; None where nothing of the person is in it.
 
-    A fact of the person keeps the identifiers of others, as evidence about these, and nothing else.
+    A fact of the person keeps the identifiers of others, as evidence about these, and nothing else;
+    every fact of a leaf of the person is overwritten.
     A fact of somebody else loses the identifiers of the person alone.
     """
     if kind in (FACT_ERASED, ERASURE_REQUESTED, PERSON_ERASED):
@@ -93,7 +94,7 @@ def overwrite(
             return _own_event(event, leaf_id, person)
         return _event_of_other(event, person)
     if kind in (_LINK_DECIDED, _MATCH_ASSESSED):
-        return _pair(kind, payload, person)
+        return _pair(kind, leaf_id, payload, person)
     return Overwritten(FACT_ERASED, b"", loses_leaf=True) if leaf_id in person.ids else None
 
 
@@ -141,11 +142,11 @@ def _event_of_other(event: Event, person: ErasedPerson) -> Overwritten | None:
     return Overwritten(EVENT, event.SerializeToString(), False, values)
 
 
-def _pair(kind: str, payload: bytes, person: ErasedPerson) -> Overwritten | None:
+def _pair(kind: str, leaf_id: bytes, payload: bytes, person: ErasedPerson) -> Overwritten | None:
     message = (LinkDecided if kind == _LINK_DECIDED else MatchAssessed).FromString(payload)
     named = list(_named((message.a, message.b), person))
     values = _values(named, person.ids)
-    if not values:
+    if not values and leaf_id not in person.ids:
         return None
     erased = FactErased()
     if kind == _LINK_DECIDED:  # a match is no sighting of its identifiers

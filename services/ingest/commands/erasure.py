@@ -104,6 +104,8 @@ class ErasureCommands:
             waited_s = (self.event_log.clock.now_us() - request.requested_at_us) / SECOND_US
             await asyncio.sleep(max(0.0, 2 * self.poll_s - waited_s))
         person = await self._person(request)
+        async with acquire(self.pool) as conn:
+            await self.event_log.kinds.ensure(conn, [codec.PERSON_ERASED, codec.FACT_ERASED])
         step = _Overwriting(self.event_log, self.pool, request, person)
         await step.erase_own()
         for leaf_id in request.related_ids:
@@ -203,6 +205,9 @@ class _Overwriting:
     async def _overwrite(self, conn: asyncpg.Connection, facts: Iterable[StoredFact]) -> None:
         """Overwrite the facts among these that name the person, and the accounts' copies of them;
         delete refused events with the same identifiers."""
+        facts = list(facts)
+        if not {fact.kind_id for fact in facts} <= self._log.kinds.names.keys():
+            await self._log.kinds.reload(conn)  # another replica has added a kind
         contents: list[NewContent] = []
         accounts: set[tuple[bytes, int]] = set()
         values: set[str] = set()

@@ -18,9 +18,18 @@ async def delete_memberships(
     conn: asyncpg.Connection, profiles: Collection[ProfileId]
 ) -> list[MembershipChange]:
     """Delete the memberships of locked profiles; return them as exits, which are not published."""
+    rows = await conn.fetch(Q.delete_memberships, list(profiles))
     return [
-        MembershipChange(*row[:4], False, row[4], MembershipCause.DEFINITION)
-        for row in map(tuple, await conn.fetch(Q.delete_memberships, list(profiles)))
+        MembershipChange(
+            workspace_id=row["workspace_id"],
+            segment_id=row["segment_id"],
+            segment_version=row["segment_version"],
+            profile_id=row["profile_id"],
+            entered=False,
+            changed_at_us=row["since_us"],
+            cause=MembershipCause.DEFINITION,
+        )
+        for row in rows
     ]
 
 

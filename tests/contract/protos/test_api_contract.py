@@ -67,7 +67,9 @@ WRITES = {
         *("SetDestinationFlow", "SetJourneyFlow", "DefineCouponPool", "LoadCouponCodes"),
     },
     "onefold.activation.v1.ReceiptService": {"TakeEngagement", "TakeReceipt", "Unsubscribe"},
-    "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
+    "onefold.identity.v1.IdentityService": {
+        *("AssessMatches", "DefinePolicy", "RecordDecision", "RequestErasure")
+    },
     "onefold.ingest.v1.AdminService": {
         *("CreateWorkspace", "DefineSource", "DisableKey", "IssueKey", "RecordKeyUses", "RotateKey")
     },

@@ -31,7 +31,7 @@ CHANGES = {
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineCouponPool", "LoadCouponCodes", "DefineQueue", "OpenTicket", "UpdateTicket"),
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
-        *("DefineDestination", "DefineContactPolicy", "TickClock"),
+        *("DefineDestination", "DefineContactPolicy", "TickClock", "RequestErasure"),
     },
     Role.INTERNAL: {
         "Append",
@@ -51,6 +51,7 @@ RESTRICTED_READS = {
     "ListDuplicates": {Role.SERVICE, Role.ADMIN},
     "ListKeys": {Role.ADMIN},
     "ListRefusedCalls": {Role.ADMIN},
+    "ListErasures": {Role.ADMIN},
     "PreviewTemplate": {Role.SERVICE, Role.ADMIN},
     "GetHead": {Role.ADMIN, Role.INTERNAL},
 }

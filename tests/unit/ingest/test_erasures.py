@@ -1,0 +1,85 @@
+"""Receipts of erasures, and the events of blocked persons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from index_key import INDEX_KEY
+
+from services.ingest.domain.erasure import ErasureRequest, blocked_ids, names_blocked
+from services.ingest.domain.events import RawEvent, Source
+from services.ingest.domain.facts import NewFact
+from services.ingest.domain.offsets import ERASED, AppendRequest, dedup_keys, plan_append
+from services.ingest.store.receipts import ErasureReceipts
+from services.kernel.errors import StoreUnavailable
+from services.kernel.identifiers.model import Identifier
+from services.kernel.ids import FactId, LeafId
+from services.kernel.trust import SourceTrust
+
+WORKSPACE = "w"
+REQUEST = ErasureRequest(
+    WORKSPACE, b"r" * 16, 7, "key", "GDPR 17", True, (b"a" * 16,), (b"b" * 16,), (3, 4)
+)
+
+
+def test_receipts_of_erasures_are_read_as_they_were_added(tmp_path: Path) -> None:
+    receipts = ErasureReceipts(tmp_path / "own" / "erasures.jsonl")
+    assert receipts.read() == []
+    other = REQUEST._replace(request_id=b"s" * 16, block=False)
+    for request in (REQUEST, other, REQUEST):
+        receipts.add(request)
+    assert receipts.read() == [REQUEST, other]
+    assert (tmp_path / "own" / "erasures.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_receipt_that_was_cut_off_is_left_out_and_the_next_one_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "erasures.jsonl"
+    receipts = ErasureReceipts(file)
+    receipts.add(REQUEST)
+    file.write_text(file.read_text("utf-8")[:-9], encoding="utf-8")
+    assert receipts.read() == []
+    other = REQUEST._replace(request_id=b"s" * 16)
+    receipts.add(other)
+    assert receipts.read() == [other]
+
+
+def test_receipts_in_a_folder_that_cannot_be_made_stop_the_erasure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="receipts of erasures"):
+        ErasureReceipts(tmp_path / "file" / "erasures.jsonl").add(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "expected"),
+    [
+        ((("email", " A@x.example "),), True),
+        ((("user_id", "other"), ("email", "a@X.example")), True),
+        ((("user_id", "a@x.example"),), False),
+        ((("email", "\0"), ("email", 5)), False),
+        ((), False),
+    ],
+)
+def test_event_of_a_blocked_identifier_is_found_in_every_spelling(
+    identifiers: tuple[tuple[str, object], ...], expected: bool
+) -> None:
+    id_ = Identifier("email", "a@x.example").id_in(WORKSPACE, INDEX_KEY)
+    blocked = blocked_ids([(WORKSPACE, [b"o" * 16]), (WORKSPACE, [id_]), ("v", [])])
+    source = Source(WORKSPACE, "s", INDEX_KEY, "", "CN", SourceTrust.SERVER)
+    event = RawEvent(type=1, identifiers=identifiers)
+    assert names_blocked(event, source, blocked[WORKSPACE]) is expected
+
+
+def test_fact_that_was_erased_is_a_repeat_whatever_is_sent_again() -> None:
+    fact = NewFact(
+        WORKSPACE, FactId(b"f" * 16), "event", LeafId(b"l" * 16), 1, "", "", b"p", b"t" * 16
+    )
+    keys = dedup_keys([fact], 2)
+    kinds = {"event": 1, ERASED: 2}
+    [key] = keys[0]
+    for kind_id, conflicts in ((2, 0), (3, 1)):
+        plan = plan_append([AppendRequest([fact])], [keys], {key: (kind_id, b"o" * 16)}, kinds)
+        [outcome] = plan.assignments
+        assert not plan.facts
+        assert len(outcome.conflicting) == conflicts  # type: ignore[union-attr]
+        assert len(outcome.duplicates) == 1 - conflicts  # type: ignore[union-attr]
