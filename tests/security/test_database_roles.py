@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,15 +207,20 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-@pytest.mark.parametrize("kind", ["fold", "api"])
 @pytest.mark.parametrize(
-    "statement",
+    ("kind", "statement"),
     [
-        "UPDATE ingest.fact SET payload = ''",
-        "UPDATE ingest.fact SET leaf_id = NULL",
-        "DELETE FROM ingest.fact",
-        "TRUNCATE ingest.fact",
-        "SELECT FROM ingest.fact FOR UPDATE",
+        *product(
+            ["fold", "api"],
+            [
+                "UPDATE ingest.fact SET recorded_at = 0",
+                "UPDATE ingest.fact SET fact_id = ''",
+                "DELETE FROM ingest.fact",
+                "TRUNCATE ingest.fact",
+            ],
+        ),
+        ("api", "UPDATE ingest.fact SET payload = ''"),
+        ("api", "SELECT FROM ingest.fact FOR UPDATE"),
     ],
 )
 async def test_log_refuses_every_change_but_an_append(
@@ -295,6 +301,21 @@ async def test_row_that_concerns_all_workspaces_is_seen_by_callers_of_one(filled
     finally:
         await conn.close()
         await filled.admin.execute("DELETE FROM profile_g1.backfill WHERE name = 'all'")
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["payload = ''", "leaf_id = NULL", "kind_id = kind_id", "payload = payload || '1'"],
+)
+async def test_log_is_overwritten_by_an_erasure_under_way_alone(
+    filled: Filled, assignment: str
+) -> None:
+    conn = await filled.login("ingest", "fold")
+    try:
+        with pytest.raises(asyncpg.PostgresError, match="append-only"):
+            await conn.execute(f"UPDATE ingest.fact SET {assignment}")
+    finally:
+        await conn.close()
 
 
 async def test_api_role_writes_no_row_of_another_workspace(filled: Filled) -> None:
