@@ -29,16 +29,14 @@ _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 #: Writes one value of a field.
 _Writer = Callable[[Any], Any]
+#: See `_plan`.
+_Plan = tuple[dict[str, Any], Mapping[FieldDescriptor, tuple[str, _Writer | None]]]
 
 
 def write_plain(message: Message) -> dict[str, Any]:
     """Return a message as an object of plain JSON; what is JSON in it is a `msgspec.Raw`."""
     described: Any = message.DESCRIPTOR
-    defaults, writers = _plan(described)
-    written = defaults.copy()
-    for field, value in message.ListFields():
-        written[field.name] = writers[field.number](value)
-    return written
+    return _message_writer(described)(message)
 
 
 def read_plain(document: Mapping[str, object], kind: MessageClass) -> Message:
@@ -54,40 +52,64 @@ def read_plain(document: Mapping[str, object], kind: MessageClass) -> Message:
 
 
 @lru_cache(maxsize=1024)
-def _plan(kind: Descriptor) -> tuple[dict[str, Any], Mapping[int, _Writer]]:
-    """Return the values of the fields that are not set, and what writes each field that is."""
+def _message_writer(kind: Descriptor) -> _Writer:
+    """Return what writes the messages of a kind; it is made once, as large pages have many."""
+    plan: _Plan | None = None
+
+    def write(message: Message) -> dict[str, Any]:
+        nonlocal plan
+        if plan is None:  # not before: a message may hold others of its own kind
+            plan = _plan(kind)
+        defaults, fields = plan
+        written = defaults.copy()
+        for field, value in message.ListFields():
+            name, write_value = fields[field]
+            written[name] = value if write_value is None else write_value(value)
+        return written
+
+    return write
+
+
+def _plan(kind: Descriptor) -> _Plan:
+    """Return the values of the fields that are not set, and how each field that is set is written.
+
+    The second value has the name of each field and what writes its value; None = it is written as
+    it is.
+    """
     defaults: dict[str, Any] = {}
     for field in kind.fields:
         if field.is_repeated:
             defaults[field.name] = {} if _is_map(field) else []
         elif not field.has_presence:
-            defaults[field.name] = _writer(field)(field.default_value)
-    return defaults, {field.number: _field_writer(field) for field in kind.fields}
+            write = _writer(field)
+            value = field.default_value
+            defaults[field.name] = value if write is None else write(value)
+    return defaults, {field: (field.name, _field_writer(field)) for field in kind.fields}
 
 
-def _field_writer(field: FieldDescriptor) -> _Writer:
+def _field_writer(field: FieldDescriptor) -> _Writer | None:
     write = _writer(_value_field(field))
     if _is_map(field):
-        return lambda values: {str(key): write(values[key]) for key in values}
-    if field.is_repeated:
-        return lambda values: [write(each) for each in values]
-    return write
+        return lambda values: {
+            str(key): values[key] if write is None else write(values[key]) for key in values
+        }
+    if not field.is_repeated:
+        return write
+    return list if write is None else lambda values: [write(each) for each in values]
 
 
-def _writer(field: FieldDescriptor) -> _Writer:
-    """Return what writes one value of a field."""
+def _writer(field: FieldDescriptor) -> _Writer | None:
+    """Return what writes one value of a field; None = the value is written as it is."""
     if field.message_type is not None:
         is_known = field.message_type.full_name.startswith(_WELL_KNOWN)
-        return json_format.MessageToDict if is_known else write_plain
+        return json_format.MessageToDict if is_known else _message_writer(field.message_type)
     if field.enum_type is not None:
         numbered = field.enum_type.values_by_number
         names = {number: value.name for number, value in numbered.items()}
         return lambda number: names.get(number, number)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _BYTES_WRITERS[_format_of(field)]
-    if field.cpp_type in _FLOATS:
-        return _write_float
-    return lambda value: value
+    return _write_float if field.cpp_type in _FLOATS else None
 
 
 def _write_float(value: float) -> float | str:

@@ -57,6 +57,8 @@ class ServiceCalls:
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         """`channels` by the name of the service."""
         self._channels = channels
+        #: What makes the calls of a method, by (service, path).
+        self._made: dict[tuple[str, str], Any] = {}
 
     @asynccontextmanager
     async def call(
@@ -76,15 +78,16 @@ class ServiceCalls:
         self, method: Method, requests: Sequence[bytes], metadata: Headers, timeout_s: float | None
     ) -> Any:
         # The stubs know no calls whose messages are bytes.
-        channel: Any = self._channels[method.service]
-        options: dict[str, Any] = {"metadata": metadata, "timeout": timeout_s}
-        if method.takes_stream and method.gives_stream:
-            return channel.stream_stream(method.path)(_each(requests), **options)
-        if method.takes_stream:
-            return channel.stream_unary(method.path)(_each(requests), **options)
-        if method.gives_stream:
-            return channel.unary_stream(method.path)(requests[0], **options)
-        return channel.unary_unary(method.path)(requests[0], **options)
+        make_call: Any = self._made.get((method.service, method.path))
+        if make_call is None:
+            shape = "_".join(
+                "stream" if is_stream else "unary"
+                for is_stream in (method.takes_stream, method.gives_stream)
+            )
+            make_call = getattr(self._channels[method.service], shape)(method.path)
+            self._made[method.service, method.path] = make_call
+        request = _each(requests) if method.takes_stream else requests[0]
+        return make_call(request, metadata=metadata, timeout=timeout_s)
 
 
 async def _each(requests: Iterable[bytes]) -> AsyncIterator[bytes]:
