@@ -11,11 +11,14 @@ import asyncpg
 from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
+from onefold.activation.v1.dashboard_service_pb2_grpc import add_DashboardServiceServicer_to_server
 from onefold.activation.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
 from onefold.activation.v1.desk_service_pb2_grpc import add_DeskServiceServicer_to_server
 from onefold.activation.v1.journey_service_pb2_grpc import add_JourneyServiceServicer_to_server
 from onefold.activation.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 
+from services.activation.api.dashboards import ALLOWED as DASHBOARDS_ALLOWED
+from services.activation.api.dashboards import DashboardRpc
 from services.activation.api.decision_reader import DecisionReader
 from services.activation.api.decisions import ALLOWED as DECISIONS_ALLOWED
 from services.activation.api.decisions import DecisionRpc
@@ -31,6 +34,7 @@ from services.activation.channels.senders import open_senders
 from services.activation.channels.ssrf import TargetGuard
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.coupons import CouponCommands
+from services.activation.commands.dashboards import DashboardCommands
 from services.activation.commands.desk import DeskCommands
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.journeys import JourneyCommands
@@ -69,6 +73,7 @@ from services.activation.projection.upstream import (
     PastUpstream,
     RuleChecker,
     SegmentUpstream,
+    SizeUpstream,
 )
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import DestinationKey, count_rows
@@ -253,12 +258,21 @@ def _rpc(
         database,
         runner,
     )
+    dashboard_rpc = DashboardRpc(
+        DashboardCommands(database, runner, log),
+        journey_rpc,
+        SizeUpstream(peers.segment),
+        database,
+        runner,
+    )
     public = {**ALLOWED, **JOURNEYS_ALLOWED, **DECISIONS_ALLOWED, **DESK_ALLOWED}
+    public |= DASHBOARDS_ALLOWED
     rpc = base.rpc({**public, **RECEIPTS_ALLOWED, **PROJECTION_ALLOWED})
     rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
     rpc.add(add_JourneyServiceServicer_to_server, journey_rpc, public=True)
     rpc.add(add_DecisionServiceServicer_to_server, decision_rpc, public=True)
     rpc.add(add_DeskServiceServicer_to_server, desk_rpc, public=True)
+    rpc.add(add_DashboardServiceServicer_to_server, dashboard_rpc, public=True)
     rpc.add(add_ReceiptServiceServicer_to_server, ReceiptRpc(receipts))
     return rpc
 

@@ -17,6 +17,7 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     journeys:     [{id, title, purpose, priority, enter, goal, leave, caps, steps, on_goal, regret,
                     people_inside, moved_to, retired}]
     slots:        [{id, title, variants: [{id, when, share, content}], fallback, salt, retired}]
+    dashboards:   [{id, title, tiles: [{id, title, data, of, days, chart, width}], retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`, once
 `contact_policy: {zone, purposes, channels, hold_out}`, and once
@@ -36,6 +37,7 @@ from typing import Any
 
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.activation.v1.contact_policy_pb2 import ContactPolicy
+from onefold.activation.v1.dashboards_pb2 import Dashboard
 from onefold.activation.v1.desk_pb2 import DeskQueue
 from onefold.activation.v1.journeys_pb2 import CouponPool, Journey
 from onefold.activation.v1.slots_pb2 import Slot
@@ -56,11 +58,13 @@ from services.cli.destination_forms import (
 from services.cli.journey_forms import (
     read_contact_policy,
     read_coupon_pool,
+    read_dashboard,
     read_journey,
     read_queue,
     read_slot,
     write_contact_policy,
     write_coupon_pool,
+    write_dashboard,
     write_journey,
     write_queue,
     write_slot,
@@ -118,6 +122,7 @@ class Pack:
     queues: list[DeskQueue] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
+    dashboards: list[Dashboard] = field(default_factory=list)
     #: By kind (`source`, `tag`, …, `identity policy`) and id: file, line, and the path in it.
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -190,6 +195,7 @@ def pack_forms(pack: Pack) -> dict[str, Any]:
         "queues": [write_queue(q) for q in pack.queues if not q.retired],
         "journeys": [write_journey(j, defaults) for j in pack.journeys if not j.retired],
         "slots": [write_slot(s, defaults) for s in pack.slots if not s.retired],
+        "dashboards": [write_dashboard(d) for d in pack.dashboards if not d.retired],
     }
     if pack.contact_policy is not None:
         parts[_CONTACT_POLICY] = write_contact_policy(pack.contact_policy)
@@ -417,4 +423,5 @@ _READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
     "queues": ("queue", lambda entry, path, _: read_queue(entry, path)),
     "journeys": ("journey", read_journey),
     "slots": ("slot", read_slot),
+    "dashboards": ("dashboard", lambda entry, path, _: read_dashboard(entry, path)),
 }

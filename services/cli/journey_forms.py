@@ -1,4 +1,4 @@
-"""Reads and writes the parts of packs about persons: journeys, contact policy, slots, queues."""
+"""Reads and writes the parts of packs that activation serves, but its destinations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from onefold.activation.v1 import contact_policy_pb2 as policy_pb
-from onefold.activation.v1 import desk_pb2, slots_pb2
+from onefold.activation.v1 import dashboards_pb2, desk_pb2, slots_pb2
 from onefold.activation.v1 import journeys_pb2 as pb
 
 from services.chassis.codec.journeys import (
@@ -15,6 +15,8 @@ from services.chassis.codec.journeys import (
     contact_policy_to_proto,
     coupon_pool_from_proto,
     coupon_pool_to_proto,
+    dashboard_from_proto,
+    dashboard_to_proto,
     journey_from_proto,
     journey_to_proto,
     queue_from_proto,
@@ -24,6 +26,7 @@ from services.chassis.codec.journeys import (
 )
 from services.cli.rule_forms import RuleDefaults
 from services.cli.values import Mistakes
+from services.kernel.dashboards import dump_dashboard, parse_dashboard
 from services.kernel.desk.queue_form import dump_queue, parse_queue
 from services.kernel.errors import InvalidField, RuleError, RuleErrors
 from services.kernel.journeys.contact_policy import dump_contact_policy, parse_contact_policy
@@ -75,6 +78,17 @@ def read_queue(entry: Any, path: str) -> desk_pb2.DeskQueue:
 def write_queue(message: desk_pb2.DeskQueue) -> Any:
     """Return the form of a queue."""
     return dump_queue(queue_from_proto(message))
+
+
+def read_dashboard(entry: Any, path: str) -> dashboards_pb2.Dashboard:
+    """Return the dashboard of a form. Raises InvalidField below `path`."""
+    with _mistakes():
+        return dashboard_to_proto(parse_dashboard(entry, path))
+
+
+def write_dashboard(message: dashboards_pb2.Dashboard) -> Any:
+    """Return the form of a dashboard."""
+    return dump_dashboard(dashboard_from_proto(message))
 
 
 def read_slot(entry: Any, path: str, defaults: RuleDefaults) -> slots_pb2.Slot:

@@ -9,6 +9,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     DefineDestinationRequest,
     DefineTemplateRequest,
 )
+from onefold.activation.v1.dashboard_service_pb2 import DefineDashboardRequest
 from onefold.activation.v1.decision_service_pb2 import DefineSlotRequest
 from onefold.activation.v1.desk_service_pb2 import DefineQueueRequest
 from onefold.activation.v1.journey_service_pb2 import (
@@ -93,6 +94,9 @@ def definitions_of(client: Client, pack: Pack) -> Iterator[PackDefinition]:
     for slot in pack.slots:
         define = call(client.decisions.DefineSlot, DefineSlotRequest, slot=slot)
         yield PackDefinition("slot", slot.slot_id, define, has_references=True)
+    for board in pack.dashboards:
+        define = call(client.dashboards.DefineDashboard, DefineDashboardRequest, dashboard=board)
+        yield PackDefinition("dashboard", board.dashboard_id, define)
 
 
 def journey_assumptions(pack: Pack) -> JourneyAssumptions:

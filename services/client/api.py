@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.activation.v1 import dashboard_service_pb2 as dashboard_pb
 from onefold.activation.v1 import decision_service_pb2 as decision_pb
 from onefold.activation.v1 import desk_service_pb2 as desk_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
@@ -219,6 +220,16 @@ class DeskApi(Protocol):
     UpdateTicket: Unary[desk_pb.UpdateTicketRequest, desk_pb.UpdateTicketResponse]
     ListTickets: Unary[desk_pb.ListTicketsRequest, desk_pb.ListTicketsResponse]
     GetTicket: Unary[desk_pb.GetTicketRequest, desk_pb.GetTicketResponse]
+
+
+class DashboardApi(Protocol):
+    """Defines dashboards and evaluates their tiles."""
+
+    DefineDashboard: Unary[
+        dashboard_pb.DefineDashboardRequest, dashboard_pb.DefineDashboardResponse
+    ]
+    ListDashboards: Unary[dashboard_pb.ListDashboardsRequest, dashboard_pb.ListDashboardsResponse]
+    EvaluateTiles: Unary[dashboard_pb.EvaluateTilesRequest, dashboard_pb.EvaluateTilesResponse]
 
 
 class ProjectionApi(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
+from onefold.activation.v1.dashboard_service_pb2_grpc import DashboardServiceStub
 from onefold.activation.v1.decision_service_pb2_grpc import DecisionServiceStub
 from onefold.activation.v1.desk_service_pb2_grpc import DeskServiceStub
 from onefold.activation.v1.journey_service_pb2_grpc import JourneyServiceStub
@@ -113,6 +114,10 @@ class Client:
     @cached_property
     def desk(self) -> api.DeskApi:
         return DeskServiceStub(self._channel("activation"))
+
+    @cached_property
+    def dashboards(self) -> api.DashboardApi:
+        return DashboardServiceStub(self._channel("activation"))
 
     def projection(self, service: str) -> api.ProjectionApi:
         """Return the calls about the state of a service that folds the log."""

@@ -134,6 +134,8 @@ templates:
 destinations: [{{id: out, title: {TEXT}, {OUT}}}]
 coupon_pools: [{{id: half, title: {TEXT}}}]
 queues: [{{id: desk, title: {TEXT}}}]
+dashboards:
+  - {{id: all, title: {TEXT}, tiles: [{{id: a, title: {TEXT}, data: tickets, chart: bars}}]}}
 journeys: [{{id: waits, title: {TEXT}, enter: {{segment: {{id: seen}}}}, steps: [{{wait: 1d}}]}}]
 """
 POLICY = f"""

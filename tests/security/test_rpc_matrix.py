@@ -38,6 +38,10 @@ ROLES = {
         "GetMirror": "RSA",
         **dict.fromkeys(("DefineTemplate", "RetryDelivery", "ReconcileMirror"), "SA"),
     },
+    "activation.v1.DashboardService": {
+        **dict.fromkeys(("ListDashboards", "EvaluateTiles"), "RSA"),
+        "DefineDashboard": "SA",
+    },
     "activation.v1.DecisionService": {
         **dict.fromkeys(("ListSlots", "Decide", "Recommend"), "RSA"),
         **dict.fromkeys(("DefineSlot", "FitItems"), "SA"),
@@ -103,7 +107,7 @@ ROLES = {
         **dict.fromkeys(("ListFailedFacts", "RetryFailedFacts"), "I"),
     },
     "segment.v1.SegmentService": {
-        "ListSegments": "RSA",
+        "ListSegments": "RSAI",
         "ListMembers": "RSAI",
         "ListMemberships": "RSAI",
         **dict.fromkeys(("PreviewMemberships", "WatchMemberships"), "RSA"),

@@ -136,6 +136,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/coupons.count_coupons": lambda b: (OWN,),
     "activation/store/coupons.count_free": lambda b: (OWN,),
     "activation/store/coupons.load_pools": lambda b: (OWN,),
+    "activation/store/dashboards.list_dashboards": lambda b: (OWN,),
     "activation/store/desk.count_tickets": lambda b: (OWN,),
     "activation/store/desk.list_tickets": lambda b: (
         *(OWN, _FOREVER, _LAST, "", "", [b.leaf], 0, False, 100),

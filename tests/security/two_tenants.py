@@ -16,6 +16,8 @@ import asyncpg
 from google.protobuf.message import Message
 from integration.whole.whole_system import WholeSystem, identifier
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.activation.v1 import dashboard_service_pb2 as dashboard_pb
+from onefold.activation.v1 import dashboards_pb2
 from onefold.activation.v1 import decision_service_pb2 as decision_pb
 from onefold.activation.v1 import desk_service_pb2 as desk_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
@@ -217,6 +219,17 @@ COUPONS = f"""
     VALUES ('{MARK}', '{OTHER}', '{MARK}', '{MARK}', '{MARK}', '{MARK}', '{MARK}', '{MARK}',
             '{MARK}', 1);
 """
+#: A dashboard of the other workspace.
+DASHBOARD = f"INSERT INTO activation_g1.dashboard VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');"
+#: Tiles that name what the other workspace has.
+OTHER_TILES = dashboard_pb.EvaluateTilesRequest(
+    tiles=[
+        dashboards_pb2.Tile(
+            tile_id=str(data), data=data, subject_ids=[MARK], chart=dashboards_pb2.TILE_CHART_TABLE
+        )
+        for data in dashboards_pb2.TileData.values()[1:]
+    ]
+)
 #: A queue of the other workspace, with the ticket of a person.
 TICKETS = f"""
 INSERT INTO activation_g1.desk_queue VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');
@@ -266,6 +279,7 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         SELECT '{OTHER}', leaf_id, 1, leaf_id, 1 FROM profile_g1.leaf
         WHERE workspace_id = '{OTHER}' LIMIT 1;
         {TICKETS}
+        {DASHBOARD}
         INSERT INTO activation.run
         SELECT '{OTHER}', leaf_id, '{MARK}', 2, leaf_id, 1, leaf_id, 1, '', 1, 0, NULL, '{MARK}',
             NULL
@@ -437,6 +451,11 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
             ),
         ),
         partial(own.admin.decisions.Recommend, decision_pb.RecommendRequest(slot_id=MARK)),
+        partial(own.admin.dashboards.ListDashboards, dashboard_pb.ListDashboardsRequest()),
+        partial(
+            own.admin.dashboards.EvaluateTiles, dashboard_pb.EvaluateTilesRequest(dashboard_id=MARK)
+        ),
+        partial(own.admin.dashboards.EvaluateTiles, OTHER_TILES),
         partial(own.admin.desk.ListQueues, desk_pb.ListQueuesRequest()),
         partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest()),
         partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest(profile_id=profile_id)),

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
+from services.activation.codec.dashboards import DASHBOARD_DEFINED
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
@@ -17,6 +18,7 @@ from services.activation.domain.transitions import plan_effects
 from services.activation.projection.decisions import SlotIntake
 from services.activation.projection.desk.intake import take_in_desk
 from services.activation.projection.journeys.intake import JourneyIntake
+from services.activation.store.dashboards import save_dashboard
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
 from services.activation.store.mirrors import save_changes
@@ -74,8 +76,8 @@ class ActivationProjection:
             for fact in definitions:
                 await self._define(conn, batch.shard, fact)
             for fact in message.broadcast_facts:
-                if fact.kind == TEMPLATE_DEFINED:
-                    await _define_template(conn, fact)
+                if fact.kind in (TEMPLATE_DEFINED, DASHBOARD_DEFINED):
+                    await _save_definition(conn, fact)
             changes += message.changes
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
@@ -149,10 +151,13 @@ class ActivationProjection:
         self._defined.add(shard)
 
 
-async def _define_template(conn: asyncpg.Connection, fact: Any) -> None:
+async def _save_definition(conn: asyncpg.Connection, fact: Any) -> None:
+    """Save a template or a dashboard."""
     try:
-        template = decode_template(fact.workspace_id, fact.payload)
+        if fact.kind == DASHBOARD_DEFINED:
+            await save_dashboard(conn, fact.workspace_id, fact.payload)
+        else:
+            template = decode_template(fact.workspace_id, fact.payload)
+            await save_template(conn, template, fact.payload)
     except InvalidField:
         log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
-        return
-    await save_template(conn, template, fact.payload)

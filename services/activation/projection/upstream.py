@@ -410,3 +410,26 @@ def _question(own: PersonQuestion) -> pb.JudgeQuestion:
 def _items(kinds: Iterable[ItemEvents], entry: profile_pb.TimelineEntry) -> list[str]:
     properties = msgspec.json.decode(entry.properties or b"{}")
     return [item for kind in kinds for item in kind.items_in(entry.name, properties)]
+
+
+class SizeUpstream:
+    """Reads from segment how many members segments, values of tags and stages have."""
+
+    def __init__(self, segment: ServiceChannel) -> None:
+        self._segment: Any = segment_grpc.SegmentServiceStub(segment)
+
+    async def sizes(
+        self, workspace_id: WorkspaceId, at_least: Token | None
+    ) -> tuple[dict[str, int], frozenset[str]]:
+        """Return the sizes by id, and the ids whose backfill has not finished.
+
+        The sizes are those of at least a state of the log. Raises OnefoldError.
+        """
+        response = await self._segment.ListSegments(
+            pb.ListSegmentsRequest(at_least=None if at_least is None else token_to_proto(at_least)),
+            metadata=workspace_metadata(workspace_id),
+        )
+        segments = [(s.segment.segment_id, s) for s in response.segments if not s.segment.retired]
+        listed = [*segments, *((tag.segment_id, tag) for tag in response.tags)]
+        sizes = {id_: each.size for id_, each in listed}
+        return sizes, frozenset(id_ for id_, each in listed if not each.live)

@@ -9,8 +9,8 @@ GRANT SELECT ON run, run_unpublished, journey_due, journey_fact, leaf_profile, e
 GRANT SELECT ON coupon, coupon_code, ticket, ticket_fact, item_fit, item_ranking TO {api}
 
 -- name: state
--- Callers read destinations, templates, journeys, pauses, contact policies, pools of coupons, slots and
--- queues, and store the persons that decisions read.
+-- Callers read destinations, templates, journeys, pauses, contact policies, pools of coupons, slots,
+-- queues and dashboards, and store the persons that decisions read.
 GRANT SELECT ON destination, template, journey, flow_change, contact_policy, coupon_pool, slot TO {api};
-GRANT SELECT ON desk_queue, slot_follower TO {api};
+GRANT SELECT ON desk_queue, dashboard, slot_follower TO {api};
 GRANT SELECT, INSERT, UPDATE ON slot_person TO {api}

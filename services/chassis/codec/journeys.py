@@ -1,4 +1,4 @@
-"""Translates journeys, policies, slots and queues to messages of onefold.activation.v1, and back.
+"""Translates journeys, policies, slots, queues and dashboards to their messages, and back.
 
 A message has the name of its class and the names of its fields; a message with a `oneof kind` is a
 union of classes. So one translation serves all of them.
@@ -6,7 +6,7 @@ union of classes. So one translation serves all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -14,7 +14,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 from google.protobuf.descriptor import FieldDescriptor
 from onefold.activation.v1 import contact_policy_pb2 as policy_pb
-from onefold.activation.v1 import desk_pb2, slots_pb2
+from onefold.activation.v1 import dashboards_pb2, desk_pb2, slots_pb2
 from onefold.activation.v1 import journeys_pb2 as pb
 
 from services.chassis.codec.comparisons import (
@@ -24,6 +24,8 @@ from services.chassis.codec.comparisons import (
     events_to_proto,
 )
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
+from services.kernel import dashboards
+from services.kernel.dashboards import Dashboard, Tile
 from services.kernel.desk import model as desk
 from services.kernel.desk.model import DeskQueue
 from services.kernel.errors import RuleError
@@ -39,7 +41,7 @@ from services.kernel.rules.names import MAX_NAME
 #: Messages within each other: a step and its union, an arm, and their conditions.
 _MAX_DEPTH: Final = 5 * MAX_STEP_DEPTH
 _KIND: Final = "kind"
-_MODULES: Final = (model, puts, coupons, contact_policy, decisions, ranking, desk)
+_MODULES: Final = (model, puts, coupons, contact_policy, decisions, ranking, desk, dashboards)
 _EVENTS, _RULE = "onefold.rule.v1.EventFilter", "onefold.rule.v1.Rule"
 _ENUMS: Final[dict[str, EnumNumbers[Any]]] = {
     own.__name__: EnumNumbers(own, getattr(pb, own.__name__), own.__name__)
@@ -50,6 +52,10 @@ _ENUMS: Final[dict[str, EnumNumbers[Any]]] = {
 }
 _ENUMS["ConsentNeed"] = EnumNumbers(
     contact_policy.ConsentNeed, policy_pb.ConsentNeed, "need of consent"
+)
+_ENUMS.update(
+    (own.__name__, EnumNumbers(own, getattr(dashboards_pb2, own.__name__), own.__name__))
+    for own in (dashboards.TileData, dashboards.TileChart)
 )
 #: A message that stands for a mapping, as a map has no maps.
 _MAPPING: Final = policy_pb.ChannelPolicies.DESCRIPTOR.name
@@ -132,6 +138,29 @@ def queue_from_proto(message: desk_pb2.DeskQueue, field: str = "queue") -> DeskQ
     with below(field):
         queue: DeskQueue = _value(message, 0)
         return queue
+
+
+def dashboard_to_proto(dashboard: Dashboard) -> dashboards_pb2.Dashboard:
+    """Return the message of a dashboard."""
+    message = dashboards_pb2.Dashboard()
+    _fill(message, dashboard)
+    return message
+
+
+def dashboard_from_proto(message: dashboards_pb2.Dashboard, field: str = "dashboard") -> Dashboard:
+    """Return the dashboard of a message. Raises InvalidField with the path below `field`."""
+    with below(field):
+        dashboard: Dashboard = _value(message, 0)
+        return dashboard
+
+
+def tiles_from_proto(messages: Iterable[dashboards_pb2.Tile]) -> tuple[Tile, ...]:
+    """Return the tiles of messages. Raises InvalidField with the path below `tiles`."""
+    tiles: list[Tile] = []
+    for index, message in enumerate(messages):
+        with below(f"tiles[{index}]"):
+            tiles.append(_value(message, 0))
+    return tuple(tiles)
 
 
 def _fill(message: Any, value: Any) -> None:

@@ -21,6 +21,7 @@ import grpc
 from google.protobuf.descriptor_pb2 import MethodOptions
 from onefold.activation.v1 import (
     activation_service_pb2,
+    dashboard_service_pb2,
     decision_service_pb2,
     desk_service_pb2,
     journey_service_pb2,
@@ -42,7 +43,7 @@ Metadata = Sequence[tuple[str, str]]
 #: The modules that describe the services.
 SERVICE_MODULES: Sequence[Any] = (
     *(activation_service_pb2, decision_service_pb2, desk_service_pb2, journey_service_pb2),
-    *(admin_service_pb2, identity_service_pb2, ingest_service_pb2),
+    *(dashboard_service_pb2, admin_service_pb2, identity_service_pb2, ingest_service_pb2),
     *(log_service_pb2, profile_service_pb2, projection_service_pb2, segment_service_pb2),
 )
 _RETRY_POLICY = {

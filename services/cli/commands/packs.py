@@ -14,6 +14,7 @@ from onefold.activation.v1.activation_service_pb2 import (
     ListDestinationsRequest,
     ListTemplatesRequest,
 )
+from onefold.activation.v1.dashboard_service_pb2 import ListDashboardsRequest
 from onefold.activation.v1.decision_service_pb2 import ListSlotsRequest
 from onefold.activation.v1.desk_service_pb2 import ListQueuesRequest
 from onefold.activation.v1.journey_service_pb2 import (
@@ -172,6 +173,7 @@ async def defined_pack(client: Client) -> Pack:
     journeys = await client.journeys.ListJourneys(ListJourneysRequest())
     queues = await client.desk.ListQueues(ListQueuesRequest())
     slots = await client.decisions.ListSlots(ListSlotsRequest())
+    dashboards = await client.dashboards.ListDashboards(ListDashboardsRequest())
     return Pack(
         identity_policy=policy.policy if policy.version else None,
         settings=settings if settings.version else None,
@@ -185,6 +187,7 @@ async def defined_pack(client: Client) -> Pack:
         queues=[each.queue for each in queues.queues],
         journeys=[each.journey for each in journeys.journeys],
         slots=[each.slot for each in slots.slots],
+        dashboards=[each.dashboard for each in dashboards.dashboards],
     )
 
 

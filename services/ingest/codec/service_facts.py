@@ -11,6 +11,7 @@ from onefold.activation.v1.activation_facts_pb2 import (
     DestinationDefined,
     TemplateDefined,
 )
+from onefold.activation.v1.dashboards_pb2 import DashboardDefined
 from onefold.activation.v1.desk_pb2 import (
     DeskQueueDefined,
     SlaBreached,
@@ -54,6 +55,7 @@ _MESSAGES = (
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
     *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
     *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported, SlotDefined),
+    DashboardDefined,
     *(CouponPoolDefined, CouponCodesLoaded, CouponIssued, CouponVoided),
     *(DeskQueueDefined, TicketOpened, TicketAssigned, TicketAnswered, TicketWaiting),
     *(TicketResolved, TicketReopened, TicketRated, SlaBreached, SlaBreachWithdrawn),

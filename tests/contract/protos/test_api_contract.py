@@ -60,6 +60,7 @@ WRITES = {
     "onefold.activation.v1.ActivationService": {
         *("DefineDestination", "DefineTemplate", "ReconcileMirror", "RetryDelivery")
     },
+    "onefold.activation.v1.DashboardService": {"DefineDashboard"},
     "onefold.activation.v1.DecisionService": {"DefineSlot", "FitItems"},
     "onefold.activation.v1.DeskService": {"DefineQueue", "OpenTicket", "UpdateTicket"},
     "onefold.activation.v1.JourneyService": {
@@ -85,6 +86,7 @@ WRITES = {
 #: Messages that return a definition to the caller, which can send its etag back.
 DEFINITIONS_READ = (
     "onefold.activation.v1.CouponPoolSummary",
+    "onefold.activation.v1.DashboardSummary",
     "onefold.activation.v1.DestinationSummary",
     "onefold.activation.v1.GetContactPolicyResponse",
     "onefold.activation.v1.GetJourneyResponse",

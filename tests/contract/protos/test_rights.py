@@ -18,7 +18,7 @@ CHANGES = {
     Role.SERVICE: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror"),
+        *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror", "DefineDashboard"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineCouponPool", "LoadCouponCodes", "DefineQueue", "OpenTicket", "UpdateTicket"),
@@ -26,7 +26,7 @@ CHANGES = {
     Role.ADMIN: {
         *("DefineTag", "DefineSettings", "DefineSegment", "CorrectTrait", "RecordScores", "FitTag"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror"),
+        *("DefineTemplate", "DefineSlot", "FitItems", "ReconcileMirror", "DefineDashboard"),
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineCouponPool", "LoadCouponCodes", "DefineQueue", "OpenTicket", "UpdateTicket"),

@@ -99,6 +99,15 @@ CREATE TABLE slot_person (
 
 CREATE INDEX slot_person_inserted ON slot_person (inserted_at);
 
+-- The newest version of each dashboard, as a serialised DashboardDefined.
+CREATE TABLE dashboard (
+    workspace_id text    NOT NULL,
+    dashboard_id text    NOT NULL,
+    version      integer NOT NULL,
+    payload      bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, dashboard_id)
+);
+
 -- Every version of each queue of tickets, as a serialised DeskQueueDefined.
 CREATE TABLE desk_queue (
     workspace_id text    NOT NULL,
