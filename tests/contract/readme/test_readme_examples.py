@@ -93,7 +93,7 @@ GUIDES = (
     *("keys", "sources", "browsers", "import", "nats", "observe", "accounts"),
     *("identity-policy", "undo-a-merge", "rebuild", "probable-matches", "failed-facts"),
     *("view-of-a-person", "explain", "corrections-and-scores", "http-api", "journeys"),
-    *("slots", "desk", "extend"),
+    *("slots", "desk", "dashboards", "extend"),
 )
 
 

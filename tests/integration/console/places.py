@@ -16,6 +16,7 @@ SCREENS = (
     *("destinations", "offers", "deliveries", "sources", "events", "definitions", "tickets"),
     *("definitions/segment/buyers", "segments/buyers", "segments/buyers/edit"),
     *("definitions/journey/arrival", "definitions/queue", "journeys/arrival"),
+    *("dashboards", "dashboards/new", "dashboards/all"),
 )
 #: Screens with filters in their addresses.
 FILTERED = (
@@ -27,6 +28,7 @@ FILTERED = (
     "tickets?state=TICKET_STATE_OPEN&agent=wang",
     "quarantine?released=1",
     "journeys/arrival?runs=RUN_STATE_OPEN",
+    "dashboards/all?edit=1",
 )
 
 
@@ -58,7 +60,19 @@ async def open_places(console: Console) -> Places:
         "entry": {"by": {"event": {"events": {"names": ["arrived"]}}}},
         "steps": [{"wait": {"id": "later", "span_us": DAY_US}}],
     }
+    tiles = [
+        {"data": "TILE_DATA_MEMBERS", "subject_ids": ["buyers"], "chart": "TILE_CHART_NUMBERS"},
+        {"data": "TILE_DATA_DELIVERIES", "chart": "TILE_CHART_BARS", "width": 3},
+        {"data": "TILE_DATA_JOURNEYS", "subject_ids": ["arrival"], "chart": "TILE_CHART_FUNNEL"},
+        {"data": "TILE_DATA_TICKETS", "chart": "TILE_CHART_TABLE", "width": 12},
+    ]
+    dashboard = {
+        "dashboard_id": "all",
+        "title": "全部",
+        "tiles": [{"tile_id": f"t{n}", **tile} for n, tile in enumerate(tiles)],
+    }
     await _call(console, "activation", "DefineQueue", {"queue": queue})
+    await _call(console, "activation", "DefineDashboard", {"dashboard": dashboard})
     await _call(console, "activation", "DefineJourney", {"journey": journey})
     await console.system.drain()
     await send(console, event("arrived", "user_id:u1"))

@@ -74,7 +74,10 @@ def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
     [
         ("segments: [{id: a, rule: {count: {event: x, at_leest: 1}}}]", "segments[0].rule"),
         ("segments: [{rule: {all: []}}]", "segments[0].id: write a text"),
-        ("segmints: []", "unknown 'segmints'; known: contact_policy, coupon_pools, dashboards, destinations"),
+        (
+            "segmints: []",
+            "unknown 'segmints'; known: contact_policy, coupon_pools, dashboards, destinations",
+        ),
         ("segments: {}", "segments: write a list"),
         ("- a", "write a mapping"),
         ("a: [", "this is not YAML"),

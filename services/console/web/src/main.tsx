@@ -26,6 +26,8 @@ const queries = new QueryClient({
 });
 
 const screens = {
+  dashboards: lazy(() => import("./screens/dashboards")),
+  dashboard: lazy(() => import("./screens/dashboard")),
   home: lazy(() => import("./screens/home")),
   profiles: lazy(() => import("./screens/profiles")),
   profile: lazy(() => import("./screens/profile")),
@@ -65,6 +67,8 @@ const router = createBrowserRouter(
       errorElement: <Broken />,
       children: [
         { index: true, element: shown("home") },
+        { path: "dashboards", element: shown("dashboards") },
+        { path: "dashboards/:id", element: shown("dashboard") },
         { path: "profiles", element: shown("profiles") },
         { path: "profiles/:id", element: shown("profile") },
         { path: "profiles/:id/known", element: shown("known") },

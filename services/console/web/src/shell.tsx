@@ -9,6 +9,7 @@ import { word } from "./words";
 
 const SCREENS = [
   ["", "home"],
+  ["dashboards", "dashboards"],
   ["profiles", "profiles"],
   ["identity", "identity"],
   ["segments", "segments"],

@@ -144,6 +144,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/DefineDashboard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines a dashboard
+         * @description Defines a dashboard.
+         */
+        post: operations["activation_DefineDashboard"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/DefineDestination": {
         parameters: {
             query?: never;
@@ -258,6 +278,26 @@ export interface paths {
          * @description Begins a run of a journey whose entry is `call`.
          */
         post: operations["activation_EnterJourney"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/EvaluateTiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns the figures of the tiles of a dashboard, or of tiles that are not saved
+         * @description Returns the figures of the tiles of a dashboard, or of tiles that are not saved.
+         */
+        post: operations["activation_EvaluateTiles"];
         delete?: never;
         options?: never;
         head?: never;
@@ -458,6 +498,26 @@ export interface paths {
          * @description Lists the pools of coupons of the workspace, and what is left of each.
          */
         post: operations["activation_ListCouponPools"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/ListDashboards": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the dashboards of the workspace
+         * @description Lists the dashboards of the workspace.
+         */
+        post: operations["activation_ListDashboards"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2630,6 +2690,29 @@ export interface components {
             /** @description An IANA name; empty = in the zone of the person. */
             zone?: string;
         };
+        /** @description Tiles that are shown together. */
+        "activation.v1.Dashboard": {
+            /** @description Required. The id, unique in the workspace. */
+            dashboard_id: string;
+            /** @description Whether it is not in use any more. */
+            retired?: boolean;
+            /** @description The tiles in the order in which they are shown. At most 50. */
+            tiles?: components["schemas"]["activation.v1.Tile"][];
+            /** @description A title to display. */
+            title?: string;
+            /**
+             * Format: uint32
+             * @description The version: counts from 1, the highest is current.
+             */
+            version?: number;
+        };
+        /** @description A dashboard and its etag. */
+        "activation.v1.DashboardSummary": {
+            /** @description The dashboard in its current version. */
+            dashboard?: components["schemas"]["activation.v1.Dashboard"];
+            /** @description The etag of the definition. */
+            etag?: string;
+        };
         /** @description The anniversary of a date that is a trait of the person. */
         "activation.v1.DateTrigger": {
             /**
@@ -2731,6 +2814,26 @@ export interface components {
             etag?: string;
             /** @description The pool as it is defined now (or would be). */
             pool?: components["schemas"]["activation.v1.CouponPool"];
+            /** @description The state of the log that includes the definition. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The request of `DefineDashboard`. */
+        "activation.v1.DefineDashboardRequest": {
+            /** @description Required. The dashboard; the service sets its version. */
+            dashboard: components["schemas"]["activation.v1.Dashboard"];
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the definition that the caller has read. Where a definition with another etag and other content is current the call fails with ABORTED and ETAG_MISMATCH. Empty = whatever definition is current. */
+            etag?: string;
+        };
+        /** @description The response of `DefineDashboard`. */
+        "activation.v1.DefineDashboardResponse": {
+            /** @description Whether the definition changed (or would change). */
+            changed?: boolean;
+            /** @description The dashboard as it is defined now (or would be). */
+            dashboard?: components["schemas"]["activation.v1.Dashboard"];
+            /** @description The etag of the definition; after a dry run that of the definition in force, which the same call without `dry_run` can state. */
+            etag?: string;
             /** @description The state of the log that includes the definition. */
             token?: components["schemas"]["type.v1.Token"];
         };
@@ -3165,6 +3268,20 @@ export interface components {
             /** @description A stage. */
             stage?: components["schemas"]["activation.v1.StageTrigger"];
         };
+        /** @description The request of `EvaluateTiles`. */
+        "activation.v1.EvaluateTilesRequest": {
+            /** @description Waits until segment and activation have reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+            /** @description A dashboard whose tiles are evaluated; empty = `tiles` are. */
+            dashboard_id?: string;
+            /** @description Tiles that are evaluated as they are. */
+            tiles?: components["schemas"]["activation.v1.Tile"][];
+        };
+        /** @description The response of `EvaluateTiles`. */
+        "activation.v1.EvaluateTilesResponse": {
+            /** @description The figures, in the order of the tiles. */
+            tiles?: components["schemas"]["activation.v1.TileFigures"][];
+        };
         /** @description An event of the person. */
         "activation.v1.EventTrigger": {
             /** @description Required. The events. */
@@ -3212,6 +3329,18 @@ export interface components {
              * @description The secret of the signature (签名校验); empty = the robot has none.
              */
             signing_secret?: string;
+        };
+        /** @description A number of something. */
+        "activation.v1.Figure": {
+            /** @description What of it: `members`; the state of deliveries, such as `sent`; of journeys `runs`, `goals`, `sent`, `delivered`, `opened`, `clicked`; of tickets `open`, `waiting`, and of both of these `breached`. */
+            name?: string;
+            /** @description What it counts, as the tile names it: a segment, a destination, a journey, a queue. */
+            subject_id?: string;
+            /**
+             * Format: uint64
+             * @description The number.
+             */
+            value?: number;
         };
         /** @description The first event of the person. */
         "activation.v1.FirstSeenTrigger": Record<string, never>;
@@ -3832,6 +3961,16 @@ export interface components {
         "activation.v1.ListCouponPoolsResponse": {
             /** @description The pools, by id. */
             pools?: components["schemas"]["activation.v1.CouponPoolSummary"][];
+        };
+        /** @description The request of `ListDashboards`. */
+        "activation.v1.ListDashboardsRequest": {
+            /** @description Waits until activation has reached this state of the log. */
+            at_least?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description The response of `ListDashboards`. */
+        "activation.v1.ListDashboardsResponse": {
+            /** @description The dashboards, by id, with those that are retired. */
+            dashboards?: components["schemas"]["activation.v1.DashboardSummary"][];
         };
         /** @description The request of `ListDeliveries`. */
         "activation.v1.ListDeliveriesRequest": {
@@ -5133,6 +5272,50 @@ export interface components {
          * @enum {string}
          */
         "activation.v1.TicketState": "TICKET_STATE_UNSPECIFIED" | "TICKET_STATE_OPEN" | "TICKET_STATE_WAITING" | "TICKET_STATE_RESOLVED" | "TICKET_STATE_CANCELLED";
+        /** @description A part of a dashboard. */
+        "activation.v1.Tile": {
+            /** @description Required. How it shows the figures. */
+            chart: components["schemas"]["activation.v1.TileChart"];
+            /** @description Required. What it counts. */
+            data: components["schemas"]["activation.v1.TileData"];
+            /**
+             * Format: uint32
+             * @description Of journeys: counts the runs that began in the last days, at most 60; 0 = 30.
+             */
+            days?: number;
+            /** @description The ids of what it counts, in the order in which they are shown. Required of members and of journeys; of deliveries and tickets empty = all. At most 50. */
+            subject_ids?: string[];
+            /** @description Required. The id, unique in the dashboard. */
+            tile_id: string;
+            /** @description A title to display. */
+            title?: string;
+            /**
+             * Format: uint32
+             * @description How many of the twelve columns of the dashboard it takes; 0 = 4.
+             */
+            width?: number;
+        };
+        /**
+         * @description How a tile shows its figures.
+         * @enum {string}
+         */
+        "activation.v1.TileChart": "TILE_CHART_UNSPECIFIED" | "TILE_CHART_NUMBERS" | "TILE_CHART_BARS" | "TILE_CHART_FUNNEL" | "TILE_CHART_TABLE";
+        /**
+         * @description What a tile counts.
+         * @enum {string}
+         */
+        "activation.v1.TileData": "TILE_DATA_UNSPECIFIED" | "TILE_DATA_MEMBERS" | "TILE_DATA_DELIVERIES" | "TILE_DATA_JOURNEYS" | "TILE_DATA_TICKETS";
+        /** @description The figures of a tile. */
+        "activation.v1.TileFigures": {
+            /** @description The figures, in the order of the ids of the tile. */
+            figures?: components["schemas"]["activation.v1.Figure"][];
+            /** @description The ids whose backfill has not finished, so that their figures still grow. */
+            pending_ids?: string[];
+            /** @description The tile. */
+            tile_id?: string;
+            /** @description The ids of the tile that are not defined in the workspace; they have no figures. */
+            unknown_ids?: string[];
+        };
         /**
          * @description Which change of a membership triggers an effect.
          * @enum {string}
@@ -8684,6 +8867,39 @@ export interface operations {
             };
         };
     };
+    activation_DefineDashboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.DefineDashboardRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.DefineDashboardResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     activation_DefineDestination: {
         parameters: {
             query?: never;
@@ -8869,6 +9085,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.EnterJourneyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_EvaluateTiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.EvaluateTilesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.EvaluateTilesResponse"];
                 };
             };
             /** @description The call failed. */
@@ -9199,6 +9448,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.ListCouponPoolsResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_ListDashboards: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["activation.v1.ListDashboardsRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["activation.v1.ListDashboardsResponse"];
                 };
             };
             /** @description The call failed. */

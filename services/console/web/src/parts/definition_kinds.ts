@@ -167,6 +167,17 @@ export const KINDS: Record<string, Kind> = {
     define: (queue: Schemas["activation.v1.DeskQueue"], etag, dry_run) =>
       call("/api/activation/DefineQueue", { queue, etag, dry_run }),
   },
+  dashboard: {
+    ...AS_IT_IS,
+    id: "dashboard_id",
+    first: { dashboard_id: "", title: "", tiles: [] },
+    list: async (signal) =>
+      (await call("/api/activation/ListDashboards", {}, signal)).dashboards.map((each) =>
+        listed("dashboard_id", { content: each.dashboard, etag: each.etag }),
+      ),
+    define: (dashboard: Schemas["activation.v1.Dashboard"], etag, dry_run) =>
+      call("/api/activation/DefineDashboard", { dashboard, etag, dry_run }),
+  },
   contact: {
     ...AS_IT_IS,
     id: "",

@@ -1,1 +1,0 @@
-import{M as e}from"./antd-jlUjrZsz.js";import{t}from"./address-C8imNyyU.js";import{v as n}from"./core-DOuiaJ3X.js";var r=n();function i(n){let[i,a]=t();return(0,r.jsx)(e,{allowClear:!0,"aria-label":n.label,placeholder:n.label,style:{minWidth:180},value:i.get(n.name)??void 0,onChange:e=>a(n.name,e),options:n.options})}export{i as t};
