@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 
 import pytest
@@ -14,6 +15,7 @@ from integration.whole.whole_system import identifier
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest, ListTimelineRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
+from onefold.type.v1 import event_pb2
 from playwright.async_api import Browser, Route, expect
 from service_fixtures import wait_until
 
@@ -21,6 +23,8 @@ from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
 
 pytestmark = pytest.mark.slow
+#: The random people of a test.
+PEOPLE = 20
 
 
 async def test_login_link_works_once_and_a_copied_cookie_ends_with_the_session(
@@ -84,6 +88,40 @@ async def test_profile_shows_what_a_key_of_another_role_reads(watched: Watched) 
             cell = page.get_by_role("cell", name=f"{each.namespace}:{each.value}")
             await expect(cell.first).to_be_visible()
         await expect(page.locator(".ant-timeline-item")).to_have_count(len(lines))
+
+
+async def test_random_people_are_shown_as_a_key_of_another_role_reads_them(
+    watched: Watched,
+) -> None:
+    page, chosen, console = watched.page, random.Random(2), watched.console
+    await send(console, *(_random_event(chosen, number) for number in range(4 * PEOPLE)))
+    service = console.system.service.profile
+    await watched.open("profiles")
+    for number in range(PEOPLE):
+        [profile_id] = await console.system.profiles(f"user_id:random-{number}")
+        profile = (await service.GetProfile(GetProfileRequest(profile_id=profile_id))).profile
+        read = ListTimelineRequest(profile_id=profile_id, page_size=100)
+        entries = (await service.ListTimeline(read)).entries
+        await watched.go(f"profiles/{profile_id}")
+        texts = [f"{each.namespace}:{each.value}" for each in profile.identifiers]
+        for trait in profile.traits:
+            value = json.loads(trait.value)
+            texts += [trait.name, value if isinstance(value, str) else trait.value.decode()]
+        texts += [each.name for each in entries if each.name]
+        await expect(page.locator(".ant-timeline-item")).to_have_count(len(entries))
+        shown = await page.locator("main").inner_text()
+        assert not [text for text in texts if text not in shown], shown
+
+
+def _random_event(chosen: random.Random, number: int) -> event_pb2.Event:
+    """Return an event of one of the random people: a trait, or something that it did."""
+    who = f"user_id:random-{number % PEOPLE}"
+    if chosen.random() < 0.5:
+        values = ["上海", "O'Neil & <b>", 'say "hi"', 7, 2.5, True, "", ["a", "b"], None]
+        name = chosen.choice(["city", "note", "level", "名称"])
+        traits = json.dumps({name: chosen.choice(values)}, ensure_ascii=False).encode()
+        return event("identify", who, f"email:r{number}@example.cn", traits=traits)
+    return event(chosen.choice(["seen", "listened", "看过"]), who, properties=b'{"n": 1}')
 
 
 async def test_reason_of_a_membership_leads_to_its_fact_in_the_timeline(watched: Watched) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -38,6 +41,28 @@ ROWS = (
 #: What a screen may take: bytes of the first and of a further one, compressed; elements; heap.
 FIRST_BYTES, FURTHER_BYTES, MOST_ELEMENTS, MOST_HEAP = 500_000, 250_000, 2_500, 60_000_000
 MOST_CALLS = 20
+#: The filters of screens and their values.
+FILTERS = {
+    "profiles": {"q": ["user_id:u1", "李", "hanmeimei", "nobody"]},
+    "deliveries": {
+        "state": ["DELIVERY_STATE_DEAD", "DELIVERY_STATE_DELIVERED"],
+        "destination": ["hook", "none"],
+        "segment": ["buyers"],
+    },
+    "tickets": {
+        "view": ["board"],
+        "queue": ["help"],
+        "agent": ["wang", "none"],
+        "state": ["TICKET_STATE_OPEN", "TICKET_STATE_RESOLVED"],
+        "late": ["1"],
+    },
+    "quarantine": {"released": ["1"]},
+    "journeys": {"state": ["FLOW_OPEN", "FLOW_PAUSED"]},
+    "journeys/arrival": {"runs": ["RUN_STATE_OPEN", "RUN_STATE_ENDED"]},
+    "segments": {"overlap": ["buyers"]},
+}
+#: How many random states of screens are compared; a deep run has 200.
+STATES = int(os.environ.get("ONEFOLD_TEST_CONSOLE_STATES", "8"))
 #: Screens of which a reader sees another part, or what changes by itself.
 DIFFERING = ("", "sources", "events")
 #: Processor time of a page as a multiple of that of a loop that is known.
@@ -81,7 +106,9 @@ async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
     page = watched.page
     is_chinese = locale == "zh-CN"
     # A button that a late response enables has its colour at once, not while axe reads it.
-    await page.emulate_media(reduced_motion="reduce")
+    await page.emulate_media(
+        reduced_motion="reduce", color_scheme="light" if is_chinese else "dark"
+    )
     await watched.open("")
     keys = re.findall(r"^  (\w*[a-z](?:[A-Z]|_)\w+):", TEXTS.read_text("utf-8"), re.MULTILINE)
     for screen in [*places.all(), *FILTERED]:
@@ -171,10 +198,28 @@ async def test_address_shows_another_person_the_same_within_the_budget_of_a_scre
             await loaded(watched.page)
             if screen not in DIFFERING:
                 await wait_until(lambda: _show_the_same(watched.page, reader.page))
+        chosen = random.Random(1)
+        for state in (random_state(chosen) for _ in range(STATES)):
+            await watched.go(state)
+            await loaded(watched.page)
+            await reader.open(state)
+            await loaded(reader.page)
+            await wait_until(lambda: _show_the_same(watched.page, reader.page))
+        await reader.open(FILTERED[-2])
+        await reader.go(FILTERED[-1])
+        await loaded(reader.page)
         # Back and forward show the same again.
         await reader.page.go_back()
         await loaded(reader.page)
         assert reader.page.url.endswith(FILTERED[-2])
+
+
+def random_state(chosen: random.Random) -> str:
+    """Return the address of a screen with some of its filters."""
+    screen = chosen.choice(sorted(FILTERS))
+    filters = FILTERS[screen]
+    names = chosen.sample(sorted(filters), chosen.randint(0, len(filters)))
+    return f"{screen}?{urlencode({name: chosen.choice(filters[name]) for name in names})}"
 
 
 async def _show_the_same(one: Page, other: Page) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from service_fixtures import wait_until
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
 
+#: How many random rules are drawn; a deep run has 500.
+RULES = int(os.environ.get("ONEFOLD_TEST_CONSOLE_RULES", "3"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -221,7 +224,7 @@ async def draw(watched: Watched, form: dict[str, Any], path: str) -> None:
     await watched.enter(f"值 {path}", str(body["at_least"]))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(RULES))
 async def test_random_rule_is_drawn_by_keyboard_and_read_back_the_same(
     watched: Watched, seed: int
 ) -> None:
@@ -241,6 +244,19 @@ async def test_random_rule_is_drawn_by_keyboard_and_read_back_the_same(
         "profile", "TranslateRule", {"text": written["text_chinese"]}
     )
     assert (status, read.get("rule")) == (200, written["rule"])
+    # The page counts as many people as another call does.
+    await wait_until(lambda: _is_live(watched.console, f"drawn-{seed}"))
+    members = await watched.console.system.members(f"drawn-{seed}")
+    definition = {"segment_id": "", "rule": written["rule"]}
+    status, counted = await watched.console.plain(
+        "segment", "PreviewSegment", {"segment": definition}
+    )
+    assert (status, counted["size"]) == (200, len(members))
+
+
+async def _is_live(console: Console, segment_id: str) -> bool:
+    listed = await console.system.admin.segment.ListSegments(ListSegmentsRequest())
+    return any(each.live for each in listed.segments if each.segment.segment_id == segment_id)
 
 
 async def test_person_that_another_user_links_changes_on_the_open_page(
@@ -251,6 +267,7 @@ async def test_person_that_another_user_links_changes_on_the_open_page(
     [one] = await console.system.profiles("user_id:live1")
     await watched.open(f"identity/{one}")
     await expect(page.get_by_role("checkbox", name="user_id:live1")).to_be_visible()
+    before = await page.locator("main").aria_snapshot()
     body = {
         "decision": "DECISION_LINK",
         "a": {"namespace": "user_id", "value": "live1"},
@@ -260,3 +277,25 @@ async def test_person_that_another_user_links_changes_on_the_open_page(
     status, answer = await console.plain("identity", "RecordDecision", body)
     assert status == 200, answer
     await expect(page.get_by_role("checkbox", name="user_id:live2")).to_be_visible()
+    # It is undone on another page, and the open one shows what it showed before.
+    body["decision"] = "DECISION_WITHDRAW"
+    status, answer = await console.plain("identity", "RecordDecision", body)
+    assert status == 200, answer
+    await expect(page.get_by_role("checkbox", name="user_id:live2")).to_have_count(0)
+    assert await page.locator("main").aria_snapshot() == before
+
+
+async def test_journey_is_read_by_keyboard_alone(watched: Watched, places: Places) -> None:
+    page = watched.page
+    await watched.open("journeys/arrival")
+    canvas = page.get_by_role("group", name="旅程").first
+    await canvas.focus()
+    chosen = canvas.locator("[aria-pressed=true]")
+    steps = canvas.get_by_role("button")
+    await expect(steps.filter(has_text="later")).to_be_visible()
+    for index in range(await steps.count()):
+        await page.keyboard.press("Tab")
+        await expect(steps.nth(index)).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(chosen).to_have_count(1)
+        assert await steps.nth(index).get_attribute("aria-pressed") == "true"

@@ -1,6 +1,6 @@
 import { LoadingOutlined } from "@ant-design/icons";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { App, ConfigProvider } from "antd";
+import { App, ConfigProvider, theme } from "antd";
 import enGB from "antd/locale/en_GB";
 import zhCN from "antd/locale/zh_CN";
 import { lazy, StrictMode, Suspense } from "react";
@@ -10,8 +10,9 @@ import { createBrowserRouter, RouterProvider } from "react-router";
 
 import { CallError } from "./api/client";
 import "./i18n";
-import "./print.css";
+import "./base.css";
 import { Broken, loadAgainAfterUpgrade } from "./parts/broken";
+import { useIsDark } from "./parts/colours";
 import { SessionGate } from "./session";
 import { Shell } from "./shell";
 
@@ -97,15 +98,14 @@ const router = createBrowserRouter(
   { basename: "/console" },
 );
 
-// With enough contrast on white for people with weak eyes.
-const COLOURS = {
-  colorPrimary: "#0958d9",
-  colorLink: "#0958d9",
-  colorTextSecondary: "#595959",
-  colorTextDescription: "#595959",
-  colorTextTertiary: "#595959",
-  colorTextPlaceholder: "#6b6b6b",
-};
+// With enough contrast for people with weak eyes, on white and on black.
+const LIGHT = { ...greys("#595959"), colorPrimary: "#0958d9", colorLink: "#0958d9", colorTextPlaceholder: "#6b6b6b" };
+const DARK = { ...greys("#bfbfbf"), colorPrimary: "#1668dc", colorLink: "#69b1ff", colorTextPlaceholder: "#a6a6a6" };
+
+function greys(colour: string) {
+  return { colorTextSecondary: colour, colorTextDescription: colour, colorTextTertiary: colour };
+}
+
 // A link in a text is known by its line, for people who do not see its colour.
 const LINKS = {
   linkDecoration: "underline",
@@ -121,13 +121,17 @@ const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.c
 
 function Root() {
   const { i18n } = useTranslation();
+  const isDark = useIsDark();
   return (
     <ConfigProvider
       csp={{ nonce }}
       locale={i18n.language === "zh" ? zhCN : enGB}
       button={BUTTON}
       table={TABLE}
-      theme={{ token: { ...COLOURS, ...LINKS } }}
+      theme={{
+        algorithm: isDark ? theme.darkAlgorithm : theme.defaultAlgorithm,
+        token: { ...(isDark ? DARK : LIGHT), ...LINKS },
+      }}
     >
       <App>
         <QueryClientProvider client={queries}>

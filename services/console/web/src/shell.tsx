@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import { Link, Outlet, useLocation } from "react-router";
 
 import { setLanguage } from "./i18n";
+import { PAPER } from "./parts/colours";
 import { useSession } from "./session";
 import { word } from "./words";
 
@@ -57,7 +58,7 @@ export function Shell() {
           justify="end"
           wrap
           gap="small"
-          style={{ padding: "12px 24px", background: "#fff" }}
+          style={{ padding: "12px 24px", background: PAPER }}
         >
           <Space wrap>
             <Tag>{caller.workspace_id}</Tag>

@@ -4,10 +4,11 @@ import { useTranslation } from "react-i18next";
 import type { Schemas } from "../api/client";
 import { identifierText } from "../format";
 import { word } from "../words";
+import { BLUE, BROWN, GREEN, PAPER, RED, TEXT } from "./colours";
 
 type Graph = Required<Schemas["identity.v1.GetGraphResponse"]>;
 const [WIDTH, HEIGHT, MOST] = [900, 520, 40];
-const COLOURS = { own: "#0958d9", other: "#8c4a00", link: "#237804", held: "#cf1322" };
+const COLOURS = { own: BLUE, other: BROWN, link: GREEN, held: RED };
 
 interface Node {
   x: number;
@@ -59,7 +60,7 @@ export function IdentityGraph(props: { graph: Graph }) {
             y1={a.y}
             x2={b.x}
             y2={b.y}
-            stroke={held ? COLOURS.held : COLOURS.link}
+            style={{ stroke: held ? COLOURS.held : COLOURS.link }}
             strokeWidth={2}
             {...(held ? { strokeDasharray: "6 5" } : {})}
           >
@@ -72,15 +73,20 @@ export function IdentityGraph(props: { graph: Graph }) {
       })}
       {[...places].map(([text, node]) => (
         <g key={text}>
-          <circle cx={node.x} cy={node.y} r={7} fill={node.own ? COLOURS.own : COLOURS.other} />
+          <circle
+            cx={node.x}
+            cy={node.y}
+            r={7}
+            style={{ fill: node.own ? COLOURS.own : COLOURS.other }}
+          />
           <text
             x={node.x}
             y={node.y - 14}
             textAnchor="middle"
             fontSize={13}
-            stroke="#fff"
             strokeWidth={4}
             paintOrder="stroke"
+            style={{ fill: TEXT, stroke: PAPER }}
           >
             {text.length > 34 ? `${text.slice(0, 33)}…` : text}
           </text>

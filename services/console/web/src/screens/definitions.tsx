@@ -6,6 +6,7 @@ import { Link, useNavigate, useParams } from "react-router";
 import { parse, stringify, YAMLParseError } from "yaml";
 
 import { awaitToken, CallError, type Schemas } from "../api/client";
+import { GREEN, RED, TEXT } from "../parts/colours";
 import { type Definition, type Kind, KINDS } from "../parts/definition_kinds";
 import { difference } from "../parts/difference";
 import { type Draft, DraftState, LOOK_MS, useDraft } from "../parts/draft";
@@ -204,4 +205,4 @@ function isStale(error: unknown): boolean {
   return error instanceof CallError && error.reason === "ETAG_MISMATCH";
 }
 
-const COLOURS = { "+": "#237804", "-": "#a8071a", " ": "#434343" };
+const COLOURS = { "+": GREEN, "-": RED, " ": TEXT };

@@ -8,6 +8,7 @@ import { Link, useSearchParams } from "react-router";
 import { call, type Schemas, stream } from "../api/client";
 import { withStream } from "../api/turns";
 import { identifierText, instant, valueText } from "../format";
+import { GREY } from "../parts/colours";
 import { useFailureText } from "../parts/states";
 
 type Watched = Schemas["ingest.v1.WatchedEvent"];
@@ -112,7 +113,7 @@ function Rows(props: { events: Watched[] }) {
       rowKey="fact_id"
       pagination={false}
       scroll={{ x: true }}
-      locale={{ emptyText: <span style={{ color: "#595959" }}>{t("live_waiting")}</span> }}
+      locale={{ emptyText: <span style={{ color: GREY }}>{t("live_waiting")}</span> }}
       dataSource={props.events}
       columns={[
         { title: t("time"), render: (_, row) => instant(row.recorded_at_us, i18n.language) },

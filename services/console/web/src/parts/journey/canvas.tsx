@@ -1,15 +1,16 @@
 // Draws a journey as a tree; each step can be chosen with the mouse and the keyboard.
 import { useTranslation } from "react-i18next";
 
+import { BLUE, BROWN, CHOSEN, GREEN, GREY, LINE, PAPER, TEXT, VIOLET } from "../colours";
 import { BOX_HEIGHT, BOX_WIDTH, type Box, type Layout } from "./layout";
 
 const COLOURS: Record<string, string> = {
-  entry: "#237804",
-  send: "#0958d9",
-  wait: "#8c4a00",
-  until: "#8c4a00",
-  listen: "#531dab",
-  branch: "#595959",
+  entry: GREEN,
+  send: BLUE,
+  wait: BROWN,
+  until: BROWN,
+  listen: VIOLET,
+  branch: GREY,
 };
 
 export function JourneyCanvas(props: {
@@ -27,13 +28,14 @@ export function JourneyCanvas(props: {
         width={layout.width + 8}
         height={layout.height + 8}
         viewBox={`-4 -4 ${layout.width + 8} ${layout.height + 8}`}
+        style={{ fill: TEXT }}
       >
         {layout.lines.map((line, index) => {
           const [x1, y1] = [line.from.x + BOX_WIDTH / 2, line.from.y + BOX_HEIGHT];
           const [x2, y2] = [line.to.x + BOX_WIDTH / 2, line.to.y];
           const middle = (y1 + y2) / 2;
           const d = `M ${x1} ${y1} C ${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`;
-          return <path key={index} d={d} fill="none" stroke="#8c8c8c" strokeWidth={1.5} />;
+          return <path key={index} d={d} fill="none" stroke={LINE} strokeWidth={1.5} />;
         })}
         {layout.boxes.map((box, index) => {
           const name = t(`step_${box.kind}` as "step_send");
@@ -60,14 +62,16 @@ export function JourneyCanvas(props: {
                 width={BOX_WIDTH}
                 height={BOX_HEIGHT}
                 rx={8}
-                fill={chosen === box ? "#e6f4ff" : "#fff"}
-                stroke={COLOURS[box.kind] ?? "#434343"}
+                style={{
+                  fill: chosen === box ? CHOSEN : PAPER,
+                  stroke: COLOURS[box.kind] ?? GREY,
+                }}
                 strokeWidth={chosen === box ? 3 : 1.5}
               />
               <text x={box.x + 10} y={box.y + 22} fontSize={13} fontWeight={600}>
                 {cut(`${name} ${box.id}`, 24)}
               </text>
-              <text x={box.x + 10} y={box.y + 43} fontSize={12} fill="#434343">
+              <text x={box.x + 10} y={box.y + 43} fontSize={12}>
                 {cut(box.detail, count ? 16 : 26)}
               </text>
               <text x={box.x + BOX_WIDTH - 10} y={box.y + 43} fontSize={12} textAnchor="end">

@@ -5,6 +5,7 @@ import { Link } from "react-router";
 
 import type { Schemas } from "../../api/client";
 import { number } from "../../format";
+import { BLUE } from "../../parts/colours";
 import { type Figure, figureWord, placeOf, type Subjects, type Tile, titleOf } from "./subjects";
 
 type Figures = Schemas["activation.v1.TileFigures"];
@@ -90,7 +91,7 @@ function Bars(props: { rows: Shown[]; isFunnel: boolean }) {
             </Flex>
             <div
               aria-hidden
-              style={{ height: 10, background: "#0958d9", width: `${(100 * row.value) / most}%` }}
+              style={{ height: 10, background: BLUE, width: `${(100 * row.value) / most}%` }}
             />
           </li>
         );
