@@ -1,7 +1,7 @@
 """Takes the screenshots of the console: `python docs/screenshots/take.py LINK [FOLDER]`.
 
 LINK is a login link of a system with the data of the demo, as `./onefold demo --keep` prints it.
-It needs the packages of requirements-test.lock, and chromium.
+Some tickets of people are opened first, as the people of the demo have none but their tasks. It needs the packages of requirements-test.lock, and chromium.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ import asyncio
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, Page, async_playwright
 
 SEGMENT = "high-intent-trial"
+QUEUE = "course-advisers"
+#: What the tickets of the pictures are about.
+TICKETS = ("想换到周末班", "发票抬头写错了", "试听课的回放在哪里")
 #: The pictures by the paths of their screens; a person is a member of the segment of the demo.
 SCREENS = {
     "home": "",
+    "dashboards": "dashboards",
+    "dashboard": "dashboards/school",
+    "dashboard-edit": "dashboards/school?edit=1",
     "profiles": "profiles?q=li",
     "profile": "profiles/{person}",
     "known": "profiles/{person}/known",
@@ -31,6 +38,8 @@ SCREENS = {
     "journey": "journeys/high-intent",
     "offers": "offers",
     "tickets": "tickets",
+    "board": "tickets?view=board",
+    "ticket": "tickets/{ticket}",
     "quarantine": "quarantine",
     "destinations": "destinations",
     "deliveries": "deliveries",
@@ -53,24 +62,48 @@ async def take(link: str, folder: Path) -> None:
         await page.goto(link)
         await page.get_by_role("heading", level=2).wait_for()
         base = f"{urlsplit(link).scheme}://{urlsplit(link).netloc}"
-        person = await _a_member(context, base)
+        person, *others = await _members(context, base)
+        ticket = await _open_tickets(context, base, [person, *others])
         for width in WIDTHS:
             await page.set_viewport_size({"width": width, "height": HEIGHT})
             for name, path in SCREENS.items():
-                await page.goto(f"{base}/console/{path.format(person=person)}")
+                await page.goto(f"{base}/console/{path.format(person=person, ticket=ticket)}")
                 await _picture(page, folder / f"{name}-{width}.jpg", width)
         await launched.close()
 
 
-async def _a_member(context: BrowserContext, base: str) -> str:
-    """Return the profile id of a member of the segment."""
-    response = await context.request.post(
-        f"{base}/api/segment/ListMembers",
-        data={"segment_id": SEGMENT, "page_size": 1},
-        headers={"sec-fetch-site": "same-origin"},
-    )
-    found: str = (await response.json())["members"][0]["profile_id"]
-    return found
+async def _members(context: BrowserContext, base: str) -> list[str]:
+    """Return the profile ids of some members of the segment."""
+    request = {"segment_id": SEGMENT, "page_size": len(TICKETS)}
+    found = await _call(context, base, "segment/ListMembers", request)
+    return [each["profile_id"] for each in found["members"]]
+
+
+async def _open_tickets(context: BrowserContext, base: str, people: list[str]) -> str:
+    """Open a ticket of each person, and answer the first one; return its id."""
+    opened = []
+    for profile_id, title in zip(people, TICKETS, strict=False):
+        found = await _call(context, base, "profile/GetProfile", {"profile_id": profile_id})
+        ticket = {
+            "identifiers": found["profile"]["identifiers"][:1],
+            "queue_id": QUEUE,
+            "title": title,
+            "channel": "phone",
+            "request_id": f"picture-{profile_id}",
+        }
+        opened.append((await _call(context, base, "activation/OpenTicket", ticket))["ticket_id"])
+    for number, part in enumerate(({"assign": {"agent_id": "王老师"}}, {"answer": {}})):
+        change = {"ticket_id": opened[0], "request_id": f"picture-{number}", **part}
+        await _call(context, base, "activation/UpdateTicket", change)
+    return opened[0]
+
+
+async def _call(context: BrowserContext, base: str, method: str, request: Any) -> Any:
+    headers = {"sec-fetch-site": "same-origin"}
+    response = await context.request.post(f"{base}/api/{method}", data=request, headers=headers)
+    if not response.ok:
+        raise SystemExit(f"{method}: {await response.text()}")
+    return await response.json()
 
 
 async def _picture(page: Page, file: Path, width: int) -> None:
