@@ -1,7 +1,8 @@
 """Takes the screenshots of the console: `python docs/screenshots/take.py LINK [FOLDER]`.
 
 LINK is a login link of a system with the data of the demo, as `./onefold demo --keep` prints it.
-Some tickets of people are opened first, as the people of the demo have none but their tasks. It needs the packages of requirements-test.lock, and chromium.
+Some tickets of people are opened first, as the people of the demo have none but their tasks. It
+needs the packages of requirements-test.lock, and chromium.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ async def _members(context: BrowserContext, base: str) -> list[str]:
 
 async def _open_tickets(context: BrowserContext, base: str, people: list[str]) -> str:
     """Open a ticket of each person, and answer the first one; return its id."""
-    opened = []
+    opened: list[str] = []
     for profile_id, title in zip(people, TICKETS, strict=False):
         found = await _call(context, base, "profile/GetProfile", {"profile_id": profile_id})
         ticket = {
@@ -92,7 +93,8 @@ async def _open_tickets(context: BrowserContext, base: str, people: list[str]) -
             "request_id": f"picture-{profile_id}",
         }
         opened.append((await _call(context, base, "activation/OpenTicket", ticket))["ticket_id"])
-    for number, part in enumerate(({"assign": {"agent_id": "王老师"}}, {"answer": {}})):
+    changes: list[dict[str, Any]] = [{"assign": {"agent_id": "王老师"}}, {"answer": {}}]
+    for number, part in enumerate(changes):
         change = {"ticket_id": opened[0], "request_id": f"picture-{number}", **part}
         await _call(context, base, "activation/UpdateTicket", change)
     return opened[0]

@@ -52,8 +52,8 @@ def test_services_call_what_services_may_call() -> None:
 
 
 def test_call_of_what_services_may_not_call_is_found() -> None:
-    text = "from a.b_pb2_grpc import SegmentServiceStub\nawait stub.ListSegments(request)\n"
+    text = "from a.b_pb2_grpc import SegmentServiceStub\nawait stub.ListSnapshots(request)\n"
     planted = Source("services/activation/planted.py", text.replace("await ", ""))
-    assert refused(planted) == ["services/activation/planted.py:2: ListSegments"]
-    allowed = text.replace("ListSegments", "Judge").replace("await ", "")
+    assert refused(planted) == ["services/activation/planted.py:2: ListSnapshots"]
+    allowed = text.replace("ListSnapshots", "Judge").replace("await ", "")
     assert refused(Source("services/activation/planted.py", allowed)) == []
