@@ -108,6 +108,11 @@ async def test_random_people_are_shown_as_a_key_of_another_role_reads_them(
             value = json.loads(trait.value)
             texts += [trait.name, value if isinstance(value, str) else trait.value.decode()]
         texts += [each.name for each in entries if each.name]
+        await expect(
+            page.get_by_role("cell", name=f"user_id:random-{number}").first
+        ).to_be_visible()
+        for each in entries:
+            await expect(page.locator(f"[id=fact-{each.fact_id}]")).to_be_visible()
         await expect(page.locator(".ant-timeline-item")).to_have_count(len(entries))
         shown = await page.locator("main").inner_text()
         assert not [text for text in texts if text not in shown], shown

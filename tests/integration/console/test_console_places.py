@@ -62,7 +62,7 @@ FILTERS = {
     "segments": {"overlap": ["buyers"]},
 }
 #: How many random states of screens are compared; a deep run has 200.
-STATES = int(os.environ.get("ONEFOLD_TEST_CONSOLE_STATES", "8"))
+STATES = int(os.environ.get("ONEFOLD_TEST_CONSOLE_STATES", "5"))
 #: Screens of which a reader sees another part, or what changes by itself.
 DIFFERING = ("", "sources", "events")
 #: Processor time of a page as a multiple of that of a loop that is known.

@@ -251,7 +251,7 @@ async def test_random_rule_is_drawn_by_keyboard_and_read_back_the_same(
     status, counted = await watched.console.plain(
         "segment", "PreviewSegment", {"segment": definition}
     )
-    assert (status, counted["size"]) == (200, len(members))
+    assert (status, counted["members"][0]["size"]["value"]) == (200, len(members))
 
 
 async def _is_live(console: Console, segment_id: str) -> bool:

@@ -131,6 +131,7 @@ function Root() {
       theme={{
         algorithm: isDark ? theme.darkAlgorithm : theme.defaultAlgorithm,
         token: { ...(isDark ? DARK : LIGHT), ...LINKS },
+        components: { Menu: { itemSelectedColor: (isDark ? DARK : LIGHT).colorLink } },
       }}
     >
       <App>
