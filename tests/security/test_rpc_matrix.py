@@ -121,6 +121,7 @@ ROLES = {
 PUBLIC = {
     "activation.v1.ActivationService": "activation",
     "activation.v1.DecisionService": "activation",
+    "activation.v1.DashboardService": "activation",
     "activation.v1.DeskService": "activation",
     "activation.v1.JourneyService": "activation",
     "identity.v1.IdentityService": "identity",

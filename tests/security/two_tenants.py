@@ -221,13 +221,11 @@ COUPONS = f"""
 """
 #: A dashboard of the other workspace.
 DASHBOARD = f"INSERT INTO activation_g1.dashboard VALUES ('{OTHER}', '{MARK}', 1, '{MARK}');"
-#: Tiles that name what the other workspace has.
-OTHER_TILES = dashboard_pb.EvaluateTilesRequest(
+#: Tiles that count all that there is.
+ALL_TILES = dashboard_pb.EvaluateTilesRequest(
     tiles=[
-        dashboards_pb2.Tile(
-            tile_id=str(data), data=data, subject_ids=[MARK], chart=dashboards_pb2.TILE_CHART_TABLE
-        )
-        for data in dashboards_pb2.TileData.values()[1:]
+        dashboards_pb2.Tile(tile_id=str(data), data=data, chart=dashboards_pb2.TILE_CHART_TABLE)
+        for data in (dashboards_pb2.TILE_DATA_DELIVERIES, dashboards_pb2.TILE_DATA_TICKETS)
     ]
 )
 #: A queue of the other workspace, with the ticket of a person.
@@ -455,7 +453,7 @@ def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(
             own.admin.dashboards.EvaluateTiles, dashboard_pb.EvaluateTilesRequest(dashboard_id=MARK)
         ),
-        partial(own.admin.dashboards.EvaluateTiles, OTHER_TILES),
+        partial(own.admin.dashboards.EvaluateTiles, ALL_TILES),
         partial(own.admin.desk.ListQueues, desk_pb.ListQueuesRequest()),
         partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest()),
         partial(own.admin.desk.ListTickets, desk_pb.ListTicketsRequest(profile_id=profile_id)),
