@@ -74,9 +74,22 @@ class JourneyDemo:
         ]
 
     async def run(self, key: str, address: str) -> JourneyReport:
-        """Run the journey. `key`: of a source; `address`: of ingest over gRPC.
+        """Run the journey to its end, as `begin` begins it, and return what became of it."""
+        await self.begin(key, address)
+        for _ in range(JOURNEY_DAYS):
+            now_us = await self._system.advance_clock(DAY_US)
+            await self._wait(partial(self._is_at_rest, now_us))
+            if not self.report.clicked:
+                await self._click()
+        await self._wait(self._last_mails_are_sent)
+        await self._compare()
+        return self.report
 
-        Raises OnefoldError where a service refuses a call.
+    async def begin(self, key: str, address: str) -> None:
+        """Let people enter the journey, get their first mails, and some of them buy.
+
+        Less than a day and an hour pass. `key`: of a source; `address`: of ingest over gRPC. Raises
+        OnefoldError where a service refuses a call.
         """
         await self._define()
         now_us = await self._system.advance_clock(0)
@@ -92,14 +105,6 @@ class JourneyDemo:
             await self._wait(self._first_mails_are_decided)
             now_us = await self._system.advance_clock(0)
             await self._send(client, self._purchases(now_us))
-        for _ in range(JOURNEY_DAYS):
-            now_us = await self._system.advance_clock(DAY_US)
-            await self._wait(partial(self._is_at_rest, now_us))
-            if not self.report.clicked:
-                await self._click()
-        await self._wait(self._last_mails_are_sent)
-        await self._compare()
-        return self.report
 
     async def _define(self) -> None:
         """Let the journey send mails to the mailbox, with a link in the first one."""

@@ -91,7 +91,10 @@ class Demo:
         visitors: int,
         checks_us: Sequence[int] = CHECKS_US,
     ) -> None:
-        """`checks_us`: how far the clock is ahead at each check of the segment, from 0 on."""
+        """`checks_us`: how far the clock is ahead at each check of the segment, from 0 on.
+
+        With one check the journey only begins, so that there are people in it and in the segment.
+        """
         self._stack = stack
         self._receiver = receiver
         self._mailbox = mailbox
@@ -114,9 +117,8 @@ class Demo:
                 await self._check_segment(expected)
             async with bounded("checking the deliveries"):
                 await self._check_deliveries()
-            if len(self._checks_us) > 1:
-                async with bounded("running the journey"):
-                    await self._run_journey(keys[Endpoint.GRPC])
+            async with bounded("running the journey"):
+                await self._run_journey(keys[Endpoint.GRPC])
         return self.report
 
     async def _define(self) -> dict[Endpoint, str]:
@@ -272,6 +274,9 @@ class Demo:
     async def _run_journey(self, key: str) -> None:
         events_url, address = self._stack.events_url, self._stack.public_address("ingest")
         journey = JourneyDemo(self._system, self._mailbox, events_url)
+        if len(self._checks_us) == 1:
+            await journey.begin(key, address)
+            return
         self.report.journey = await journey.run(key, address)
         self.report.failures += self.report.journey.failures
 
