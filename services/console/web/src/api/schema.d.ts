@@ -1244,6 +1244,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/identity/RequestErasure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Requests the erasure of a person: of all identifiers that are one profile now, and of everything that is stored under them
+         * @description Requests the erasure of a person: of all identifiers that are one profile now, and of everything that is stored under them. It cannot be taken back.
+         */
+        post: operations["identity_RequestErasure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/identity/WatchMerges": {
         parameters: {
             query?: never;
@@ -1398,6 +1418,26 @@ export interface paths {
          * @description Lists the messages that sources sent again, and that the log did not store again; the last repeated ones first, at most 10,000 of each source.
          */
         post: operations["ingest_ListDuplicates"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ingest/ListErasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the erasures of persons, the newest first, with what was erased
+         * @description Lists the erasures of persons, the newest first, with what was erased.
+         */
+        post: operations["ingest_ListErasures"];
         delete?: never;
         options?: never;
         head?: never;
@@ -6070,6 +6110,35 @@ export interface components {
             /** @description The profiles now, by profile id. */
             before?: components["schemas"]["identity.v1.ProfileGroup"][];
         };
+        /** @description The request of `RequestErasure`. */
+        "identity.v1.RequestErasureRequest": {
+            /** @description Whether later events with any of the identifiers are refused. Otherwise they begin a new life of the person, which keeps nothing of the old one. */
+            block?: boolean;
+            /** @description Returns what would be erased and erases nothing. */
+            dry_run?: boolean;
+            /** @description Any identifier of the person. */
+            identifier?: components["schemas"]["type.v1.Identifier"];
+            /** @description Required. The legal ground, to display, such as `GDPR 17(1)(b)`; without personal data, at most 200 characters. */
+            legal_ground: string;
+            /** @description The profile id, also a former one. */
+            profile_id?: string;
+        };
+        /** @description The response of `RequestErasure`. */
+        "identity.v1.RequestErasureResponse": {
+            /** @description The identifiers of the person that are erased, oldest first. */
+            identifiers?: components["schemas"]["type.v1.Identifier"][];
+            /** @description The profile. */
+            profile_id?: string;
+            /**
+             * Format: uint32
+             * @description The number of identifiers of others that were named together with the person; these stay.
+             */
+            related_identifiers?: number;
+            /** @description The id of the request, see `AdminService.ListErasures`; empty after a dry run. */
+            request_id?: string;
+            /** @description The state of the log that includes the request; after a dry run the one that was read. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
         /** @description The request of `WatchMerges`. */
         "identity.v1.WatchMergesRequest": {
             /** @description The state of the log to start from; absent = the current one. */
@@ -6130,6 +6199,56 @@ export interface components {
             fact_id?: string;
             /** @description How often it was sent again. */
             repeats?: components["schemas"]["ingest.v1.Repeats"];
+        };
+        /**
+         * @description How far an erasure is.
+         * @enum {string}
+         */
+        "ingest.v1.ErasureState": "ERASURE_STATE_UNSPECIFIED" | "ERASURE_STATE_REQUESTED" | "ERASURE_STATE_ERASED";
+        /** @description The erasure of one person. It contains no value of an identifier. */
+        "ingest.v1.ErasureSummary": {
+            /** @description The id of the key that requested it. */
+            actor?: string;
+            /** @description Whether later events with the identifiers of the person are refused. */
+            block?: boolean;
+            /**
+             * Format: int64
+             * @description When the log had nothing of the person any more, Unix microseconds; 0 = not yet.
+             */
+            erased_at_us?: number;
+            /**
+             * Format: uint64
+             * @description The number of facts of the person that were overwritten.
+             */
+            facts?: number;
+            /**
+             * Format: uint64
+             * @description The number of facts of others from which identifiers of the person were removed.
+             */
+            facts_of_others?: number;
+            /**
+             * Format: uint32
+             * @description The number of identifiers of the person.
+             */
+            identifiers?: number;
+            /** @description The legal ground, as it was stated. */
+            legal_ground?: string;
+            /**
+             * Format: uint64
+             * @description The number of refused events that were deleted from the quarantine.
+             */
+            refused_events?: number;
+            /** @description The id of the request. */
+            request_id?: string;
+            /**
+             * Format: int64
+             * @description When it was requested, Unix microseconds.
+             */
+            requested_at_us?: number;
+            /** @description How far it is. */
+            state?: components["schemas"]["ingest.v1.ErasureState"];
+            /** @description The state of the log from which on nothing of the person is left; a service that has reached it has deleted what it had. */
+            token?: components["schemas"]["type.v1.Token"];
         };
         /** @description The request of `GetCaller`. */
         "ingest.v1.GetCallerRequest": Record<string, never>;
@@ -6271,6 +6390,21 @@ export interface components {
             next_page_token?: string;
             /** @description The repeats of each source in all, also of messages that are not listed; on the first page only. */
             totals?: components["schemas"]["ingest.v1.Repeats"][];
+        };
+        /** @description The request of `ListErasures`. */
+        "ingest.v1.ListErasuresRequest": {
+            /**
+             * Format: uint32
+             * @description The highest number of erasures; 0 = 50, at most 1,000.
+             */
+            page_size?: number;
+            /** @description The id of a request: only that one is returned; empty = all. */
+            request_id?: string;
+        };
+        /** @description The response of `ListErasures`. */
+        "ingest.v1.ListErasuresResponse": {
+            /** @description The erasures, the newest first. */
+            erasures?: components["schemas"]["ingest.v1.ErasureSummary"][];
         };
         /** @description The request of `ListKeys`. */
         "ingest.v1.ListKeysRequest": Record<string, never>;
@@ -7232,6 +7366,8 @@ export interface components {
             last_touch?: components["schemas"]["profile.v1.Touch"];
             /** @description The ids of the leaves that the profile is folded from: at most 1,000. */
             leaf_ids?: string[];
+            /** @description The ids of the identifiers that are no leaves, at most 1,000; not of a past profile. The id of a profile, also an old one, is that of an identifier. */
+            other_identifier_ids?: string[];
             /** @description The segments whose rule was true, by id; of a past profile only. `ListMemberships` of segment returns the current ones. */
             past_segment_ids?: string[];
             /** @description What models predict: the last score of each, by model. */
@@ -7270,6 +7406,8 @@ export interface components {
              * @description The instant of the change, Unix microseconds of the log's clock: the one at which time alone changed a predicate, or when the log recorded the last event that did.
              */
             changed_at_us?: number;
+            /** @description Whether the person of the profile was erased: what was published of it before is to be deleted, and nobody is told that it has left segments. */
+            erased?: boolean;
             /** @description The profile that this one was merged into, 16 bytes; empty where it was not merged. */
             merged_into?: string;
             /**
@@ -8552,7 +8690,7 @@ export interface components {
          * @description The reasons for which a call fails or an event is rejected. A reason travels as `google.rpc.ErrorInfo.reason` in the domain `onefold.dev`, without the prefix `ERROR_REASON_`.
          * @enum {string}
          */
-        "type.v1.ErrorReason": "ERROR_REASON_UNSPECIFIED" | "ERROR_REASON_KEY_MISSING" | "ERROR_REASON_KEY_UNKNOWN" | "ERROR_REASON_KEY_DISABLED" | "ERROR_REASON_NOT_ALLOWED" | "ERROR_REASON_FIELD_INVALID" | "ERROR_REASON_NOT_FOUND" | "ERROR_REASON_ETAG_MISMATCH" | "ERROR_REASON_TOO_LARGE" | "ERROR_REASON_STORE_UNAVAILABLE" | "ERROR_REASON_TOKEN_NOT_REACHED" | "ERROR_REASON_RANGE_EXPIRED" | "ERROR_REASON_CLOCK_NOT_ADJUSTABLE" | "ERROR_REASON_INTERNAL" | "ERROR_REASON_SERVICE_UNAVAILABLE" | "ERROR_REASON_RATE_LIMITED" | "ERROR_REASON_KEY_EXPIRED" | "ERROR_REASON_ORIGIN_NOT_ALLOWED" | "ERROR_REASON_ADDRESS_NOT_ALLOWED" | "ERROR_REASON_UPSTREAM_WENT_BACK" | "ERROR_REASON_NO_IDENTIFIER" | "ERROR_REASON_IDENTIFIER_INVALID" | "ERROR_REASON_JSON_INVALID" | "ERROR_REASON_NOT_AN_EVENT" | "ERROR_REASON_NAME_MISSING" | "ERROR_REASON_MESSAGE_ID_INVALID" | "ERROR_REASON_MESSAGE_ID_REUSED" | "ERROR_REASON_TIME_INVALID" | "ERROR_REASON_TIME_OUT_OF_RANGE" | "ERROR_REASON_PROPERTIES_TOO_LARGE" | "ERROR_REASON_VALUE_INVALID" | "ERROR_REASON_BATCH_EMPTY" | "ERROR_REASON_EVENT_TOO_OLD" | "ERROR_REASON_NAMESPACE_NOT_ALLOWED" | "ERROR_REASON_EVENT_NAME_NOT_ALLOWED" | "ERROR_REASON_TRAIT_NOT_ALLOWED";
+        "type.v1.ErrorReason": "ERROR_REASON_UNSPECIFIED" | "ERROR_REASON_KEY_MISSING" | "ERROR_REASON_KEY_UNKNOWN" | "ERROR_REASON_KEY_DISABLED" | "ERROR_REASON_NOT_ALLOWED" | "ERROR_REASON_FIELD_INVALID" | "ERROR_REASON_NOT_FOUND" | "ERROR_REASON_ETAG_MISMATCH" | "ERROR_REASON_TOO_LARGE" | "ERROR_REASON_STORE_UNAVAILABLE" | "ERROR_REASON_TOKEN_NOT_REACHED" | "ERROR_REASON_RANGE_EXPIRED" | "ERROR_REASON_CLOCK_NOT_ADJUSTABLE" | "ERROR_REASON_INTERNAL" | "ERROR_REASON_SERVICE_UNAVAILABLE" | "ERROR_REASON_RATE_LIMITED" | "ERROR_REASON_KEY_EXPIRED" | "ERROR_REASON_ORIGIN_NOT_ALLOWED" | "ERROR_REASON_ADDRESS_NOT_ALLOWED" | "ERROR_REASON_UPSTREAM_WENT_BACK" | "ERROR_REASON_NO_IDENTIFIER" | "ERROR_REASON_IDENTIFIER_INVALID" | "ERROR_REASON_JSON_INVALID" | "ERROR_REASON_NOT_AN_EVENT" | "ERROR_REASON_NAME_MISSING" | "ERROR_REASON_MESSAGE_ID_INVALID" | "ERROR_REASON_MESSAGE_ID_REUSED" | "ERROR_REASON_TIME_INVALID" | "ERROR_REASON_TIME_OUT_OF_RANGE" | "ERROR_REASON_PROPERTIES_TOO_LARGE" | "ERROR_REASON_VALUE_INVALID" | "ERROR_REASON_BATCH_EMPTY" | "ERROR_REASON_EVENT_TOO_OLD" | "ERROR_REASON_NAMESPACE_NOT_ALLOWED" | "ERROR_REASON_EVENT_NAME_NOT_ALLOWED" | "ERROR_REASON_TRAIT_NOT_ALLOWED" | "ERROR_REASON_SUPPRESSED";
         /** @description One event as its source sent it: the payload of the most frequent fact. The log stores it unchanged; values are normalised in the folds. */
         "type.v1.Event": {
             /** @description The channel, such as `web`, `app`, `mini_program`, `offline`; empty = the channel of the source. */
@@ -10682,6 +10820,39 @@ export interface operations {
             };
         };
     };
+    identity_RequestErasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["identity.v1.RequestErasureRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["identity.v1.RequestErasureResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     identity_WatchMerges: {
         parameters: {
             query?: never;
@@ -10933,6 +11104,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ingest.v1.ListDuplicatesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    ingest_ListErasures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ingest.v1.ListErasuresRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ingest.v1.ListErasuresResponse"];
                 };
             };
             /** @description The call failed. */
