@@ -56,8 +56,8 @@ def demo(
     """Run one month of an online school through the whole system, and check every figure.
 
     `retail` and `saas` run customers of a shop, or users of a product, whose segments and stages
-    are known beforehand. With `--keep` little time passes after the month, so that its people are in
-    their segments and journeys; the data is in the folder `data-demo` unless `--data` names
+    are known beforehand. With `--keep` little time passes after the month, so that its people are
+    in their segments and journeys; the data is in the folder `data-demo` unless `--data` names
     another one.
     """
     if keep:
