@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import asyncpg
 import structlog
+from onefold.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.index_key import check_index_key
 from services.chassis.access.reconcile import AccessReconciler
 from services.chassis.access.tables import ACCESS_KINDS, key_loader, region_loader
+from services.chassis.audit import grpc as audit_grpc
+from services.chassis.audit.log import AuditLog
 from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
@@ -51,6 +54,7 @@ class ServiceContext:
     bus: JetStreamBus
     authenticator: Authenticator
     metrics: Metrics
+    audit: AuditLog
 
     def channel(self, url: str) -> ServiceChannel:
         """Return a channel to another service, with the internal key; enter it to close it."""
@@ -63,8 +67,11 @@ class ServiceContext:
         )
 
     def rpc(self, allowed: Allowed) -> RpcServer:
-        """Return the gRPC endpoints; add the services, then enter it."""
-        return RpcServer(self.settings, self.authenticator, allowed, self.metrics)
+        """Return the gRPC endpoints, with the audit; add the services, then enter it."""
+        everything = {**allowed, **audit_grpc.ALLOWED}
+        rpc = RpcServer(self.settings, self.authenticator, everything, self.metrics, self.audit)
+        rpc.add(add_AuditServiceServicer_to_server, audit_grpc.AuditRpc(self.audit))
+        return rpc
 
     def operations(self, runner: ProjectionRunner | None = None) -> OperationsServer:
         """Return the internal HTTP endpoint, for health and metrics."""
@@ -152,7 +159,9 @@ async def open_service(
                 max(1.0, settings.refused_calls_per_s * _REFUSALS_BURST_S),
             ),
         )
-        yield ServiceContext(settings, database, bus, authenticator, metrics)
+        audit = AuditLog(database.pool, database.api_pool, settings.service)
+        async with background(audit.run()):
+            yield ServiceContext(settings, database, bus, authenticator, metrics, audit)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import typer
 from services.cli import output
 from services.cli.commands import (
     administration,
+    audit,
     campaigns,
     console,
     corrections,
@@ -15,6 +16,7 @@ from services.cli.commands import (
     explain,
     exports,
     facts,
+    fields,
     identity,
     imports,
     journeys,
@@ -72,7 +74,9 @@ app.add_typer(tickets.app, name="tickets")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(facts.facts, name="facts")
+app.add_typer(fields.fields, name="fields")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(audit.audit, name="audit")
 app.add_typer(nats.app, name="nats")
 app.add_typer(database.app, name="database")
 app.add_typer(administration.clock, name="clock")

@@ -13,6 +13,7 @@ from onefold.activation.v1 import dashboard_service_pb2 as dashboard_pb
 from onefold.activation.v1 import decision_service_pb2 as decision_pb
 from onefold.activation.v1 import desk_service_pb2 as desk_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
+from onefold.audit.v1 import audit_service_pb2 as audit_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
@@ -47,6 +48,10 @@ class AdminApi(Protocol):
 
     DefineSource: Unary[admin_pb.DefineSourceRequest, admin_pb.DefineSourceResponse]
     ListSources: Unary[admin_pb.ListSourcesRequest, admin_pb.ListSourcesResponse]
+    DefineFieldClasses: Unary[
+        admin_pb.DefineFieldClassesRequest, admin_pb.DefineFieldClassesResponse
+    ]
+    GetFieldClasses: Unary[admin_pb.GetFieldClassesRequest, admin_pb.GetFieldClassesResponse]
     IssueKey: Unary[admin_pb.IssueKeyRequest, admin_pb.IssueKeyResponse]
     RotateKey: Unary[admin_pb.RotateKeyRequest, admin_pb.RotateKeyResponse]
     DisableKey: Unary[admin_pb.DisableKeyRequest, admin_pb.DisableKeyResponse]
@@ -54,6 +59,12 @@ class AdminApi(Protocol):
     ListRefusedCalls: Unary[admin_pb.ListRefusedCallsRequest, admin_pb.ListRefusedCallsResponse]
     GetCaller: Unary[admin_pb.GetCallerRequest, admin_pb.GetCallerResponse]
     CreateWorkspace: Unary[admin_pb.CreateWorkspaceRequest, admin_pb.CreateWorkspaceResponse]
+
+
+class AuditApi(Protocol):
+    """Reads who did and read what at one service."""
+
+    ListAuditEntries: Unary[audit_pb.ListAuditEntriesRequest, audit_pb.ListAuditEntriesResponse]
 
 
 class IngestApi(Protocol):

@@ -14,6 +14,7 @@ from onefold.activation.v1.dashboard_service_pb2_grpc import DashboardServiceStu
 from onefold.activation.v1.decision_service_pb2_grpc import DecisionServiceStub
 from onefold.activation.v1.desk_service_pb2_grpc import DeskServiceStub
 from onefold.activation.v1.journey_service_pb2_grpc import JourneyServiceStub
+from onefold.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
@@ -122,6 +123,10 @@ class Client:
     def projection(self, service: str) -> api.ProjectionApi:
         """Return the calls about the state of a service that folds the log."""
         return ProjectionServiceStub(self._channel(service))
+
+    def audit(self, service: str) -> api.AuditApi:
+        """Return the calls about the audit of a service."""
+        return AuditServiceStub(self._channel(service))
 
     async def await_token(self, token: Token, timeout: float = TIMEOUT_S) -> None:
         """Wait until every service has folded the log up to `token`. Raises TokenNotReached."""

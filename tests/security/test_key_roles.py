@@ -22,8 +22,10 @@ from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, ListTags
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
+from security.masked_reads import CARD, leaks, plant, sweep
 from service_fixtures import MakeSettings, wait_until
 
+from services import SERVICES
 from services.chassis.access import uses
 from services.chassis.access.principal import Role
 from services.chassis.access.rights import roles_of
@@ -34,7 +36,7 @@ from services.kernel.errors import NotAllowed
 from services.kernel.rules.forms.json_form import parse_rule
 
 #: The services that serve the rpcs of a package, where that is not the service of its name.
-SERVED_BY = {"log": ("ingest",), "projection": PROJECTIONS}
+SERVED_BY = {"log": ("ingest",), "projection": PROJECTIONS, "audit": SERVICES}
 
 
 @pytest.fixture
@@ -76,6 +78,7 @@ async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) 
         for client, service in product((reading, marketing), system.names):
             await wait_until(partial(_is_accepted, client, service))
         await _check_reader(system, reader)
+        await _check_masks(system, reader, marketer)
         await _check_marketer(marketing)
     await _check_refusals(system, marketer_id)
     for request in (ListProfilesRequest(), ListTagsRequest()):
@@ -99,6 +102,19 @@ async def _check_reader(system: WholeSystem, key: str) -> None:
             assert await refusal(address, path, key) == "NOT_ALLOWED", path
             tried += 1
     assert tried >= 30
+
+
+async def _check_masks(system: WholeSystem, reader: str, back_end: str) -> None:
+    """A reader learns no planted value from any rpc; a back end sees all but sensitive values."""
+    profile_id = await plant(system)
+    assert not leaks(await sweep(system, reader, profile_id))
+    seen = await sweep(system, back_end, profile_id)
+    assert len(seen) > 50
+    assert {
+        *("GetProfile", "BatchGetProfiles", "ListProfiles", "SearchProfiles", "ListTimeline"),
+        *("ListIdentifiers", "GetGraph", "ListAccounts", "ExplainMembership", "ListSegments"),
+    } <= leaks(seen)
+    assert not [name for name, text in seen.items() if CARD in text]
 
 
 async def _check_marketer(client: Client) -> None:

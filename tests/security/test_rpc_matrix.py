@@ -65,6 +65,7 @@ ROLES = {
     "activation.v1.ReceiptService": dict.fromkeys(
         ("TakeReceipt", "TakeEngagement", "Unsubscribe"), "I"
     ),
+    "audit.v1.AuditService": {"ListAuditEntries": "A"},
     "identity.v1.IdentityService": {
         **dict.fromkeys(("GetGraph", "ExplainMatch", "ListHeld", "ListMatches"), "RSA"),
         **dict.fromkeys(("GetPolicy", "PreviewPolicy", "WatchMerges"), "RSA"),
@@ -75,7 +76,8 @@ ROLES = {
     },
     "ingest.v1.AdminService": {
         **dict.fromkeys(("DefineSource", "IssueKey", "RotateKey", "DisableKey", "ListKeys"), "A"),
-        "ListRefusedCalls": "A",
+        **dict.fromkeys(("ListRefusedCalls", "DefineFieldClasses"), "A"),
+        "GetFieldClasses": "RSA",
         "ListSources": "RSA",
         "GetCaller": "RSA",
         **dict.fromkeys(("RecordKeyUses", "CreateWorkspace"), "I"),
@@ -133,6 +135,7 @@ PUBLIC = {
 INTERNAL = {
     **{name: (process,) for name, process in PUBLIC.items()},
     "activation.v1.ReceiptService": ("activation",),
+    "audit.v1.AuditService": ("ingest", "identity", "profile", "segment", "activation"),
     "ingest.v1.AdminService": ("ingest",),
     "log.v1.LogService": ("ingest",),
     "projection.v1.ProjectionService": ("identity", "profile", "segment", "activation"),

@@ -47,6 +47,13 @@ CONDITION = re.compile(
 _FOREVER = 2**62
 _LAST = b"\xff" * 16
 
+#: The statements by which the fold of activation deletes what it has of an erased person.
+ERASING = (
+    *("delete_answers", "delete_decisions", "delete_dues", "delete_journey_facts"),
+    *("delete_leaf_profiles", "delete_runs", "delete_ticket_facts", "delete_tickets"),
+    *("delete_unpublished", "erase_coupons", "erase_effects", "erase_reports", "leave_mirrors"),
+    "lock_dues",
+)
 #: Statements that only folds, workers and relays run, which see all workspaces: none of them runs
 #: for a caller, which the test checks.
 OF_FOLDS = frozenset(
@@ -78,6 +85,7 @@ OF_FOLDS = frozenset(
         "activation/store/effects.is_overtaken",
         "activation/store/effects.lock_due",
         "activation/store/effects.spend_pace",
+        *(f"activation/store/erasure.{name}" for name in ERASING),
         "activation/store/gate.end_pause",
         "activation/store/coupons.add_codes",
         "activation/store/recommendations.delete_fits",
@@ -110,9 +118,12 @@ OF_FOLDS = frozenset(
         "activation/store/own_effects.load_depth",
         "activation/store/runs.add_dues_of_journey",
         "activation/store/schedules.take_page",
+        "chassis/access/tables.delete_field_classes",
         "chassis/access/tables.delete_key",
         "chassis/access/tables.delete_source",
         "chassis/access/tables.delete_workspace",
+        "chassis/audit/audit.lock_heads",
+        "chassis/audit/audit.save_head",
         "chassis/projection/failed_facts.count_failed_of_workspaces",
         "identity/store/policy.load_rollout_page",
         # Services read the log, which names the workspace to them or not.
@@ -179,7 +190,11 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/slots.load_slots": lambda b: (OWN, [MARK]),
     "activation/store/templates.load_template": lambda b: (OWN, MARK, 0),
     "activation/store/templates.load_templates": lambda b: (OWN,),
+    "chassis/access/tables.load_field_classes": lambda b: (OWN,),
     "chassis/access/tables.load_regions": lambda b: ([OWN],),
+    "chassis/audit/audit.entries_before": lambda b: (OWN, _FOREVER, 1_000, "", b"", False),
+    "chassis/audit/audit.entries_from": lambda b: (OWN, 0, 1_000),
+    "chassis/audit/audit.load_head": lambda b: (OWN,),
     "chassis/projection/backfill.is_backfilling": lambda b: (MARK, OWN),
     "identity/store/assignments.has_unpublished": lambda b: (OWN,),
     "identity/store/decisions.load_decision": lambda b: (*b.decided, OWN),
@@ -280,7 +295,11 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "segment/store/sets.profiles_numbered": lambda b: (OWN, list(range(1_000))),
 }
 #: Which service runs a statement of the chassis in its case.
-_RUN_BY = {"chassis/access/tables": "identity", "chassis/projection/backfill": "profile"}
+_RUN_BY = {
+    "chassis/access/tables": "identity",
+    "chassis/audit/audit": "ingest",
+    "chassis/projection/backfill": "profile",
+}
 
 
 class Statement(NamedTuple):

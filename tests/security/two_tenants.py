@@ -21,6 +21,7 @@ from onefold.activation.v1 import dashboards_pb2
 from onefold.activation.v1 import decision_service_pb2 as decision_pb
 from onefold.activation.v1 import desk_service_pb2 as desk_pb
 from onefold.activation.v1 import journey_service_pb2 as journey_pb
+from onefold.audit.v1 import audit_service_pb2 as audit_pb
 from onefold.identity.v1 import identity_facts_pb2 as identity_facts
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
@@ -30,6 +31,7 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
+from onefold.type.v1.options_pb2 import FIELD_CLASS_NONE
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from service_fixtures import wait_until
 
@@ -128,6 +130,8 @@ async def _define(tenant: Tenant, folder: Path) -> None:
         pack = folder / f"{tenant.mark}.yaml"
         pack.write_text(PACK.format(mark=tenant.mark, limit=limit), encoding="utf-8")
         await apply_pack(tenant.admin, read_pack(pack, {}))
+    classes = ingest_facts.FieldClassesDefined(names={f"{tenant.mark} plan": FIELD_CLASS_NONE})
+    await tenant.admin.admin.DefineFieldClasses(admin_pb.DefineFieldClassesRequest(classes=classes))
 
 
 async def _send(tenant: Tenant) -> None:
@@ -327,8 +331,17 @@ def calls_with_foreign_ids(own: Tenant, other: OtherIds) -> Mapping[str, list[Ca
         "segment": _segment_calls(own, other),
         "activation": _activation_calls(own, other),
         "chassis": [
-            partial(own.admin.projection(service).GetDigest, projection_pb.GetDigestRequest())
-            for service in SERVICES[1:]
+            *(
+                partial(own.admin.projection(service).GetDigest, projection_pb.GetDigestRequest())
+                for service in SERVICES[1:]
+            ),
+            *(
+                partial(
+                    own.admin.audit("ingest").ListAuditEntries,
+                    audit_pb.ListAuditEntriesRequest(from_number=first, page_size=1_000),
+                )
+                for first in (0, 1)
+            ),
         ],
     }
 
@@ -341,6 +354,7 @@ def _ingest_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(admin.ListSources, admin_pb.ListSourcesRequest()),
         partial(admin.ListKeys, admin_pb.ListKeysRequest()),
         partial(admin.ListRefusedCalls, admin_pb.ListRefusedCallsRequest()),
+        partial(admin.GetFieldClasses, admin_pb.GetFieldClassesRequest()),
         partial(admin.DisableKey, admin_pb.DisableKeyRequest(key_id=other.key)),
         partial(ingest.ListDuplicates, ingest_pb.ListDuplicatesRequest()),
         partial(ingest.ListQuarantined, ingest_pb.ListQuarantinedRequest(include_released=True)),

@@ -12,8 +12,10 @@ import structlog
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.dashboards import DASHBOARD_DEFINED
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
+from services.activation.codec.erasure import decode_erasure, is_erasure
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
+from services.activation.domain.erasure import PersonErasure
 from services.activation.domain.transitions import plan_effects
 from services.activation.projection.decisions import SlotIntake
 from services.activation.projection.desk.intake import take_in_desk
@@ -21,6 +23,7 @@ from services.activation.projection.journeys.intake import JourneyIntake
 from services.activation.store.dashboards import save_dashboard
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
+from services.activation.store.erasure import erase_persons, leave_mirrors
 from services.activation.store.mirrors import save_changes
 from services.activation.store.templates import save_template
 from services.chassis.access.tables import fold_access_facts
@@ -64,6 +67,7 @@ class ActivationProjection:
         Changes are matched with the destinations that were defined before them in their shard.
         """
         changes: list[Any] = []
+        erasures: list[PersonErasure] = []
         messages = [
             UNITS.without(decode_memberships_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages
@@ -78,6 +82,12 @@ class ActivationProjection:
             for fact in message.broadcast_facts:
                 if fact.kind in (TEMPLATE_DEFINED, DASHBOARD_DEFINED):
                     await _save_definition(conn, fact)
+            if erased := [decode_erasure(f) for f in message.broadcast_facts if is_erasure(f)]:
+                await self._add_effects(conn, batch.shard, changes)
+                changes = []
+                mirrors = await leave_mirrors(conn, erased)
+                self._uncommitted.setdefault(batch.shard, set()).update(mirrors)
+                erasures += erased
             changes += message.changes
         await self._add_effects(conn, batch.shard, changes)
         if await self._journeys.take_in(conn, batch.shard, messages):
@@ -85,6 +95,8 @@ class ActivationProjection:
         await self.slots.take_in(conn, batch.shard, messages)
         if await take_in_desk(conn, messages):
             self._tickets.add(batch.shard)
+        # At the end, as the batch has what happened before: what is recorded later stays.
+        await erase_persons(conn, erasures)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         await fold_parked_facts(conn, "activation", batch.shard, facts)
         if await fold_access_facts(conn, facts):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from services.chassis.postgres.workspace import bind_workspace
 from services.kernel.errors import NotAllowed
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
+from services.kernel.masking import DEFAULT_CLASSES, FieldClasses
 
 #: The metadata in which an internal call names its workspace.
 WORKSPACE_KEY = "onefold-workspace"
@@ -52,6 +53,8 @@ class Principal:
     source_id: SourceId = _NO_SOURCE
     #: The default region of the workspace, for phone numbers without a country code.
     region: str = DEFAULT_REGION
+    #: The classes of the workspace's fields.
+    field_classes: FieldClasses = field(default=DEFAULT_CLASSES, compare=False)
 
     @property
     def internal(self) -> bool:

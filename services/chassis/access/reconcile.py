@@ -36,16 +36,23 @@ _READ = {
     AccessTable.WORKSPACE: Q.all_workspaces,
     AccessTable.KEY: Q.all_keys,
     AccessTable.SOURCE: Q.all_sources,
+    AccessTable.FIELD_CLASSES: Q.all_field_classes,
 }
 _DELETE = {
     AccessTable.WORKSPACE: Q.delete_workspace,
     AccessTable.KEY: Q.delete_key,
     AccessTable.SOURCE: Q.delete_source,
+    AccessTable.FIELD_CLASSES: Q.delete_field_classes,
 }
 #: How many columns identify a row.
-_KEY_COLUMNS = {AccessTable.WORKSPACE: 1, AccessTable.KEY: 1, AccessTable.SOURCE: 2}
+_KEY_COLUMNS = {
+    AccessTable.WORKSPACE: 1,
+    AccessTable.KEY: 1,
+    AccessTable.SOURCE: 2,
+    AccessTable.FIELD_CLASSES: 1,
+}
 #: The columns of the version and of whether it is disabled; a workspace has one version.
-_VERSION = {AccessTable.KEY: (5, 6), AccessTable.SOURCE: (2, 3)}
+_VERSION = {AccessTable.KEY: (5, 6), AccessTable.SOURCE: (2, 3), AccessTable.FIELD_CLASSES: (1,)}
 
 
 class AccessDifference(NamedTuple):

@@ -12,18 +12,59 @@ from types import MappingProxyType
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from onefold.type.v1.options_pb2 import Right, rights
 
-from services.chassis.access.principal import Role
+from services.chassis.access.principal import Principal, Role
+from services.kernel.errors import InvalidField, NotAllowed
+from services.kernel.masking import CLEAR, FieldClass, Lens
 
+#: The metadata in which a call states why it sees what is masked, in percent-encoding.
+UNMASK_KEY = "onefold-unmask-reason"
+_SEES = (Right.RIGHT_SEE_PERSONAL, Right.RIGHT_UNMASK)
 #: The rights of each role.
 RIGHTS: Mapping[Role, frozenset[int]] = MappingProxyType(
     {
         Role.SOURCE: frozenset({Right.RIGHT_SEND}),
         Role.READER: frozenset({Right.RIGHT_READ}),
-        Role.SERVICE: frozenset({Right.RIGHT_READ, Right.RIGHT_OPERATE}),
-        Role.ADMIN: frozenset({Right.RIGHT_READ, Right.RIGHT_OPERATE, Right.RIGHT_ADMINISTER}),
+        Role.SERVICE: frozenset({Right.RIGHT_READ, Right.RIGHT_OPERATE, *_SEES}),
+        Role.ADMIN: frozenset(
+            {Right.RIGHT_READ, Right.RIGHT_OPERATE, Right.RIGHT_ADMINISTER, *_SEES}
+        ),
         Role.INTERNAL: frozenset({Right.RIGHT_INTERNAL}),
     }
 )
+
+
+#: What each role sees of personal data without a reason.
+VISIBLE: Mapping[Role, FieldClass] = MappingProxyType(
+    {
+        role: FieldClass.PERSONAL if Right.RIGHT_SEE_PERSONAL in given else FieldClass.NONE
+        for role, given in RIGHTS.items()
+    }
+)
+#: The characters of the reason for which a caller unmasks.
+MIN_REASON, MAX_REASON = 3, 200
+
+
+def lens_of(caller: Principal, reason: str = "") -> Lens:
+    """Return what a caller sees of personal data; with a reason, all of it. Services see all.
+
+    Raises NotAllowed where it may not unmask, InvalidField where the reason is too short or long.
+    """
+    if caller.internal:
+        return CLEAR
+    may_unmask = Right.RIGHT_UNMASK in RIGHTS[caller.role]
+    if not reason:
+        return Lens(VISIBLE[caller.role], caller.field_classes, may_unmask)
+    if not may_unmask:
+        raise NotAllowed(
+            "a key of this role may not see what is masked: use a key of a back end or of an"
+            f" administrator, or call without {UNMASK_KEY}",
+            role=caller.role.name.lower(),
+        )
+    if not MIN_REASON <= len(reason) <= MAX_REASON or not reason.isprintable():
+        raise InvalidField(
+            f"state a reason of {MIN_REASON} to {MAX_REASON} printable characters", field=UNMASK_KEY
+        )
+    return Lens(FieldClass.SENSITIVE, caller.field_classes, may_unmask)
 
 
 def roles_of(rpc: MethodDescriptor) -> frozenset[Role]:

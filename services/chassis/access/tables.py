@@ -1,13 +1,20 @@
-"""Folds workspaces, keys and sources from the log into tables of each service, and reads them."""
+"""Folds workspaces, their field classes, keys and sources into tables of each service."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import asyncpg
-from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
+import msgspec
+from onefold.ingest.v1.ingest_facts_pb2 import (
+    FieldClassesDefined,
+    KeyDefined,
+    SourceDefined,
+    WorkspaceDefined,
+)
 from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.access.lookups import BatchedLookups
@@ -15,13 +22,15 @@ from services.chassis.access.principal import Principal, Role
 from services.chassis.postgres.database import Queries, acquire
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
+from services.kernel.masking import DEFAULT_CLASSES, FieldClass, FieldClasses
 from services.kernel.restrictions import NO_RESTRICTIONS, Restrictions
 
 KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name
 SOURCE_DEFINED = SourceDefined.DESCRIPTOR.full_name
 WORKSPACE_DEFINED = WorkspaceDefined.DESCRIPTOR.full_name
-#: The kinds of facts that define keys, sources and workspaces.
-ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED})
+FIELD_CLASSES_DEFINED = FieldClassesDefined.DESCRIPTOR.full_name
+#: The kinds of facts that define keys, sources, workspaces and their field classes.
+ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED, FIELD_CLASSES_DEFINED})
 
 Q = Queries.load(__package__, "tables.sql")
 
@@ -30,6 +39,8 @@ Row = tuple[Any, ...]
 #: The roles that a key in the log can have.
 _KEY_ROLES: frozenset[int] = frozenset(set(Role) - {Role.INTERNAL})
 _HASH_BYTES = 32
+_CLASS_NUMBERS = frozenset(map(int, FieldClass))
+_CLASSES = msgspec.json.Decoder(dict[str, FieldClass])
 
 
 class AccessKey(NamedTuple):
@@ -65,11 +76,20 @@ def key_loader(pool: asyncpg.Pool) -> LoadKey:
 def _access_key(row: asyncpg.Record) -> AccessKey:
     workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
     region = row["default_region"] or DEFAULT_REGION
-    holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region)
+    classes = parse_classes(row["identifiers"] or "{}", row["names"] or "{}")
+    holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region, classes)
     restrictions = Restrictions.load(
         row["allowed_origins"].split(), row["allowed_addresses"].split()
     )
     return AccessKey(holder, row["disabled"], row["expires_at_us"], restrictions)
+
+
+@lru_cache(maxsize=1_024)
+def parse_classes(identifiers: str, names: str) -> FieldClasses:
+    """Return the classes in the columns of a row: JSON objects of numbers of FieldClass."""
+    if identifiers == names == "{}":
+        return DEFAULT_CLASSES
+    return FieldClasses.of(*(_CLASSES.decode(text) for text in (identifiers, names)))
 
 
 def region_loader(pool: asyncpg.Pool) -> LoadRegion:
@@ -147,12 +167,14 @@ class AccessTable(Enum):
     WORKSPACE = "access_workspace"
     KEY = "access_key"
     SOURCE = "access_source"
+    FIELD_CLASSES = "access_field_classes"
 
 
 _FOLDS = {
     AccessTable.WORKSPACE: Q.fold_workspaces,
     AccessTable.KEY: Q.fold_keys,
     AccessTable.SOURCE: Q.fold_sources,
+    AccessTable.FIELD_CLASSES: Q.fold_field_classes,
 }
 
 
@@ -164,6 +186,10 @@ def access_row(fact: Fact) -> tuple[AccessTable, Row] | None:
         source = SourceDefined.FromString(fact.payload)
         row = (fact.workspace_id, source.source_id, source.version, source.disabled)
         return AccessTable.SOURCE, row
+    if fact.kind == FIELD_CLASSES_DEFINED:
+        classes = FieldClassesDefined.FromString(fact.payload)
+        columns = (_encode_classes(each) for each in (classes.identifiers, classes.names))
+        return AccessTable.FIELD_CLASSES, (fact.workspace_id, classes.version, *columns)
     if fact.kind == KEY_DEFINED:
         key = KeyDefined.FromString(fact.payload)
         holder = (key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id)
@@ -172,6 +198,11 @@ def access_row(fact: Fact) -> tuple[AccessTable, Row] | None:
             state = (key.version, key.disabled, key.expires_at_us)
             return AccessTable.KEY, (*holder, *state, *restrictions)
     return None
+
+
+def _encode_classes(classes: Mapping[str, int]) -> str:
+    known = {name: number for name, number in sorted(classes.items()) if number in _CLASS_NUMBERS}
+    return msgspec.json.encode(known).decode()
 
 
 async def save_access_rows(conn: asyncpg.Connection, table: AccessTable, rows: list[Row]) -> None:

@@ -1,11 +1,12 @@
 -- name: load_keys
 -- The keys with some hashes, the regions of their workspaces, and whether their sources are disabled.
 SELECT k.key_hash, k.key_id, k.workspace_id, k.role, k.source_id, k.expires_at_us, k.allowed_origins,
-    k.allowed_addresses, w.default_region,
+    k.allowed_addresses, w.default_region, c.identifiers, c.names,
     k.disabled OR coalesce(s.disabled, false) AS disabled
 FROM access_key AS k
 LEFT JOIN access_source AS s USING (workspace_id, source_id)
 LEFT JOIN access_workspace AS w USING (workspace_id)
+LEFT JOIN access_field_classes AS c USING (workspace_id)
 WHERE k.key_hash = any($1::bytea[])
 
 -- name: load_regions
@@ -52,6 +53,21 @@ ON CONFLICT (workspace_id, source_id) DO UPDATE
 SET version = excluded.version, disabled = excluded.disabled
 WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
 
+-- name: fold_field_classes
+-- The highest version of a workspace wins.
+INSERT INTO access_field_classes AS old (workspace_id, version, identifiers, names)
+SELECT DISTINCT ON (workspace_id) *
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+    AS new (workspace_id, version, identifiers, names)
+ORDER BY workspace_id, version DESC
+ON CONFLICT (workspace_id) DO UPDATE
+SET version = excluded.version, identifiers = excluded.identifiers, names = excluded.names
+WHERE old.version < excluded.version
+
+-- name: load_field_classes
+-- The classes of a workspace.
+SELECT version, identifiers, names FROM access_field_classes WHERE workspace_id = $1
+
 -- name: all_workspaces
 -- Every row, its columns in the order of the fold.
 SELECT workspace_id, default_region FROM access_workspace
@@ -66,6 +82,10 @@ FROM access_key
 -- name: all_sources
 -- Every row, its columns in the order of the fold.
 SELECT workspace_id, source_id, version, disabled FROM access_source
+
+-- name: all_field_classes
+-- Every row, its columns in the order of the fold.
+SELECT workspace_id, version, identifiers, names FROM access_field_classes
 
 -- name: delete_workspace
 -- A row as it was read.
@@ -82,3 +102,8 @@ WHERE key_hash = $1 AND key_id = $2 AND workspace_id = $3 AND role = $4 AND sour
 -- A row as it was read.
 DELETE FROM access_source
 WHERE workspace_id = $1 AND source_id = $2 AND version = $3 AND disabled = $4
+
+-- name: delete_field_classes
+-- A row as it was read.
+DELETE FROM access_field_classes
+WHERE workspace_id = $1 AND version = $2 AND identifiers = $3 AND names = $4

@@ -26,6 +26,7 @@ from onefold.activation.v1 import (
     desk_service_pb2,
     journey_service_pb2,
 )
+from onefold.audit.v1 import audit_service_pb2
 from onefold.identity.v1 import identity_service_pb2
 from onefold.ingest.v1 import admin_service_pb2, ingest_service_pb2
 from onefold.log.v1 import log_service_pb2
@@ -43,7 +44,8 @@ Metadata = Sequence[tuple[str, str]]
 #: The modules that describe the services.
 SERVICE_MODULES: Sequence[Any] = (
     *(activation_service_pb2, decision_service_pb2, desk_service_pb2, journey_service_pb2),
-    *(dashboard_service_pb2, admin_service_pb2, identity_service_pb2, ingest_service_pb2),
+    *(dashboard_service_pb2, admin_service_pb2, audit_service_pb2),
+    *(identity_service_pb2, ingest_service_pb2),
     *(log_service_pb2, profile_service_pb2, projection_service_pb2, segment_service_pb2),
 )
 _RETRY_POLICY = {

@@ -19,7 +19,11 @@ import grpc
 import structlog
 
 from services.chassis.access.keys import key_from_authorization
+from services.chassis.access.personal_data import PersonalFields
 from services.chassis.access.principal import WORKSPACE_KEY, Principal, Role, set_principal
+from services.chassis.access.rights import UNMASK_KEY, lens_of
+from services.chassis.audit.log import AuditLog
+from services.chassis.audit.recorder import AuditedCall, MethodAudit
 from services.chassis.rpc.admission import Admission
 from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
@@ -39,7 +43,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _AUTHORIZATION = "authorization"
 #: The metadata in which a proxy names the address of its client.
 FORWARDED_KEY = "x-forwarded-for"
-_CREDENTIALS = frozenset({_AUTHORIZATION, WORKSPACE_KEY, FORWARDED_KEY})
+_CREDENTIALS = frozenset({_AUTHORIZATION, WORKSPACE_KEY, FORWARDED_KEY, UNMASK_KEY})
 _Messages = AsyncIterator[bytes]
 _Context = Any  # grpc.aio.ServicerContext
 _Handler = Any  # grpc.RpcMethodHandler; its fields have no types
@@ -74,11 +78,14 @@ class Guard(grpc.aio.ServerInterceptor):
         metrics: Metrics,
         connections: ConnectionGuard | None = None,
         proxies: Sequence[Network] = (),
+        audit: AuditLog | None = None,
     ) -> None:
         """`connections`: those of the endpoint; None = they have no limits.
 
-        `proxies`: what they say about the addresses of their clients is believed.
+        `proxies`: what they say about the addresses of their clients is believed. `audit`: where
+        calls are recorded; None = nowhere.
         """
+        self.audit = audit
         self.streams = OpenStreams(authenticate)
         self.authenticate = authenticate
         self.check_role = check_role
@@ -139,6 +146,8 @@ class _GuardedMethod:
         self._serializer = handler.response_serializer
         self._sealing = guard.sealing
         self._tokens_in, self._tokens_out = method_paths(name)
+        self._personal = PersonalFields.of(name)
+        self._audit = MethodAudit(name, guard.audit)
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
         self._check_role = guard.check_role
@@ -165,15 +174,20 @@ class _GuardedMethod:
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
             sealed = self._sealing.for_clients or credentials.is_forwarded
+            lens = lens_of(caller, credentials.unmask_reason)
             request = self._parse(await self._streams.only_message(context.read), caller, sealed)
-            response = self._serialize(await self._behaviour(request, context), caller, sealed)
+            self._personal.check_rules(request, lens)
+            call = AuditedCall(caller, request, lens, credentials.unmask_reason)
+            response = await self._audit.watch(call, self._behaviour(request, context))
+            await self._audit.record(call, self._personal.mask(response, lens))
+            serialised = self._serialize(response, caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
             if caller is not None:
                 self._admission.leave(caller, address, is_stream=False)
         self._count(began)
-        return response
+        return serialised
 
     async def _respond_with_stream(
         self, requests: _Messages, context: _Context
@@ -186,14 +200,18 @@ class _GuardedMethod:
             address = self._counted_address(credentials)
             caller = await self._enter(credentials, address, context)
             sealed = self._sealing.for_clients or credentials.is_forwarded
+            lens = lens_of(caller, credentials.unmask_reason)
             with self._streams.open(credentials, self._roles) as stream:
                 if self._takes_stream:
                     request = self._read_each(stream, requests, caller, sealed)
                 else:
                     message = await self._streams.only_message(context.read)
                     request = self._parse(message, caller, sealed)
+                    self._personal.check_rules(request, lens)
+                call = AuditedCall(caller, request, lens, credentials.unmask_reason)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):
+                        await self._audit.record(call, self._personal.mask(response, lens))
                         yield self._serialize(response, caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
@@ -313,4 +331,5 @@ def credentials_of(context: _Context, proxies: Sequence[Network]) -> Credentials
     key = key_from_authorization(found.get(_AUTHORIZATION))
     address = client_address(address_of(context.peer()), found.get(FORWARDED_KEY, ""), proxies)
     is_forwarded = FORWARDED_KEY in found
-    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address), is_forwarded)
+    reason = unquote(found.get(UNMASK_KEY, ""))
+    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address), is_forwarded, reason)

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.principal import Principal, Role
+from services.chassis.audit.log import AuditLog
 from services.chassis.rpc.admission import Admission, CallLimits
 from services.chassis.rpc.connection_limits import ConnectionLimits
 from services.chassis.rpc.connections import ConnectionGuard
@@ -86,11 +87,12 @@ class RpcServer:
         authenticator: Authenticator,
         allowed: Allowed,
         metrics: Metrics,
+        audit: AuditLog | None = None,
     ) -> None:
+        """`audit`: where calls are recorded; None = nowhere."""
         self._allowed = allowed
         self._settings = settings
         self._authenticator = authenticator
-        limits = _call_limits(settings)
         sealer = TokenSealer(internal_keys(settings))
         proxies = parse_networks(settings.trusted_proxies)
 
@@ -102,9 +104,7 @@ class RpcServer:
             return await authenticator.authenticate_internal(given.key, workspace_id, peer)
 
         self._connections = _connection_guard(settings, metrics)
-        most = _ROOM_FOR_BURSTS * self._connections.limits.connections
-        connections = ("grpc.max_allowed_incoming_connections", most)
-        message = ("grpc.max_receive_message_length", settings.max_message_bytes)
+        connections, message = _size_options(settings, self._connections)
         self._public = _Endpoint(
             settings.host,
             settings.grpc_port,
@@ -112,11 +112,12 @@ class RpcServer:
                 authenticate,
                 authenticator.check_role,
                 _for_clients(allowed),
-                Admission(limits),
+                Admission(_call_limits(settings)),
                 Sealing(sealer, for_clients=True),
                 metrics,
                 self._connections,
                 proxies,
+                audit,
             ),
             (*_OPTIONS, *_PUBLIC_OPTIONS, connections, message),
             public_files(settings),
@@ -128,10 +129,11 @@ class RpcServer:
                 authenticate_internal,
                 authenticator.check_role,
                 allowed,
-                Admission(limits),
+                Admission(_call_limits(settings)),
                 Sealing(sealer, for_clients=False),
                 metrics,
                 proxies=proxies,
+                audit=audit,
             ),
             (*_OPTIONS, *_INTERNAL_OPTIONS, message),
             internal_files(settings),
@@ -246,6 +248,17 @@ class _Endpoint:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
         await self.server.start()
+
+
+def _size_options(
+    settings: ServiceSettings, connections: ConnectionGuard
+) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Return the options for the most connections and the longest message."""
+    most = _ROOM_FOR_BURSTS * connections.limits.connections
+    return (
+        ("grpc.max_allowed_incoming_connections", most),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+    )
 
 
 def _call_limits(settings: ServiceSettings) -> CallLimits:

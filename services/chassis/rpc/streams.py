@@ -40,6 +40,8 @@ class Credentials(NamedTuple):
     peer: Peer
     #: Whether a proxy, such as the console, has passed the call on for a client.
     is_forwarded: bool = False
+    #: Why the caller wants to see what is masked; empty = it does not.
+    unmask_reason: str = ""
 
 
 #: Returns the principal of credentials. Raises OnefoldError.

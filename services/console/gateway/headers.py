@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 
+from services.chassis.access.rights import UNMASK_KEY
 from services.chassis.rpc.guard import FORWARDED_KEY
 from services.console.gateway.errors import Headers, invalid
 
@@ -38,7 +39,7 @@ def metadata_of(headers: Iterable[tuple[bytes, bytes]], address: str) -> Headers
     passed: list[tuple[str, str | bytes]] = [(FORWARDED_KEY, address)] if address else []
     for raw_name, raw_value in headers:
         name = raw_name.decode("latin-1").lower()
-        if name in _NOT_PASSED or name.startswith(_PREFIXES_NOT_PASSED):
+        if name != UNMASK_KEY and (name in _NOT_PASSED or name.startswith(_PREFIXES_NOT_PASSED)):
             continue
         value = raw_value.decode("latin-1")
         if not _NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):

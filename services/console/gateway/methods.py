@@ -20,7 +20,11 @@ from services.chassis.rpc.channel import SERVICE_MODULES
 MessageClass: TypeAlias = type[Message]
 
 #: The services that serve a package of protos, where it is not named after one.
-_SERVED_BY: Mapping[str, Sequence[str]] = {"log": ("ingest",), "projection": SERVICES[1:]}
+_SERVED_BY: Mapping[str, Sequence[str]] = {
+    "audit": SERVICES,
+    "log": ("ingest",),
+    "projection": SERVICES[1:],
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,15 @@ from services.chassis.access.principal import Role, principal, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.access.uses import KeyUse
 from services.chassis.codec.fields import page_size_of, token_to_proto
+from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.definitions import (
     defined_to_proto,
+    field_classes_to_proto,
     from_message,
     keys_to_proto,
     sources_to_proto,
+    to_message,
 )
 from services.ingest.codec.erasure import erasures_to_proto
 from services.ingest.codec.refused_calls import refused_calls_to_proto
@@ -25,7 +28,12 @@ from services.ingest.commands.admin import Administration, first_admin_key
 from services.ingest.commands.erasure import ErasureCommands
 from services.ingest.commands.keys import KeyCommands, now_us
 from services.ingest.commands.refused_calls import RefusedCalls
-from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
+from services.ingest.domain.definitions import (
+    FieldClassesDefinition,
+    KeyDefinition,
+    SourceDefinition,
+    WorkspaceDefinition,
+)
 from services.kernel.errors import InvalidField
 
 #: The roles that a key can have.
@@ -62,6 +70,25 @@ class AdminRpc(AdminServiceServicer):
         self, request: pb.ListSourcesRequest, context: Any
     ) -> pb.ListSourcesResponse:
         return sources_to_proto(await self._administration.sources(workspace_id()))
+
+    async def DefineFieldClasses(
+        self, request: pb.DefineFieldClassesRequest, context: Any
+    ) -> pb.DefineFieldClassesResponse:
+        classes = from_message(FieldClassesDefinition, workspace_id(), request.classes)
+        defined = await self._administration.define_field_classes(
+            classes, principal().key_id, etag=request.etag, dry_run=request.dry_run
+        )
+        return field_classes_to_proto(defined)
+
+    async def GetFieldClasses(
+        self, request: pb.GetFieldClassesRequest, context: Any
+    ) -> pb.GetFieldClassesResponse:
+        classes = await self._administration.field_classes(workspace_id())
+        if classes is None:
+            return pb.GetFieldClassesResponse()
+        return pb.GetFieldClassesResponse(
+            classes=to_message(classes), etag=etag_of(classes.version)
+        )
 
     async def IssueKey(self, request: pb.IssueKeyRequest, context: Any) -> pb.IssueKeyResponse:
         key = KeyDefinition(

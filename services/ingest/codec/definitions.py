@@ -7,13 +7,19 @@ from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from onefold.ingest.v1 import admin_service_pb2 as pb
-from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
+from onefold.ingest.v1.ingest_facts_pb2 import (
+    FieldClassesDefined,
+    KeyDefined,
+    SourceDefined,
+    WorkspaceDefined,
+)
 from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.definitions import Defined, DefinitionFact, etag_of
 from services.ingest.domain.definitions import (
     AccessDefinition,
+    FieldClassesDefinition,
     KeyDefinition,
     SourceDefinition,
     WorkspaceDefinition,
@@ -28,6 +34,7 @@ _MESSAGES: dict[type[AccessDefinition], Any] = {
     WorkspaceDefinition: WorkspaceDefined,
     SourceDefinition: SourceDefined,
     KeyDefinition: KeyDefined,
+    FieldClassesDefinition: FieldClassesDefined,
 }
 _TYPES = {message.DESCRIPTOR.full_name: type_ for type_, message in _MESSAGES.items()}
 
@@ -60,7 +67,9 @@ def from_message(type_: type[D], workspace_id: str, message: Any) -> D:
 
 
 def _value(value: Any) -> Any:
-    """Return the value of a field; a repeated field becomes a tuple."""
+    """Return the value of a field; a repeated field becomes a tuple, a map one of sorted pairs."""
+    if isinstance(value, Mapping):
+        return tuple(sorted(value.items()))
     return value if isinstance(value, str | bytes | int) else tuple(value)
 
 
@@ -68,7 +77,21 @@ def to_message(definition: AccessDefinition) -> Any:
     """Return the message of a definition."""
     fields = definition._asdict()
     del fields["workspace_id"]
+    if isinstance(definition, FieldClassesDefinition):
+        fields |= {name: dict(fields[name]) for name in ("identifiers", "names")}
     return _MESSAGES[type(definition)](**fields)
+
+
+def field_classes_to_proto(
+    defined: Defined[FieldClassesDefinition],
+) -> pb.DefineFieldClassesResponse:
+    """Return the response to a definition of field classes."""
+    return pb.DefineFieldClassesResponse(
+        classes=to_message(defined.definition),
+        changed=defined.changed,
+        token=token_to_proto(defined.token),
+        etag=defined.etag,
+    )
 
 
 def defined_to_proto(defined: Defined[SourceDefinition]) -> pb.DefineSourceResponse:

@@ -10,9 +10,11 @@ from services.chassis.definitions import Defined, DefinitionAppended, Definition
 from services.ingest.codec.definitions import encode_definition
 from services.ingest.domain.definitions import (
     AccessDefinition,
+    FieldClassesDefinition,
     KeyDefinition,
     SourceDefinition,
     WorkspaceDefinition,
+    check_field_classes,
     check_id,
     check_region,
     check_same_region,
@@ -73,6 +75,29 @@ class Administration:
             etag=etag,
             dry_run=dry_run,
         )
+
+    async def define_field_classes(
+        self, desired: FieldClassesDefinition, actor: str, *, etag: str = "", dry_run: bool = False
+    ) -> Defined[FieldClassesDefinition]:
+        """Define which fields of a workspace are personal. Raises InvalidField, Conflict."""
+        check_field_classes(desired)
+
+        async def load(_: Token) -> FieldClassesDefinition | None:
+            return await self.field_classes(desired.workspace_id)
+
+        return await define(
+            lambda _: desired,
+            log=self,
+            load=load,
+            to_fact=lambda classes: encode_definition(classes, actor),
+            etag=etag,
+            dry_run=dry_run,
+        )
+
+    async def field_classes(self, workspace_id: str) -> FieldClassesDefinition | None:
+        """Return the classes of a workspace; None = it has defined none."""
+        await self._projection.refresh()
+        return await self._store.field_classes(workspace_id)
 
     async def sources(self, workspace_id: str) -> list[SourceDefinition]:
         """Return the sources of a workspace, by id."""

@@ -1,4 +1,4 @@
-"""Defines workspaces, sources and keys, and checks the values that they may have."""
+"""Defines workspaces, sources, keys and field classes, and checks the values that they may have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from services.ingest.domain.events import NO_LIMITS, SourceLimits
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import validation_error
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
+from services.kernel.masking import FieldClass
 from services.kernel.time import DAY_US
 from services.kernel.trust import Party, SourceTrust
 
@@ -22,6 +23,7 @@ MAX_AGE_DAYS = 36_500
 PUBLIC_MAX_AGE_DAYS = 30
 _TRUSTS = frozenset(map(int, SourceTrust))
 _PARTIES = frozenset(map(int, Party))
+_CLASSES = frozenset(map(int, FieldClass))
 #: Ids are parts of NATS subjects and of URLs.
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: The source of the events that the system itself records, such as an unsubscription.
@@ -141,7 +143,27 @@ class KeyDefinition(NamedTuple):
         return self._replace(version=version)
 
 
-AccessDefinition: TypeAlias = WorkspaceDefinition | SourceDefinition | KeyDefinition
+class FieldClassesDefinition(NamedTuple):
+    """Which fields of a workspace are personal or sensitive; sorted pairs of a name and a number of
+    FieldClass."""
+
+    workspace_id: str
+    identifiers: tuple[tuple[str, int], ...] = ()
+    names: tuple[tuple[str, int], ...] = ()
+    #: Counts from 1; 0 = not defined yet.
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.workspace_id
+
+    def at_version(self, version: int) -> FieldClassesDefinition:
+        return self._replace(version=version)
+
+
+AccessDefinition: TypeAlias = (
+    WorkspaceDefinition | SourceDefinition | KeyDefinition | FieldClassesDefinition
+)
 
 
 def is_id(text: str) -> bool:
@@ -213,6 +235,25 @@ def check_source(source: SourceDefinition) -> None:
             f"the greatest age of an event is at most {MAX_AGE_DAYS} days",
             field="source.max_age_days",
         )
+
+
+def check_field_classes(classes: FieldClassesDefinition) -> None:
+    """Raise InvalidField where a name or a class cannot be defined."""
+    namespaces, names = dict(classes.identifiers), dict(classes.names)
+    _check_names("classes.names", names, MAX_NAMES)
+    _check_names("classes.identifiers", namespaces, MAX_NAMESPACES)
+    for namespace in namespaces:
+        error = validation_error(namespace, "")
+        if error is not None:
+            raise InvalidField(error, field="classes.identifiers")
+    for field, classes_of in (("identifiers", namespaces), ("names", names)):
+        if not _CLASSES.issuperset(classes_of.values()):
+            raise InvalidField(
+                "choose for each name FIELD_CLASS_NONE, FIELD_CLASS_PERSONAL or"
+                " FIELD_CLASS_SENSITIVE; leave a name out to give it the class that it has in"
+                " every workspace",
+                field=f"classes.{field}",
+            )
 
 
 def _check_names(field: str, names: Collection[str], limit: int) -> None:

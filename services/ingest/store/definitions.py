@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import asyncpg
 from cachetools import TTLCache
 
+from services.chassis.access.tables import Q as access
 from services.chassis.postgres.database import Queries, acquire
 from services.ingest.domain.definitions import (
     SYSTEM_SOURCE_ID,
     AccessDefinition,
+    FieldClassesDefinition,
     KeyDefinition,
     SourceDefinition,
     WorkspaceDefinition,
@@ -24,6 +27,7 @@ D = TypeVar("D", WorkspaceDefinition, SourceDefinition, KeyDefinition)
 #: How many sources are cached, and for how long, seconds.
 _MAX_CACHED, _CACHE_S = 10_000, 5.0
 
+_CLASS_COLUMNS = ("identifiers", "names")
 _STATEMENTS = ((WorkspaceDefinition, Q.save_workspaces), (KeyDefinition, Q.save_keys))
 
 
@@ -86,6 +90,17 @@ class DefinitionStore:
 
     async def key(self, workspace_id: str, key_id: str) -> KeyDefinition | None:
         return _first(await _load(self._pool, KeyDefinition, Q.key, workspace_id, key_id))
+
+    async def field_classes(self, workspace_id: str) -> FieldClassesDefinition | None:
+        """Return the classes of a workspace, which `access_field_classes` has."""
+        async with acquire(self._pool, workspace_id) as conn:
+            row = await conn.fetchrow(access.load_field_classes, workspace_id)
+        if row is None:
+            return None
+        identifiers, names = (
+            tuple(sorted(json.loads(row[column]).items())) for column in _CLASS_COLUMNS
+        )
+        return FieldClassesDefinition(workspace_id, identifiers, names, row["version"])
 
 
 async def _load(pool: asyncpg.Pool, type_: type[D], statement: str, *ids: str) -> list[D]:

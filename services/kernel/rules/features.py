@@ -332,3 +332,18 @@ class Related:
 Feature: TypeAlias = (
     Trait | Aggregate | Elapsed | Sequence | Trend | DateDistance | TopValues | Orders | Related
 )
+
+
+def compared_name(feature: Feature) -> str:
+    """Return the trait or the property whose values a feature reads; empty = it reads none."""
+    match feature:
+        case Trait():
+            return feature.name
+        case Aggregate() | TopValues():
+            return feature.property
+        case Trend():
+            return feature.aggregate.property
+        case DateDistance():
+            return feature.trait
+        case _:
+            return ""

@@ -11,7 +11,7 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.chassis.access.principal import principal, region, workspace_id
-from services.chassis.access.rights import allowed_roles
+from services.chassis.access.rights import allowed_roles, lens_of
 from services.chassis.codec.fields import (
     as_of_of,
     at_least_of,
@@ -126,6 +126,8 @@ class ProfileRpc(JourneyInputRpc):
         size = page_size_of(request)
         api.check_count(size, MAX_FOUND, "profiles")
         search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key)
+        if lens_of(principal()).hides_name("name"):
+            search = search.without_names()
         await self.queries.runner.catch_up(at_least_of(request))
         profiles, has_more, token = await search.find(self.queries, size, brief=request.brief)
         return pb.SearchProfilesResponse(

@@ -34,7 +34,7 @@ from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.identifiers.priority import account_leaf, priority_of
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
 from services.kernel.index_key import IndexKey
-from services.kernel.rules.features import Elapsed
+from services.kernel.rules.features import Elapsed, compared_name
 from services.kernel.rules.forms.text import to_text
 from services.kernel.rules.values import canonical_json
 from services.kernel.tokens import Token
@@ -278,6 +278,7 @@ def answer_to_proto(answer: PredicateAnswer) -> pb.PredicateResult:
         source_id=answer.source_id,
         trust=answer.trust,  # type: ignore[arg-type]  # the numbers are the enum's
         is_span=isinstance(answer.predicate.feature, Elapsed),
+        compares=compared_name(answer.predicate.feature),
     )
 
 

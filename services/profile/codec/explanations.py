@@ -17,7 +17,7 @@ from services.kernel.explain.model import (
     PredicateFacts,
 )
 from services.kernel.ids import to_hex
-from services.kernel.rules.features import Elapsed
+from services.kernel.rules.features import Elapsed, compared_name
 from services.kernel.rules.forms.text import events_to_text
 from services.kernel.rules.forms.text_words import Language
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference
@@ -79,7 +79,9 @@ def _part(node: ExplainedPart, texts: RuleTexts) -> pb.ExplainedPart:
         missing=_missing(node.change),
     )
     if node.facts is not None:
-        part.is_span = isinstance(node.rule, Predicate) and isinstance(node.rule.feature, Elapsed)
+        if isinstance(node.rule, Predicate):
+            part.is_span = isinstance(node.rule.feature, Elapsed)
+            part.compares = compared_name(node.rule.feature)
         _add_facts(part, node.facts)
     return part
 

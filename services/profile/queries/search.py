@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier, validation_error
@@ -45,6 +45,11 @@ class ProfileSearch:
             ids.append(parse_id(entered, "text"))
         ids += [i.id_in(workspace_id, index_key) for i in _identifiers(entered, region)]
         return cls(workspace_id, ids, plain_form(entered))
+
+    def without_names(self) -> ProfileSearch:
+        """Return the search for whole identifiers alone, for callers who see no names: a search for
+        beginnings would tell them letter by letter."""
+        return replace(self, beginning="")
 
     async def find(
         self, queries: ProfileQueries, size: int, *, brief: bool = False

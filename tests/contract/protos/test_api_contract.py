@@ -72,7 +72,15 @@ WRITES = {
         *("AssessMatches", "DefinePolicy", "RecordDecision", "RequestErasure")
     },
     "onefold.ingest.v1.AdminService": {
-        *("CreateWorkspace", "DefineSource", "DisableKey", "IssueKey", "RecordKeyUses", "RotateKey")
+        *(
+            "CreateWorkspace",
+            "DefineFieldClasses",
+            "DefineSource",
+            "DisableKey",
+            "IssueKey",
+            "RecordKeyUses",
+            "RotateKey",
+        )
     },
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},

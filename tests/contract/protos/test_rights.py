@@ -30,8 +30,9 @@ CHANGES = {
         *("CreateSnapshot", "RemoveSnapshot"),
         *("DefineJourney", "EnterJourney", "SetJourneyFlow", "SetDestinationFlow"),
         *("DefineCouponPool", "LoadCouponCodes", "DefineQueue", "OpenTicket", "UpdateTicket"),
-        *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
-        *("DefineDestination", "DefineContactPolicy", "TickClock", "RequestErasure"),
+        *("DefineFieldClasses", "DefineSource", "IssueKey", "RotateKey", "DisableKey"),
+        *("DefinePolicy", "DefineDestination", "DefineContactPolicy", "TickClock"),
+        "RequestErasure",
     },
     Role.INTERNAL: {
         "Append",
@@ -52,6 +53,7 @@ RESTRICTED_READS = {
     "ListKeys": {Role.ADMIN},
     "ListRefusedCalls": {Role.ADMIN},
     "ListErasures": {Role.ADMIN},
+    "ListAuditEntries": {Role.ADMIN},
     "PreviewTemplate": {Role.SERVICE, Role.ADMIN},
     "GetHead": {Role.ADMIN, Role.INTERNAL},
 }

@@ -17,7 +17,7 @@ import pytest
 from integration.profile.profile_stack import ProfileStack
 from laws.profile_model import SourceEvent
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
-from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SERVICE
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 
@@ -113,7 +113,7 @@ async def test_other_system_with_a_key_alone_follows_all_profiles_through_merges
     random = Random(7)
     async with open_stack() as stack, asyncio.timeout(HANG_S):
         await stack.ingest(stated(person, person + 1) for person in range(10))
-        request = admin_pb.IssueKeyRequest(role=ROLE_READER, title="the other system")
+        request = admin_pb.IssueKeyRequest(role=ROLE_SERVICE, title="the other system")
         issued = await stack.admin.IssueKey(request)
         copy = Copy(stack.profile_address, issued.key)
         number = 100

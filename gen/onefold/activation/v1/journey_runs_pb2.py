@@ -26,7 +26,7 @@ from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/activation/v1/journey_runs.proto\x12\x15onefold.activation.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"\xae\x01\n\x08RunEntry\x12\x16\n\x0eoccurred_at_us\x18\x01 \x01(\x03\x12\x15\n\x07\x66\x61\x63t_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x15\n\x07leaf_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x16\n\x0erecorded_at_us\x18\x04 \x01(\x03\x12\x18\n\nproperties\x18\x05 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x19\n\x0c\x63\x61used_at_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_caused_at_us\"\xa9\x02\n\x0bRunPosition\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12>\n\x06\x63ounts\x18\x03 \x03(\x0b\x32..onefold.activation.v1.RunPosition.CountsEntry\x12@\n\x07\x63oupons\x18\x04 \x03(\x0b\x32/.onefold.activation.v1.RunPosition.CouponsEntry\x12\x12\n\nhas_waited\x18\x05 \x01(\x08\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a.\n\x0c\x43ouponsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"{\n\rPlannedEffect\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05visit\x18\x02 \x01(\r\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x34\n\x08position\x18\x04 \x01(\x0b\x32\".onefold.activation.v1.RunPosition\"K\n\x08RunBegan\x12.\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.RunEntry\x12\x0f\n\x07version\x18\x02 \x01(\r\"n\n\x0cRunRestarted\x12.\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.RunEntry\x12.\n\x05start\x18\x02 \x01(\x0b\x32\x1f.onefold.activation.v1.RunEntry\"P\n\nRuleAnswer\x12#\n\x04rule\x18\x01 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\x08\"A\n\x0bRunAnswered\x12\x32\n\x07\x61nswers\x18\x01 \x03(\x0b\x32!.onefold.activation.v1.RuleAnswer\"G\n\x0e\x45\x66\x66\x65\x63tsPlanned\x12\x35\n\x07\x65\x66\x66\x65\x63ts\x18\x01 \x03(\x0b\x32$.onefold.activation.v1.PlannedEffect\"2\n\tEffectKey\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05visit\x18\x02 \x01(\r\"\x92\x01\n\x10\x45\x66\x66\x65\x63tsWithdrawn\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .onefold.activation.v1.EffectKey\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.onefold.activation.v1.WithdrawalReason\x12\x15\n\x07\x66\x61\x63t_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\"Q\n\x08RunMoved\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x34\n\x08position\x18\x02 \x01(\x0b\x32\".onefold.activation.v1.RunPosition\"_\n\x08RunEnded\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.onefold.activation.v1.RunEnd\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x15\n\x07\x66\x61\x63t_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\"\r\n\x0bRunReopened\"\xa9\x04\n\x0fRunTransitioned\x12\x14\n\x06run_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\njourney_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x13\n\x0bknown_at_us\x18\x04 \x01(\x03\x12\x30\n\x05\x62\x65gan\x18\x05 \x01(\x0b\x32\x1f.onefold.activation.v1.RunBeganH\x00\x12\x38\n\trestarted\x18\x06 \x01(\x0b\x32#.onefold.activation.v1.RunRestartedH\x00\x12\x36\n\x08\x61nswered\x18\x07 \x01(\x0b\x32\".onefold.activation.v1.RunAnsweredH\x00\x12\x38\n\x07planned\x18\x08 \x01(\x0b\x32%.onefold.activation.v1.EffectsPlannedH\x00\x12<\n\twithdrawn\x18\t \x01(\x0b\x32\'.onefold.activation.v1.EffectsWithdrawnH\x00\x12\x30\n\x05moved\x18\n \x01(\x0b\x32\x1f.onefold.activation.v1.RunMovedH\x00\x12\x30\n\x05\x65nded\x18\x0b \x01(\x0b\x32\x1f.onefold.activation.v1.RunEndedH\x00\x12\x36\n\x08reopened\x18\x0c \x01(\x0b\x32\".onefold.activation.v1.RunReopenedH\x00\x42\x08\n\x06\x63hange\"M\n\x0eRunTransitions\x12;\n\x0btransitions\x18\x01 \x03(\x0b\x32&.onefold.activation.v1.RunTransitioned*\x93\x01\n\x10WithdrawalReason\x12!\n\x1dWITHDRAWAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bWITHDRAWAL_REASON_OVERTAKEN\x10\x01\x12\x1c\n\x18WITHDRAWAL_REASON_ASLEEP\x10\x02\x12\x1d\n\x19WITHDRAWAL_REASON_REVISED\x10\x03*\xda\x01\n\x06RunEnd\x12\x17\n\x13RUN_END_UNSPECIFIED\x10\x00\x12\x10\n\x0cRUN_END_DONE\x10\x01\x12\x10\n\x0cRUN_END_GOAL\x10\x02\x12\x10\n\x0cRUN_END_LEFT\x10\x03\x12\x14\n\x10RUN_END_HELD_OUT\x10\x04\x12\x12\n\x0eRUN_END_EXITED\x10\x05\x12\x19\n\x15RUN_END_NO_OPEN_HOURS\x10\x06\x12\x13\n\x0fRUN_END_REFUSED\x10\x07\x12\x12\n\x0eRUN_END_EDITED\x10\x08\x12\x13\n\x0fRUN_END_STOPPED\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/activation/v1/journey_runs.proto\x12\x15onefold.activation.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"\xb2\x01\n\x08RunEntry\x12\x16\n\x0eoccurred_at_us\x18\x01 \x01(\x03\x12\x15\n\x07\x66\x61\x63t_id\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x15\n\x07leaf_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x16\n\x0erecorded_at_us\x18\x04 \x01(\x03\x12\x1c\n\nproperties\x18\x05 \x01(\x0c\x42\x08\xa8\xbb\x18\x01\xd0\xbb\x18\x03\x12\x19\n\x0c\x63\x61used_at_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_caused_at_us\"\xa9\x02\n\x0bRunPosition\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12>\n\x06\x63ounts\x18\x03 \x03(\x0b\x32..onefold.activation.v1.RunPosition.CountsEntry\x12@\n\x07\x63oupons\x18\x04 \x03(\x0b\x32/.onefold.activation.v1.RunPosition.CouponsEntry\x12\x12\n\nhas_waited\x18\x05 \x01(\x08\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a.\n\x0c\x43ouponsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"{\n\rPlannedEffect\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05visit\x18\x02 \x01(\r\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x34\n\x08position\x18\x04 \x01(\x0b\x32\".onefold.activation.v1.RunPosition\"K\n\x08RunBegan\x12.\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.RunEntry\x12\x0f\n\x07version\x18\x02 \x01(\r\"n\n\x0cRunRestarted\x12.\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.RunEntry\x12.\n\x05start\x18\x02 \x01(\x0b\x32\x1f.onefold.activation.v1.RunEntry\"P\n\nRuleAnswer\x12#\n\x04rule\x18\x01 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\x08\"A\n\x0bRunAnswered\x12\x32\n\x07\x61nswers\x18\x01 \x03(\x0b\x32!.onefold.activation.v1.RuleAnswer\"G\n\x0e\x45\x66\x66\x65\x63tsPlanned\x12\x35\n\x07\x65\x66\x66\x65\x63ts\x18\x01 \x03(\x0b\x32$.onefold.activation.v1.PlannedEffect\"2\n\tEffectKey\x12\x16\n\x07step_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\r\n\x05visit\x18\x02 \x01(\r\"\x92\x01\n\x10\x45\x66\x66\x65\x63tsWithdrawn\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .onefold.activation.v1.EffectKey\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.onefold.activation.v1.WithdrawalReason\x12\x15\n\x07\x66\x61\x63t_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\"Q\n\x08RunMoved\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x34\n\x08position\x18\x02 \x01(\x0b\x32\".onefold.activation.v1.RunPosition\"_\n\x08RunEnded\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.onefold.activation.v1.RunEnd\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x15\n\x07\x66\x61\x63t_id\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\"\r\n\x0bRunReopened\"\xa9\x04\n\x0fRunTransitioned\x12\x14\n\x06run_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\njourney_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x13\n\x0bknown_at_us\x18\x04 \x01(\x03\x12\x30\n\x05\x62\x65gan\x18\x05 \x01(\x0b\x32\x1f.onefold.activation.v1.RunBeganH\x00\x12\x38\n\trestarted\x18\x06 \x01(\x0b\x32#.onefold.activation.v1.RunRestartedH\x00\x12\x36\n\x08\x61nswered\x18\x07 \x01(\x0b\x32\".onefold.activation.v1.RunAnsweredH\x00\x12\x38\n\x07planned\x18\x08 \x01(\x0b\x32%.onefold.activation.v1.EffectsPlannedH\x00\x12<\n\twithdrawn\x18\t \x01(\x0b\x32\'.onefold.activation.v1.EffectsWithdrawnH\x00\x12\x30\n\x05moved\x18\n \x01(\x0b\x32\x1f.onefold.activation.v1.RunMovedH\x00\x12\x30\n\x05\x65nded\x18\x0b \x01(\x0b\x32\x1f.onefold.activation.v1.RunEndedH\x00\x12\x36\n\x08reopened\x18\x0c \x01(\x0b\x32\".onefold.activation.v1.RunReopenedH\x00\x42\x08\n\x06\x63hange\"M\n\x0eRunTransitions\x12;\n\x0btransitions\x18\x01 \x03(\x0b\x32&.onefold.activation.v1.RunTransitioned*\x93\x01\n\x10WithdrawalReason\x12!\n\x1dWITHDRAWAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bWITHDRAWAL_REASON_OVERTAKEN\x10\x01\x12\x1c\n\x18WITHDRAWAL_REASON_ASLEEP\x10\x02\x12\x1d\n\x19WITHDRAWAL_REASON_REVISED\x10\x03*\xda\x01\n\x06RunEnd\x12\x17\n\x13RUN_END_UNSPECIFIED\x10\x00\x12\x10\n\x0cRUN_END_DONE\x10\x01\x12\x10\n\x0cRUN_END_GOAL\x10\x02\x12\x10\n\x0cRUN_END_LEFT\x10\x03\x12\x14\n\x10RUN_END_HELD_OUT\x10\x04\x12\x12\n\x0eRUN_END_EXITED\x10\x05\x12\x19\n\x15RUN_END_NO_OPEN_HOURS\x10\x06\x12\x13\n\x0fRUN_END_REFUSED\x10\x07\x12\x12\n\x0eRUN_END_EDITED\x10\x08\x12\x13\n\x0fRUN_END_STOPPED\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNENTRY'].fields_by_name['leaf_id']._loaded_options = None
   _globals['_RUNENTRY'].fields_by_name['leaf_id']._serialized_options = b'\250\273\030\002'
   _globals['_RUNENTRY'].fields_by_name['properties']._loaded_options = None
-  _globals['_RUNENTRY'].fields_by_name['properties']._serialized_options = b'\250\273\030\001'
+  _globals['_RUNENTRY'].fields_by_name['properties']._serialized_options = b'\250\273\030\001\320\273\030\003'
   _globals['_RUNPOSITION_COUNTSENTRY']._loaded_options = None
   _globals['_RUNPOSITION_COUNTSENTRY']._serialized_options = b'8\001'
   _globals['_RUNPOSITION_COUPONSENTRY']._loaded_options = None
@@ -57,42 +57,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNTRANSITIONED'].fields_by_name['run_id']._serialized_options = b'\250\273\030\002'
   _globals['_RUNTRANSITIONED'].fields_by_name['journey_id']._loaded_options = None
   _globals['_RUNTRANSITIONED'].fields_by_name['journey_id']._serialized_options = b'\270\273\030\200\004'
-  _globals['_WITHDRAWALREASON']._serialized_start=2171
-  _globals['_WITHDRAWALREASON']._serialized_end=2318
-  _globals['_RUNEND']._serialized_start=2321
-  _globals['_RUNEND']._serialized_end=2539
+  _globals['_WITHDRAWALREASON']._serialized_start=2175
+  _globals['_WITHDRAWALREASON']._serialized_end=2322
+  _globals['_RUNEND']._serialized_start=2325
+  _globals['_RUNEND']._serialized_end=2543
   _globals['_RUNENTRY']._serialized_start=127
-  _globals['_RUNENTRY']._serialized_end=301
-  _globals['_RUNPOSITION']._serialized_start=304
-  _globals['_RUNPOSITION']._serialized_end=601
-  _globals['_RUNPOSITION_COUNTSENTRY']._serialized_start=508
-  _globals['_RUNPOSITION_COUNTSENTRY']._serialized_end=553
-  _globals['_RUNPOSITION_COUPONSENTRY']._serialized_start=555
-  _globals['_RUNPOSITION_COUPONSENTRY']._serialized_end=601
-  _globals['_PLANNEDEFFECT']._serialized_start=603
-  _globals['_PLANNEDEFFECT']._serialized_end=726
-  _globals['_RUNBEGAN']._serialized_start=728
-  _globals['_RUNBEGAN']._serialized_end=803
-  _globals['_RUNRESTARTED']._serialized_start=805
-  _globals['_RUNRESTARTED']._serialized_end=915
-  _globals['_RULEANSWER']._serialized_start=917
-  _globals['_RULEANSWER']._serialized_end=997
-  _globals['_RUNANSWERED']._serialized_start=999
-  _globals['_RUNANSWERED']._serialized_end=1064
-  _globals['_EFFECTSPLANNED']._serialized_start=1066
-  _globals['_EFFECTSPLANNED']._serialized_end=1137
-  _globals['_EFFECTKEY']._serialized_start=1139
-  _globals['_EFFECTKEY']._serialized_end=1189
-  _globals['_EFFECTSWITHDRAWN']._serialized_start=1192
-  _globals['_EFFECTSWITHDRAWN']._serialized_end=1338
-  _globals['_RUNMOVED']._serialized_start=1340
-  _globals['_RUNMOVED']._serialized_end=1421
-  _globals['_RUNENDED']._serialized_start=1423
-  _globals['_RUNENDED']._serialized_end=1518
-  _globals['_RUNREOPENED']._serialized_start=1520
-  _globals['_RUNREOPENED']._serialized_end=1533
-  _globals['_RUNTRANSITIONED']._serialized_start=1536
-  _globals['_RUNTRANSITIONED']._serialized_end=2089
-  _globals['_RUNTRANSITIONS']._serialized_start=2091
-  _globals['_RUNTRANSITIONS']._serialized_end=2168
+  _globals['_RUNENTRY']._serialized_end=305
+  _globals['_RUNPOSITION']._serialized_start=308
+  _globals['_RUNPOSITION']._serialized_end=605
+  _globals['_RUNPOSITION_COUNTSENTRY']._serialized_start=512
+  _globals['_RUNPOSITION_COUNTSENTRY']._serialized_end=557
+  _globals['_RUNPOSITION_COUPONSENTRY']._serialized_start=559
+  _globals['_RUNPOSITION_COUPONSENTRY']._serialized_end=605
+  _globals['_PLANNEDEFFECT']._serialized_start=607
+  _globals['_PLANNEDEFFECT']._serialized_end=730
+  _globals['_RUNBEGAN']._serialized_start=732
+  _globals['_RUNBEGAN']._serialized_end=807
+  _globals['_RUNRESTARTED']._serialized_start=809
+  _globals['_RUNRESTARTED']._serialized_end=919
+  _globals['_RULEANSWER']._serialized_start=921
+  _globals['_RULEANSWER']._serialized_end=1001
+  _globals['_RUNANSWERED']._serialized_start=1003
+  _globals['_RUNANSWERED']._serialized_end=1068
+  _globals['_EFFECTSPLANNED']._serialized_start=1070
+  _globals['_EFFECTSPLANNED']._serialized_end=1141
+  _globals['_EFFECTKEY']._serialized_start=1143
+  _globals['_EFFECTKEY']._serialized_end=1193
+  _globals['_EFFECTSWITHDRAWN']._serialized_start=1196
+  _globals['_EFFECTSWITHDRAWN']._serialized_end=1342
+  _globals['_RUNMOVED']._serialized_start=1344
+  _globals['_RUNMOVED']._serialized_end=1425
+  _globals['_RUNENDED']._serialized_start=1427
+  _globals['_RUNENDED']._serialized_end=1522
+  _globals['_RUNREOPENED']._serialized_start=1524
+  _globals['_RUNREOPENED']._serialized_end=1537
+  _globals['_RUNTRANSITIONED']._serialized_start=1540
+  _globals['_RUNTRANSITIONED']._serialized_end=2093
+  _globals['_RUNTRANSITIONS']._serialized_start=2095
+  _globals['_RUNTRANSITIONS']._serialized_end=2172
 # @@protoc_insertion_point(module_scope)

@@ -72,6 +72,40 @@ class ListSourcesResponse(_message.Message):
     sources: _containers.RepeatedCompositeFieldContainer[SourceSummary]
     def __init__(self, sources: _Optional[_Iterable[_Union[SourceSummary, _Mapping]]] = ...) -> None: ...
 
+class DefineFieldClassesRequest(_message.Message):
+    __slots__ = ("classes", "dry_run", "etag")
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    classes: _ingest_facts_pb2.FieldClassesDefined
+    dry_run: bool
+    etag: str
+    def __init__(self, classes: _Optional[_Union[_ingest_facts_pb2.FieldClassesDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DefineFieldClassesResponse(_message.Message):
+    __slots__ = ("classes", "changed", "token", "etag")
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    classes: _ingest_facts_pb2.FieldClassesDefined
+    changed: bool
+    token: _token_pb2.Token
+    etag: str
+    def __init__(self, classes: _Optional[_Union[_ingest_facts_pb2.FieldClassesDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class GetFieldClassesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetFieldClassesResponse(_message.Message):
+    __slots__ = ("classes", "etag")
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    classes: _ingest_facts_pb2.FieldClassesDefined
+    etag: str
+    def __init__(self, classes: _Optional[_Union[_ingest_facts_pb2.FieldClassesDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
 class IssueKeyRequest(_message.Message):
     __slots__ = ("role", "source_id", "title", "lifetime_us", "allowed_origins", "allowed_addresses")
     ROLE_FIELD_NUMBER: _ClassVar[int]

@@ -45,6 +45,16 @@ class AdminServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListSourcesRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListSourcesResponse.FromString,
                 _registered_method=True)
+        self.DefineFieldClasses = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/DefineFieldClasses',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DefineFieldClassesRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DefineFieldClassesResponse.FromString,
+                _registered_method=True)
+        self.GetFieldClasses = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/GetFieldClasses',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetFieldClassesRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetFieldClassesResponse.FromString,
+                _registered_method=True)
         self.IssueKey = channel.unary_unary(
                 '/onefold.ingest.v1.AdminService/IssueKey',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.IssueKeyRequest.SerializeToString,
@@ -105,6 +115,21 @@ class AdminServiceServicer:
 
     def ListSources(self, request, context):
         """Lists the sources of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DefineFieldClasses(self, request, context):
+        """Defines which identifiers, traits and properties of the workspace are personal
+        or sensitive.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFieldClasses(self, request, context):
+        """Returns which identifiers, traits and properties the workspace has classes of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,6 +213,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListSources,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListSourcesRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'DefineFieldClasses': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefineFieldClasses,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DefineFieldClassesRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DefineFieldClassesResponse.SerializeToString,
+            ),
+            'GetFieldClasses': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFieldClasses,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetFieldClassesRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetFieldClassesResponse.SerializeToString,
             ),
             'IssueKey': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueKey,
@@ -290,6 +325,60 @@ class AdminService:
             '/onefold.ingest.v1.AdminService/ListSources',
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListSourcesRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefineFieldClasses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/DefineFieldClasses',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DefineFieldClassesRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DefineFieldClassesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFieldClasses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/GetFieldClasses',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetFieldClassesRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.GetFieldClassesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import source_trust_pb2 as onefold_dot_type_dot_v1_dot_source__trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$onefold/ingest/v1/ingest_facts.proto\x12\x11onefold.ingest.v1\x1a\x1donefold/type/v1/options.proto\x1a\"onefold/type/v1/source_trust.proto\"N\n\x10WorkspaceDefined\x12\x14\n\x05title\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12$\n\x0e\x64\x65\x66\x61ult_region\x18\x02 \x01(\tB\x0c\xb2\xbb\x18\x08[A-Z]{2}\"\xf0\x02\n\rSourceDefined\x12/\n\tsource_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x16\n\x07\x63hannel\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12+\n\x05trust\x18\x06 \x01(\x0e\x32\x1c.onefold.type.v1.SourceTrust\x12\x30\n\x12\x61llowed_namespaces\x18\x07 \x03(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\"\n\x13\x61llowed_event_names\x18\x08 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x1d\n\x0e\x61llowed_traits\x18\t \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x14\n\x0cmax_age_days\x18\n \x01(\r\x12%\n\x05party\x18\x0b \x01(\x0e\x32\x16.onefold.type.v1.Party\"W\n\x0b\x43\x61llRefused\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x15\n\x06method\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\r\"\xdd\x02\n\nKeyDefined\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x16\n\x08key_hash\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12/\n\tsource_id\x18\x04 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x05 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r\x12\x15\n\rcreated_at_us\x18\x08 \x01(\x03\x12\x15\n\rexpires_at_us\x18\t \x01(\x03\x12\x1e\n\x0f\x61llowed_origins\x18\n \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x1f\n\x11\x61llowed_addresses\x18\x0b \x03(\tB\x04\xb8\xbb\x18@\x12\x11\n\tbootstrap\x18\x0c \x01(\x08*`\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SOURCE\x10\x01\x12\x0f\n\x0bROLE_READER\x10\x02\x12\x10\n\x0cROLE_SERVICE\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$onefold/ingest/v1/ingest_facts.proto\x12\x11onefold.ingest.v1\x1a\x1donefold/type/v1/options.proto\x1a\"onefold/type/v1/source_trust.proto\"N\n\x10WorkspaceDefined\x12\x14\n\x05title\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12$\n\x0e\x64\x65\x66\x61ult_region\x18\x02 \x01(\tB\x0c\xb2\xbb\x18\x08[A-Z]{2}\"\xf0\x02\n\rSourceDefined\x12/\n\tsource_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x16\n\x07\x63hannel\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12+\n\x05trust\x18\x06 \x01(\x0e\x32\x1c.onefold.type.v1.SourceTrust\x12\x30\n\x12\x61llowed_namespaces\x18\x07 \x03(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\"\n\x13\x61llowed_event_names\x18\x08 \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x1d\n\x0e\x61llowed_traits\x18\t \x03(\tB\x05\xb8\xbb\x18\x80\x04\x12\x14\n\x0cmax_age_days\x18\n \x01(\r\x12%\n\x05party\x18\x0b \x01(\x0e\x32\x16.onefold.type.v1.Party\"\xd2\x02\n\x13\x46ieldClassesDefined\x12L\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x37.onefold.ingest.v1.FieldClassesDefined.IdentifiersEntry\x12@\n\x05names\x18\x02 \x03(\x0b\x32\x31.onefold.ingest.v1.FieldClassesDefined.NamesEntry\x12\x0f\n\x07version\x18\x03 \x01(\r\x1aO\n\x10IdentifiersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0e\x32\x1b.onefold.type.v1.FieldClass:\x02\x38\x01\x1aI\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0e\x32\x1b.onefold.type.v1.FieldClass:\x02\x38\x01\"W\n\x0b\x43\x61llRefused\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x15\n\x06method\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\r\"\xdd\x02\n\nKeyDefined\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x16\n\x08key_hash\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12/\n\tsource_id\x18\x04 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x05 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r\x12\x15\n\rcreated_at_us\x18\x08 \x01(\x03\x12\x15\n\rexpires_at_us\x18\t \x01(\x03\x12\x1e\n\x0f\x61llowed_origins\x18\n \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x1f\n\x11\x61llowed_addresses\x18\x0b \x03(\tB\x04\xb8\xbb\x18@\x12\x11\n\tbootstrap\x18\x0c \x01(\x08*`\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SOURCE\x10\x01\x12\x0f\n\x0bROLE_READER\x10\x02\x12\x10\n\x0cROLE_SERVICE\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCEDEFINED'].fields_by_name['allowed_event_names']._serialized_options = b'\270\273\030\200\004'
   _globals['_SOURCEDEFINED'].fields_by_name['allowed_traits']._loaded_options = None
   _globals['_SOURCEDEFINED'].fields_by_name['allowed_traits']._serialized_options = b'\270\273\030\200\004'
+  _globals['_FIELDCLASSESDEFINED_IDENTIFIERSENTRY']._loaded_options = None
+  _globals['_FIELDCLASSESDEFINED_IDENTIFIERSENTRY']._serialized_options = b'8\001'
+  _globals['_FIELDCLASSESDEFINED_NAMESENTRY']._loaded_options = None
+  _globals['_FIELDCLASSESDEFINED_NAMESENTRY']._serialized_options = b'8\001'
   _globals['_CALLREFUSED'].fields_by_name['key_id']._loaded_options = None
   _globals['_CALLREFUSED'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
   _globals['_CALLREFUSED'].fields_by_name['method']._loaded_options = None
@@ -65,14 +69,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEYDEFINED'].fields_by_name['allowed_origins']._serialized_options = b'\270\273\030\254\002'
   _globals['_KEYDEFINED'].fields_by_name['allowed_addresses']._loaded_options = None
   _globals['_KEYDEFINED'].fields_by_name['allowed_addresses']._serialized_options = b'\270\273\030@'
-  _globals['_ROLE']._serialized_start=1018
-  _globals['_ROLE']._serialized_end=1114
+  _globals['_ROLE']._serialized_start=1359
+  _globals['_ROLE']._serialized_end=1455
   _globals['_WORKSPACEDEFINED']._serialized_start=126
   _globals['_WORKSPACEDEFINED']._serialized_end=204
   _globals['_SOURCEDEFINED']._serialized_start=207
   _globals['_SOURCEDEFINED']._serialized_end=575
-  _globals['_CALLREFUSED']._serialized_start=577
-  _globals['_CALLREFUSED']._serialized_end=664
-  _globals['_KEYDEFINED']._serialized_start=667
-  _globals['_KEYDEFINED']._serialized_end=1016
+  _globals['_FIELDCLASSESDEFINED']._serialized_start=578
+  _globals['_FIELDCLASSESDEFINED']._serialized_end=916
+  _globals['_FIELDCLASSESDEFINED_IDENTIFIERSENTRY']._serialized_start=762
+  _globals['_FIELDCLASSESDEFINED_IDENTIFIERSENTRY']._serialized_end=841
+  _globals['_FIELDCLASSESDEFINED_NAMESENTRY']._serialized_start=843
+  _globals['_FIELDCLASSESDEFINED_NAMESENTRY']._serialized_end=916
+  _globals['_CALLREFUSED']._serialized_start=918
+  _globals['_CALLREFUSED']._serialized_end=1005
+  _globals['_KEYDEFINED']._serialized_start=1008
+  _globals['_KEYDEFINED']._serialized_end=1357
 # @@protoc_insertion_point(module_scope)

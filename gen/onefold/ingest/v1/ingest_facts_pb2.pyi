@@ -4,7 +4,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -55,6 +55,30 @@ class SourceDefined(_message.Message):
     max_age_days: int
     party: _source_trust_pb2.Party
     def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., allowed_namespaces: _Optional[_Iterable[str]] = ..., allowed_event_names: _Optional[_Iterable[str]] = ..., allowed_traits: _Optional[_Iterable[str]] = ..., max_age_days: _Optional[int] = ..., party: _Optional[_Union[_source_trust_pb2.Party, str]] = ...) -> None: ...
+
+class FieldClassesDefined(_message.Message):
+    __slots__ = ("identifiers", "names", "version")
+    class IdentifiersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _options_pb2.FieldClass
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_options_pb2.FieldClass, str]] = ...) -> None: ...
+    class NamesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _options_pb2.FieldClass
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_options_pb2.FieldClass, str]] = ...) -> None: ...
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    identifiers: _containers.ScalarMap[str, _options_pb2.FieldClass]
+    names: _containers.ScalarMap[str, _options_pb2.FieldClass]
+    version: int
+    def __init__(self, identifiers: _Optional[_Mapping[str, _options_pb2.FieldClass]] = ..., names: _Optional[_Mapping[str, _options_pb2.FieldClass]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CallRefused(_message.Message):
     __slots__ = ("key_id", "method", "day")

@@ -540,20 +540,22 @@ class TranslateRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., json: _Optional[bytes] = ...) -> None: ...
 
 class PredicateResult(_message.Message):
-    __slots__ = ("predicate", "actual", "holds", "source_id", "trust", "is_span")
+    __slots__ = ("predicate", "actual", "holds", "source_id", "trust", "is_span", "compares")
     PREDICATE_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
     IS_SPAN_FIELD_NUMBER: _ClassVar[int]
+    COMPARES_FIELD_NUMBER: _ClassVar[int]
     predicate: str
     actual: bytes
     holds: bool
     source_id: str
     trust: _source_trust_pb2.SourceTrust
     is_span: bool
-    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ..., source_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., is_span: _Optional[bool] = ...) -> None: ...
+    compares: str
+    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ..., source_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., is_span: _Optional[bool] = ..., compares: _Optional[str] = ...) -> None: ...
 
 class ExplainRuleResponse(_message.Message):
     __slots__ = ("holds", "predicates", "rule_text", "as_of_us", "explanation")
@@ -570,7 +572,7 @@ class ExplainRuleResponse(_message.Message):
     def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ..., explanation: _Optional[_Union[RuleExplanation, _Mapping]] = ...) -> None: ...
 
 class ExplainedPart(_message.Message):
-    __slots__ = ("part", "holds", "text", "text_chinese", "children", "definition_version", "actual", "window_start_us", "window_end_us", "fact_ids", "fact_count", "next_due_us", "missing", "is_span")
+    __slots__ = ("part", "holds", "text", "text_chinese", "children", "definition_version", "actual", "window_start_us", "window_end_us", "fact_ids", "fact_count", "next_due_us", "missing", "is_span", "compares")
     PART_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -585,6 +587,7 @@ class ExplainedPart(_message.Message):
     NEXT_DUE_US_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     IS_SPAN_FIELD_NUMBER: _ClassVar[int]
+    COMPARES_FIELD_NUMBER: _ClassVar[int]
     part: RulePart
     holds: bool
     text: str
@@ -599,7 +602,8 @@ class ExplainedPart(_message.Message):
     next_due_us: int
     missing: _containers.RepeatedCompositeFieldContainer[MissingFact]
     is_span: bool
-    def __init__(self, part: _Optional[_Union[RulePart, str]] = ..., holds: _Optional[bool] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., children: _Optional[_Iterable[_Union[ExplainedPart, _Mapping]]] = ..., definition_version: _Optional[int] = ..., actual: _Optional[bytes] = ..., window_start_us: _Optional[int] = ..., window_end_us: _Optional[int] = ..., fact_ids: _Optional[_Iterable[str]] = ..., fact_count: _Optional[int] = ..., next_due_us: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[MissingFact, _Mapping]]] = ..., is_span: _Optional[bool] = ...) -> None: ...
+    compares: str
+    def __init__(self, part: _Optional[_Union[RulePart, str]] = ..., holds: _Optional[bool] = ..., text: _Optional[str] = ..., text_chinese: _Optional[str] = ..., children: _Optional[_Iterable[_Union[ExplainedPart, _Mapping]]] = ..., definition_version: _Optional[int] = ..., actual: _Optional[bytes] = ..., window_start_us: _Optional[int] = ..., window_end_us: _Optional[int] = ..., fact_ids: _Optional[_Iterable[str]] = ..., fact_count: _Optional[int] = ..., next_due_us: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[MissingFact, _Mapping]]] = ..., is_span: _Optional[bool] = ..., compares: _Optional[str] = ...) -> None: ...
 
 class MissingFact(_message.Message):
     __slots__ = ("kind", "number", "events", "events_chinese", "name", "value", "until_us", "occurred_at_us")

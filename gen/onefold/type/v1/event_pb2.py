@@ -27,7 +27,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import source_trust_pb2 as onefold_dot_type_dot_v1_dot_source__trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bonefold/type/v1/event.proto\x12\x0fonefold.type.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\"onefold/type/v1/source_trust.proto\"\xe1\x03\n\x05\x45vent\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.onefold.type.v1.EventType\x12\x13\n\x04name\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x18\n\nmessage_id\x18\x03 \x01(\tB\x04\xb8\xbb\x18\x64\x12\x30\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x16\n\x0eoccurred_at_us\x18\x05 \x01(\x03\x12\x18\n\nproperties\x18\x06 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x14\n\x06traits\x18\x07 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x15\n\x07\x63ontext\x18\x08 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x16\n\x07\x63hannel\x18\t \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x17\n\x08group_id\x18\n \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x36\n\x11group_identifiers\x18\x0b \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x1c\n\x0emember_leaf_id\x18\x0c \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12+\n\x05trust\x18\r \x01(\x0e\x32\x1c.onefold.type.v1.SourceTrust\x12%\n\x05party\x18\x0e \x01(\x0e\x32\x16.onefold.type.v1.Party\x12\x13\n\x05touch\x18\x0f \x01(\x0c\x42\x04\xa8\xbb\x18\x01*\xae\x01\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_TYPE_TRACK\x10\x01\x12\x17\n\x13\x45VENT_TYPE_IDENTIFY\x10\x02\x12\x13\n\x0f\x45VENT_TYPE_PAGE\x10\x03\x12\x15\n\x11\x45VENT_TYPE_SCREEN\x10\x04\x12\x14\n\x10\x45VENT_TYPE_GROUP\x10\x05\x12\x14\n\x10\x45VENT_TYPE_ALIAS\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bonefold/type/v1/event.proto\x12\x0fonefold.type.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\"onefold/type/v1/source_trust.proto\"\xf1\x03\n\x05\x45vent\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.onefold.type.v1.EventType\x12\x13\n\x04name\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x18\n\nmessage_id\x18\x03 \x01(\tB\x04\xb8\xbb\x18\x64\x12\x30\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x16\n\x0eoccurred_at_us\x18\x05 \x01(\x03\x12\x1c\n\nproperties\x18\x06 \x01(\x0c\x42\x08\xa8\xbb\x18\x01\xd0\xbb\x18\x03\x12\x18\n\x06traits\x18\x07 \x01(\x0c\x42\x08\xa8\xbb\x18\x01\xd0\xbb\x18\x03\x12\x19\n\x07\x63ontext\x18\x08 \x01(\x0c\x42\x08\xa8\xbb\x18\x01\xd0\xbb\x18\x03\x12\x16\n\x07\x63hannel\x18\t \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x17\n\x08group_id\x18\n \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x36\n\x11group_identifiers\x18\x0b \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x1c\n\x0emember_leaf_id\x18\x0c \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12+\n\x05trust\x18\r \x01(\x0e\x32\x1c.onefold.type.v1.SourceTrust\x12%\n\x05party\x18\x0e \x01(\x0e\x32\x16.onefold.type.v1.Party\x12\x17\n\x05touch\x18\x0f \x01(\x0c\x42\x08\xa8\xbb\x18\x01\xd0\xbb\x18\x03*\xae\x01\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_TYPE_TRACK\x10\x01\x12\x17\n\x13\x45VENT_TYPE_IDENTIFY\x10\x02\x12\x13\n\x0f\x45VENT_TYPE_PAGE\x10\x03\x12\x15\n\x11\x45VENT_TYPE_SCREEN\x10\x04\x12\x14\n\x10\x45VENT_TYPE_GROUP\x10\x05\x12\x14\n\x10\x45VENT_TYPE_ALIAS\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT'].fields_by_name['message_id']._loaded_options = None
   _globals['_EVENT'].fields_by_name['message_id']._serialized_options = b'\270\273\030d'
   _globals['_EVENT'].fields_by_name['properties']._loaded_options = None
-  _globals['_EVENT'].fields_by_name['properties']._serialized_options = b'\250\273\030\001'
+  _globals['_EVENT'].fields_by_name['properties']._serialized_options = b'\250\273\030\001\320\273\030\003'
   _globals['_EVENT'].fields_by_name['traits']._loaded_options = None
-  _globals['_EVENT'].fields_by_name['traits']._serialized_options = b'\250\273\030\001'
+  _globals['_EVENT'].fields_by_name['traits']._serialized_options = b'\250\273\030\001\320\273\030\003'
   _globals['_EVENT'].fields_by_name['context']._loaded_options = None
-  _globals['_EVENT'].fields_by_name['context']._serialized_options = b'\250\273\030\001'
+  _globals['_EVENT'].fields_by_name['context']._serialized_options = b'\250\273\030\001\320\273\030\003'
   _globals['_EVENT'].fields_by_name['channel']._loaded_options = None
   _globals['_EVENT'].fields_by_name['channel']._serialized_options = b'\270\273\030\200\004'
   _globals['_EVENT'].fields_by_name['group_id']._loaded_options = None
@@ -51,9 +51,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT'].fields_by_name['member_leaf_id']._loaded_options = None
   _globals['_EVENT'].fields_by_name['member_leaf_id']._serialized_options = b'\250\273\030\002'
   _globals['_EVENT'].fields_by_name['touch']._loaded_options = None
-  _globals['_EVENT'].fields_by_name['touch']._serialized_options = b'\250\273\030\001'
-  _globals['_EVENTTYPE']._serialized_start=634
-  _globals['_EVENTTYPE']._serialized_end=808
+  _globals['_EVENT'].fields_by_name['touch']._serialized_options = b'\250\273\030\001\320\273\030\003'
+  _globals['_EVENTTYPE']._serialized_start=650
+  _globals['_EVENTTYPE']._serialized_end=824
   _globals['_EVENT']._serialized_start=150
-  _globals['_EVENT']._serialized_end=631
+  _globals['_EVENT']._serialized_end=647
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/type/v1/identifier.proto\x12\x0fonefold.type.v1\x1a\x1donefold/type/v1/options.proto\"]\n\nIdentifier\x12\'\n\tnamespace\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\x14\n\x05value\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x10\n\x08verified\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/type/v1/identifier.proto\x12\x0fonefold.type.v1\x1a\x1donefold/type/v1/options.proto\"a\n\nIdentifier\x12\'\n\tnamespace\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10[a-z0-9_.]{1,64}\x12\x18\n\x05value\x18\x02 \x01(\tB\t\xb8\xbb\x18\x80\x04\xd0\xbb\x18\x01\x12\x10\n\x08verified\x18\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTIFIER'].fields_by_name['namespace']._loaded_options = None
   _globals['_IDENTIFIER'].fields_by_name['namespace']._serialized_options = b'\262\273\030\020[a-z0-9_.]{1,64}'
   _globals['_IDENTIFIER'].fields_by_name['value']._loaded_options = None
-  _globals['_IDENTIFIER'].fields_by_name['value']._serialized_options = b'\270\273\030\200\004'
+  _globals['_IDENTIFIER'].fields_by_name['value']._serialized_options = b'\270\273\030\200\004\320\273\030\001'
   _globals['_IDENTIFIER']._serialized_start=84
-  _globals['_IDENTIFIER']._serialized_end=177
+  _globals['_IDENTIFIER']._serialized_end=181
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1donefold/type/v1/options.proto\x12\x0fonefold.type.v1\x1a google/protobuf/descriptor.proto*X\n\x0b\x42ytesFormat\x12\x1c\n\x18\x42YTES_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42YTES_FORMAT_JSON\x10\x01\x12\x14\n\x10\x42YTES_FORMAT_HEX\x10\x02*{\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_SEND\x10\x01\x12\x0e\n\nRIGHT_READ\x10\x02\x12\x11\n\rRIGHT_OPERATE\x10\x03\x12\x14\n\x10RIGHT_ADMINISTER\x10\x04\x12\x12\n\x0eRIGHT_INTERNAL\x10\x05:H\n\x06rights\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x03(\x0e\x32\x16.onefold.type.v1.Right:S\n\x0c\x62ytes_format\x12\x1d.google.protobuf.FieldOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x1c.onefold.type.v1.BytesFormat:0\n\x07pattern\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\t:3\n\nmax_length\x12\x1d.google.protobuf.FieldOptions\x18\xb7\x87\x03 \x01(\r:/\n\x06secret\x12\x1d.google.protobuf.FieldOptions\x18\xb9\x87\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1donefold/type/v1/options.proto\x12\x0fonefold.type.v1\x1a google/protobuf/descriptor.proto*X\n\x0b\x42ytesFormat\x12\x1c\n\x18\x42YTES_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42YTES_FORMAT_JSON\x10\x01\x12\x14\n\x10\x42YTES_FORMAT_HEX\x10\x02*\xa5\x01\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_SEND\x10\x01\x12\x0e\n\nRIGHT_READ\x10\x02\x12\x11\n\rRIGHT_OPERATE\x10\x03\x12\x14\n\x10RIGHT_ADMINISTER\x10\x04\x12\x12\n\x0eRIGHT_INTERNAL\x10\x05\x12\x16\n\x12RIGHT_SEE_PERSONAL\x10\x06\x12\x10\n\x0cRIGHT_UNMASK\x10\x07*t\n\nFieldClass\x12\x1b\n\x17\x46IELD_CLASS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46IELD_CLASS_NONE\x10\x01\x12\x18\n\x14\x46IELD_CLASS_PERSONAL\x10\x02\x12\x19\n\x15\x46IELD_CLASS_SENSITIVE\x10\x03*\xb5\x01\n\x0cPersonalData\x12\x1d\n\x19PERSONAL_DATA_UNSPECIFIED\x10\x00\x12\x1c\n\x18PERSONAL_DATA_IDENTIFIER\x10\x01\x12\x17\n\x13PERSONAL_DATA_VALUE\x10\x02\x12\x1a\n\x16PERSONAL_DATA_DOCUMENT\x10\x03\x12\x16\n\x12PERSONAL_DATA_TEXT\x10\x04\x12\x1b\n\x17PERSONAL_DATA_RULE_TEXT\x10\x05:H\n\x06rights\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x03(\x0e\x32\x16.onefold.type.v1.Right:S\n\x0c\x62ytes_format\x12\x1d.google.protobuf.FieldOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x1c.onefold.type.v1.BytesFormat:0\n\x07pattern\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\t:3\n\nmax_length\x12\x1d.google.protobuf.FieldOptions\x18\xb7\x87\x03 \x01(\r:/\n\x06secret\x12\x1d.google.protobuf.FieldOptions\x18\xb9\x87\x03 \x01(\x08:U\n\rpersonal_data\x12\x1d.google.protobuf.FieldOptions\x18\xba\x87\x03 \x01(\x0e\x32\x1d.onefold.type.v1.PersonalDatab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BYTESFORMAT']._serialized_start=84
   _globals['_BYTESFORMAT']._serialized_end=172
-  _globals['_RIGHT']._serialized_start=174
-  _globals['_RIGHT']._serialized_end=297
+  _globals['_RIGHT']._serialized_start=175
+  _globals['_RIGHT']._serialized_end=340
+  _globals['_FIELDCLASS']._serialized_start=342
+  _globals['_FIELDCLASS']._serialized_end=458
+  _globals['_PERSONALDATA']._serialized_start=461
+  _globals['_PERSONALDATA']._serialized_end=642
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,24 @@ class Right(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RIGHT_OPERATE: _ClassVar[Right]
     RIGHT_ADMINISTER: _ClassVar[Right]
     RIGHT_INTERNAL: _ClassVar[Right]
+    RIGHT_SEE_PERSONAL: _ClassVar[Right]
+    RIGHT_UNMASK: _ClassVar[Right]
+
+class FieldClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FIELD_CLASS_UNSPECIFIED: _ClassVar[FieldClass]
+    FIELD_CLASS_NONE: _ClassVar[FieldClass]
+    FIELD_CLASS_PERSONAL: _ClassVar[FieldClass]
+    FIELD_CLASS_SENSITIVE: _ClassVar[FieldClass]
+
+class PersonalData(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PERSONAL_DATA_UNSPECIFIED: _ClassVar[PersonalData]
+    PERSONAL_DATA_IDENTIFIER: _ClassVar[PersonalData]
+    PERSONAL_DATA_VALUE: _ClassVar[PersonalData]
+    PERSONAL_DATA_DOCUMENT: _ClassVar[PersonalData]
+    PERSONAL_DATA_TEXT: _ClassVar[PersonalData]
+    PERSONAL_DATA_RULE_TEXT: _ClassVar[PersonalData]
 BYTES_FORMAT_UNSPECIFIED: BytesFormat
 BYTES_FORMAT_JSON: BytesFormat
 BYTES_FORMAT_HEX: BytesFormat
@@ -28,6 +46,18 @@ RIGHT_READ: Right
 RIGHT_OPERATE: Right
 RIGHT_ADMINISTER: Right
 RIGHT_INTERNAL: Right
+RIGHT_SEE_PERSONAL: Right
+RIGHT_UNMASK: Right
+FIELD_CLASS_UNSPECIFIED: FieldClass
+FIELD_CLASS_NONE: FieldClass
+FIELD_CLASS_PERSONAL: FieldClass
+FIELD_CLASS_SENSITIVE: FieldClass
+PERSONAL_DATA_UNSPECIFIED: PersonalData
+PERSONAL_DATA_IDENTIFIER: PersonalData
+PERSONAL_DATA_VALUE: PersonalData
+PERSONAL_DATA_DOCUMENT: PersonalData
+PERSONAL_DATA_TEXT: PersonalData
+PERSONAL_DATA_RULE_TEXT: PersonalData
 RIGHTS_FIELD_NUMBER: _ClassVar[int]
 rights: _descriptor.FieldDescriptor
 BYTES_FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -38,3 +68,5 @@ MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
 max_length: _descriptor.FieldDescriptor
 SECRET_FIELD_NUMBER: _ClassVar[int]
 secret: _descriptor.FieldDescriptor
+PERSONAL_DATA_FIELD_NUMBER: _ClassVar[int]
+personal_data: _descriptor.FieldDescriptor

@@ -29,3 +29,12 @@ CREATE TABLE access_workspace (
     workspace_id text PRIMARY KEY,
     default_region text NOT NULL
 );
+
+-- Which fields of a workspace are personal or sensitive. Both columns are JSON objects: by namespace,
+-- and by the name of a trait or a property, the number of onefold.type.v1.FieldClass.
+CREATE TABLE access_field_classes (
+    workspace_id text PRIMARY KEY,
+    version bigint NOT NULL,
+    identifiers text NOT NULL,
+    names text NOT NULL
+);

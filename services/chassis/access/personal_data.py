@@ -1,0 +1,244 @@
+"""Masks personal data in the responses of every method, as the options of their fields say.
+
+The guard applies the lens of the caller to each response, so one place masks what leaves over gRPC,
+over HTTP, in files and in explanations. It also collects what was read of which profiles, for the
+audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from onefold.type.v1.options_pb2 import PersonalData, personal_data
+
+from services.kernel.errors import NotAllowed
+from services.kernel.masking import CLEAR, Lens
+
+#: The fields that name a value beside them, the first one that a message has.
+_NAMES = ("name", "trait", "property", "compares")
+_RULES = "onefold.rule.v1."
+#: The fields of rules that name what is read; `same` names the property that events have in common.
+_READ_NAMES = frozenset({"name", "property", "trait", "same"})
+_PROFILE_IDS = frozenset({"profile_id", "profile_ids", "member_profile_ids"})
+#: The most profiles, and the most names, that one entry of the audit has.
+_MAX_PROFILES, _MAX_NAMES = 1_000, 100
+#: The paths from a predicate to the name that its feature reads.
+_FEATURES = (
+    ("trait", "name"),
+    ("aggregate", "property"),
+    ("date_distance", "trait"),
+    ("top_values", "property"),
+)
+
+
+@dataclass(slots=True)
+class Disclosure:
+    """What a response says about people."""
+
+    #: Profile ids, as text.
+    profile_ids: dict[str, None] = field(default_factory=dict)
+    #: Namespaces of identifiers, names of traits, and fields of documents.
+    names: set[str] = field(default_factory=set)
+    #: How many values there were.
+    count: int = 0
+
+    def add(self, name: str) -> None:
+        """Count a value under a name."""
+        self.count += 1
+        if len(self.names) < _MAX_NAMES:
+            self.names.add(name)
+
+    def add_profile(self, profile_id: str) -> None:
+        """Note a profile."""
+        if profile_id and len(self.profile_ids) < _MAX_PROFILES:
+            self.profile_ids[profile_id] = None
+
+
+class _Plan:
+    """What of a message is personal, and which of its fields lead to more."""
+
+    __slots__ = ("below", "description", "marked", "name_field", "profiles")
+
+    def __init__(self, description: Descriptor) -> None:
+        self.description = description
+        #: Each marked field: its name, what it has, and whether it is repeated.
+        self.marked: list[tuple[str, int, bool]] = []
+        #: Each field with messages: its name, their plan, and whether it is repeated.
+        self.below: list[tuple[str, _Plan, bool]] = []
+        self.profiles: list[tuple[str, bool]] = []
+        names = [name for name in _NAMES if name in description.fields_by_name]
+        self.name_field = names[0] if names else ""
+
+
+def _plan_of(description: Descriptor, plans: dict[str, _Plan]) -> _Plan:
+    """Return the plan of a message; `plans` has those that were begun, as messages may nest."""
+    known = plans.get(description.full_name)
+    if known is not None:
+        return known
+    plan = plans[description.full_name] = _Plan(description)
+    for each in description.fields:
+        options: Any = each.GetOptions()
+        mark: int = options.Extensions[personal_data]
+        if mark:
+            plan.marked.append((each.name, mark, each.is_repeated))
+        elif each.name in _PROFILE_IDS and each.type == FieldDescriptor.TYPE_STRING:
+            plan.profiles.append((each.name, each.is_repeated))
+        elif each.message_type is not None and not each.message_type.GetOptions().map_entry:
+            plan.below.append((each.name, _plan_of(each.message_type, plans), each.is_repeated))
+    return plan
+
+
+def _prune(plans: dict[str, _Plan]) -> set[str]:
+    """Remove what leads to no marked field; return the names of the messages that do."""
+    personal = {name for name, plan in plans.items() if plan.marked}
+    while True:
+        more = {
+            name
+            for name, plan in plans.items()
+            if any(below.description.full_name in personal for _, below, _ in plan.below)
+        } - personal
+        if not more:
+            break
+        personal |= more
+    useful = personal | {name for name, plan in plans.items() if plan.profiles}
+    for plan in plans.values():
+        plan.below = [each for each in plan.below if each[1].description.full_name in useful]
+    return personal
+
+
+class PersonalFields:
+    """The personal data in the request and in the response of one method."""
+
+    def __init__(self, request: Descriptor, response: Descriptor) -> None:
+        plans: dict[str, _Plan] = {}
+        self._response = _plan_of(response, plans)
+        #: Whether responses have personal data.
+        self.is_disclosed = response.full_name in _prune(plans)
+        rules: dict[str, _Plan] = {}
+        self._request = _plan_of(request, rules)
+        self._has_rules = any(name.startswith(_RULES) for name in rules)
+        for plan in rules.values():
+            plan.below = [each for each in plan.below if _leads_to_rules(each[1], set())]
+
+    @classmethod
+    def of(cls, method: str) -> PersonalFields:
+        """Return those of a method, `/package.Service/Rpc`. Raises KeyError for an unknown one."""
+        name = method.strip("/").replace("/", ".")
+        found: MethodDescriptor = descriptor_pool.Default().FindMethodByName(name)
+        return cls(found.input_type, found.output_type)
+
+    def mask(self, response: Any, lens: Lens) -> Disclosure:
+        """Mask in a response what a caller may not see; return what it says about people."""
+        disclosure = Disclosure()
+        if self.is_disclosed and lens is not CLEAR:
+            _mask(response, self._response, lens, disclosure, "")
+        return disclosure
+
+    def check_rules(self, request: Any, lens: Lens) -> None:
+        """Raise NotAllowed where a rule in a request reads what its caller may not see.
+
+        The size of a segment, or whether a rule is true, would tell it in a few calls.
+        """
+        if self._has_rules and not lens.may_unmask:
+            for name in _hidden_names(request, self._request, lens):
+                raise NotAllowed(
+                    f"the rule reads {name!r}, which keys of this role see masked: use a key that"
+                    " may unmask, or ask an administrator to class the field as not personal"
+                )
+
+
+def _leads_to_rules(plan: _Plan, seen: set[str]) -> bool:
+    name = plan.description.full_name
+    if name in seen:
+        return False
+    seen.add(name)
+    is_rule = name.startswith(_RULES)
+    return is_rule or any(_leads_to_rules(below, seen) for _, below, _ in plan.below)
+
+
+def _mask(message: Any, plan: _Plan, lens: Lens, disclosure: Disclosure, above: str) -> None:
+    """Mask a message. `above`: the nearest name above it, for values that have none beside them."""
+    name = getattr(message, plan.name_field) if plan.name_field else above
+    is_definition = plan.description.full_name.startswith(_RULES)
+    if plan.description.full_name == f"{_RULES}Predicate":
+        name = _predicate_name(message)
+    for key, kind, is_repeated in plan.marked:
+        value = getattr(message, key)
+        if not value:
+            continue
+        if kind == PersonalData.PERSONAL_DATA_IDENTIFIER:
+            name = message.namespace
+        if not is_definition:
+            disclosure.add(name if kind in _NAMED else key)
+        if is_repeated:
+            value[:] = [_MASKS[kind](lens, name, each) for each in value]
+        elif (masked := _MASKS[kind](lens, name, value)) is not value:
+            setattr(message, key, masked)
+    for key, is_repeated in plan.profiles:
+        found = getattr(message, key)
+        for profile_id in found if is_repeated else (found,):
+            disclosure.add_profile(profile_id)
+    for key, below, is_repeated in plan.below:
+        if is_repeated:
+            for each in getattr(message, key):
+                _mask(each, below, lens, disclosure, name)
+        elif message.HasField(key):
+            _mask(getattr(message, key), below, lens, disclosure, name)
+
+
+def _mask_text(lens: Lens, _: str, value: Any) -> Any:
+    """Return a text, or bytes, in which there may be anything."""
+    if isinstance(value, bytes):
+        return value if lens.shows_personal else lens.text("bytes").encode()
+    return lens.text(value)
+
+
+_MASKS: Final[dict[int, Callable[[Lens, str, Any], Any]]] = {
+    PersonalData.PERSONAL_DATA_IDENTIFIER: Lens.identifier,
+    PersonalData.PERSONAL_DATA_VALUE: Lens.value,
+    PersonalData.PERSONAL_DATA_DOCUMENT: lambda lens, _, value: lens.document(value),
+    PersonalData.PERSONAL_DATA_TEXT: _mask_text,
+    PersonalData.PERSONAL_DATA_RULE_TEXT: lambda lens, _, value: lens.rule_text(value),
+}
+_NAMED = frozenset({PersonalData.PERSONAL_DATA_IDENTIFIER, PersonalData.PERSONAL_DATA_VALUE})
+
+
+def _predicate_name(predicate: Any) -> str:
+    for feature, name in _FEATURES:
+        if predicate.HasField(feature):
+            return str(getattr(getattr(predicate, feature), name))
+    return str(predicate.trend.aggregate.property) if predicate.HasField("trend") else ""
+
+
+def _hidden_names(message: Any, plan: _Plan, lens: Lens) -> Iterator[str]:
+    """Yield the names whose hidden values the rules of a message read."""
+    description = plan.description
+    if description.full_name.startswith(_RULES):
+        for key in _READ_NAMES.intersection(description.fields_by_name):
+            name = getattr(message, key)
+            if isinstance(name, str) and lens.hides_name(name):
+                yield name
+        if plan.marked and message.value:
+            is_predicate = description.name == "Predicate"
+            name = _predicate_name(message) if is_predicate else message.property
+            if lens.hides(name, _literal(message.value)):
+                yield name
+    for key, below, is_repeated in plan.below:
+        if is_repeated:
+            for each in getattr(message, key):
+                yield from _hidden_names(each, below, lens)
+        elif message.HasField(key):
+            yield from _hidden_names(getattr(message, key), below, lens)
+
+
+def _literal(encoded: bytes) -> Any:
+    """Return the literal of a rule; what is no JSON is refused where the rule is read."""
+    try:
+        return msgspec.json.decode(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

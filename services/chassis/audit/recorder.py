@@ -1,0 +1,125 @@
+"""Decides which calls of a method are entries of the audit, and makes the entries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, NamedTuple, TypeVar
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from onefold.type.v1.options_pb2 import Right, personal_data, rights
+
+from services.chassis.access.personal_data import Disclosure
+from services.chassis.access.principal import Principal
+from services.chassis.audit.log import AuditLog, now_us
+from services.kernel.audit_chain import AuditEntry
+from services.kernel.errors import OnefoldError
+from services.kernel.masking import Lens
+
+T = TypeVar("T")
+
+_ACTS = frozenset({Right.RIGHT_OPERATE, Right.RIGHT_ADMINISTER})
+#: The most characters of a target.
+_MAX_TARGET = 200
+
+
+class AuditedCall(NamedTuple):
+    """A call as far as its entry needs it."""
+
+    caller: Principal
+    request: Any
+    lens: Lens
+    #: Why the caller unmasks; empty = it does not.
+    reason: str
+
+
+class MethodAudit:
+    """The audit of one method. Calls of the other services are no entries."""
+
+    def __init__(self, method: str, audit: AuditLog | None) -> None:
+        """`method`: its path, `/package.Service/Rpc`. `audit`: None = nothing is audited."""
+        self._method = method
+        self._audit = audit
+        name = method.strip("/").replace("/", ".")
+        rpc: MethodDescriptor = descriptor_pool.Default().FindMethodByName(name)
+        options: Any = rpc.GetOptions()
+        is_read = options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+        #: Whether every call is an act that is recorded, also one that fails.
+        self.is_act = not is_read and not _ACTS.isdisjoint(options.Extensions[rights])
+        self._ids = tuple(_id_paths(rpc.input_type))
+
+    async def watch(self, call: AuditedCall, responding: Awaitable[T]) -> T:
+        """Return the response to a call; record an act that fails."""
+        try:
+            return await responding
+        except Exception as error:
+            if self.is_act:
+                reason = error.reason if isinstance(error, OnefoldError) else OnefoldError.reason
+                await self.record(call, Disclosure(), reason)
+            raise
+
+    async def record(self, call: AuditedCall, disclosure: Disclosure, outcome: str = "OK") -> None:
+        """Record a call, if it was an act or disclosed personal data.
+
+        Raises StoreUnavailable where the entry has to be stored before the response and cannot be.
+        """
+        caller, count = call.caller, disclosure.count
+        if self._audit is None or caller.internal or not (self.is_act or count):
+            return
+        profiles = dict.fromkeys([*disclosure.profile_ids, *_profiles_in(call.request)])
+        entry = AuditEntry(
+            at_us=now_us(),
+            key_id=caller.key_id,
+            role=int(caller.role),
+            method=self._method,
+            outcome=outcome,
+            target=self._target(call.request),
+            profile_ids=b"".join(map(bytes.fromhex, profiles)),
+            names=tuple(sorted(disclosure.names)),
+            value_count=count,
+            visible=int(call.lens.visible) if count else 0,
+            reason=call.reason if count else "",
+        )
+        durably = self.is_act or bool(call.reason)
+        await self._audit.add(caller.workspace_id, entry, durably=durably)
+
+    def _target(self, request: Any) -> str:
+        """Return the ids that a request names, such as `source_id:web`; no identifier is among
+        them."""
+        found = []
+        for path in self._ids:
+            value = request
+            for name in path:
+                value = getattr(value, name, None)
+            if isinstance(value, str) and value:
+                found.append(f"{path[-1]}:{value}")
+        return " ".join(found)[:_MAX_TARGET]
+
+
+def _profiles_in(request: Any) -> list[str]:
+    """Return the profile that a request names, where it names one by a whole id."""
+    value = getattr(request, "profile_id", "")
+    is_id = isinstance(value, str) and len(value) == 32
+    try:
+        return [bytes.fromhex(value).hex()] if is_id else []
+    except ValueError:
+        return []
+
+
+def _id_paths(description: Descriptor) -> list[tuple[str, ...]]:
+    """Return where a request, or a message in it, has texts that are ids of definitions."""
+    found: list[tuple[str, ...]] = []
+    for field in description.fields:
+        if _is_id(field):
+            found.append((field.name,))
+        elif field.message_type is not None and not field.is_repeated:
+            inner = [each for each in field.message_type.fields if _is_id(each)]
+            found += [(field.name, each.name) for each in inner]
+    return found
+
+
+def _is_id(field: FieldDescriptor) -> bool:
+    is_text = field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+    options: Any = field.GetOptions()
+    return is_text and field.name.endswith("_id") and not options.Extensions[personal_data]

@@ -1,0 +1,318 @@
+"""Decides which values about people are personal or sensitive, and masks what a caller may not see.
+
+What is not known is personal: an identifier of any namespace that is not listed, and a text under
+any name that is not listed. A workspace overrides the lists by its own classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from services.kernel.identifiers.model import ACCOUNT_PREFIX, base_namespace
+from services.kernel.identifiers.priority import plain_namespace
+
+#: What stands in the place of a value that is hidden as a whole.
+MASK: Final = "***"
+_JSON_MASK: Final = b'"***"'
+
+
+class FieldClass(IntEnum):
+    """How far a value is protected; the numbers are those of onefold.type.v1.FieldClass."""
+
+    #: Everybody who may read sees it.
+    NONE = 1
+    #: It tells who a person is, or may do so.
+    PERSONAL = 2
+    #: It can harm a person, such as the number of an identity card.
+    SENSITIVE = 3
+
+
+#: The namespaces that are not personal: they name a browser or an account, and no person.
+_OPEN_NAMESPACES = frozenset({"anonymous_id", "cookie"})
+_SENSITIVE_NAMESPACES = frozenset({"id_card", "passport", "bank_card", "national_id", "ssn"})
+#: Names of traits and properties, in the form of `_folded`, whose texts tell nothing about who a
+#: person is: vocabularies of a company, and places as large as a city.
+_OPEN_NAMES = frozenset(
+    {
+        *("amount", "brand", "campaign", "category", "channel", "city", "country", "course"),
+        *("courseid", "currency", "grade", "industry", "language", "level", "library", "locale"),
+        *("medium", "method", "os", "plan", "platform", "price", "product", "productid"),
+        *("productname", "province", "purpose", "quantity", "revenue", "sku", "source", "stage"),
+        *("state", "status", "step", "tier", "timezone", "total", "type", "variant", "version"),
+        *("城市", "省份", "国家", "等级", "品类", "渠道"),
+    }
+)
+#: Words of a name that make its values personal, also where they are numbers.
+_PERSONAL_WORDS = frozenset(
+    {
+        *("address", "addr", "age", "avatar", "birth", "birthdate", "birthday", "contact", "dob"),
+        *("email", "gender", "ip", "latitude", "lat", "lng", "location", "longitude", "mail"),
+        *("mobile", "name", "nick", "nickname", "openid", "person", "phone", "qq", "sex", "tel"),
+        *("telephone", "unionid", "username", "wechat", "wecom", "weixin"),
+    }
+)
+_PERSONAL_PARTS = ("手机", "电话", "姓名", "名字", "昵称", "邮箱", "地址", "生日", "性别", "微信")
+_SENSITIVE_WORDS = frozenset(
+    {
+        *("biometric", "diagnosis", "disability", "ethnicity", "fingerprint", "health", "iban"),
+        *("medical", "passport", "password", "religion", "salary", "ssn"),
+    }
+)
+_SENSITIVE_PARTS = (
+    *("idcard", "idnumber", "identitycard", "identitynumber", "nationalid", "bankcard"),
+    *("bankaccount", "cardnumber", "creditcard", "debitcard", "socialsecurity"),
+    *("身份证", "护照", "银行卡", "病历", "宗教", "指纹", "密码"),
+)
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
+#: A number with this many digits can be one of a telephone or of a card.
+_LONG_NUMBER = 10_000_000
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+#: What only digits of a telephone and signs between them match.
+_PHONE = re.compile(r"\+?[\d ()./-]{11,24}")
+_ID_CARD = re.compile(r"\d{17}[\dXx]")
+_ID_CARD_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+#: What every JSON text with a sensitive value matches: such a name in any form, a character that
+#: names in other scripts and escapes have, or the digits of an identity card.
+_MAY_BE_SENSITIVE = re.compile(
+    "|".join(
+        [
+            *(r"[\W_]*".join(part) for part in _SENSITIVE_PARTS if part.isascii()),
+            *sorted(_SENSITIVE_WORDS),
+            r"[^\x00-\x7f]|\\u|\d{17}",
+        ]
+    ).encode(),
+    re.IGNORECASE,
+)
+#: What the text of a rule compares: a text in quotation marks, or a long number.
+_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\d{8,}')
+
+
+@dataclass(frozen=True, slots=True)
+class FieldClasses:
+    """The classes of a workspace, over those that every workspace has."""
+
+    #: By namespace.
+    identifiers: Mapping[str, FieldClass] = field(default_factory=dict)
+    #: By the name of a trait or a property, in the form of `folded_name`.
+    names: Mapping[str, FieldClass] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, identifiers: Mapping[str, FieldClass], names: Mapping[str, FieldClass]
+    ) -> FieldClasses:
+        """Return the classes; names may be written in any case and with any separators."""
+        return cls(dict(identifiers), {folded_name(name): each for name, each in names.items()})
+
+    def of_identifier(self, namespace: str) -> FieldClass:
+        """Return the class of the identifiers of a namespace, also of their digests."""
+        base = _base(namespace)
+        defined = self.identifiers.get(namespace) or self.identifiers.get(base)
+        return defined or _default_class_of_namespace(base)
+
+    def of_name(self, name: str) -> FieldClass | None:
+        """Return the class of every value under a name; None = it depends on the value.
+
+        Of a path such as `a.b` it is the strictest class of its names, unless the workspace has one
+        for the path or for its last name.
+        """
+        if not self.names:
+            return _default_class(name)
+        declared = self._declared(name)
+        if declared is not None:
+            return declared
+        found = [each for part in name.split(".") if (each := self._of_part(part)) is not None]
+        return max(found, default=None)
+
+    def of_value(self, name: str, value: Any) -> FieldClass:
+        """Return the class of a value under a name: a text, a number, a truth value or null."""
+        if value is None or value == "":
+            return FieldClass.NONE
+        declared = self._declared(name)
+        if declared is not None:
+            return declared
+        named = self.of_name(name)
+        detected = FieldClass.NONE if isinstance(value, bool) else _detect(value, named is None)
+        return max(named or FieldClass.NONE, detected)
+
+    def _declared(self, name: str) -> FieldClass | None:
+        if not self.names:
+            return None
+        last = name.rpartition(".")[2]
+        return self.names.get(folded_name(name)) or self.names.get(folded_name(last))
+
+    def _of_part(self, name: str) -> FieldClass | None:
+        return self.names.get(folded_name(name)) or _default_class_of_part(name)
+
+
+DEFAULT_CLASSES = FieldClasses()
+
+
+@lru_cache(maxsize=1_024)
+def _base(namespace: str) -> str:
+    return base_namespace(plain_namespace(namespace))
+
+
+@lru_cache(maxsize=1_024)
+def _default_class_of_namespace(base: str) -> FieldClass:
+    if base in _SENSITIVE_NAMESPACES:
+        return FieldClass.SENSITIVE
+    is_open = base in _OPEN_NAMESPACES or base.startswith(ACCOUNT_PREFIX)
+    return FieldClass.NONE if is_open else FieldClass.PERSONAL
+
+
+@lru_cache(maxsize=8_192)
+def folded_name(name: str) -> str:
+    """Return a name without regard to case and separators, as classes compare names."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+@lru_cache(maxsize=8_192)
+def _default_class(name: str) -> FieldClass | None:
+    parts = map(_default_class_of_part, name.split("."))
+    return max((each for each in parts if each is not None), default=None)
+
+
+@lru_cache(maxsize=8_192)
+def _default_class_of_part(name: str) -> FieldClass | None:
+    folded, words = folded_name(name), {word.casefold() for word in _WORDS.findall(name)}
+    if words & _SENSITIVE_WORDS or any(part in folded for part in _SENSITIVE_PARTS):
+        return FieldClass.SENSITIVE
+    if folded in _OPEN_NAMES:
+        return FieldClass.NONE
+    if words & _PERSONAL_WORDS or any(part in folded for part in _PERSONAL_PARTS):
+        return FieldClass.PERSONAL
+    return None
+
+
+def _detect(value: str | float, is_unnamed: bool) -> FieldClass:
+    """Return the class of a value by its form. `is_unnamed`: nothing is known of its name."""
+    if not isinstance(value, str):
+        is_long = abs(value) >= (_LONG_NUMBER if is_unnamed else 1_000 * _LONG_NUMBER)
+        return FieldClass.PERSONAL if is_long else FieldClass.NONE
+    if _is_id_card(value):
+        return FieldClass.SENSITIVE
+    return FieldClass.PERSONAL if is_unnamed or is_address(value) else FieldClass.NONE
+
+
+def is_address(value: str) -> bool:
+    """Return whether a text looks like an e-mail address or the number of a telephone."""
+    return _EMAIL.fullmatch(value) is not None or (
+        _PHONE.fullmatch(value) is not None and sum(map(str.isdigit, value)) >= 11
+    )
+
+
+def _is_id_card(value: str) -> bool:
+    """Return whether a text is the number of a Chinese identity card with a correct check digit."""
+    if len(value) != 18 or not value.isascii() or _ID_CARD.fullmatch(value) is None:
+        return False
+    total = sum(int(digit) * weight for digit, weight in zip(value, _ID_CARD_WEIGHTS, strict=False))
+    return "10X98765432"[total % 11] == value[-1].upper()
+
+
+def mask_text(value: str) -> str:
+    """Return a personal text as far as it may be shown: enough to recognise it, not to learn it."""
+    if _EMAIL.fullmatch(value):
+        return f"{value[0]}{MASK}@{value.rpartition('@')[2]}"
+    if is_address(value):
+        digits = "".join(filter(str.isdigit, value))
+        sign = "+" if value.startswith("+") else ""
+        return f"{sign}{digits[:-8]}****{digits[-4:]}"
+    return f"{value[0]}{MASK}" if len(value) > 1 else MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What one caller sees of personal data: everything up to a class."""
+
+    visible: FieldClass
+    classes: FieldClasses = DEFAULT_CLASSES
+    #: Whether the caller could see everything for a reason, so that rules may compare it.
+    may_unmask: bool = False
+
+    @property
+    def shows_personal(self) -> bool:
+        """Return whether free texts, which may say anything about a person, are shown."""
+        return self.visible >= FieldClass.PERSONAL
+
+    def hides(self, name: str, value: Any) -> bool:
+        """Return whether a value under a name is hidden, or any element of a list."""
+        values = value if isinstance(value, list) else [value]
+        return self.hides_name(name) or any(
+            self.classes.of_value(name, each) > self.visible for each in values
+        )
+
+    def hides_name(self, name: str) -> bool:
+        """Return whether every value under a name is hidden."""
+        return (self.classes.of_name(name) or FieldClass.NONE) > self.visible
+
+    def identifier(self, namespace: str, value: str) -> str:
+        """Return the value of an identifier, masked where its namespace is hidden."""
+        class_ = self.classes.of_identifier(namespace)
+        if _is_id_card(value):
+            class_ = FieldClass.SENSITIVE
+        return self._masked(class_, value) if class_ > self.visible and value else value
+
+    def text(self, value: str) -> str:
+        """Return a free text, hidden as a whole from those who see no personal data."""
+        return value if self.shows_personal or not value else MASK
+
+    def rule_text(self, value: str) -> str:
+        """Return the text of a rule, without the texts that it compares where they may be hidden.
+
+        A text in a rule has no name that could be looked up, so it counts as one without a class.
+        """
+        return value if self.shows_personal else _LITERAL.sub(f'"{MASK}"', value)
+
+    def value(self, name: str, encoded: bytes) -> bytes:
+        """Return a JSON value under a name, with what is hidden in it masked."""
+        return self._json(name, encoded)
+
+    def document(self, encoded: bytes) -> bytes:
+        """Return a JSON object whose keys are names, with what is hidden in it masked."""
+        return self._json("", encoded)
+
+    def _json(self, name: str, encoded: bytes) -> bytes:
+        if not encoded or self.visible is FieldClass.SENSITIVE:
+            return encoded
+        is_plain = self.shows_personal and not self.classes.names and not self.hides_name(name)
+        if is_plain and _MAY_BE_SENSITIVE.search(encoded) is None:
+            return encoded
+        try:
+            value = msgspec.json.decode(encoded)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _JSON_MASK
+        masked = self._walk(name, value)
+        return encoded if masked is value else msgspec.json.encode(masked)
+
+    def _walk(self, name: str, value: Any) -> Any:
+        """Return a value with what is hidden masked; the same object where nothing is."""
+        if isinstance(value, dict):
+            if self.hides_name(name):
+                return MASK
+            changed = {self._key(key): self._walk(key, each) for key, each in value.items()}
+            return changed if any(changed.get(key) is not value[key] for key in value) else value
+        if isinstance(value, list):
+            elements = [self._walk(name, each) for each in value]
+            pairs = zip(elements, value, strict=True)
+            return elements if any(new is not old for new, old in pairs) else value
+        class_ = self.classes.of_value(name, value)
+        return self._masked(class_, value) if class_ > self.visible else value
+
+    def _key(self, key: str) -> str:
+        """Return the key of an object, masked where it is a value rather than a name."""
+        return key if self.shows_personal or not is_address(key) else mask_text(key)
+
+    def _masked(self, class_: FieldClass, value: Any) -> str:
+        is_text = class_ is FieldClass.PERSONAL and isinstance(value, str)
+        return mask_text(value) if is_text else MASK
+
+
+#: The lens of those who see everything, such as the services themselves.
+CLEAR = Lens(FieldClass.SENSITIVE, may_unmask=True)
