@@ -47,7 +47,7 @@ BY_NAME = {
     (
         *("fact_id", "fact_ids", "released_fact_id", "effect_id", "identifier_id", "coupon_id"),
         *("run_id", "leaf_id", "ticket_id"),
-        "identifier_ids",
+        *("identifier_ids", "other_identifier_ids"),
         "leaving_profile_ids",
         "entering_profile_ids",
         "removed_fact_ids",
@@ -65,6 +65,9 @@ BY_FIELD = {
     SUBJECT: r"[^\s.*>]+(\.[^\s.*>]+)*",
     FILE: "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
     "onefold.profile.v1.ProfileUpdate.merged_into": HEX_ID,
+    "onefold.identity.v1.RequestErasureResponse.request_id": HEX_ID,
+    "onefold.ingest.v1.ListErasuresRequest.request_id": HEX_ID,
+    "onefold.ingest.v1.ErasureSummary.request_id": HEX_ID,
     SECRET: "whsec_[A-Za-z0-9+/]{32,86}={0,2}",
 }
 #: Facts record the source as any text: facts of services have none.
