@@ -241,8 +241,13 @@ class ProfileView:
     @property
     def is_account(self) -> bool:
         """Return whether this is an account. Rules are never evaluated for accounts."""
-        own = [leaf for leaf in self._leaves if leaf.additions is None or leaf.event_count]
-        return bool(own) and all(leaf.members for leaf in own)
+        has_own = False
+        for leaf in self._leaves:
+            if leaf.additions is None or leaf.event_count:
+                if not leaf.members:  # the usual case
+                    return False
+                has_own = True
+        return has_own
 
     @property
     def has_dropped_traits(self) -> bool:

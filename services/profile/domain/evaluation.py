@@ -12,7 +12,7 @@ from services.kernel.fold.leaf import LeafState, ProfileView, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import pack_ids
-from services.profile.domain.event_trace import EventTrace
+from services.profile.domain.event_trace import TracedLeaves, trace_of
 from services.profile.domain.facts import Assignments, Reassignment
 
 #: The predicates of each workspace.
@@ -125,7 +125,7 @@ class ProfileState(NamedTuple):
     #: The profile that its own id belongs to now, where it has no leaves.
     heir: ProfileId | None = None
     #: Set where events of the batch that is folded lie far apart in time.
-    trace: EventTrace | None = None
+    traced: TracedLeaves = ()
 
     @property
     def is_account(self) -> bool:
@@ -383,8 +383,8 @@ def evaluate_all(
         else:
             index = indexes.get(profile.workspace_id, EMPTY_INDEX)
             after = evaluate(scopes[profile.profile_id], before, profile.view, index, at_us)
-            if profile.trace is not None and after.occurred_at_us is not None:
-                after = _traced(before, after, profile.trace, profile.view, index, at_us)
+            if profile.traced and after.occurred_at_us is not None:
+                after = _traced(before, after, profile.traced, profile.view, index, at_us)
         # A new due alone need not be published.
         is_changed = before.true_predicates != after.true_predicates or after.passed
         if is_changed or before.merged_into != after.merged_into:
@@ -398,7 +398,7 @@ def evaluate_all(
 def _traced(
     before: Evaluation,
     after: Evaluation,
-    trace: EventTrace,
+    traced: TracedLeaves,
     view: ProfileView,
     index: PredicateIndex,
     at_us: int,
@@ -409,15 +409,18 @@ def _traced(
     is_back = before.merged_into is not None
     if not changed and not is_back:
         return after
-    unchanged, occurred_at_us = base.difference(changed), after.occurred_at_us
+    true, occurred_at_us = base, after.occurred_at_us
     states: list[EventState] = []
     # Even where nothing is true of it, a profile without leaves is in no segment.
     last = None if is_back else base
-    for own_us, then in trace.views(view, index, changed):
-        found, _ = evaluate_predicates(changed, then, index, at_us)
-        if unchanged | found != last:
-            last = unchanged | found
-            states.append(EventState(last, own_us))
+    for own_us, then, affected in trace_of(traced).views(view, index, changed):
+        if then is None:
+            true = after.true_predicates
+        else:
+            true = (true - affected) | evaluate_predicates(affected, then, index, at_us)[0]
+        if true != last:
+            last = true
+            states.append(EventState(true, own_us))
     if states and states[-1].true_predicates == after.true_predicates:
         occurred_at_us = states.pop().occurred_at_us
     by_event = tuple(states[-MAX_PASSED:])

@@ -8,8 +8,9 @@ of history, a profile that has changed is folded again, event by event.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import NEVER_US, LeafState, ProfileView, decode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId
@@ -20,12 +21,39 @@ from services.profile.domain.facts import AttributedFact
 APART_US: Final = MINUTE_US
 
 
+class TracedEvent(NamedTuple):
+    """An event, and the predicates that folding it may have changed."""
+
+    #: In the log.
+    offset: int
+    leaf_id: LeafId
+    event: EventView
+    affected: frozenset[int]
+    #: Whether it is the first event of its leaf.
+    is_first: bool
+
+    def concerns(self, predicates: frozenset[int]) -> bool:
+        """Return whether some predicates may depend on it, now or by the limit of traits."""
+        event = self.event
+        has_traits = event.traits or event.touch or event.record is not None
+        return bool(has_traits) or not predicates.isdisjoint(self.affected)
+
+
 class LeafTrace(NamedTuple):
     """A leaf before a batch, and its events in the batch."""
 
     #: Encoded; None = the leaf did not exist.
     before: bytes | None
-    facts: list[AttributedFact]
+    events: list[TracedEvent]
+
+    def add(self, offset: int, leaf_id: LeafId, event: EventView, affected: frozenset[int]) -> None:
+        """Add the next event of the leaf; see `TracedEvent`."""
+        is_first = self.before is None and not self.events
+        self.events.append(TracedEvent(offset, leaf_id, event, affected, is_first))
+
+
+#: The leaves of a profile after a batch, each with its trace; None = it has no event there.
+TracedLeaves: TypeAlias = Sequence[tuple[LeafTrace | None, LeafState, LeafId]]
 
 
 class EventTrace(NamedTuple):
@@ -33,43 +61,59 @@ class EventTrace(NamedTuple):
 
     #: The leaves that have events and existed before, encoded.
     before: dict[LeafId, bytes]
-    facts: Sequence[AttributedFact]
+    events: Sequence[TracedEvent]
     #: The states of the leaves without an event.
     others: Sequence[LeafState]
 
     def views(
         self, view: ProfileView, index: PredicateIndex, changed: Iterable[int]
-    ) -> Iterator[tuple[int, ProfileView]]:
-        """Yield the own time of each event that may have changed predicates, and the profile then.
+    ) -> Iterator[tuple[int, ProfileView | None, frozenset[int]]]:
+        """Yield the own time of each event that may have changed predicates, the profile then, and
+        which of them it may have changed.
 
         `view`: after all events; `changed`: the predicates. Evaluate each before the next one.
+
+        The last one comes without a profile, as nothing changes the predicates after it. So nothing
+        is folded again where a single event may have changed them.
         """
-        leaves = {leaf_id: decode(state) for leaf_id, state in self.before.items()}
         wanted = frozenset(changed)
-        for fact in self.facts:
-            if fact.event is None:
-                continue
-            is_new = fact.leaf_id not in leaves
-            state = leaves.setdefault(fact.leaf_id, LeafState())
-            affected = fold_event(state, fact.event, index)
-            if is_new or not wanted.isdisjoint(affected):
-                yield fact.event.occurred_at_us, view.with_leaves((*self.others, *leaves.values()))
+        found = [
+            number
+            for number, one in enumerate(self.events)
+            if one.is_first or not wanted.isdisjoint(one.affected)
+        ]
+        if not found:
+            return
+        *earlier, last = found
+        states = {id_: decode(state) for id_, state in self.before.items()} if earlier else {}
+        begin = 0
+        for position, number in enumerate(earlier):
+            for one in self.events[begin : number + 1]:
+                if one.is_first or one.concerns(wanted):
+                    fold_event(states.setdefault(one.leaf_id, LeafState()), one.event, index)
+            one, begin = self.events[number], number + 1
+            then = view.with_leaves((*self.others, *states.values()))
+            # At first also what no event has changed, such as a merge.
+            affected = one.affected if position and not one.is_first else wanted
+            yield one.event.occurred_at_us, then, wanted & affected
+        yield self.events[last].event.occurred_at_us, None, wanted
 
 
-def trace_of(leaves: Iterable[tuple[LeafTrace | None, LeafState, LeafId]]) -> EventTrace | None:
-    """Return the trace of a profile with these leaves after a batch; None = no leaf has one."""
+def trace_of(leaves: TracedLeaves) -> EventTrace:
+    """Return the trace of a profile with these leaves."""
     before: dict[LeafId, bytes] = {}
-    facts: list[AttributedFact] = []
+    events: list[TracedEvent] = []
     others: list[LeafState] = []
     for trace, state, leaf_id in leaves:
         if trace is None:
             others.append(state)
             continue
-        facts += trace.facts
+        events += trace.events
         if trace.before is not None:
             before[leaf_id] = trace.before
-    facts.sort(key=lambda fact: fact.offset)
-    return EventTrace(before, facts, others) if facts else None
+    if len(leaves) > 1:
+        events.sort(key=lambda one: one.offset)
+    return EventTrace(before, events, others)
 
 
 def own_times(facts: Iterable[AttributedFact]) -> dict[ProfileId, int]:

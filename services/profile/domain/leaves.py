@@ -58,11 +58,9 @@ def fold_events(
         if event is None:
             continue
         state = states.get(leaf_id)
-        if profile_id in apart:
-            if leaf_id not in result.traces:
-                before = None if state is None else encode(state)
-                result.traces[leaf_id] = LeafTrace(before, [])
-            result.traces[leaf_id].facts.append(fact)
+        if profile_id in apart and leaf_id not in result.traces:
+            before = None if state is None else encode(state)
+            result.traces[leaf_id] = LeafTrace(before, [])
         if state is None:
             state = states[leaf_id] = LeafState()
             scopes[leaf_id] = EvaluationScope(None, False, recorded_at_us, event.occurred_at_us)
@@ -73,6 +71,8 @@ def fold_events(
             _fold_object(result, fact, state, event, index)
             continue
         affected = fold_event(state, event, index)
+        if profile_id in apart:
+            result.traces[leaf_id].add(fact.offset, leaf_id, event, affected)
         if may_change_names(event):
             result.named.add(leaf_id)
         if affected:

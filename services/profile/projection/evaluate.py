@@ -23,7 +23,7 @@ from services.profile.domain.evaluation import (
     lasting_scopes,
     scopes_by_profile,
 )
-from services.profile.domain.event_trace import LeafTrace, trace_of
+from services.profile.domain.event_trace import LeafTrace, TracedLeaves
 from services.profile.domain.facts import Assignments, lock_set, reassignments
 from services.profile.domain.objects import (
     ObjectChange,
@@ -223,12 +223,15 @@ class ProfileEvaluator:
         states: list[ProfileState] = []
         for id_, own in leaves.items():
             folded = [fresh_states.get(leaf.leaf_id) or decode(leaf.state) for leaf in own]
-            profile = ProfileState(id_, own[0].workspace_id, evaluations.get(id_), view_of(folded))
-            if traces:
-                ids = [leaf.leaf_id for leaf in own]
-                trace = trace_of(zip(map(traces.get, ids), folded, ids, strict=True))
-                profile = profile._replace(trace=trace)
-            states.append(profile)
+            traced: TracedLeaves = ()
+            if traces and any(leaf.leaf_id in traces for leaf in own):
+                pairs = zip(own, folded, strict=True)
+                traced = [(traces.get(one.leaf_id), state, one.leaf_id) for one, state in pairs]
+            states.append(
+                ProfileState(
+                    id_, own[0].workspace_id, evaluations.get(id_), view_of(folded), traced=traced
+                )
+            )
         if emptied := [evaluations[p] for p in profiles if p in evaluations and p not in leaves]:
             assignments = await load_assignments(conn, [one.profile_id for one in emptied])
             heirs = {a.identifier_id: a.profile_id for a in assignments.values()}

@@ -14,14 +14,14 @@ from oracle.mutants import mutated
 from properties import examples
 
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
-from services.kernel.fold.leaf import LeafState, decode, encode, view_of
+from services.kernel.fold.leaf import LeafState, decode, encode, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import All, Not, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US, SECOND_US
 from services.profile.codec.bus import change_to_proto
-from services.profile.domain import evaluation
+from services.profile.domain import evaluation, event_trace
 from services.profile.domain.evaluation import (
     ALL_PREDICATES,
     Evaluation,
@@ -33,9 +33,9 @@ from services.profile.domain.evaluation import (
 from services.profile.domain.event_trace import (
     APART_US,
     EventTrace,
+    TracedLeaves,
     own_times,
     profiles_apart,
-    trace_of,
 )
 from services.profile.domain.facts import AttributedFact, ProfileAssignment, Reassignment
 from services.profile.domain.leaves import LeafFold, fold_events
@@ -90,9 +90,10 @@ class Person:
         apart = profiles_apart(facts)
         folded = fold_events(facts, dict(known), {W: INDEX}, apart)
         states: dict[LeafId, LeafState] = {**known, **folded.states}
-        trace = trace_of((folded.traces.get(leaf), s, leaf) for leaf, s in states.items())
+        leaves: TracedLeaves = [(folded.traces.get(leaf), s, leaf) for leaf, s in states.items()]
+        traced = leaves if folded.traces else ()
         self.leaves |= {leaf: encode(state) for leaf, state in folded.states.items()}
-        profile = ProfileState(P, W, self.evaluation, view_of(states.values()), trace=trace)
+        profile = ProfileState(P, W, self.evaluation, view_of(states.values()), traced=traced)
         scopes = {P: self._scope(folded)}
         changes = evaluate_all(scopes, [profile], {W: INDEX}, NOW_US).changed
         if not changes:
@@ -154,8 +155,16 @@ MUTANTS: dict[str, tuple[Any, str, str]] = {
     "the last event made every change": (
         *(evaluation._traced, "occurred_at_us = states.pop().occurred_at_us", "states.pop()"),
     ),
-    "a person has one leaf": (EventTrace.views, "(*self.others, *leaves.values())", "(state,)"),
+    "a person has one leaf": (
+        *(EventTrace.views, "(*self.others, *states.values())", "tuple(states.values())[:1]"),
+    ),
     "leaves begin with the batch": (EventTrace.views, "in self.before.items()", "in ()"),
+    "only the last event matters": (
+        EventTrace.views,
+        "*earlier, last = found",
+        "earlier, last = [], found[-1]",
+    ),
+    "events that change nothing are not folded": (EventTrace.views, "[begin : number + 1]", "[:0]"),
     "what was once true is true": (membership._event_times, "remaining -= then ^ after", "pass"),
     "a new person is in no segment": (evaluation._traced, "None if is_back else base", "base"),
 }
@@ -206,6 +215,27 @@ def test_only_profiles_whose_own_events_lie_apart_are_traced() -> None:
     assert profiles_apart(facts) == {other}
     assert profiles_apart(facts[:2]) == profiles_apart([]) == frozenset()
     assert own_times(facts) == {P: NOW_US, other: NOW_US - 3 * DAY_US}
+
+
+def test_batch_with_one_event_that_matters_is_not_folded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folded: list[EventView] = []
+
+    def fold_again(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
+        folded.append(event)
+        return fold_event(state, event, index)
+
+    monkeypatch.setattr(event_trace, "fold_event", fold_again)
+    person = Person()
+    person.fold([fact(0, NOW_US - 9 * DAY_US, "other")])
+    person.fold([fact(n, NOW_US - (9 - n) * DAY_US, "other") for n in (1, 2, 3)])
+    person.fold([fact(n, NOW_US - (9 - n) * DAY_US, "viewed") for n in (4, 5)])
+    assert len(folded) == 1, "the events up to the last but one of those that matter"
+    folded.clear()
+    person.fold([fact(6, NOW_US - 3 * DAY_US), fact(7, NOW_US - 2 * DAY_US, "other")])
+    assert person.times["bought"] == NOW_US - 3 * DAY_US
+    assert not folded
 
 
 def test_state_that_equals_the_last_one_is_published_once() -> None:
