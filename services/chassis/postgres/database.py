@@ -22,6 +22,7 @@ from typing import Any, Self, cast
 import asyncpg
 import structlog
 
+from services.chassis.postgres.arrays import use_plain_array_types
 from services.chassis.postgres.errors import translate_store_errors
 from services.chassis.postgres.roles import ServiceRoles
 from services.chassis.postgres.shares import WorkspaceShares
@@ -36,6 +37,8 @@ from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
+
+use_plain_array_types()
 
 #: Both ends notice within half a minute that the host of the other one is gone.
 _KEEPALIVES = {
