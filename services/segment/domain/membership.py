@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from services.kernel.cache import RecentCache
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
 from services.segment.domain.model import (
@@ -17,6 +18,11 @@ from services.segment.domain.model import (
 
 #: The segments of each profile.
 Memberships = Mapping[ProfileId, frozenset[str]]
+
+
+_NO_TIMES: Mapping[str, int] = {}
+#: Sets of true predicates whose segments are remembered.
+MATCHING_CACHED = 4_096
 
 
 class ActiveSegments:
@@ -35,19 +41,33 @@ class ActiveSegments:
             segments.append((definition, compile_rule(definition.rule)))
         self._pending = {(d.workspace_id, d.segment_id) for d in pending}
         self._versions = {(d.workspace_id, d.segment_id): d.version for d in (*active, *pending)}
+        #: By workspace and the predicates that are true: many profiles have the same ones.
+        self._matching: RecentCache[tuple[WorkspaceId, frozenset[int]], frozenset[str]] = (
+            RecentCache(MATCHING_CACHED)
+        )
 
     def segments_of(self, evaluation: ProfileEvaluation, current: frozenset[str]) -> frozenset[str]:
         """Return the segments that a profile belongs to; `current`: those that it is in now."""
         if evaluation.merged_into is not None:
             return frozenset()
         workspace_id = evaluation.workspace_id
-        matching = {
+        key = (workspace_id, evaluation.true_predicates)
+        matching = self._matching.get(key)
+        if matching is None:
+            matching = self._matching_segments(*key)
+            self._matching.put(key, matching)
+        if not self._pending:
+            return matching
+        return matching.union(s for s in current if (workspace_id, s) in self._pending)
+
+    def _matching_segments(
+        self, workspace_id: WorkspaceId, true_predicates: frozenset[int]
+    ) -> frozenset[str]:
+        return frozenset(
             definition.segment_id
             for definition, is_true in self._active.get(workspace_id, ())
-            if not definition.retired and is_true(evaluation.true_predicates)
-        }
-        unchanged = {s for s in current if (workspace_id, s) in self._pending}
-        return frozenset(matching | unchanged)
+            if not definition.retired and is_true(true_predicates)
+        )
 
     @property
     def pending(self) -> frozenset[tuple[WorkspaceId, str]]:
@@ -124,7 +144,7 @@ def membership_changes(
             after = segments.segments_of(state, before)
             by_time = state.by_time and cause is MembershipCause.RULE
             changed = sorted(before ^ after)
-            times = _event_times(state, segments, before, after)
+            times = _event_times(state, segments, before, after) if state.by_event else _NO_TIMES
             changes += [
                 MembershipChange(
                     state.workspace_id,
@@ -154,7 +174,7 @@ def _event_times(
     good.
     """
     times: dict[str, int] = {}
-    remaining = before ^ after if state.by_event else frozenset[str]()
+    remaining = before ^ after
     for true_predicates, occurred_at_us in reversed(state.by_event):
         if not remaining:
             break

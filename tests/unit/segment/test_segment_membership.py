@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.rules.evaluate import RuleTest
 from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id, predicates
+from services.kernel.rules.model import Rule
+from services.segment.domain import membership
 from services.segment.domain.membership import (
     ActiveSegments,
     mark_unmerges,
@@ -69,6 +73,28 @@ def test_pending_segment_neither_loses_nor_gains_members() -> None:
     memberships = {profile(1): frozenset({"buyers"})}
     assert not membership_changes([evaluation(1)], memberships, segments)
     assert not membership_changes([evaluation(1, BOUGHT_ID)], {}, segments)
+
+
+def test_profiles_with_the_same_true_predicates_are_decided_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But for what they have in pending segments, and in other workspaces."""
+    tested: list[frozenset[int]] = []
+
+    def compiled(_: Rule) -> RuleTest:
+        return lambda true_predicates: bool(tested.append(true_predicates) or true_predicates)
+
+    monkeypatch.setattr(membership, "compile_rule", compiled)
+    segments = ActiveSegments([BUYERS], [IDLE])
+    memberships = {profile(2): frozenset({"idle"}), profile(3): frozenset({"buyers"})}
+    evaluations = [evaluation(n, BOUGHT_ID) for n in (1, 2, 3)] + [evaluation(4)]
+    foreign = evaluation(5, BOUGHT_ID)._replace(workspace_id=WorkspaceId("other"))
+    changes = membership_changes([*evaluations, foreign], memberships, segments)
+    assert [(c.profile_id, c.segment_id) for c in changes] == [
+        (profile(1), "buyers"),
+        (profile(2), "buyers"),
+    ]
+    assert tested == [frozenset({BOUGHT_ID}), frozenset()]
 
 
 def test_retired_segment_loses_every_member() -> None:
