@@ -156,10 +156,12 @@ def fold_accumulators(state: LeafState, event: EventView, index: PredicateIndex)
     matching = index.matching_bindings(event)
     if not matching:
         return _NONE
-    _add_missing(state, matching)
     accumulators, occurred_at_us = state.accumulators, event.occurred_at_us
     for binding, entry in matching:
-        accumulator = accumulators[binding.accumulator_id]
+        accumulator = accumulators.get(binding.accumulator_id)
+        if accumulator is None:
+            accumulators = _add_missing(state, matching)
+            accumulator = accumulators[binding.accumulator_id]
         if type(accumulator) is CountAccumulator:
             accumulator.add(occurred_at_us)
         elif type(accumulator) is DistinctAccumulator or type(accumulator) is RecordAccumulator:
@@ -402,18 +404,18 @@ def _fold_additions(state: LeafState, event: EventView, index: PredicateIndex) -
     return _NONE.union(*map(index.affected_by_trait, [*changed, *dropped]))
 
 
-def _add_missing(state: LeafState, matching: list[tuple[AccumulatorBinding, Any]]) -> None:
+def _add_missing(
+    state: LeafState, matching: list[tuple[AccumulatorBinding, Any]]
+) -> dict[int, Accumulator]:
     """Add the accumulators of the bindings that a state lacks, sorted once for all of them."""
     accumulators = state.accumulators
-    for binding, _ in matching:
-        if binding.accumulator_id not in accumulators:
-            new: dict[int, Accumulator] = {
-                b.accumulator_id: _NEW[b.kind]()
-                for b, _ in matching
-                if b.accumulator_id not in accumulators
-            }
-            state.accumulators = dict(sorted((accumulators | new).items()))
-            return
+    new: dict[int, Accumulator] = {
+        binding.accumulator_id: _NEW[binding.kind]()
+        for binding, _ in matching
+        if binding.accumulator_id not in accumulators
+    }
+    state.accumulators = dict(sorted((accumulators | new).items()))
+    return state.accumulators
 
 
 def _combine_accumulators(

@@ -93,14 +93,19 @@ class EvaluationScope(NamedTuple):
     occurred_at_us: int | None = None
 
     def union(self, other: EvaluationScope) -> EvaluationScope:
-        times = (
-            max(self.recorded_at_us, other.recorded_at_us),
-            latest(self.occurred_at_us, other.occurred_at_us),
-        )
-        if self.predicates is None or other.predicates is None:
-            return EvaluationScope(None, False, *times)
-        related = self.related or other.related
-        return EvaluationScope(self.predicates | other.predicates, related, *times)
+        # Without calls, as this runs for most events.
+        predicates, related, recorded_at_us, occurred_at_us = self
+        others, other_related, other_recorded_us, other_occurred_us = other
+        if other_recorded_us > recorded_at_us:
+            recorded_at_us = other_recorded_us
+        if other_occurred_us is not None and (
+            occurred_at_us is None or other_occurred_us > occurred_at_us
+        ):
+            occurred_at_us = other_occurred_us
+        if predicates is None or others is None:
+            return EvaluationScope(None, False, recorded_at_us, occurred_at_us)
+        related = related or other_related
+        return EvaluationScope(predicates | others, related, recorded_at_us, occurred_at_us)
 
     @property
     def concerns_members(self) -> bool:
@@ -291,13 +296,6 @@ def earliest(a: int | None, b: int | None) -> int | None:
     if a is None:
         return b
     return a if b is None or a < b else b
-
-
-def latest(a: int | None, b: int | None) -> int | None:
-    """Return the later of two instants; None is no instant."""
-    if a is None:
-        return b
-    return a if b is None or a > b else b
 
 
 def lasting_scopes(

@@ -128,14 +128,13 @@ def own_times(facts: Iterable[AttributedFact]) -> dict[ProfileId, int]:
 
 def profiles_apart(facts: Sequence[AttributedFact]) -> frozenset[ProfileId]:
     """Return the profiles whose events among these facts do not count as simultaneous."""
-    times = [fact.event.occurred_at_us for fact in facts if fact.event is not None]
-    if not times or max(times) - min(times) <= APART_US:  # the usual case
-        return frozenset()
     first: dict[ProfileId, int] = {}
     apart: set[ProfileId] = set()
-    for fact in facts:
-        if fact.event is not None:
-            at_us = fact.event.occurred_at_us
-            if abs(at_us - first.setdefault(fact.profile_id, at_us)) > APART_US:
-                apart.add(fact.profile_id)
+    for _, _, _, _, profile_id, event, _ in facts:
+        if event is None:
+            continue
+        at_us = event.occurred_at_us
+        first_us = first.setdefault(profile_id, at_us)
+        if at_us - first_us > APART_US or first_us - at_us > APART_US:
+            apart.add(profile_id)
     return frozenset(apart)
