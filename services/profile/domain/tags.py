@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from services.kernel.errors import InvalidField
 from services.kernel.fold.additions import reserved_fact
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.fold.traits import CORRECTED
 from services.kernel.ids import WorkspaceId
-from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
+from services.kernel.rules.evaluate import (
+    RuleTest,
+    compile_predicate,
+    compile_rule,
+    evaluate_predicate,
+)
 from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.inputs import accumulators_of
@@ -21,6 +26,8 @@ from services.kernel.rules.names import is_reserved_trait
 from services.kernel.rules.references import Classification, Definitions, Name, expand_known
 from services.profile.domain.rfm import RfmFit, RfmModel, check_model, classification_of
 from services.profile.domain.settings import WorkspaceSettings
+
+K = TypeVar("K", "TagOfProfile", str)
 
 MAX_ID_LENGTH, MAX_TITLE_LENGTH = 128, 200
 
@@ -158,11 +165,24 @@ def active_rules(
     return rules
 
 
-def tags_of(
-    rules: Mapping[TagOfProfile, Rule], view: ProfileView, at_us: int
-) -> list[TagOfProfile]:
-    """Return the tags and stages whose rule is true of a profile at an instant, sorted."""
-    return sorted(tag for tag, rule in rules.items() if answer_rule(rule, view, at_us)[0])
+class RuleSet(Generic[K]):
+    """Rules without references, each with a key, prepared to be tested for many profiles."""
+
+    def __init__(self, rules: Mapping[K, Rule]) -> None:
+        compiled = (compile_predicate(p) for rule in rules.values() for p in predicates(rule))
+        self._predicates = {predicate.id: predicate.evaluate for predicate in compiled}
+        self._tests: list[tuple[K, RuleTest]] = [
+            (key, compile_rule(rules[key])) for key in sorted(rules)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._tests)
+
+    def true_of(self, view: ProfileView, at_us: int) -> list[K]:
+        """Return the keys of the rules that are true of a profile at an instant, ascending."""
+        evaluated = self._predicates.items()
+        true = {id_ for id_, evaluate in evaluated if evaluate(view, at_us).holds}
+        return [key for key, is_true in self._tests if is_true(true)]
 
 
 def segment_rules(definitions: WorkspaceDefinitions) -> dict[str, Rule]:
@@ -172,11 +192,6 @@ def segment_rules(definitions: WorkspaceDefinitions) -> dict[str, Rule]:
         for name, own in definitions.names.items()
         if name.kind is ReferenceKind.SEGMENT
     }
-
-
-def segments_of(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[str]:
-    """Return the ids of the segments whose rule is true of a profile at an instant, sorted."""
-    return sorted(id_ for id_, rule in rules.items() if answer_rule(rule, view, at_us)[0])
 
 
 def membership_references(definitions: WorkspaceDefinitions) -> dict[str, Reference]:

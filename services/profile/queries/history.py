@@ -14,7 +14,7 @@ from services.kernel.rules.ids import predicates
 from services.profile.domain.blocks import ProfileBlocks
 from services.profile.domain.profile import Profile, TimelineCursor, replay
 from services.profile.domain.settings import computed_values
-from services.profile.domain.tags import active_rules, segment_rules, segments_of, tags_of
+from services.profile.domain.tags import RuleSet, active_rules, segment_rules
 from services.profile.domain.timeline import TimelineFilter, TimelineKinds
 from services.profile.queries.past import MAX_LEAVES, PastReader, check_person
 from services.profile.queries.timeline import TimelinePage, read_page
@@ -48,11 +48,11 @@ class HistoryQueries:
             person.profile_id,
             person.identifiers,
             view,
-            tags_of(rules, view, person.at_us),
+            RuleSet(rules).true_of(view, person.at_us),
             replayed.leaf_ids,
             accounts.names,
             computed_values(settings, view, person.at_us),
-            segments_of(segments, view, person.at_us),
+            RuleSet(segments).true_of(view, person.at_us),
         )
         return profile.in_blocks(ProfileBlocks(settings, rules))
 

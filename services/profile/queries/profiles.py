@@ -20,7 +20,6 @@ from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicates
-from services.kernel.rules.model import Rule
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.blocks import ProfileBlocks
@@ -28,7 +27,7 @@ from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.objects import reads_objects
 from services.profile.domain.profile import Profile
 from services.profile.domain.settings import WorkspaceSettings, computed_values
-from services.profile.domain.tags import Tag, TagOfProfile, active_rules, tags_of
+from services.profile.domain.tags import RuleSet, Tag, TagOfProfile, active_rules
 from services.profile.store import definitions as definition_store
 from services.profile.store import profiles as profile_store
 from services.profile.store.definitions import WorkspaceState
@@ -65,7 +64,7 @@ class ProfileReading:
     """What the definitions of a workspace say about how its profiles are read."""
 
     #: Of the tags and stages that can be evaluated, without references.
-    rules: Mapping[TagOfProfile, Rule]
+    tags: RuleSet[TagOfProfile]
     settings: WorkspaceSettings
     reads_objects: bool
     blocks: ProfileBlocks
@@ -80,7 +79,7 @@ class ProfileReading:
         needs_objects = reads_objects(
             [*needed, *(own.feature for own in settings.all_computed_traits)]
         )
-        return cls(rules, settings, needs_objects, ProfileBlocks(settings, rules))
+        return cls(RuleSet(rules), settings, needs_objects, ProfileBlocks(settings, rules))
 
 
 #: By the content of the definitions, so that a value is never old.
@@ -155,7 +154,7 @@ class ProfileQueries:
         """Return the profiles among these rows that are persons."""
         state = await definition_store.load_state(at.conn, workspace_id, len(at.checkpoints))
         reading = _READINGS(state)
-        rules, settings = reading.rules, reading.settings
+        tags_of, settings = reading.tags.true_of, reading.settings
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
         if reading.reads_objects:
@@ -164,9 +163,9 @@ class ProfileQueries:
         profiles: list[Profile] = []
         for position, (profile_id, view) in enumerate(persons.items(), 1):
             # A page with many tags takes long, and must not hold up the calls of others.
-            if rules or position % _ROWS_IN_A_TURN == 0:
+            if reading.tags or position % _ROWS_IN_A_TURN == 0:
                 await asyncio.sleep(0)
-            tags = tags_of(rules, view, at.now_us)
+            tags = tags_of(view, at.now_us)
             identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
             if brief:
                 profiles.append(Profile(profile_id, identifiers, view, tags, leaves))

@@ -11,10 +11,10 @@ from services.kernel.rules.references import Classification, Name, ValueRule
 from services.kernel.rules.values import Operator
 from services.profile.domain.settings import WorkspaceSettings
 from services.profile.domain.tags import (
+    RuleSet,
     WorkspaceDefinitions,
     membership_references,
     segment_rules,
-    segments_of,
 )
 from tests.rule_builders import count_of, events_named
 
@@ -52,4 +52,4 @@ def test_segments_of_a_past_profile_follow_from_rules_with_their_references() ->
     rules, state = segment_rules(DEFINITIONS), LeafState()
     view_event = EventView(TRACK, "viewed", 5, bytes(16))
     fold_event(state, view_event, PredicateIndex.from_rules(rules.values()))
-    assert segments_of(rules, ProfileView((state,)), 9) == ["viewers"]
+    assert RuleSet(rules).true_of(ProfileView((state,)), 9) == ["viewers"]

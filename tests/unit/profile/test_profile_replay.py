@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.kernel.errors import InvalidField
@@ -10,14 +12,22 @@ from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
+from services.kernel.rules.evaluate import (
+    CompiledPredicate,
+    PredicateResult,
+    ProfileFacts,
+    compile_predicate,
+)
 from services.kernel.rules.ids import predicate_id
-from services.kernel.rules.model import All, Not
+from services.kernel.rules.model import All, Not, Predicate
 from services.kernel.rules.references import Classification, ValueRule
 from services.kernel.rules.values import Operator
+from services.profile.domain import tags
 from services.profile.domain.profile import LeafEvent, TimelineCursor, cursor_after, replay
 from services.profile.domain.settings import WorkspaceSettings
 from services.profile.domain.tags import (
     PredicateAnswer,
+    RuleSet,
     Tag,
     TagKind,
     TagOfProfile,
@@ -26,7 +36,6 @@ from services.profile.domain.tags import (
     answer_rule,
     check_tag,
     newest_tags,
-    tags_of,
 )
 from tests.rule_builders import count_of, events_named, trait_is
 
@@ -75,9 +84,9 @@ def test_values_of_a_tag_exclude_each_other_and_the_default_is_for_the_rest() ->
         WorkspaceDefinitions({"life": stages}, {}, WorkspaceSettings(WorkspaceId("w")), {})
     )
     state = LeafState()
-    assert [t.value for t in tags_of(rules, view_of([state]), 9)] == ["visitor"]
+    assert [t.value for t in RuleSet(rules).true_of(view_of([state]), 9)] == ["visitor"]
     fold_event(state, EventView(TRACK, "viewed", 5, fact(1)), PredicateIndex([VIEWED]))
-    assert [t.value for t in tags_of(rules, view_of([state]), 9)] == ["viewer"]
+    assert [t.value for t in RuleSet(rules).true_of(view_of([state]), 9)] == ["viewer"]
 
 
 @pytest.mark.parametrize("tag_id", ["", "x" * 129, "a\nb"])
@@ -96,7 +105,25 @@ def test_answer_of_a_rule_has_the_result_of_each_predicate() -> None:
     assert holds
     assert answers == [PredicateAnswer(VIEWED, 1, True), PredicateAnswer(LOCAL, None, False)]
     rules = {plain("keen"): KEEN, plain("local"): LOCAL}
-    assert tags_of(rules, view, 9) == [plain("keen")]
+    assert RuleSet(rules).true_of(view, 9) == [plain("keen")]
+
+
+def test_predicate_that_many_rules_share_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[int] = []
+
+    def compiled(predicate: Predicate) -> CompiledPredicate:
+        found = compile_predicate(predicate)
+
+        def evaluate(profile: ProfileFacts, at_us: int) -> PredicateResult:
+            evaluated.append(found.id)
+            return found.evaluate(profile, at_us)
+
+        return replace(found, evaluate=evaluate)
+
+    monkeypatch.setattr(tags, "compile_predicate", compiled)
+    rules = {plain("keen"): KEEN, plain("viewer"): VIEWED, plain("absent"): Not(VIEWED)}
+    assert RuleSet(rules).true_of(view_of([LeafState()]), 9) == [plain("absent")]
+    assert sorted(evaluated) == sorted(predicate_id(p) for p in (VIEWED, LOCAL))
 
 
 def test_replayed_profile_combines_the_events_of_several_leaves() -> None:
