@@ -71,14 +71,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
     index_key = IndexKey.parse(settings.index_key.get_secret_value())
     async with (
         open_service(settings, has_state=False, index_key=index_key) as base,
-        EventLog(
-            base.database.pool,
-            shards=settings.shards,
-            index_key=index_key,
-            api_pool=base.database.api_pool,
-            metrics=base.metrics,
-            clock=LogClock(max_ahead_s=settings.max_clock_ahead_s),
-        ) as event_log,
+        _event_log(base, settings, index_key) as event_log,
         base.channel(settings.activation_url) as activation,
     ):
         database, authenticator = base.database, base.authenticator
@@ -130,6 +123,17 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
                     event_log=event_log,
                     nats=nats,
                 )
+
+
+def _event_log(base: ServiceContext, settings: IngestSettings, index_key: IndexKey) -> EventLog:
+    return EventLog(
+        base.database.pool,
+        shards=settings.shards,
+        index_key=index_key,
+        api_pool=base.database.api_pool,
+        metrics=base.metrics,
+        clock=LogClock(max_ahead_s=settings.max_clock_ahead_s),
+    )
 
 
 def _http_endpoint(

@@ -99,6 +99,7 @@ class LogClient:
         before_us: int = 0,
         before: Token | None = None,
         recorded_until_us: int = 0,
+        recorded_after_us: int = 0,
         limit: int = 0,
     ) -> list[log_pb2.Fact]:
         """Return facts of at most 1,000 leaves, newest occurrence first; 0 and None = no bound.
@@ -111,6 +112,7 @@ class LogClient:
             before_us=before_us,
             before=before,
             recorded_until_us=recorded_until_us,
+            recorded_after_us=recorded_after_us,
             limit=limit,
         )
         return [fact async for page in pages for fact in page]
@@ -123,6 +125,7 @@ class LogClient:
         before_us: int = 0,
         before: Token | None = None,
         recorded_until_us: int = 0,
+        recorded_after_us: int = 0,
         limit: int = 0,
     ) -> AsyncIterator[Sequence[log_pb2.Fact]]:
         """Yield what `read_leaves` returns in pages. Raises OnefoldError."""
@@ -132,6 +135,7 @@ class LogClient:
             before_us=before_us,
             before_token=None if before is None else token_to_proto(before),
             recorded_until_us=recorded_until_us,
+            recorded_after_us=recorded_after_us,
             limit=limit,
         )
         metadata = workspace_metadata(workspace_id)

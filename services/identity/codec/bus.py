@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from onefold.identity.v1 import identity_stream_pb2 as stream_pb
 from onefold.identity.v1.identity_facts_pb2 import ASSESSMENT_ACCEPTED, LinkDecided, MatchAssessed
 from onefold.internal.v1.event_identifiers_pb2 import EventIdentifiers
-from onefold.log.v1.erasure_pb2 import FactErased, PersonErased
+from onefold.log.v1.erasure_pb2 import FactErased
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
@@ -34,7 +34,7 @@ from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, Workspa
 from services.kernel.trust import SourceTrust
 
 EVENT = Event.DESCRIPTOR.full_name
-FACT_ERASED, PERSON_ERASED = FactErased.DESCRIPTOR.full_name, PersonErased.DESCRIPTOR.full_name
+FACT_ERASED = FactErased.DESCRIPTOR.full_name
 _NO_LEAF = LeafId(b"")
 LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
 MATCH_ASSESSED = MatchAssessed.DESCRIPTOR.full_name

@@ -5,18 +5,16 @@ from __future__ import annotations
 import secrets
 from typing import NamedTuple
 
-from onefold.log.v1.erasure_pb2 import ErasureRequested
-from onefold.log.v1.log_pb2 import Fact
-
-from services.chassis.codec.fields import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto
 from services.chassis.rpc.clients import LogClient
+from services.identity.codec.erasure import request_fact
 from services.identity.codec.requests import Caller
 from services.identity.domain.rows import ResolvedProfile
 from services.identity.projection.reader import StateReader
 from services.identity.store import erasure, profiles
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.identifiers.model import is_account_namespace
-from services.kernel.ids import ProfileId, hash_id
+from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
 
 #: The most identifiers of a person, and the most of others that were named with one of them.
@@ -67,21 +65,14 @@ class ErasureRequests:
         if dry_run:
             return RequestedErasure(b"", profile, len(related), reached)
         request_id = secrets.token_bytes(16)
-        message = ErasureRequested(
-            request_id=request_id,
-            identifier_ids=ids,
-            related_ids=related,
+        fact = request_fact(
+            caller,
+            request_id,
+            ids,
+            related,
             legal_ground=legal_ground,
             block=block,
-            token=token_to_proto(reached),
-        )
-        kind = message.DESCRIPTOR.full_name
-        fact = Fact(
-            workspace_id=workspace_id,
-            fact_id=hash_id(workspace_id, kind, request_id),
-            kind=kind,
-            actor=caller.key_id,
-            payload=message.SerializeToString(deterministic=True),
+            known_to=reached,
         )
         token = token_from_proto((await self._log.append([fact])).token)
         return RequestedErasure(request_id, profile, len(related), token)

@@ -9,19 +9,17 @@ adds the evidence of the new life from the log, which has nothing of the old one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, Protocol
 
 import asyncpg
-from onefold.log.v1.erasure_pb2 import PersonErased
-from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
-from services.identity.codec.bus import PERSON_ERASED, decode_facts
+from services.identity.codec.bus import decode_facts
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
 from services.identity.domain.normalize import normalize_pair
-from services.identity.domain.rows import IdentifierAssignment
+from services.identity.domain.rows import IdentifierAssignment, NotedErasure
 from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.matches import fold_matches, match_share
@@ -46,25 +44,26 @@ class LeafFacts(Protocol):
     """The facts of leaves; see services.chassis.rpc.clients.LogClient."""
 
     async def read_leaves(
-        self, workspace_id: WorkspaceId, leaf_ids: Sequence[bytes], *, before: Token | None = None
+        self,
+        workspace_id: WorkspaceId,
+        leaf_ids: Sequence[bytes],
+        *,
+        before: Token | None = None,
+        recorded_after_us: int = 0,
     ) -> list[Any]:
-        """Return their facts before a token; None = all."""
+        """Return their facts before a token (None = all), recorded after an instant."""
 
 
 async def note_erasures(
-    conn: asyncpg.Connection, shard: int, shards: int, facts: Iterable[Fact]
+    conn: asyncpg.Connection, shard: int, shards: int, erasures: Iterable[NotedErasure]
 ) -> None:
-    """Note the erasures among the broadcast facts of a shard; the last shard schedules the job.
+    """Note erasures to which a shard has come; the last shard schedules the job.
 
     `shards`: those of the log.
     """
-    for fact in facts:
-        if fact.kind == PERSON_ERASED:
-            erased = PersonErased.FromString(fact.payload)
-            key = (fact.workspace_id, erased.request_id)
-            if await pass_shard(conn, *key, erased.identifier_ids, shard) == shards:
-                name = _JOB + to_hex(erased.request_id)
-                await schedule(conn, [shard], name, WorkspaceId(fact.workspace_id), 0)
+    for person in erasures:
+        if await pass_shard(conn, person, shard) == shards:
+            await schedule(conn, [shard], _JOB + to_hex(person.request_id), person.workspace_id, 0)
 
 
 def is_erasure(job: BackfillJob) -> bool:
@@ -88,14 +87,18 @@ async def erase_person(
     `before`: the state of the log up to which facts are read; None = all.
     """
     workspace_id = job.workspace_id
-    ids = await take(conn, workspace_id, from_hex(job.name.removeprefix(_JOB)))
+    person = await take(conn, workspace_id, from_hex(job.name.removeprefix(_JOB)))
+    ids = person.ids
     # No other worker applies evidence meanwhile.
     await store.lock_all()
     deleted = await delete_rows(conn, workspace_id, ids)
     deltas = Counter[str]({workspace_id: -_share_of(deleted)})
     others = deleted.others(ids)
     touched = await load_profile_ids(conn, workspace_id, others)
-    facts = await _facts_of(log, workspace_id, sorted({*ids, *others}), before)
+    # The facts of others of before are evidence already, but for those that were changed.
+    whole = {*ids, *person.changed}
+    facts = await _facts_of(log, workspace_id, whole, before)
+    facts += await _facts_of(log, workspace_id, others - whole, before, person.recorded_at_us)
     decoded = decode_facts(facts)
     await cache.regions.load(conn, (), [workspace_id])
     evidence = Evidence()
@@ -115,12 +118,19 @@ async def erase_person(
 
 
 async def _facts_of(
-    log: LeafFacts, workspace_id: WorkspaceId, leaves: Sequence[bytes], before: Token | None
-) -> list[Fact]:
-    facts: list[Fact] = []
-    for start in range(0, len(leaves), _LEAVES):
-        page = leaves[start : start + _LEAVES]
-        facts += await log.read_leaves(workspace_id, page, before=before)
+    log: LeafFacts,
+    workspace_id: WorkspaceId,
+    leaves: Set[bytes],
+    before: Token | None,
+    after_us: int = 0,
+) -> list[Any]:
+    facts: list[Any] = []
+    ordered = sorted(leaves)
+    for start in range(0, len(ordered), _LEAVES):
+        page = ordered[start : start + _LEAVES]
+        facts += await log.read_leaves(
+            workspace_id, page, before=before, recorded_after_us=after_us
+        )
     return facts
 
 

@@ -23,6 +23,7 @@ from services.identity.codec.bus import (
     outputs,
     units_of,
 )
+from services.identity.codec.erasure import erasures_in
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace, Observation, SeenSpan
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
 from services.identity.domain.rows import IdentifierAssignment
@@ -140,7 +141,7 @@ class IdentityProjection:
             self._on_access()
         await fold_parked_facts(conn, "identity", shard, decoded.broadcast, counts_in_offsets=True)
         await fold_policies(conn, shard, self._shards, decoded.policies)
-        await note_erasures(conn, shard, self._shards, decoded.broadcast)
+        await note_erasures(conn, shard, self._shards, erasures_in(decoded.broadcast))
 
     async def _profiles(
         self,

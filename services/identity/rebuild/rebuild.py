@@ -23,6 +23,7 @@ from services.chassis.projection.replay import LogReplay, for_each_shard, withou
 from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
+from services.identity.codec.erasure import erasures_in
 from services.identity.codec.policy import POLICY_DEFINED, decode_policy
 from services.identity.projection.erase import LeafFacts, erase_person, is_erasure, note_erasures
 from services.identity.projection.evidence_cache import EvidenceCache
@@ -210,7 +211,7 @@ class IdentityReplayFold:
             deltas.update(applied.deltas)
             decisions = []
         deltas.update(await fold_matches(conn, self._shards, self._cache, decoded.matches))
-        await note_erasures(conn, batch.shard, self._log_shards, decoded.broadcast)
+        await note_erasures(conn, batch.shard, self._log_shards, erasures_in(decoded.broadcast))
         log_time_us = decoded.log_time_us or batch.log_time_us
         return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.domain.evidence import Decision, Edge, FirstSeen, Pair
-from services.identity.domain.rows import EdgeRow, IdentifierRow
+from services.identity.domain.rows import EdgeRow, IdentifierRow, NotedErasure
 from services.identity.store.matches import StoredMatch
 from services.identity.store.rows import edge_row_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
@@ -33,23 +33,19 @@ class DeletedRows:
         return {id_ for pair in pairs for id_ in pair} - set(map(IdentifierId, erased))
 
 
-async def pass_shard(
-    conn: asyncpg.Connection,
-    workspace_id: str,
-    request_id: bytes,
-    identifier_ids: Collection[bytes],
-    shard: int,
-) -> int:
+async def pass_shard(conn: asyncpg.Connection, person: NotedErasure, shard: int) -> int:
     """Save that a shard has come to an erasure; return how many shards have."""
-    arguments = (workspace_id, request_id, list(identifier_ids), shard)
-    return int(await conn.fetchval(Q.pass_shard, *arguments))
+    return int(await conn.fetchval(Q.pass_shard, *person, shard))
 
 
 async def take(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, request_id: bytes
-) -> list[IdentifierId]:
-    """Delete an erasure, and return the identifiers of the person."""
-    return list(await conn.fetchval(Q.take, workspace_id, request_id) or ())
+) -> NotedErasure:
+    """Delete and return an erasure."""
+    row = await conn.fetchrow(Q.take, workspace_id, request_id)
+    if row is None:
+        raise LookupError("a job that erases a person has a row")
+    return NotedErasure(workspace_id, request_id, *row)
 
 
 async def delete_rows(

@@ -1,14 +1,16 @@
 -- name: pass_shard
 -- Saves that a shard of the log has come to the erasure of a person; returns how many have.
-INSERT INTO erasure AS old (workspace_id, request_id, identifier_ids, passed)
-VALUES ($1, $2, $3, ARRAY[$4::integer])
+INSERT INTO erasure AS old
+    (workspace_id, request_id, identifier_ids, changed_ids, recorded_at_us, passed)
+VALUES ($1, $2, $3, $4, $5, ARRAY[$6::integer])
 ON CONFLICT (workspace_id, request_id) DO UPDATE
-SET passed = ARRAY(SELECT unnest(old.passed) UNION SELECT $4::integer)
+SET passed = ARRAY(SELECT unnest(old.passed) UNION SELECT $6::integer)
 RETURNING cardinality(passed)
 
 -- name: take
 -- Deletes and returns the erasure of a request.
-DELETE FROM erasure WHERE workspace_id = $1 AND request_id = $2 RETURNING identifier_ids
+DELETE FROM erasure WHERE workspace_id = $1 AND request_id = $2
+RETURNING identifier_ids, changed_ids, recorded_at_us
 
 -- name: delete_identifiers
 -- Deletes identifiers.

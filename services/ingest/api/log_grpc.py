@@ -116,6 +116,7 @@ class LogRpc(LogServiceServicer):
             leaves=leaves,
             before_us=request.before_us or FOREVER_US,
             recorded_until_us=request.recorded_until_us or FOREVER_US,
+            recorded_after_us=request.recorded_after_us,
             limit=request.limit or None,
         )
 

@@ -84,7 +84,7 @@ def overwrite(
 
     A fact of the person keeps the identifiers of others, as evidence about these, and nothing else;
     every fact of a leaf of the person is overwritten.
-    A fact of somebody else loses the identifiers of the person alone.
+    A fact of another person loses the identifiers of the person alone.
     """
     if kind in (FACT_ERASED, ERASURE_REQUESTED, PERSON_ERASED):
         return None
@@ -136,9 +136,9 @@ def _event_of_other(event: Event, person: ErasedPerson) -> Overwritten | None:
     if not values:
         return None
     left = [one.message for one in named if one.id not in person.ids]
-    kept = [_copy(message) for message in left]
+    copies = [_copy(message) for message in left]
     del event.identifiers[:]
-    event.identifiers.extend(kept)
+    event.identifiers.extend(copies)
     return Overwritten(EVENT, event.SerializeToString(), False, values)
 
 
@@ -222,7 +222,7 @@ def erased_fact(request: ErasureRequest, totals: ErasureTotals, index_key: Index
     payload = PersonErased(
         request_id=request.request_id,
         identifier_ids=request.identifier_ids,
-        related_ids=request.related_ids,
+        changed_ids=sorted(totals.changed_ids),
         account_ids=sorted(totals.account_ids),
         facts=totals.facts,
         facts_of_others=totals.facts_of_others,

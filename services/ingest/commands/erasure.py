@@ -105,7 +105,9 @@ class ErasureCommands:
             await asyncio.sleep(max(0.0, 2 * self.poll_s - waited_s))
         person = await self._person(request)
         async with acquire(self.pool) as conn:
-            await self.event_log.kinds.ensure(conn, [codec.PERSON_ERASED, codec.FACT_ERASED])
+            await self.event_log.kinds.ensure(
+                conn, [codec.EVENT, codec.PERSON_ERASED, codec.FACT_ERASED]
+            )
         step = _Overwriting(self.event_log, self.pool, request, person)
         await step.erase_own()
         for leaf_id in request.related_ids:
@@ -143,6 +145,7 @@ class _Overwriting:
         self._pool = pool
         self._request = request
         self._person = person
+        self._event_kind = event_log.kinds.ids[codec.EVENT]
         #: By shard, the offset up to which facts of all leaves were searched.
         self._searched: list[int] = [*request.known_to, *([0] * event_log.shards)]
 
@@ -156,7 +159,7 @@ class _Overwriting:
                 return
 
     async def erase_from_leaf(self, leaf_id: bytes) -> None:
-        """Remove the person from the facts of a leaf of somebody else."""
+        """Remove the person from the facts of a leaf of another one."""
         after = (-(2**62), -1)
         while True:
             async with transaction(self._pool) as conn:
@@ -224,7 +227,8 @@ class _Overwriting:
         by_place = {one[:2]: one for one in contents}
         await store.overwrite(conn, self._request.workspace_id, list(by_place.values()))
         found = frozenset(leaf_id for leaf_id, _ in accounts)
-        more = ErasureTotals(own, len(by_place) - own, refused, found)
+        changed = frozenset(one.leaf_id for one in contents if one.kind_id == self._event_kind)
+        more = ErasureTotals(own, len(by_place) - own, refused, found, changed - found)
         await store.add_totals(conn, self._request, more)
 
     def _add(

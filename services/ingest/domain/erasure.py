@@ -52,10 +52,8 @@ class ErasureTotals(NamedTuple):
     refused_events: int = 0
     #: The leaves of the accounts that the person was a member of.
     account_ids: frozenset[bytes] = frozenset()
-
-    @property
-    def is_zero(self) -> bool:
-        return not (self.facts or self.facts_of_others or self.refused_events)
+    #: The leaves of others whose facts have lost identifiers of the person.
+    changed_ids: frozenset[bytes] = frozenset()
 
 
 class ErasureStatus(NamedTuple):

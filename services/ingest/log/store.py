@@ -81,6 +81,8 @@ class LeafFactsQuery:
     before_us: int = FOREVER_US
     #: Only facts that were recorded at or before this, Unix microseconds.
     recorded_until_us: int = FOREVER_US
+    #: Only facts that were recorded after this, Unix microseconds.
+    recorded_after_us: int = 0
     #: None = all.
     limit: int | None = None
 
@@ -178,6 +180,7 @@ class LogReader:
             query.before_us,
             query.recorded_until_us,
             query.limit,
+            query.recorded_after_us,
         )
         if query.limit is not None and query.limit <= PAGE_ROWS:
             async with acquire(self._api_pool, query.workspace_id) as conn:

@@ -112,6 +112,7 @@ CROSS JOIN LATERAL (
         fact.leaf_id = l.leaf_id
         AND fact.shard + 0 = l.shard AND fact."offset" + 0 < l.end_offset
         AND workspace_id = $1 AND occurred_at < $5 AND recorded_at <= $6
+        AND recorded_at > $8
     ORDER BY occurred_at DESC, fact_id DESC
     LIMIT $7
 ) AS f

@@ -62,11 +62,13 @@ async def add_totals(
 ) -> ErasureTotals:
     """Add to the totals of an erasure, and return them."""
     key = (request.workspace_id, request.request_id)
-    row = await conn.fetchrow(Q.add_counts, *key, *more[:3], list(more.account_ids))
+    found = (list(more.account_ids), list(more.changed_ids))
+    row = await conn.fetchrow(Q.add_counts, *key, *more[:3], *found)
     if row is None:
         raise LookupError("an erasure under way has a row")
-    facts, facts_of_others, refused_events, account_ids = row
-    return ErasureTotals(facts, facts_of_others, refused_events, frozenset(account_ids))
+    facts, facts_of_others, refused_events, accounts, changed = row
+    counts = (facts, facts_of_others, refused_events)
+    return ErasureTotals(*counts, frozenset(accounts), frozenset(changed))
 
 
 async def own_facts(

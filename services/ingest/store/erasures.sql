@@ -37,9 +37,10 @@ SELECT request_id FROM erasure WHERE request_id = ANY ($1::bytea [])
 UPDATE erasure
 SET facts = facts + $3, facts_of_others = facts_of_others + $4,
     refused_events = refused_events + $5,
-    account_ids = ARRAY(SELECT unnest(account_ids) UNION SELECT unnest($6::bytea []))
+    account_ids = ARRAY(SELECT unnest(account_ids) UNION SELECT unnest($6::bytea [])),
+    changed_ids = ARRAY(SELECT unnest(changed_ids) UNION SELECT unnest($7::bytea []))
 WHERE workspace_id = $1 AND request_id = $2
-RETURNING facts, facts_of_others, refused_events, account_ids
+RETURNING facts, facts_of_others, refused_events, account_ids, changed_ids
 
 -- name: own_facts
 -- Reads some facts of the leaves of a person.

@@ -30,7 +30,7 @@ from services.profile.codec.bus import (
     units_of,
 )
 from services.profile.codec.log import parse_facts
-from services.profile.domain.evaluation import DUE_ONLY
+from services.profile.domain.evaluation import DUE_ONLY, EvaluationChanges
 from services.profile.domain.event_trace import own_times, profiles_apart
 from services.profile.domain.facts import (
     AttributedFact,
@@ -53,7 +53,7 @@ from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.erase import erase_persons, evaluate_again
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.journeys import load_matched
-from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
+from services.profile.projection.leaves import CachedLeaves, CacheVersion, LeafCache, fold_leaves
 from services.profile.projection.objects import evaluate_member_page
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store.definitions import (
@@ -168,17 +168,7 @@ class ProfileProjection:
             *(conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch),
             profiles_apart(facts),
         )
-        erasures = [fact.erasure for fact in facts if fact.erasure is not None]
-        erased = await erase_persons(
-            *(conn, shard, self.evaluator.shards, erasures, cached, self.evaluator.lock_space)
-        )
-        request = _request(leaves, decoded, scheduled.due)
-        changes = await self.evaluator.evaluate(
-            conn, shard, request, scheduled.at_us, leaves.states
-        )
-        if erased.again:
-            again = await evaluate_again(conn, shard, self.evaluator, erased.again, scheduled.at_us)
-            changes = changes.then(again)
+        changes = await self._evaluate(conn, shard, facts, decoded, leaves, scheduled, cached)
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
         await self._fold_broadcast(conn, shard, broadcast)
         await self.backfiller.schedule_jobs(conn, registered.jobs)
@@ -191,7 +181,7 @@ class ProfileProjection:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
         awaited = await self.predicates.awaited(conn, shard, registered.predicates_version)
         publication = Publication(
-            [*erased.buried, *changes.changed],
+            changes.changed,
             broadcast,
             registered.backfilled,
             registered.dropped,
@@ -204,10 +194,35 @@ class ProfileProjection:
             outputs = encode_outputs(publication, batch, log_offset, scheduled.at_us)
         total = Counter(deltas)
         total.update(changes.deltas)
-        total.update(erased.deltas)
-        if decoded.gone:
-            total.update(await delete_assignments(conn, decoded.gone))
         return FoldResult(end, end, scheduled.at_us, outputs, total)
+
+    async def _evaluate(
+        self,
+        conn: Connection,
+        shard: int,
+        facts: Sequence[AttributedFact],
+        decoded: DecodedBatch,
+        leaves: LeafFold,
+        scheduled: FoldSchedule,
+        cached: CachedLeaves,
+    ) -> EvaluationChanges:
+        """Erase persons, and evaluate the profiles that the facts have changed."""
+        evaluator, at_us = self.evaluator, scheduled.at_us
+        erasures = [fact.erasure for fact in facts if fact.erasure is not None]
+        erased = await erase_persons(
+            conn, shard, evaluator.shards, erasures, cached, evaluator.lock_space
+        )
+        request = _request(leaves, decoded, scheduled.due)
+        changes = EvaluationChanges(erased.buried, deltas=erased.deltas).then(
+            await evaluator.evaluate(conn, shard, request, at_us, leaves.states)
+        )
+        if erased.again:
+            again = await evaluate_again(conn, shard, evaluator, erased.again, at_us)
+            changes = changes.then(again)
+        if decoded.gone:
+            deltas = await delete_assignments(conn, decoded.gone)
+            changes = changes.then(EvaluationChanges(deltas=deltas))
+        return changes
 
     async def _moves(
         self, conn: Connection, reassigned: Sequence[Reassignment]

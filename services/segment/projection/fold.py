@@ -267,7 +267,7 @@ class SegmentProjection:
     ) -> tuple[list[MembershipChange], list[MembershipChange]]:
         """Save newer evaluations and the membership changes that follow.
 
-        Return the changes, and the exits of erased persons, which nobody is to receive.
+        Return the changes, and the exits of erased persons, which are not published.
         """
         if not evaluations:
             return [], []

@@ -164,12 +164,7 @@ async def dsn(module_settings: MakeSettings) -> AsyncIterator[str]:
     yield module_settings(IngestSettings).postgres_dsn.get_secret_value()
 
 
-@pytest.fixture
-def module_options() -> None:
-    """No options."""
-
-
-async def test_erased_person_is_nowhere_and_another_one_complete(
+async def test_erased_person_is_nowhere_another_one_complete_and_a_blocked_one_refused(
     workspace: WholeSystem, dsn: str, tmp_path: Path
 ) -> None:
     own = await live(workspace, tmp_path)
@@ -205,11 +200,7 @@ async def test_erased_person_is_nowhere_and_another_one_complete(
     assert await workspace.members("fans") == {wang}
     await assert_rebuilt_equal(workspace)
 
-
-async def test_blocked_person_is_refused_and_not_quarantined(
-    workspace: WholeSystem, dsn: str, tmp_path: Path
-) -> None:
-    await live(workspace, tmp_path)
+    # A blocked person is refused, and nothing of the refused events is stored.
     await erase(workspace, block=True)
     response = await send(
         workspace,
@@ -223,6 +214,7 @@ async def test_blocked_person_is_refused_and_not_quarantined(
     assert {one.quarantine_id for one in response.rejections} == {""}
     await workspace.drain()
     assert await workspace.profiles(LI) == [""]
+    assert await tables_with(dsn, PLANTED) <= BY_AGE
 
 
 async def profile_of(system: WholeSystem, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What an erasure leaves of facts is evidence about others, and about nobody else."""
+"""What an erasure leaves of facts is evidence about others alone."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_overwritten_facts_have_the_evidence_about_others_and_no_other(
     for pairs in (expected.edges, expected.decisions):
         for pair in [pair for pair in pairs if not ids.isdisjoint(pair[:2])]:
             del pairs[pair]
-    # The events of others are folded anew, without the person.
+    # The events of others are folded again, without the person.
     changed = [
         new for new, old in zip(after, facts, strict=True) if new.kind == EVENT and new != old
     ]

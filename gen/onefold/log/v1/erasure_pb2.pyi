@@ -26,10 +26,10 @@ class ErasureRequested(_message.Message):
     def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., related_ids: _Optional[_Iterable[bytes]] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class PersonErased(_message.Message):
-    __slots__ = ("request_id", "identifier_ids", "related_ids", "account_ids", "facts", "facts_of_others", "refused_events", "block")
+    __slots__ = ("request_id", "identifier_ids", "changed_ids", "account_ids", "facts", "facts_of_others", "refused_events", "block")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
-    RELATED_IDS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_IDS_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_IDS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     FACTS_OF_OTHERS_FIELD_NUMBER: _ClassVar[int]
@@ -37,13 +37,13 @@ class PersonErased(_message.Message):
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
     identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
-    related_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    changed_ids: _containers.RepeatedScalarFieldContainer[bytes]
     account_ids: _containers.RepeatedScalarFieldContainer[bytes]
     facts: int
     facts_of_others: int
     refused_events: int
     block: bool
-    def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., related_ids: _Optional[_Iterable[bytes]] = ..., account_ids: _Optional[_Iterable[bytes]] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., block: _Optional[bool] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., changed_ids: _Optional[_Iterable[bytes]] = ..., account_ids: _Optional[_Iterable[bytes]] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., block: _Optional[bool] = ...) -> None: ...
 
 class FactErased(_message.Message):
     __slots__ = ("identifiers", "co_observed")

@@ -52,20 +52,22 @@ class ReadResponse(_message.Message):
     def __init__(self, batch: _Optional[_Union[_log_pb2.FactBatch, _Mapping]] = ..., life: _Optional[int] = ...) -> None: ...
 
 class ReadLeavesRequest(_message.Message):
-    __slots__ = ("workspace_id", "leaf_ids", "before_us", "before_token", "limit", "recorded_until_us")
+    __slots__ = ("workspace_id", "leaf_ids", "before_us", "before_token", "limit", "recorded_until_us", "recorded_after_us")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
     BEFORE_US_FIELD_NUMBER: _ClassVar[int]
     BEFORE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     RECORDED_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AFTER_US_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     leaf_ids: _containers.RepeatedScalarFieldContainer[bytes]
     before_us: int
     before_token: _token_pb2.Token
     limit: int
     recorded_until_us: int
-    def __init__(self, workspace_id: _Optional[str] = ..., leaf_ids: _Optional[_Iterable[bytes]] = ..., before_us: _Optional[int] = ..., before_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., limit: _Optional[int] = ..., recorded_until_us: _Optional[int] = ...) -> None: ...
+    recorded_after_us: int
+    def __init__(self, workspace_id: _Optional[str] = ..., leaf_ids: _Optional[_Iterable[bytes]] = ..., before_us: _Optional[int] = ..., before_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., limit: _Optional[int] = ..., recorded_until_us: _Optional[int] = ..., recorded_after_us: _Optional[int] = ...) -> None: ...
 
 class ReadLeavesResponse(_message.Message):
     __slots__ = ("facts",)

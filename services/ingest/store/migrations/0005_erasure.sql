@@ -14,6 +14,8 @@ CREATE TABLE erasure (
     known_to bigint [] NOT NULL,
     -- The leaves of accounts that the person was a member of, as far as facts were overwritten.
     account_ids bytea [] NOT NULL DEFAULT '{}',
+    -- The leaves of others whose facts have lost identifiers of the person.
+    changed_ids bytea [] NOT NULL DEFAULT '{}',
     facts bigint NOT NULL DEFAULT 0,
     facts_of_others bigint NOT NULL DEFAULT 0,
     refused_events bigint NOT NULL DEFAULT 0,
