@@ -98,6 +98,8 @@ def _value(column: str, type_: str, workspace: str, number: int) -> object:
             return False
         case "_text":
             return [workspace]
+        case "_bytea":
+            return [row_id(workspace, number)]
         case str() if type_.startswith("_"):
             return [number]
         case "smallint":

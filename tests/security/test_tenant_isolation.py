@@ -215,7 +215,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "identity/store/profiles.read_partition": lambda b: (OWN,),
     "identity/store/profiles.read_separations": lambda b: (OWN,),
     "ingest/log/store.leaf_facts": lambda b: (
-        *(OWN, [0, 1], [b.leaf] * 2, [_FOREVER] * 2, _FOREVER, _FOREVER, 100),
+        *(OWN, [0, 1], [b.leaf] * 2, [_FOREVER] * 2, _FOREVER, _FOREVER, 100, 0),
     ),
     "ingest/log/store.newest_facts": lambda b: (OWN, 1, [0, 0], [_FOREVER] * 2, [], 100),
     "ingest/store/erasures.newest": lambda b: (OWN, None, 100),

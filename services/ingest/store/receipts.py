@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from services.ingest.domain.erasure import ErasureRequest
 from services.kernel.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
 
 
 class ErasureReceipts:
@@ -19,7 +23,10 @@ class ErasureReceipts:
 
     def add(self, request: ErasureRequest) -> None:
         """Store the receipt of a request unless there is one. Raises StoreUnavailable."""
-        if self._path is None or request.request_id in {one.request_id for one in self.read()}:
+        if self._path is None:
+            log.warning("erasure_without_receipt", request=request.request_id.hex())
+            return
+        if request.request_id in {one.request_id for one in self.read()}:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

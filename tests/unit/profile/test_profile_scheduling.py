@@ -11,7 +11,12 @@ from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.filters import PropertyFilter
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
-from services.profile.domain.facts import AttributedFact, BroadcastFact, RuleDefinition
+from services.profile.domain.facts import (
+    AttributedFact,
+    BroadcastFact,
+    PersonErasure,
+    RuleDefinition,
+)
 from services.profile.domain.scheduling import (
     MAX_TIME_GAP_US,
     DueProfile,
@@ -45,6 +50,15 @@ def test_definitions_are_folded_apart_from_other_facts() -> None:
     assert split_at_definitions(facts) == 1
     assert split_at_definitions(facts[1:]) == 2
     assert split_at_definitions(facts[3:]) == 1
+
+
+def test_erasure_of_a_person_is_folded_apart_from_the_old_and_the_new_life() -> None:
+    erasure = PersonErasure(WorkspaceId("w"), b"r", frozenset(), frozenset(), 1)
+    erased = BroadcastFact("e", b"", is_tick=False, erasure=erasure)
+    facts = [fact(0, 1), fact(1, 1, TICK), fact(2, 1, erased), fact(3, 1, erased), fact(4, 1)]
+    assert split_at_definitions(facts) == 2
+    assert split_at_definitions(facts[2:]) == 2
+    assert split_at_definitions([facts[2], fact(3, 1, DEFINITION)]) == 1
 
 
 def test_facts_after_a_long_gap_are_folded_apart() -> None:

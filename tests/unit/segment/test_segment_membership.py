@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onefold.profile.v1.profile_stream_pb2 import LeafMove, MatchedEvent
+from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest
 from services.kernel.rules.forms.json_form import parse_rule
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import Rule
+from services.segment.codec.erasure import Erasure, passed_without
 from services.segment.domain import membership
 from services.segment.domain.membership import (
     ActiveSegments,
+    after_erasures,
     mark_unmerges,
     membership_changes,
     newer_evaluations,
@@ -28,6 +32,7 @@ from services.segment.domain.model import (
     MembershipChange,
     ProfileEvaluation,
     SegmentDefinition,
+    StoredEvaluation,
 )
 from services.segment.domain.stays import stays_of
 
@@ -49,6 +54,29 @@ def evaluation(
 
 def profile(n: int) -> ProfileId:
     return ProfileId(bytes([n]) * 16)
+
+
+def test_erasure_takes_the_evaluations_before_it_and_no_later_one() -> None:
+    erased = evaluation(1, version=3, into=0)._replace(is_erased=True)
+    before, after = evaluation(1, BOUGHT_ID, version=2), evaluation(1, VISITED_ID, version=4)
+    other = evaluation(2, BOUGHT_ID)
+    found = after_erasures([before, erased, other, after], {})
+    assert found == ([erased, other, after], [profile(1)])
+    [one, _] = newer_evaluations(found[0], {})
+    assert (one.version, one.passed) == (4, ())
+    # An older stored state is erased, and a new life that is stored already is not.
+    for version, gone in ((1, [profile(1)]), (3, []), (9, [])):
+        stored = {profile(1): StoredEvaluation(version, None)}
+        assert after_erasures([erased], stored) == ([erased], gone)
+
+
+def test_what_was_passed_on_of_an_erased_person_is_taken_out() -> None:
+    event, other = (MatchedEvent(leaf_id=one * 16, properties=one) for one in (b"a", b"b"))
+    moves = [LeafMove(leaf_id=one * 16) for one in (b"a", b"b")]
+    payload = MembershipsChanged(matched_events=[event, other], leaf_moves=moves)
+    left = passed_without(payload.SerializeToString(), Erasure("w", frozenset({b"a" * 16}), 1))
+    expected = MembershipsChanged(matched_events=[other], leaf_moves=moves[1:])
+    assert MembershipsChanged.FromString(left) == expected
 
 
 def test_profile_enters_matching_segments_and_leaves_the_others() -> None:

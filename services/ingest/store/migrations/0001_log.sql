@@ -1,9 +1,9 @@
--- The event log. Its rows are never rebuilt, changed or pruned.
+-- The event log. Its rows are never rebuilt or pruned, and only an erasure changes them.
 --
 -- Size: a row takes about 130 bytes beside its payload, and its entries in the three indexes 145 more
 -- (measured); with events of 500 bytes, 100 million facts are about 80 GB. Columns of fixed width come
 -- first, so that there is no padding between them; ids are bytes, kinds are numbers, and pages are
--- filled completely, because no row is ever updated.
+-- filled completely, because hardly any row is ever updated.
 --
 -- Partitions: the table can be partitioned by LIST or HASH of `shard` as it is, because `shard` is in
 -- both unique indexes (a table distributed by `shard` is partitioned in the same way). Ranges of
