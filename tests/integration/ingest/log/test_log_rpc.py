@@ -259,6 +259,7 @@ async def test_leaf_facts_are_bounded_by_a_token_or_an_instant(serve: Serve) -> 
     assert len(await leaf_facts(stub)) == len(facts) + 1
     as_of_token = await leaf_facts(stub, before_token=head.token)
     as_of_instant = await leaf_facts(stub, recorded_until_us=head.now_us)
+    assert len(await leaf_facts(stub, recorded_after_us=head.now_us)) == 1
     assert [f.fact_id for f in as_of_token] == [f.fact_id for f in as_of_instant]
     assert [f.fact_id for f in as_of_token] == newest_first(facts)
     assert await leaf_facts(stub, before_token=TokenMessage()) == []
