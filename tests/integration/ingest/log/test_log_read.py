@@ -154,7 +154,8 @@ async def test_facts_of_leaves_are_found_by_their_index_also_when_the_plan_is_of
     """A connection keeps the plan that it made before the log grew, until statistics are new."""
     leaf = make_fact("a").leaf_id
     types = "text, smallint[], bytea[], bigint[], bigint, bigint, int, bigint"
-    arguments = f"'shop', ARRAY[0]::smallint[], ARRAY['\\x{leaf.hex()}'::bytea], ARRAY[9], 9, 9, 9, 0"
+    arrays = f"ARRAY[0]::smallint[], ARRAY['\\x{leaf.hex()}'::bytea], ARRAY[9]"
+    arguments = f"'shop', {arrays}, 9, 9, 9, 0"
     async with logs.database.pool.acquire() as conn:
         await event_log.append(make_facts(range(10)))
         await conn.execute("ANALYZE fact")
