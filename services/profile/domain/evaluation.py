@@ -98,10 +98,10 @@ class EvaluationScope(NamedTuple):
         others, other_related, other_recorded_us, other_occurred_us = other
         if other_recorded_us > recorded_at_us:
             recorded_at_us = other_recorded_us
-        if other_occurred_us is not None and (
-            occurred_at_us is None or other_occurred_us > occurred_at_us
-        ):
+        if occurred_at_us is None:
             occurred_at_us = other_occurred_us
+        elif other_occurred_us is not None:
+            occurred_at_us = max(occurred_at_us, other_occurred_us)
         if predicates is None or others is None:
             return EvaluationScope(None, False, recorded_at_us, occurred_at_us)
         related = related or other_related
@@ -412,10 +412,9 @@ def _traced(
     # Even where nothing is true of it, a profile without leaves is in no segment.
     last = None if is_back else base
     for own_us, then, affected in trace_of(traced).views(view, index, changed):
-        if then is None:
-            true = after.true_predicates
-        else:
-            true = (true - affected) | evaluate_predicates(affected, then, index, at_us)[0]
+        true = after.true_predicates if then is None else true - affected
+        if then is not None:
+            true |= evaluate_predicates(affected, then, index, at_us)[0]
         if true != last:
             last = true
             states.append(EventState(true, own_us))
