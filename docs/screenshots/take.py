@@ -74,10 +74,12 @@ async def take(link: str, folder: Path) -> None:
 
 
 async def _members(context: BrowserContext, base: str) -> list[str]:
-    """Return the profile ids of some members of the segment."""
-    request = {"segment_id": SEGMENT, "page_size": len(TICKETS)}
-    found = await _call(context, base, "segment/ListMembers", request)
-    return [each["profile_id"] for each in found["members"]]
+    """Return the members of the segment; first those with the most identifiers."""
+    listed = await _call(context, base, "segment/ListMembers", {"segment_id": SEGMENT})
+    request = {"profile_ids": [each["profile_id"] for each in listed["members"]], "brief": True}
+    found = (await _call(context, base, "profile/BatchGetProfiles", request))["profiles"]
+    found.sort(key=lambda profile: -profile["identifier_count"])
+    return [profile["profile_id"] for profile in found]
 
 
 async def _open_tickets(context: BrowserContext, base: str, people: list[str]) -> str:

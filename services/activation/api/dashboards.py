@@ -14,7 +14,14 @@ from onefold.activation.v1.journey_service_pb2 import GetJourneyResultsRequest
 
 from services.activation.api.journey_results import JourneyResultRpc
 from services.activation.commands.dashboards import DashboardCommands
-from services.activation.domain.tiles import Counted, Counts, TileFigures, days_of, figures_of
+from services.activation.domain.tiles import (
+    Counted,
+    Counts,
+    TileFigures,
+    days_of,
+    delivery_counts,
+    figures_of,
+)
 from services.activation.projection.upstream import SizeUpstream
 from services.activation.store import effects, run_reads
 from services.activation.store.dashboards import list_dashboards
@@ -40,7 +47,6 @@ from services.kernel.tokens import Token
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["DashboardService"])
-_STATE: Final = "DELIVERY_STATE_"
 #: What a tile shows of the messages of a journey.
 _MESSAGES: Final = ("sent", "delivered", "opened", "clicked")
 
@@ -139,11 +145,10 @@ class DashboardRpc(pb_grpc.DashboardServiceServicer):
         async with acquire(self.database.api_pool) as conn:
             defined = await load_destinations(conn, workspace)
             rows = await conn.fetch(effects.Q.count_effects, workspace)
-        found: dict[str, dict[str, int]] = {each.destination_id: {} for each in defined}
-        for row in rows:
-            state = DeliveryState.Name(row["state"]).removeprefix(_STATE).lower()
-            found.setdefault(row["destination_id"], {})[state] = row["count"]
-        return found
+        named = [
+            (row["destination_id"], DeliveryState.Name(row["state"]), row["count"]) for row in rows
+        ]
+        return delivery_counts([each.destination_id for each in defined], named)
 
     async def _tickets(self, workspace: WorkspaceId) -> Mapping[str, Counts]:
         """Return the tickets of each queue that are not resolved, by state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -10,6 +10,7 @@ from services.kernel.dashboards import Tile, TileData
 
 #: The days of a tile about journeys that names none.
 USUAL_DAYS: Final = 30
+_STATE: Final = "DELIVERY_STATE_"
 
 #: Numbers by what they count.
 Counts = Mapping[str, int]
@@ -51,6 +52,22 @@ class Counted:
 def days_of(tile: Tile) -> int:
     """Return the days that a tile about journeys counts."""
     return tile.days or USUAL_DAYS
+
+
+def delivery_counts(
+    destinations: Iterable[str], effects: Iterable[tuple[str, str, int]]
+) -> Mapping[str, Counts]:
+    """Return the messages of each destination by state.
+
+    `effects`: their destination, the name of their state and their number. Tasks and coupons of
+    journeys have no destination: they are no messages.
+    """
+    found: dict[str, dict[str, int]] = {destination_id: {} for destination_id in destinations}
+    for destination_id, state, count in effects:
+        if destination_id:
+            counts = found.setdefault(destination_id, {})
+            counts[state.removeprefix(_STATE).lower()] = count
+    return found
 
 
 def figures_of(tile: Tile, counted: Counted) -> TileFigures:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from services.activation.domain.tiles import Counted, Figure, TileFigures, figures_of
+from services.activation.domain.tiles import (
+    Counted,
+    Figure,
+    TileFigures,
+    delivery_counts,
+    figures_of,
+)
 from services.kernel.dashboards import Tile, TileChart, TileData
 
 COUNTED = Counted(
@@ -36,6 +42,11 @@ def test_tile_that_names_nothing_counts_all_by_id() -> None:
 
 def test_destination_without_messages_is_not_unknown() -> None:
     assert figures(TileData.DELIVERIES, "hook", "gone").unknown_ids == ["gone"]
+
+
+def test_effects_without_a_destination_are_no_messages() -> None:
+    effects = [("", "DELIVERY_STATE_DELIVERED", 9), ("mail", "DELIVERY_STATE_DEAD", 2)]
+    assert delivery_counts(["hook"], effects) == {"hook": {}, "mail": {"dead": 2}}
 
 
 def test_journeys_are_counted_over_the_days_of_the_tile() -> None:

@@ -27,18 +27,20 @@ export function useSubjects() {
   return useQuery({
     queryKey: ["tile-subjects"],
     queryFn: async ({ signal }): Promise<Subjects> => {
-      const [segments, destinations, journeys, queues] = await Promise.all([
+      const [segments, tags, destinations, journeys, queues] = await Promise.all([
         call("/api/segment/ListSegments", {}, signal),
+        call("/api/profile/ListTags", {}, signal),
         call("/api/activation/ListDestinations", {}, signal),
         call("/api/activation/ListJourneys", {}, signal),
         call("/api/activation/ListQueues", {}, signal),
       ]);
+      const titles = new Map(tags.tags.map(({ tag }) => [tag?.tag_id ?? "", tag?.title ?? ""]));
       return {
         TILE_DATA_MEMBERS: [
           ...segments.segments
             .filter((each) => !each.segment?.retired)
             .map(({ segment }) => subject(segment?.segment_id, segment?.title)),
-          ...segments.tags.map((each) => subject(each.segment_id, "")),
+          ...segments.tags.map((each) => subject(each.segment_id, tagTitle(titles, each.segment_id ?? ""))),
         ],
         TILE_DATA_DELIVERIES: destinations.destinations.map(({ destination }) =>
           subject(destination?.destination_id, destination?.title),
@@ -54,6 +56,13 @@ export function useSubjects() {
 
 function subject(id: string | undefined, title: string | undefined): Subject {
   return { id: id ?? "", title: title || (id ?? "") };
+}
+
+/** Returns the title of `tag:ID`, of `tag:ID=VALUE`, or of `stage:SET=STAGE`. */
+function tagTitle(titles: Map<string, string>, id: string): string {
+  const [name, ...value] = id.replace(/^(tag|stage):/, "").split("=");
+  const title = titles.get(name ?? "") || (name ?? "");
+  return value.length > 0 ? `${title}: ${value.join("=")}` : title;
 }
 
 /** Returns the title of what a tile counts. */
