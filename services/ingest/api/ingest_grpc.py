@@ -11,7 +11,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 
 from services.chassis.access.principal import principal, workspace_id
 from services.chassis.access.rights import allowed_roles
-from services.chassis.codec.fields import page_size_of
+from services.chassis.codec.fields import page_size_of, token_from_proto, token_to_proto
 from services.chassis.rpc.guard import address_of
 from services.chassis.rpc.server import Allowed
 from services.ingest.api.producers import producer_of
@@ -77,7 +77,8 @@ class IngestRpc(IngestServiceServicer):
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: Any
     ) -> AsyncIterator[pb.WatchEventsResponse]:
-        feed = self._feed.watch(workspace_id(), request.source_ids, request.names)
+        after = token_from_proto(request.after) if request.HasField("after") else None
+        feed = self._feed.watch(workspace_id(), request.source_ids, request.names, after)
         async with aclosing(feed) as pages:
             async for page in pages:
                 events = [
@@ -90,7 +91,9 @@ class IngestRpc(IngestServiceServicer):
                     )
                     for row, event in page.events
                 ]
-                yield pb.WatchEventsResponse(events=events, has_skipped=page.has_skipped)
+                yield pb.WatchEventsResponse(
+                    events=events, has_skipped=page.has_skipped, token=token_to_proto(page.token)
+                )
 
     async def ListQuarantined(
         self, request: pb.ListQuarantinedRequest, context: Any

@@ -12,6 +12,7 @@ from services.ingest.log.codec import EVENT, decode_event
 from services.ingest.log.event_log import EventLog
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import WorkspaceId
+from services.kernel.tokens import Token
 
 #: Seconds between two reads, facts of a shard that a read looks at, and events that it shows.
 INTERVAL_S, LOOKED_AT, SHOWN = 0.5, 2_000, 200
@@ -26,6 +27,8 @@ class FeedPage:
     #: The facts, each with the event that it is.
     events: Sequence[tuple[FactRow, Any]]
     has_skipped: bool
+    #: The end of the page: the next one follows.
+    token: Token
 
 
 class EventFeed:
@@ -36,9 +39,16 @@ class EventFeed:
         self._open = 0
 
     async def watch(
-        self, workspace_id: WorkspaceId, sources: Sequence[str], names: Sequence[str]
+        self,
+        workspace_id: WorkspaceId,
+        sources: Sequence[str],
+        names: Sequence[str],
+        after: Token | None = None,
     ) -> AsyncGenerator[FeedPage]:
-        """Yield the events from now on, a page in each interval. Raises InvalidField, TooLarge."""
+        """Yield the events from now on, or since a token, a page in each interval.
+
+        Raises InvalidField, TooLarge.
+        """
         if max(len(sources), len(names)) > MOST_FILTERS:
             raise InvalidField(f"name at most {MOST_FILTERS}", field="names")
         if self._open >= MOST_FEEDS:
@@ -46,11 +56,15 @@ class EventFeed:
             raise TooLarge(text, limit=str(MOST_FEEDS))
         self._open += 1
         try:
-            at = (await self._log.heads()).token.offsets
-            yield FeedPage((), False)
+            head = (await self._log.heads()).token
+            at = head.offsets
+            if after is not None:
+                at = tuple(min(after.offset(shard), end) for shard, end in enumerate(at))
+            yield FeedPage((), False, Token(at))
             while True:
                 await asyncio.sleep(INTERVAL_S)
-                end = (await self._log.heads()).token.offsets
+                head = (await self._log.heads()).token
+                end = head.offsets
                 first = [max(a, b - LOOKED_AT) for a, b in zip(at, end, strict=True)]
                 rows = await self._log.reader.newest(
                     workspace_id, EVENT, first, end, sources, SHOWN + 1
@@ -63,7 +77,7 @@ class EventFeed:
                     for row, event in events
                     if not event.member_leaf_id and (not names or event.name in names)
                 ]
-                yield FeedPage(found[-SHOWN:], has_skipped)
+                yield FeedPage(found[-SHOWN:], has_skipped, head)
                 at = end
         finally:
             self._open -= 1

@@ -338,6 +338,13 @@ async def test_live_events_are_shown_as_they_arrive_by_their_filters(watched: Wa
     assert not await page.get_by_role("cell", name="other").count()
     await watched.press("暂停")
     await expect(watched.button("继续")).to_be_visible()
+    # What comes meanwhile is shown once afterwards, and so is what comes then.
+    await send(watched.console, event("wanted", "user_id:meanwhile"))
+    await watched.press("继续")
+    await expect(page.get_by_role("link", name="user_id:meanwhile")).to_be_visible()
+    await send(watched.console, event("wanted", "user_id:later"))
+    await expect(page.get_by_role("link", name="user_id:later")).to_be_visible()
+    assert await page.get_by_role("link", name="user_id:meanwhile").count() == 1
 
 
 async def test_key_is_shown_once_and_disabled(watched: Watched) -> None:

@@ -57,12 +57,14 @@ class StreamEventsResponse(_message.Message):
     def __init__(self, result: _Optional[_Union[IngestEventsResponse, _Mapping]] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
-    __slots__ = ("source_ids", "names")
+    __slots__ = ("source_ids", "names", "after")
     SOURCE_IDS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     source_ids: _containers.RepeatedScalarFieldContainer[str]
     names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, source_ids: _Optional[_Iterable[str]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+    after: _token_pb2.Token
+    def __init__(self, source_ids: _Optional[_Iterable[str]] = ..., names: _Optional[_Iterable[str]] = ..., after: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class WatchedEvent(_message.Message):
     __slots__ = ("fact_id", "source_id", "occurred_at_us", "recorded_at_us", "event")
@@ -79,12 +81,14 @@ class WatchedEvent(_message.Message):
     def __init__(self, fact_id: _Optional[str] = ..., source_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ...) -> None: ...
 
 class WatchEventsResponse(_message.Message):
-    __slots__ = ("events", "has_skipped")
+    __slots__ = ("events", "has_skipped", "token")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     HAS_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[WatchedEvent]
     has_skipped: bool
-    def __init__(self, events: _Optional[_Iterable[_Union[WatchedEvent, _Mapping]]] = ..., has_skipped: _Optional[bool] = ...) -> None: ...
+    token: _token_pb2.Token
+    def __init__(self, events: _Optional[_Iterable[_Union[WatchedEvent, _Mapping]]] = ..., has_skipped: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListQuarantinedRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "include_released")

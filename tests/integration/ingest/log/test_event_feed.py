@@ -13,6 +13,7 @@ from services.ingest.log import event_feed
 from services.ingest.log.event_feed import EventFeed
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import WorkspaceId
+from services.kernel.tokens import Token
 
 SHOP = WorkspaceId("shop")
 
@@ -49,6 +50,27 @@ async def test_feed_has_new_events_of_the_workspace_by_source_and_name(
             found.append(sorted(each.name for _, each in page.events))
         assert found == [["bought", "viewed"], ["bought"], ["bought"]]
         assert not (await anext(all_events)).events, "each event is shown once"
+
+
+async def test_feed_goes_on_where_another_one_ended(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "INTERVAL_S", 0.01)
+    log = await logs.replica()
+    feed = EventFeed(log)
+    async with aclosing(feed.watch(SHOP, [], [])) as pages:
+        await anext(pages)
+        await log.append([event("shown")])
+        shown = await anext(pages)
+    await log.append([event("missed"), event("missed")])
+    async with aclosing(feed.watch(SHOP, [], [], shown.token)) as pages:
+        assert (await anext(pages)).token == shown.token
+        page = await anext(pages)
+        assert [each.name for _, each in page.events] == ["missed", "missed"]
+        assert not page.has_skipped
+    beyond = Token(tuple(offset + 9 for offset in page.token.offsets))
+    async with aclosing(feed.watch(SHOP, [], [], beyond)) as pages:
+        assert (await anext(pages)).token == page.token, "a token of another log shows nothing"
 
 
 async def test_feed_leaves_out_what_is_too_much_and_says_so(

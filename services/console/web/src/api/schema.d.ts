@@ -6627,6 +6627,8 @@ export interface components {
         };
         /** @description The request of `WatchEvents`. */
         "ingest.v1.WatchEventsRequest": {
+            /** @description Shows the events since this state of the log: the `token` of the last response of a stream that was broken off. Not set = from now on. What lies far back is skipped. */
+            after?: components["schemas"]["type.v1.Token"];
             /** @description Only events of these names; empty = all. At most 50. */
             names?: string[];
             /** @description Only events of these sources; empty = all. At most 50. */
@@ -6638,6 +6640,8 @@ export interface components {
             events?: components["schemas"]["ingest.v1.WatchedEvent"][];
             /** @description Whether there were more events than the stream shows, about 200 in each half of a second; the timelines of persons have all. */
             has_skipped?: boolean;
+            /** @description The state of the log up to which events were shown. */
+            token?: components["schemas"]["type.v1.Token"];
         };
         /** @description One event that the log has recorded. */
         "ingest.v1.WatchedEvent": {

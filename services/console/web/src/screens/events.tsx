@@ -1,7 +1,7 @@
 // The events that arrive now, with filters; the newest first.
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Select, Space, Table, Tag, Typography } from "antd";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
 
@@ -67,12 +67,16 @@ export default function Events() {
   );
 }
 
-/** Returns the events since the screen was opened, the newest first; it continues after an error. */
+/**
+ * Returns the events since the screen was opened, the newest first. After an error or a pause it
+ * continues where it was.
+ */
 function useEvents(sources: string[], names: string[], paused: boolean) {
   const [events, setEvents] = useState<Watched[]>([]);
   const [hasSkipped, setSkipped] = useState(false);
   const [isWaiting, setWaiting] = useState(false);
   const [error, setError] = useState<unknown>(null);
+  const shownUpTo = useRef<Message["token"]>(undefined);
   const filter = JSON.stringify([sources, names]);
   useEffect(() => setEvents([]), [filter]);
   useEffect(() => {
@@ -81,9 +85,11 @@ function useEvents(sources: string[], names: string[], paused: boolean) {
     const watch = async () => {
       while (!ended.signal.aborted) {
         try {
-          const body = { source_ids: sources, names };
+          const after = shownUpTo.current;
+          const body = { source_ids: sources, names, ...(after && { after }) };
           const onMessage = (message: unknown) => {
-            const { events: found = [], has_skipped } = message as Message;
+            const { events: found = [], has_skipped, token } = message as Message;
+            shownUpTo.current = token;
             setError(null);
             if (has_skipped) setSkipped(true);
             if (found.length) setEvents((old) => [...found].reverse().concat(old).slice(0, MOST));
