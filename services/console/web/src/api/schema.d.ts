@@ -484,6 +484,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/activation/ListAuditEntries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists entries, the latest first, or from a number on to verify the chain
+         * @description Lists entries, the latest first, or from a number on to verify the chain.
+         */
+        post: operations["activation_ListAuditEntries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/activation/ListCouponPools": {
         parameters: {
             query?: never;
@@ -1124,6 +1144,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/identity/ListAuditEntries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists entries, the latest first, or from a number on to verify the chain
+         * @description Lists entries, the latest first, or from a number on to verify the chain.
+         */
+        post: operations["identity_ListAuditEntries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/identity/ListHeld": {
         parameters: {
             query?: never;
@@ -1284,6 +1324,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ingest/DefineFieldClasses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Defines which identifiers, traits and properties of the workspace are personal or sensitive
+         * @description Defines which identifiers, traits and properties of the workspace are personal or sensitive.
+         */
+        post: operations["ingest_DefineFieldClasses"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ingest/DefineSource": {
         parameters: {
             query?: never;
@@ -1344,6 +1404,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ingest/GetFieldClasses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Returns which identifiers, traits and properties the workspace has classes of
+         * @description Returns which identifiers, traits and properties the workspace has classes of.
+         */
+        post: operations["ingest_GetFieldClasses"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ingest/GetHead": {
         parameters: {
             query?: never;
@@ -1398,6 +1478,26 @@ export interface paths {
          * @description Issues a key. Only this response contains its secret.
          */
         post: operations["ingest_IssueKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ingest/ListAuditEntries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists entries, the latest first, or from a number on to verify the chain
+         * @description Lists entries, the latest first, or from a number on to verify the chain.
+         */
+        post: operations["ingest_ListAuditEntries"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1924,6 +2024,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/profile/ListAuditEntries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists entries, the latest first, or from a number on to verify the chain
+         * @description Lists entries, the latest first, or from a number on to verify the chain.
+         */
+        post: operations["profile_ListAuditEntries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/profile/ListProfiles": {
         parameters: {
             query?: never;
@@ -2218,6 +2338,26 @@ export interface paths {
          * @description Returns the checkpoint of every shard.
          */
         post: operations["segment_GetStatus"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/segment/ListAuditEntries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists entries, the latest first, or from a number on to verify the chain
+         * @description Lists entries, the latest first, or from a number on to verify the chain.
+         */
+        post: operations["segment_ListAuditEntries"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5636,6 +5776,79 @@ export interface components {
             /** @description The names of traits. */
             traits?: string[];
         };
+        /** @description One call. */
+        "audit.v1.AuditEntry": {
+            /**
+             * Format: int64
+             * @description When, Unix microseconds by the clock of the server.
+             */
+            at_us?: number;
+            /**
+             * Format: int64
+             * @description How many values were read.
+             */
+            count?: number;
+            /** @description The hash of the entry, 32 bytes. */
+            hash?: string;
+            /** @description Who: the id of the key. */
+            key_id?: string;
+            /** @description The path of the method. */
+            method?: string;
+            /** @description The namespaces and names of the values that were read: at most 100. */
+            names?: string[];
+            /**
+             * Format: int64
+             * @description The place in the chain of the workspace at this service: counts from 1.
+             */
+            number?: number;
+            /** @description `OK`, or the reason of the error. */
+            outcome?: string;
+            /** @description The profiles that were read or changed; at most 1,000. */
+            profile_ids?: string[];
+            /** @description Why the caller saw what is masked; empty = it did not. */
+            reason?: string;
+            /** @description The role that the key had. */
+            role?: components["schemas"]["ingest.v1.Role"];
+            /** @description What an act was about, such as `source_id:web`. */
+            target?: string;
+            /** @description The highest class of values that was shown; unspecified = the call read none. */
+            visible?: components["schemas"]["type.v1.FieldClass"];
+        };
+        /** @description The request of `ListAuditEntries`. */
+        "audit.v1.ListAuditEntriesRequest": {
+            /**
+             * Format: int64
+             * @description Lists all entries from this number on, the earliest first, whatever the filters; 0 = the latest first.
+             */
+            from_number?: number;
+            /** @description Only entries of this key; empty = all. */
+            key_id?: string;
+            /**
+             * Format: uint32
+             * @description The highest number of entries; 0 = 50, at most 1,000.
+             */
+            page_size?: number;
+            /** @description The `next_page_token` of an earlier response; empty = the first page. */
+            page_token?: string;
+            /** @description Only entries about this profile; empty = all. */
+            profile_id?: string;
+            /** @description Only calls that read something of a person. */
+            reads_only?: boolean;
+        };
+        /** @description The response of `ListAuditEntries`. */
+        "audit.v1.ListAuditEntriesResponse": {
+            /** @description The entries. */
+            entries?: components["schemas"]["audit.v1.AuditEntry"][];
+            /** @description The hash of that entry, 32 bytes; zeros = there is none. */
+            head_hash?: string;
+            /**
+             * Format: int64
+             * @description Where entries from a number on are listed: the number of the last entry of the chain; 0 = there is none.
+             */
+            head_number?: number;
+            /** @description The token of the next page; empty = this was the last one. */
+            next_page_token?: string;
+        };
         /** @description The request of `AssessMatches`. */
         "identity.v1.AssessMatchesRequest": {
             /** @description Required. The assessments, at most 1,000. */
@@ -6163,6 +6376,26 @@ export interface components {
             /** @description Required. The path of the method, such as `/onefold.ingest.v1.AdminService/DefineSource`. */
             method: string;
         };
+        /** @description The request of `DefineFieldClasses`. */
+        "ingest.v1.DefineFieldClassesRequest": {
+            /** @description Required. The classes; the service sets their version. A name that is left out has the class that it has in every workspace. */
+            classes: components["schemas"]["ingest.v1.FieldClassesDefined"];
+            /** @description Returns what would change and changes nothing. */
+            dry_run?: boolean;
+            /** @description The etag of the classes that the caller has read; see `DefineSourceRequest`. */
+            etag?: string;
+        };
+        /** @description The response of `DefineFieldClasses`. */
+        "ingest.v1.DefineFieldClassesResponse": {
+            /** @description Whether the classes changed (or would change). */
+            changed?: boolean;
+            /** @description The classes as they are defined now (or would be). */
+            classes?: components["schemas"]["ingest.v1.FieldClassesDefined"];
+            /** @description The etag of the classes; after a dry run that of those in force. */
+            etag?: string;
+            /** @description The state of the log that includes the classes. Services that have reached it apply them within some seconds. */
+            token?: components["schemas"]["type.v1.Token"];
+        };
         /** @description The request of `DefineSource`. */
         "ingest.v1.DefineSourceRequest": {
             /** @description Returns what would change and changes nothing. */
@@ -6250,6 +6483,22 @@ export interface components {
             /** @description The state of the log from which on nothing of the person is left; a service that has reached it has deleted what it had. */
             token?: components["schemas"]["type.v1.Token"];
         };
+        /** @description The classes of the fields of a workspace were defined or changed. A fact. */
+        "ingest.v1.FieldClassesDefined": {
+            /** @description The classes of identifiers, by namespace. At most 100. */
+            identifiers?: {
+                [key: string]: components["schemas"]["type.v1.FieldClass"];
+            };
+            /** @description The classes of traits and of properties of events, by name; case and separators do not matter. At most 1,000. */
+            names?: {
+                [key: string]: components["schemas"]["type.v1.FieldClass"];
+            };
+            /**
+             * Format: uint32
+             * @description Output only. The version: counts from 1, the highest is current.
+             */
+            version?: number;
+        };
         /** @description The request of `GetCaller`. */
         "ingest.v1.GetCallerRequest": Record<string, never>;
         /** @description The response of `GetCaller`. */
@@ -6260,6 +6509,15 @@ export interface components {
             role?: components["schemas"]["ingest.v1.Role"];
             /** @description The workspace of the key. */
             workspace_id?: string;
+        };
+        /** @description The request of `GetFieldClasses`. */
+        "ingest.v1.GetFieldClassesRequest": Record<string, never>;
+        /** @description The response of `GetFieldClasses`. */
+        "ingest.v1.GetFieldClassesResponse": {
+            /** @description The classes of the workspace; empty = it has defined none. */
+            classes?: components["schemas"]["ingest.v1.FieldClassesDefined"];
+            /** @description The etag of the classes; empty = none are defined. */
+            etag?: string;
         };
         /** @description The request of `IngestEvents`. */
         "ingest.v1.IngestEventsRequest": {
@@ -6972,6 +7230,8 @@ export interface components {
             actual?: unknown;
             /** @description Its parts. A reference that names nothing has none, and is never true. */
             children?: components["schemas"]["profile.v1.ExplainedPart"][];
+            /** @description Of a predicate: the trait or the property that it compares; empty = none, such as where it counts events. */
+            compares?: string;
             /**
              * Format: uint32
              * @description Of a reference: the version of the definition that it names.
@@ -7266,6 +7526,8 @@ export interface components {
         "profile.v1.PredicateResult": {
             /** @description The value on its left side, as JSON (UTF-8). */
             actual?: unknown;
+            /** @description The trait or the property that it compares; empty = none. */
+            compares?: string;
             /** @description Whether the predicate is true. */
             holds?: boolean;
             /** @description Whether the value is a span of time, in microseconds. */
@@ -7410,7 +7672,7 @@ export interface components {
              * @description The instant of the change, Unix microseconds of the log's clock: the one at which time alone changed a predicate, or when the log recorded the last event that did.
              */
             changed_at_us?: number;
-            /** @description Whether the person of the profile was erased: what was published of it before is to be deleted, and nobody is told that it has left segments. */
+            /** @description Whether the person of the profile was erased: what was published of it before is to be deleted, and that it has left segments is not published. */
             erased?: boolean;
             /** @description The profile that this one was merged into, 16 bytes; empty where it was not merged. */
             merged_into?: string;
@@ -8736,6 +8998,11 @@ export interface components {
          * @enum {string}
          */
         "type.v1.EventType": "EVENT_TYPE_UNSPECIFIED" | "EVENT_TYPE_TRACK" | "EVENT_TYPE_IDENTIFY" | "EVENT_TYPE_PAGE" | "EVENT_TYPE_SCREEN" | "EVENT_TYPE_GROUP" | "EVENT_TYPE_ALIAS";
+        /**
+         * @description How far the values of a field are protected.
+         * @enum {string}
+         */
+        "type.v1.FieldClass": "FIELD_CLASS_UNSPECIFIED" | "FIELD_CLASS_NONE" | "FIELD_CLASS_PERSONAL" | "FIELD_CLASS_SENSITIVE";
         /** @description One identifier of a person or an account, such as (email, a@b.cn). */
         "type.v1.Identifier": {
             /** @description Required. The namespace, such as `user_id`, `email`, `phone` or `anonymous_id`. */
@@ -9557,6 +9824,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["activation.v1.GetTicketResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    activation_ListAuditEntries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["audit.v1.ListAuditEntriesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["audit.v1.ListAuditEntriesResponse"];
                 };
             };
             /** @description The call failed. */
@@ -10626,6 +10926,39 @@ export interface operations {
             };
         };
     };
+    identity_ListAuditEntries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["audit.v1.ListAuditEntriesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["audit.v1.ListAuditEntriesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     identity_ListHeld: {
         parameters: {
             query?: never;
@@ -10890,6 +11223,39 @@ export interface operations {
             };
         };
     };
+    ingest_DefineFieldClasses: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ingest.v1.DefineFieldClassesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ingest.v1.DefineFieldClassesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     ingest_DefineSource: {
         parameters: {
             query?: never;
@@ -10989,6 +11355,39 @@ export interface operations {
             };
         };
     };
+    ingest_GetFieldClasses: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ingest.v1.GetFieldClassesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ingest.v1.GetFieldClassesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     ingest_GetHead: {
         parameters: {
             query?: never;
@@ -11075,6 +11474,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ingest.v1.IssueKeyResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    ingest_ListAuditEntries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["audit.v1.ListAuditEntriesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["audit.v1.ListAuditEntriesResponse"];
                 };
             };
             /** @description The call failed. */
@@ -11946,6 +12378,39 @@ export interface operations {
             };
         };
     };
+    profile_ListAuditEntries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["audit.v1.ListAuditEntriesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["audit.v1.ListAuditEntriesResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     profile_ListProfiles: {
         parameters: {
             query?: never;
@@ -12428,6 +12893,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["projection.v1.GetStatusResponse"];
+                };
+            };
+            /** @description The call failed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    segment_ListAuditEntries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["audit.v1.ListAuditEntriesRequest"];
+            };
+        };
+        responses: {
+            /** @description The response. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["audit.v1.ListAuditEntriesResponse"];
                 };
             };
             /** @description The call failed. */
