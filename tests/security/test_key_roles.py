@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pytest
 from contract.protos.descriptors import rpcs
 from google.protobuf.descriptor_pb2 import MethodOptions
-from integration.whole.whole_system import WholeSystem, whole_system
+from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
+from onefold.audit.v1.audit_service_pb2 import AuditEntry, ListAuditEntriesRequest
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
 from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER, ROLE_SERVICE
-from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, ListTagsRequest
+from onefold.profile.v1.profile_service_pb2 import (
+    CorrectTraitRequest,
+    GetProfileRequest,
+    ListProfilesRequest,
+    ListTagsRequest,
+)
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
-from security.masked_reads import CARD, leaks, plant, sweep
+from onefold.type.v1.options_pb2 import (
+    FIELD_CLASS_NONE,
+    FIELD_CLASS_PERSONAL,
+    FIELD_CLASS_SENSITIVE,
+)
+from security.masked_reads import CARD, USER, leaks, plant, sweep
 from service_fixtures import MakeSettings, wait_until
 
 from services import SERVICES
 from services.chassis.access import uses
 from services.chassis.access.principal import Role
 from services.chassis.access.rights import roles_of
+from services.chassis.audit.log import chain_of
 from services.chassis.codec.rules import rule_to_proto
 from services.chassis.rpc.errors import from_rpc
+from services.cli.commands.audit import verify_chain
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
-from services.kernel.errors import NotAllowed
+from services.kernel.errors import NotAllowed, OnefoldError
 from services.kernel.rules.forms.json_form import parse_rule
 
 #: The services that serve the rpcs of a package, where that is not the service of its name.
@@ -79,7 +94,14 @@ async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) 
             await wait_until(partial(_is_accepted, client, service))
         await _check_reader(system, reader)
         await _check_masks(system, reader, marketer)
+        await _check_unmasking(system, reader, marketer)
         await _check_marketer(marketing)
+        with pytest.raises(OnefoldError):
+            await marketing.profile.CorrectTrait(
+                CorrectTraitRequest(profile_id="0f" * 16, correction={"trait": "x"})
+            )
+        await wait_until(partial(_is_audited, system, marketer_id))
+        await _check_audit(system, marketer_id)
     await _check_refusals(system, marketer_id)
     for request in (ListProfilesRequest(), ListTagsRequest()):
         name = type(request).__name__.removesuffix("Request")
@@ -115,6 +137,58 @@ async def _check_masks(system: WholeSystem, reader: str, back_end: str) -> None:
         *("ListIdentifiers", "GetGraph", "ListAccounts", "ExplainMembership", "ListSegments"),
     } <= leaks(seen)
     assert not [name for name, text in seen.items() if CARD in text]
+
+
+async def _check_audit(system: WholeSystem, marketer_id: str) -> None:
+    """Acts and reads of people are entries, with who did it and how it ended; chains are whole."""
+    found: dict[str, list[AuditEntry]] = {}
+    for service in SERVICES:
+        verifier = await verify_chain(system.admin, service, chain_of(service, "default"))
+        assert verifier.problems == []
+        assert verifier.last.number > 0
+        request = ListAuditEntriesRequest(page_size=1_000)
+        listed = await system.admin.audit(service).ListAuditEntries(request)
+        for entry in listed.entries:
+            found.setdefault(entry.method.rpartition("/")[2], []).append(entry)
+    [profile_id] = await system.profiles(f"user_id:{USER}")
+    own = [each for each in found["GetProfile"] if each.key_id == marketer_id]
+    assert own
+    for entry in own:
+        assert (list(entry.profile_ids), entry.outcome) == ([profile_id], "OK")
+        assert (entry.role, entry.visible) == (ROLE_SERVICE, FIELD_CLASS_PERSONAL)
+        assert {"phone", "email", "name", "id_card"} <= set(entry.names)
+    [defined] = [each for each in found["DefineSegment"] if each.key_id == marketer_id]
+    assert (defined.outcome, defined.target) == ("OK", "segment_id:buyers")
+    refused = [each for each in found["CorrectTrait"] if each.outcome != "OK"]
+    assert refused
+    assert {each.visible for each in found["ListTimeline"]} == {
+        FIELD_CLASS_NONE,
+        FIELD_CLASS_PERSONAL,
+    }
+    assert "IngestEvents" not in found
+    assert "ListKeys" not in found
+
+
+async def _check_unmasking(system: WholeSystem, reader: str, back_end: str) -> None:
+    """A reason shows what is sensitive to those who may unmask, and is in the audit."""
+    request = GetProfileRequest(identifier=identifier(f"user_id:{USER}"))
+    reason = (("onefold-unmask-reason", quote("客户来电")),)
+    async with (
+        Client(ApiEndpoints(grpc=system.admin.endpoints.grpc, key=reader)) as reading,
+        Client(ApiEndpoints(grpc=system.admin.endpoints.grpc, key=back_end)) as calling,
+    ):
+        with pytest.raises(NotAllowed):
+            await reading.profile.GetProfile(request, metadata=reason)
+        shown = await calling.profile.GetProfile(request, metadata=reason)
+    assert CARD in {
+        json.loads(each.value) for each in shown.profile.traits if each.name == "id_card"
+    }
+    # An entry with a reason is stored before the response.
+    listed = await system.admin.audit("profile").ListAuditEntries(
+        ListAuditEntriesRequest(profile_id=shown.profile.profile_id, reads_only=True)
+    )
+    assert listed.entries[0].reason == "客户来电"
+    assert listed.entries[0].visible == FIELD_CLASS_SENSITIVE
 
 
 async def _check_marketer(client: Client) -> None:
@@ -165,6 +239,14 @@ async def _check_uses(system: WholeSystem) -> None:
             await wait_until(partial(_is_accepted, client, service))
         await wait_until(partial(_last_used, system, key_id))
         assert await _last_used(system, key_id) >= today
+
+
+async def _is_audited(system: WholeSystem, key_id: str) -> bool:
+    """Return whether what a key has read is written, which happens beside its calls."""
+    request = ListAuditEntriesRequest(page_size=1_000, key_id=key_id)
+    listed = [await system.admin.audit(each).ListAuditEntries(request) for each in SERVICES]
+    methods = {each.method.rpartition("/")[2] for page in listed for each in page.entries}
+    return {"GetProfile", "ListTimeline", "ListIdentifiers", "CorrectTrait"} <= methods
 
 
 async def _is_accepted(client: Client, service: str) -> bool:

@@ -52,7 +52,7 @@ ERASING = (
     *("delete_answers", "delete_decisions", "delete_dues", "delete_journey_facts"),
     *("delete_leaf_profiles", "delete_runs", "delete_ticket_facts", "delete_tickets"),
     *("delete_unpublished", "erase_coupons", "erase_effects", "erase_reports", "leave_mirrors"),
-    "lock_dues",
+    *("hide_profiles", "lock_dues"),
 )
 #: Statements that only folds, workers and relays run, which see all workspaces: none of them runs
 #: for a caller, which the test checks.
@@ -98,6 +98,7 @@ OF_FOLDS = frozenset(
         "activation/store/gate.load_programs",
         "activation/store/mirrors.claim_members",
         "activation/store/mirrors.delete_entries",
+        "activation/store/mirrors.delete_erased_members",
         "activation/store/mirrors.derive_all",
         "activation/store/mirrors.drop_unlisted",
         "activation/store/mirrors.is_defined_everywhere",
@@ -122,8 +123,8 @@ OF_FOLDS = frozenset(
         "chassis/access/tables.delete_key",
         "chassis/access/tables.delete_source",
         "chassis/access/tables.delete_workspace",
-        "chassis/audit/audit.lock_heads",
-        "chassis/audit/audit.save_head",
+        "chassis/audit/log.lock_heads",
+        "chassis/audit/log.save_head",
         "chassis/projection/failed_facts.count_failed_of_workspaces",
         "identity/store/policy.load_rollout_page",
         # Services read the log, which names the workspace to them or not.
@@ -192,9 +193,9 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/templates.load_templates": lambda b: (OWN,),
     "chassis/access/tables.load_field_classes": lambda b: (OWN,),
     "chassis/access/tables.load_regions": lambda b: ([OWN],),
-    "chassis/audit/audit.entries_before": lambda b: (OWN, _FOREVER, 1_000, "", b"", False),
-    "chassis/audit/audit.entries_from": lambda b: (OWN, 0, 1_000),
-    "chassis/audit/audit.load_head": lambda b: (OWN,),
+    "chassis/audit/log.entries_before": lambda b: (OWN, _FOREVER, 1_000, "", b"", False),
+    "chassis/audit/log.entries_from": lambda b: (OWN, 0, 1_000),
+    "chassis/audit/log.load_head": lambda b: (OWN,),
     "chassis/projection/backfill.is_backfilling": lambda b: (MARK, OWN),
     "identity/store/assignments.has_unpublished": lambda b: (OWN,),
     "identity/store/decisions.load_decision": lambda b: (*b.decided, OWN),
@@ -297,7 +298,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
 #: Which service runs a statement of the chassis in its case.
 _RUN_BY = {
     "chassis/access/tables": "identity",
-    "chassis/audit/audit": "ingest",
+    "chassis/audit/log": "ingest",
     "chassis/projection/backfill": "profile",
 }
 

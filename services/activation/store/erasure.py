@@ -38,6 +38,7 @@ async def erase_persons(conn: asyncpg.Connection, erasures: Sequence[PersonErasu
         await conn.execute(Q.lock_dues, *who)
         await conn.execute(Q.delete_journey_facts, *before)
         await conn.execute(Q.delete_leaf_profiles, *before)
+        await conn.execute(Q.hide_profiles, *before, erasure.request_id)
         await conn.execute(Q.delete_answers, *who)
         await conn.execute(Q.delete_runs, *who)
         await conn.execute(Q.delete_unpublished, *who)

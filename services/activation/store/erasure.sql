@@ -23,6 +23,12 @@ WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND recorded_at_us <= $3
 DELETE FROM leaf_profile
 WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND since_us <= $3;
 
+-- name: hide_profiles
+-- Replaces the profile ids of persons where leaves of others belonged to them: leaves that were one
+-- profile stay one.
+UPDATE leaf_profile SET profile_id = substring(sha256($4::bytea || profile_id) FROM 1 FOR 16)
+WHERE workspace_id = $1 AND profile_id = ANY ($2::bytea[]) AND since_us <= $3;
+
 -- name: delete_answers
 -- Deletes answers about entries; they are found again where they are needed.
 DELETE FROM entry_answer WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]);
@@ -58,7 +64,7 @@ SET state = CASE
     reason = CASE WHEN state IN (1, 2, 7, 8) THEN 'erased' ELSE reason END,
     ended_at = coalesce(ended_at, now()), payload = NULL, payload_deleted = true, variables = NULL,
     channel_position = '', address_key = NULL, held_until_us = NULL, outcome_published = true,
-    profile_id = $4, leaf_id = CASE WHEN leaf_id IS NULL THEN NULL ELSE $4 END
+    profile_id = $4::bytea, leaf_id = CASE WHEN leaf_id IS NULL THEN NULL ELSE $4::bytea END
 WHERE e.workspace_id = $1 AND (
     e.run_id IS NULL AND e.profile_id = ANY ($2::bytea[]) AND e.changed_at_us <= $3
     OR e.leaf_id = ANY ($2::bytea[])
@@ -67,12 +73,12 @@ WHERE e.workspace_id = $1 AND (
 
 -- name: erase_reports
 -- Forgets whose messages were reported on; the reports are counted still.
-UPDATE report SET leaf_id = $4, published = true
+UPDATE report SET leaf_id = $4::bytea, published = true
 WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND at_us <= $3;
 
 -- name: erase_coupons
 -- Forgets who has which coupon; its code stays taken.
-UPDATE coupon c SET leaf_id = $3, published = true
+UPDATE coupon c SET leaf_id = $3::bytea, published = true
 WHERE c.workspace_id = $1 AND c.leaf_id = ANY ($2::bytea[])
   AND NOT EXISTS (SELECT FROM run r WHERE r.workspace_id = $1 AND r.run_id = c.run_id);
 

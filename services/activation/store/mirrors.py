@@ -181,7 +181,10 @@ async def save_members(
     key: DestinationKey,
     members: Sequence[tuple[ProfileId, Collection[str], float | None]],
 ) -> None:
-    """Record which entries profiles have, and in how many seconds they are derived again."""
+    """Record which entries profiles have, and in how many seconds they are derived again.
+
+    The rows of erased persons are deleted as soon as they have no entries.
+    """
     await conn.execute(
         Q.save_members,
         *key,
@@ -189,6 +192,7 @@ async def save_members(
         [msgspec.json.encode(sorted(keys)).decode() for _, keys, _ in members],
         [delay_s for _, _, delay_s in members],
     )
+    await conn.execute(Q.delete_erased_members, *key, [id_ for id_, _, _ in members])
 
 
 async def lock_entries(

@@ -120,6 +120,12 @@ SET keys = ARRAY(SELECT jsonb_array_elements_text(t.keys::jsonb)),
 FROM unnest($3::bytea[], $4::text[], $5::float8[]) AS t (profile_id, keys, delay_s)
 WHERE m.workspace_id = $1 AND m.destination_id = $2 AND m.profile_id = t.profile_id;
 
+-- name: delete_erased_members
+-- Deletes the erased among profiles, who have neither memberships nor entries any more.
+DELETE FROM mirror_member
+WHERE workspace_id = $1 AND destination_id = $2 AND profile_id = ANY ($3::bytea[])
+  AND memberships = '{}' AND keys = '{}';
+
 -- name: lock_entries
 -- Locks entries, in the order of their keys.
 SELECT key, owners, version, extract(epoch FROM due_at)::float8 AS due_s, is_written, in_flight,

@@ -22,7 +22,7 @@ from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-Q = Queries.load(__package__, "audit.sql")
+Q = Queries.load(__package__, "log.sql")
 
 #: How long entries of reads are collected, seconds.
 FLUSH_S = 0.1

@@ -25,6 +25,8 @@ from integration.activation.running_activation import (
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as pb
 from onefold.activation.v1 import channels_pb2, journey_facts_pb2
+from onefold.log.v1.erasure_pb2 import PersonErased
+from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1 import segment_stream_pb2 as segment_pb
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import MakeSettings, wait_until
@@ -74,6 +76,11 @@ class Mirrored:
             cause=segment_pb.MEMBERSHIP_CAUSE_RULE,
         )
 
+    def forget(self, n: int) -> None:
+        """Have segment know nothing of a person any more."""
+        for members in self.whole.peers.segment.members.values():
+            members.discard(profile(n))
+
     @property
     def members(self) -> set[str]:
         members = self.whole.peers.segment.members
@@ -110,7 +117,18 @@ async def mirrored(make_settings: MakeSettings, nats_url: str) -> AsyncIterator[
             yield Mirrored(whole, fake, {})
 
 
-async def test_copy_is_equal_to_the_members_of_its_segments(mirrored: Mirrored) -> None:
+async def _is_forgotten(database: str, n: int) -> bool:
+    conn = await asyncpg.connect(database, server_settings={"search_path": "activation"})
+    try:
+        query = "SELECT count(*) FROM mirror_member WHERE profile_id = $1"
+        return bool(await conn.fetchval(query, profile(n)) == 0)
+    finally:
+        await conn.close()
+
+
+async def test_copy_is_equal_to_the_members_of_its_segments(
+    mirrored: Mirrored, database: str
+) -> None:
     chance, whole = random.Random(7), mirrored.whole
     for n in range(20):
         mirrored.person(n)
@@ -144,6 +162,22 @@ async def test_copy_is_equal_to_the_members_of_its_segments(mirrored: Mirrored) 
     await mirrored.equal()
     assert "p30@x.example" in mirrored.crm.members
     assert "p31@x.example" not in mirrored.crm.members
+
+    # An erased person is removed at the receiver, although no change says that it has left.
+    erased = PersonErased(request_id=bytes(16), identifier_ids=[profile(both)])
+    mirrored.forget(both)
+    await whole.publish_facts(
+        Fact(
+            workspace_id="school",
+            fact_id=b"erased" + bytes(10),
+            kind=PersonErased.DESCRIPTOR.full_name,
+            payload=erased.SerializeToString(),
+            recorded_at_us=2**50,
+        )
+    )
+    await mirrored.equal()
+    assert "p30@x.example" not in mirrored.crm.members
+    await wait_until(lambda: _is_forgotten(database, both))
 
 
 async def test_mirror_is_reconciled_and_follows_its_definition(mirrored: Mirrored) -> None:

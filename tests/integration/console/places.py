@@ -16,10 +16,12 @@ SCREENS = (
     *("destinations", "offers", "deliveries", "sources", "events", "definitions", "tickets"),
     *("definitions/segment/buyers", "segments/buyers", "segments/buyers/edit"),
     *("definitions/journey/arrival", "definitions/queue", "journeys/arrival"),
-    *("dashboards", "dashboards/new", "dashboards/all"),
+    *("dashboards", "dashboards/new", "dashboards/all", "privacy"),
 )
 #: Screens with filters in their addresses.
 FILTERED = (
+    "privacy?tab=audit&reads=1",
+    "privacy?tab=fields",
     "profiles?q=user_id:u",
     "journeys?state=FLOW_OPEN",
     "segments?overlap=buyers",
@@ -38,7 +40,10 @@ class Places:
 
     person: str
     ticket: str
+    #: Of a reader, who sees personal data masked.
     reader_key: str
+    #: Of a colleague, who sees them.
+    colleague_key: str
 
     def all(self) -> list[str]:
         """Return the address of every screen."""
@@ -83,11 +88,11 @@ async def open_places(console: Console) -> Places:
         "request_id": "first",
     }
     opened = await _call(console, "activation", "OpenTicket", ticket)
-    key = {"role": "ROLE_READER", "title": "读者"}
-    issued = await _call(console, "ingest", "IssueKey", key)
+    keys = [{"role": f"ROLE_{role}", "title": role} for role in ("READER", "SERVICE")]
+    issued = [(await _call(console, "ingest", "IssueKey", key))["key"] for key in keys]
     await console.system.drain()
     [person] = await console.system.profiles("user_id:u1")
-    return Places(person, opened["ticket_id"], issued["key"])
+    return Places(person, opened["ticket_id"], *issued)
 
 
 async def _call(console: Console, service: str, name: str, message: Any) -> Any:

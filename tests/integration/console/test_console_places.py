@@ -63,8 +63,9 @@ FILTERS = {
 }
 #: How many random states of screens are compared; a deep run has 200.
 STATES = int(os.environ.get("ONEFOLD_TEST_CONSOLE_STATES", "5"))
-#: Screens of which a reader sees another part, or what changes by itself.
-DIFFERING = ("", "sources", "events")
+#: Screens of which a colleague sees another part, or what changes by itself.
+_PRIVACY = ("privacy", "privacy?tab=audit&reads=1", "privacy?tab=fields")
+DIFFERING = ("", "sources", "events", *_PRIVACY)
 #: Processor time of a page as a multiple of that of a loop that is known.
 MOST_WORK = 12.0
 LOOP = "() => { let x = 1; for (let i = 0; i < 4e7; i++) x = (x * 31 + i) | 0; return x }"
@@ -170,7 +171,10 @@ async def test_address_shows_another_person_the_same_within_the_budget_of_a_scre
 ) -> None:
     console = watched.console
     await watched.open("")
-    async with logged_in(browser, console, places.reader_key, locale="zh-CN") as (context, reader):
+    async with logged_in(browser, console, places.colleague_key, locale="zh-CN") as (
+        context,
+        reader,
+    ):
         session = await context.new_cdp_session(reader.page)
         traffic = Traffic(session)
         for domain in ("Network", "Performance"):

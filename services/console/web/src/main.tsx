@@ -49,6 +49,7 @@ const screens = {
   tags: lazy(() => import("./screens/tags")),
   quarantine: lazy(() => import("./screens/quarantine")),
   deliveries: lazy(() => import("./screens/deliveries")),
+  privacy: lazy(() => import("./screens/privacy")),
   sources: lazy(() => import("./screens/sources")),
 };
 
@@ -90,6 +91,7 @@ const router = createBrowserRouter(
         { path: "tags", element: shown("tags") },
         { path: "quarantine", element: shown("quarantine") },
         { path: "deliveries", element: shown("deliveries") },
+        { path: "privacy", element: shown("privacy") },
         { path: "sources", element: shown("sources") },
         { path: "*", element: shown("home") },
       ],

@@ -21,6 +21,7 @@ const SCREENS = [
   ["quarantine", "quarantine"],
   ["destinations", "destinations"],
   ["deliveries", "deliveries"],
+  ["privacy", "privacy"],
   ["sources", "sources"],
   ["events", "liveEvents"],
   ["definitions", "definitions"],

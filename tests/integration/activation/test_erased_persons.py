@@ -1,0 +1,155 @@
+"""An erased person is gone from runs, messages and tickets, and the others are untouched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from integration.activation.journey_fixture import CART, JourneyBench, leaf
+from integration.activation.ledger_fixture import W
+from onefold.log.v1.erasure_pb2 import PersonErased
+from onefold.log.v1.log_pb2 import Fact
+from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
+
+PLANTED = b"planted words"
+#: Rows of the person with a leaf, in the tables that runs of these tests do not fill.
+ROWS = """
+INSERT INTO ticket (ticket_id, workspace_id, leaf_id, title, state) VALUES ($1, $2, $1, $3, 1);
+INSERT INTO ticket_fact VALUES ($1, $1, $2, 'ticket_opened', 1, $4, $4);
+INSERT INTO coupon VALUES ($5, $2, $5, $5, $1, 'j', 'n', 'pool', 'code', 1);
+INSERT INTO report VALUES ($5, $2, 'mail', $5, $1, $5, 'j', 's', 'opened', 1, false, '', false);
+INSERT INTO entry_answer VALUES ($2, 'j', $1, $4);
+INSERT INTO slot_person (workspace_id, profile_id, row_id) VALUES ($2, $1, gen_random_uuid());
+INSERT INTO mirror_member VALUES ($2, 'crm', $1, '{"s": 1}', '{key}', 1, now(), NULL);
+UPDATE journey_fact SET properties = $4 WHERE leaf_id = $1;
+UPDATE effect SET payload = $4, variables = $4, address_key = $1 WHERE leaf_id = $1;
+"""
+
+
+async def plant(bench: JourneyBench, of: int) -> None:
+    """Plant words in every row of a person, and add the rows that there are none of."""
+    values = {1: leaf(of), 2: W, 3: PLANTED.decode(), 4: PLANTED, 5: leaf(of)[::-1]}
+    for text in filter(str.strip, ROWS.split(";")):
+        used = [n for n in values if f"${n}" in text]
+        numbered = text
+        for at, n in enumerate(used, 1):
+            numbered = numbered.replace(f"${n}", f"$#{at}")
+        await bench.ledger.database.pool.execute(
+            numbered.replace("$#", "$"), *(values[n] for n in used)
+        )
+
+
+async def erase(bench: JourneyBench, *of: int) -> Fact:
+    """Fold that these leaves were erased as one person, on every shard."""
+    erased = PersonErased(request_id=bytes([*of]) + bytes(16 - len(of)))
+    erased.identifier_ids.extend(map(leaf, of))
+    await bench.broadcast(PersonErased.DESCRIPTOR.full_name, erased)
+    return next(reversed(bench.log.facts.values()))
+
+
+async def tables_with(bench: JourneyBench, *needles: bytes) -> set[str]:
+    """Return the tables in which a row has any of these bytes."""
+    pool, found = bench.ledger.database.pool, set()
+    names = await pool.fetch(
+        "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables"
+        " WHERE schemaname LIKE 'activation%'"
+    )
+    for (name,) in names:
+        for row in await pool.fetch(f"SELECT * FROM {name}"):
+            shown = b" ".join(v if isinstance(v, bytes) else str(v).encode() for v in row.values())
+            if any(needle in shown for needle in needles):
+                found.add(name.partition(".")[2])
+    return found
+
+
+async def begin(bench: JourneyBench, **form: Any) -> None:
+    await bench.define(**(CART | form))
+    for of in (1, 2):
+        await bench.happen("cart_updated", of)
+    await bench.come_to_rest(1.9)
+
+
+async def test_erased_person_is_in_no_table_and_the_other_one_in_all(bench: JourneyBench) -> None:
+    await begin(bench)
+    await bench.come_to_rest(0.5)  # both messages are planned
+    for of in (1, 2):
+        await plant(bench, of)
+    before = await tables_with(bench, leaf(2))
+    assert {"run", "effect", "journey_fact", "ticket", "coupon", "report"} <= before
+    await erase(bench, 1)
+    # The mirror removes what the receiver has, and names the member until then.
+    assert await tables_with(bench, leaf(1)) == {"mirror_member"}
+    assert await tables_with(bench, leaf(2)) == before
+    await erase(bench, 2)
+    assert await tables_with(bench, PLANTED) == set()
+    rows = await bench.ledger.rows()
+    assert [(row["state"], row["reason"], row["payload_deleted"]) for row in rows] == [
+        (5, "erased", True)
+    ] * 2
+    assert await bench.send() == []
+    await bench.publish_ends()
+    assert not [f for f in bench.log.facts.values() if f.kind.endswith("EffectEnded")]
+
+
+async def test_mirror_member_who_is_erased_is_to_be_removed(bench: JourneyBench) -> None:
+    await begin(bench)
+    await plant(bench, 1)
+    await erase(bench, 1)
+    [row] = await bench.ledger.database.pool.fetch("SELECT * FROM mirror_member")
+    assert (row["memberships"], row["keys"], row["version"] > 1) == ("{}", ["key"], True)
+    assert row["due_at"] is not None
+    assert ("school", "crm") in {tuple(key) for key in bench.queues} | {
+        tuple(key) for keys in bench.projection._uncommitted.values() for key in keys
+    }
+
+
+async def test_attempt_whose_answer_is_not_known_stays_unconfirmed(bench: JourneyBench) -> None:
+    await begin(bench)
+    await bench.come_to_rest(0.5)
+    await bench.ledger.database.pool.execute("UPDATE effect SET state = 2")
+    await erase(bench, 1, 2)
+    assert {row["state"] for row in await bench.ledger.rows()} == {6}
+
+
+@pytest.mark.parametrize(
+    ("order", "messages"),
+    [
+        (("erase 1",), 1),
+        (("merge", "unmerge", "erase 1"), 1),
+        (("merge", "erase 1 2"), 0),
+        (("merge", "erase 1 2", "unmerge"), 0),
+        (("erase 1", "merge", "unmerge"), 1),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, tuple) else str(value),
+)
+async def test_erasure_between_merges_ends_what_the_erased_person_waits_for(
+    bench: JourneyBench, order: tuple[str, ...], messages: int
+) -> None:
+    await begin(bench)
+    for step in order:
+        if step.startswith("erase"):
+            await erase(bench, *map(int, step.split()[1:]))
+        else:
+            await bench.move(2, to=1 if step == "merge" else 2, version=1 + (step != "merge"))
+        await bench.come_to_rest()
+    await bench.come_to_rest(1)
+    assert await bench.send() == ["reminder"] * messages
+    await bench.come_to_rest(24)
+    assert await bench.send() == []
+    if "merge" not in order[-2:]:
+        assert "run" not in await tables_with(bench, leaf(1))
+
+
+async def test_new_life_stays_when_a_later_copy_of_the_erasure_is_folded(
+    bench: JourneyBench,
+) -> None:
+    await begin(bench)
+    fact = await erase(bench, 1)
+    await bench.pass_time(us=10)
+    await bench.happen("cart_updated", 1)
+    await bench.come_to_rest(0.1)
+    for shard in range(bench.shards):
+        await bench.fold(shard, MembershipsChanged(broadcast_facts=[fact]))
+    await bench.come_to_rest(3)
+    assert await bench.send() == ["reminder", "reminder"]
+    assert {"run", "journey_fact"} <= await tables_with(bench, leaf(1))
