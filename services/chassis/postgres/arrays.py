@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from asyncpg.protocol import protocol
+from collections import deque
 
-#: The types of values that statements get as arrays.
-ARRAY_TYPES: tuple[type, ...] = (list, tuple, set, frozenset, type({}.keys()), type({}.values()))
+from asyncpg.protocol import protocol
+from google.protobuf.field_mask_pb2 import FieldMask
+
+#: The types of values that statements may get as arrays.
+ARRAY_TYPES: tuple[type, ...] = (
+    *(list, tuple, set, frozenset, deque, range),
+    *(type({}.keys()), type({}.values()), type({}.items())),
+    # A repeated field of a message.
+    type(FieldMask().paths),
+)
 
 
 def use_plain_array_types() -> None:
