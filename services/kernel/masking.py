@@ -78,18 +78,18 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+?[\d ()./-]{11,24}")
 _ID_CARD = re.compile(r"\d{17}[\dXx]")
 _ID_CARD_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-#: What every JSON text with a sensitive value matches: such a name in any form, a character that
-#: names in other scripts and escapes have, or the digits of an identity card.
-_MAY_BE_SENSITIVE = re.compile(
-    "|".join(
-        [
-            *(r"[\W_]*".join(part) for part in _SENSITIVE_PARTS if part.isascii()),
-            *sorted(_SENSITIVE_WORDS),
-            r"[^\x00-\x7f]|\\u|\d{17}",
-        ]
-    ).encode(),
-    re.IGNORECASE,
+#: The bytes that are deleted before names are searched for: all but letters and digits of ASCII.
+_NO_LETTERS = bytes(byte for byte in range(256) if byte >= 128 or not chr(byte).isalnum())
+_ASCII_NAMES = tuple(
+    part.encode() for part in (*_SENSITIVE_PARTS, *sorted(_SENSITIVE_WORDS)) if part.isascii()
 )
+_ESCAPE, _BRACKETS = b"\\u", b"{[ \t\r\n"
+#: Other sensitive names, escapes, and the two letters that become letters of ASCII in lower case.
+_OTHER_NAMES = (
+    *(part.encode() for part in _SENSITIVE_PARTS if not part.isascii()),
+    *(_ESCAPE, "\u017f".encode(), "\u212a".encode()),
+)
+_LONG_DIGITS = re.compile(rb"\d{17}")
 #: What the text of a rule compares: a text in quotation marks, or a long number.
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\d{8,}')
 
@@ -227,6 +227,22 @@ def mask_text(value: str) -> str:
     return f"{value[0]}{MASK}" if len(value) > 1 else MASK
 
 
+def _may_be_sensitive(encoded: bytes) -> bool:
+    """Return False only where a JSON text has no sensitive value, without decoding it."""
+    if encoded[0] in _BRACKETS:
+        if not encoded.isascii() or _ESCAPE in encoded:
+            for name in _OTHER_NAMES:
+                if name in encoded:
+                    return True
+        letters = encoded.lower().translate(None, _NO_LETTERS)
+        for name in _ASCII_NAMES:
+            if name in letters:
+                return True
+    elif _ESCAPE in encoded:
+        return True
+    return _LONG_DIGITS.search(encoded) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Lens:
     """What one caller sees of personal data: everything up to a class."""
@@ -279,10 +295,10 @@ class Lens:
         return self._json("", encoded)
 
     def _json(self, name: str, encoded: bytes) -> bytes:
-        if not encoded or self.visible is FieldClass.SENSITIVE:
+        if not encoded or encoded == b"{}" or self.visible is FieldClass.SENSITIVE:
             return encoded
         is_plain = self.shows_personal and not self.classes.names and not self.hides_name(name)
-        if is_plain and _MAY_BE_SENSITIVE.search(encoded) is None:
+        if is_plain and not _may_be_sensitive(encoded):
             return encoded
         try:
             value = msgspec.json.decode(encoded)

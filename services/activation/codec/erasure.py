@@ -6,7 +6,7 @@ from typing import Any
 
 from onefold.log.v1.erasure_pb2 import PersonErased
 
-from services.activation.domain.erasure import PersonErasure
+from services.activation.domain.erasure import ErasedProfile
 from services.kernel.ids import WorkspaceId
 
 PERSON_ERASED = PersonErased.DESCRIPTOR.full_name
@@ -17,10 +17,10 @@ def is_erasure(fact: Any) -> bool:
     return bool(fact.kind == PERSON_ERASED)
 
 
-def decode_erasure(fact: Any) -> PersonErasure:
+def decode_erasure(fact: Any) -> ErasedProfile:
     """Return the erasure of a fact."""
     erased = PersonErased.FromString(fact.payload)
-    return PersonErasure(
+    return ErasedProfile(
         WorkspaceId(fact.workspace_id),
         erased.request_id,
         tuple(sorted(erased.identifier_ids)),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.kernel.ids import WorkspaceId
 
 
-class PersonErasure(NamedTuple):
+class ErasedProfile(NamedTuple):
     """A person who was erased."""
 
     workspace_id: WorkspaceId

@@ -15,7 +15,7 @@ from services.activation.codec.definitions import DESTINATION_DEFINED, decode_de
 from services.activation.codec.erasure import decode_erasure, is_erasure
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
-from services.activation.domain.erasure import PersonErasure
+from services.activation.domain.erasure import ErasedProfile
 from services.activation.domain.transitions import plan_effects
 from services.activation.projection.decisions import SlotIntake
 from services.activation.projection.desk.intake import take_in_desk
@@ -67,7 +67,7 @@ class ActivationProjection:
         Changes are matched with the destinations that were defined before them in their shard.
         """
         changes: list[Any] = []
-        erasures: list[PersonErasure] = []
+        erasures: list[ErasedProfile] = []
         messages = [
             UNITS.without(decode_memberships_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages

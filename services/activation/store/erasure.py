@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 
-from services.activation.domain.erasure import PersonErasure
+from services.activation.domain.erasure import ErasedProfile
 from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import Queries, lock_keys
 
@@ -18,7 +18,7 @@ NO_PERSON: Final = bytes(16)
 
 
 async def leave_mirrors(
-    conn: asyncpg.Connection, erasures: Sequence[PersonErasure]
+    conn: asyncpg.Connection, erasures: Sequence[ErasedProfile]
 ) -> set[DestinationKey]:
     """Take persons out of all mirrors; return the mirrors that have entries to remove."""
     found: set[DestinationKey] = set()
@@ -28,7 +28,7 @@ async def leave_mirrors(
     return found
 
 
-async def erase_persons(conn: asyncpg.Connection, erasures: Sequence[PersonErasure]) -> None:
+async def erase_persons(conn: asyncpg.Connection, erasures: Sequence[ErasedProfile]) -> None:
     """Delete what is stored of persons from before their erasure; repeating it changes nothing."""
     for key in lock_keys("activation-erasure", [each.request_id for each in erasures]):
         await conn.execute(Q.lock_erasure, key)
