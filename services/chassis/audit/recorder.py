@@ -20,6 +20,8 @@ from services.kernel.masking import Lens
 T = TypeVar("T")
 
 _ACTS = frozenset({Right.RIGHT_OPERATE, Right.RIGHT_ADMINISTER})
+#: The outcome of a call that did not fail.
+OK = "OK"
 #: The most characters of a target.
 _MAX_TARGET = 200
 
@@ -54,35 +56,42 @@ class MethodAudit:
         try:
             return await responding
         except Exception as error:
-            if self.is_act:
+            if self._is_done(call):
                 reason = error.reason if isinstance(error, OnefoldError) else OnefoldError.reason
                 await self.record(call, Disclosure(), reason)
             raise
 
-    async def record(self, call: AuditedCall, disclosure: Disclosure, outcome: str = "OK") -> None:
+    async def record(self, call: AuditedCall, disclosure: Disclosure, outcome: str = OK) -> None:
         """Record a call, if it was an act or disclosed personal data.
 
         Raises StoreUnavailable where the entry has to be stored before the response and cannot be.
         """
         caller, count = call.caller, disclosure.count
-        if self._audit is None or caller.internal or not (self.is_act or count):
+        is_done = self._is_done(call)
+        if self._audit is None or caller.internal or not (is_done or count):
             return
-        profiles = dict.fromkeys([*disclosure.profile_ids, *_profiles_in(call.request)])
+        # What a call that failed names is any text of its caller, which may not be stored for ever.
+        named = _profiles_in(call.request) if outcome == OK else []
+        profiles = dict.fromkeys([*disclosure.profile_ids, *named])
         entry = AuditEntry(
             at_us=now_us(),
             key_id=caller.key_id,
             role=int(caller.role),
             method=self._method,
             outcome=outcome,
-            target=self._target(call.request),
+            target=self._target(call.request) if outcome == OK else "",
             profile_ids=b"".join(map(bytes.fromhex, profiles)),
             names=tuple(sorted(disclosure.names)),
             value_count=count,
             visible=int(call.lens.visible) if count else 0,
             reason=call.reason if count else "",
         )
-        durably = self.is_act or bool(call.reason)
+        durably = is_done or bool(call.reason)
         await self._audit.add(caller.workspace_id, entry, durably=durably)
+
+    def _is_done(self, call: AuditedCall) -> bool:
+        """Return whether a call does something; a dry run does nothing."""
+        return self.is_act and not getattr(call.request, "dry_run", False)
 
     def _target(self, request: Any) -> str:
         """Return the ids that a request names, such as `source_id:web`; no identifier is among
