@@ -13,6 +13,7 @@ from services.cli.commands import (
     corrections,
     database,
     development,
+    erasures,
     explain,
     exports,
     facts,
@@ -77,6 +78,7 @@ app.add_typer(facts.facts, name="facts")
 app.add_typer(fields.fields, name="fields")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(audit.audit, name="audit")
+app.add_typer(erasures.erasures, name="erasures")
 app.add_typer(nats.app, name="nats")
 app.add_typer(database.app, name="database")
 app.add_typer(administration.clock, name="clock")

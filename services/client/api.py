@@ -55,6 +55,7 @@ class AdminApi(Protocol):
     IssueKey: Unary[admin_pb.IssueKeyRequest, admin_pb.IssueKeyResponse]
     RotateKey: Unary[admin_pb.RotateKeyRequest, admin_pb.RotateKeyResponse]
     DisableKey: Unary[admin_pb.DisableKeyRequest, admin_pb.DisableKeyResponse]
+    ListErasures: Unary[admin_pb.ListErasuresRequest, admin_pb.ListErasuresResponse]
     ListKeys: Unary[admin_pb.ListKeysRequest, admin_pb.ListKeysResponse]
     ListRefusedCalls: Unary[admin_pb.ListRefusedCallsRequest, admin_pb.ListRefusedCallsResponse]
     GetCaller: Unary[admin_pb.GetCallerRequest, admin_pb.GetCallerResponse]
@@ -93,6 +94,7 @@ class IdentityApi(Protocol):
 
     LookupProfiles: Unary[identity_pb.LookupProfilesRequest, identity_pb.LookupProfilesResponse]
     ListIdentifiers: Unary[identity_pb.ListIdentifiersRequest, identity_pb.ListIdentifiersResponse]
+    RequestErasure: Unary[identity_pb.RequestErasureRequest, identity_pb.RequestErasureResponse]
     ExplainMatch: Unary[identity_pb.ExplainMatchRequest, identity_pb.ExplainMatchResponse]
     RecordDecision: Unary[identity_pb.RecordDecisionRequest, identity_pb.RecordDecisionResponse]
     ListHeld: Unary[identity_pb.ListHeldRequest, identity_pb.ListHeldResponse]

@@ -340,6 +340,8 @@ CASES: dict[str, Callable[[System], Case]] = {
     "keys list": lambda _: Case([]),
     "audit list": lambda _: Case([], shows=False),
     "audit verify": lambda _: Case([], shows=False),
+    "erasures list": lambda _: Case([], shows=False),
+    "erasures request": lambda _: Case([WHO, "--ground", "GDPR 17"]),
     "fields list": lambda _: Case([], shows=False),
     "fields set": lambda _: Case(["course_no=none"], shows=False),
     "keys refused": lambda _: Case([], shows=False),
