@@ -16,15 +16,18 @@ from onefold.profile.v1.profile_service_pb2 import GetProfileRequest, ListTimeli
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from onefold.type.v1 import event_pb2
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Locator, Route, expect
 from service_fixtures import wait_until
 
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
+from services.kernel.time import DAY_US
 
 pytestmark = pytest.mark.slow
 #: The random people of a test.
 PEOPLE = 20
+#: The instants as of which some of them are compared.
+INSTANTS = 5
 
 
 async def test_login_link_works_once_and_a_copied_cookie_ends_with_the_session(
@@ -94,7 +97,9 @@ async def test_random_people_are_shown_as_a_key_of_another_role_reads_them(
     watched: Watched,
 ) -> None:
     page, chosen, console = watched.page, random.Random(2), watched.console
-    await send(console, *(_random_event(chosen, number) for number in range(4 * PEOPLE)))
+    now_us = await console.system.now_us()
+    events = [_random_event(chosen, number, now_us) for number in range(4 * PEOPLE)]
+    await send(console, *events)
     service = console.system.service.profile
     await watched.open("profiles")
     for number in range(PEOPLE):
@@ -116,17 +121,36 @@ async def test_random_people_are_shown_as_a_key_of_another_role_reads_them(
         await expect(page.locator(".ant-timeline-item")).to_have_count(len(entries))
         shown = await page.locator("main").inner_text()
         assert not [text for text in texts if text not in shown], shown
+    rows = page.locator(".ant-card", has_text="标准值").last.locator("tr.ant-table-row")
+    for number in range(INSTANTS):
+        [profile_id] = await console.system.profiles(f"user_id:random-{number}")
+        as_of_us = events[number + 2 * PEOPLE].occurred_at_us
+        read = GetProfileRequest(profile_id=profile_id, as_of_us=as_of_us)
+        profile = (await service.GetProfile(read)).profile
+        await watched.go(f"profiles/{profile_id}?as_of={as_of_us}")
+        expected = [(trait.name, trait.fact_id[:8]) for trait in profile.traits]
+        await wait_until(lambda: _has_rows(rows, expected))  # noqa: B023  # it is awaited here
 
 
-def _random_event(chosen: random.Random, number: int) -> event_pb2.Event:
+async def _has_rows(rows: Locator, expected: list[tuple[str, str]]) -> bool:
+    """Return whether the rows of a table are of these traits, and of these facts."""
+    texts = await rows.all_inner_texts()
+    pairs = zip(texts, expected, strict=False)
+    return len(texts) == len(expected) and all(
+        text.startswith(name) and fact in text for text, (name, fact) in pairs
+    )
+
+
+def _random_event(chosen: random.Random, number: int, now_us: int) -> event_pb2.Event:
     """Return an event of one of the random people: a trait, or something that it did."""
-    who = f"user_id:random-{number % PEOPLE}"
+    who, at_us = f"user_id:random-{number % PEOPLE}", now_us - chosen.randint(1, 2 * DAY_US)
     if chosen.random() < 0.5:
         values = ["上海", "O'Neil & <b>", 'say "hi"', 7, 2.5, True, "", ["a", "b"], None]
         name = chosen.choice(["city", "note", "level", "名称"])
         traits = json.dumps({name: chosen.choice(values)}, ensure_ascii=False).encode()
-        return event("identify", who, f"email:r{number}@example.cn", traits=traits)
-    return event(chosen.choice(["seen", "listened", "看过"]), who, properties=b'{"n": 1}')
+        return event("identify", who, f"email:r{number}@example.cn", traits=traits, at_us=at_us)
+    name = chosen.choice(["seen", "listened", "看过"])
+    return event(name, who, properties=b'{"n": 1}', at_us=at_us)
 
 
 async def test_reason_of_a_membership_leads_to_its_fact_in_the_timeline(watched: Watched) -> None:
