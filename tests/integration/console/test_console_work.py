@@ -16,7 +16,7 @@ from integration.console.places import Places, open_places
 from integration.console.running_console import Console
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from service_fixtures import wait_until
 
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
@@ -100,6 +100,11 @@ async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(
     reasons = page.locator(".ant-card", has_text="buyers:")
     await expect(reasons).to_contain_text("= 1")
     await expect(page.get_by_text("发往 hook，原因 buyers")).to_be_visible()
+    # On a dark screen the letters are bright, and on paper they are dark.
+    for media, is_bright in (("screen", True), ("print", False)):
+        await page.emulate_media(media=media, color_scheme="dark")
+        await wait_until(lambda: _has_letters(page, is_bright))  # noqa: B023  # it is awaited here
+    await page.emulate_media(media="screen", color_scheme="light")
     async with page.expect_download() as saving:
         await watched.press("全部导出为文件")
     saved = json.loads(Path(await (await saving.value).path()).read_text("utf-8"))
@@ -115,6 +120,14 @@ async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(
     assert saved["timeline"] == answer["entries"]
     assert [each["ticket"]["title"] for each in saved["tickets"]][-1] == "退款 <b>"
     assert [each["segment_id"] for each in saved["segments"]] == ["buyers"]
+
+
+async def _has_letters(page: Page, is_bright: bool) -> bool:
+    """Return whether the letters of a heading are bright, or dark."""
+    red: int = await page.get_by_role("heading", name=NAME).evaluate(
+        "each => Number(/[0-9]+/.exec(getComputedStyle(each).color)[0])"
+    )
+    return (red > 127) == is_bright
 
 
 async def test_many_refused_events_are_repaired_together_and_have_their_own_times(

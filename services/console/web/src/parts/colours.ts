@@ -12,7 +12,8 @@ export const TEXT = "light-dark(#262626, #e8e8e8)";
 export const PAPER = "light-dark(#ffffff, #141414)";
 export const CHOSEN = "light-dark(#e6f4ff, #111d2c)";
 
-const DARK = matchMedia("(prefers-color-scheme: dark)");
+// What is printed is dark on white paper.
+const DARK = matchMedia("screen and (prefers-color-scheme: dark)");
 
 /** Returns whether the person has a dark screen. */
 export function useIsDark(): boolean {
