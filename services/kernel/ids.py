@@ -26,8 +26,8 @@ NO_ID = bytes(16)
 
 def hash_id(*parts: str | bytes) -> bytes:
     """Return BLAKE2b-128 of the parts, each followed by a zero byte (16 bytes)."""
-    joined = b"\0".join(p.encode() if isinstance(p, str) else p for p in parts)
-    return blake2b(joined + b"\0", digest_size=16).digest()
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    return blake2b(b"\0".join((*encoded, b"")), digest_size=16).digest()
 
 
 def definition_fact_id(workspace_id: str, kind: str, key: str, version: int) -> FactId:

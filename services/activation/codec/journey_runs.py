@@ -51,12 +51,16 @@ def transition_to_proto(
     transition: RunTransition, journey_id: str, known_at_us: int
 ) -> pb.RunTransitioned:
     """Return the fact of a transition that rests on what was known until an instant."""
-    message = pb.RunTransitioned(
-        run_id=transition.run_id,
-        journey_id=journey_id,
-        number=transition.number,
-        known_at_us=known_at_us,
-    )
+    message = pb.RunTransitioned()
+    _fill(message, transition, journey_id, known_at_us)
+    return message
+
+
+def _fill(
+    message: pb.RunTransitioned, transition: RunTransition, journey_id: str, known_at_us: int
+) -> None:
+    message.run_id, message.number = transition.run_id, transition.number
+    message.journey_id, message.known_at_us = journey_id, known_at_us
     match transition.change:
         case RunBegan(entry, version):
             message.began.CopyFrom(pb.RunBegan(entry=_entry_to_proto(entry), version=version))
@@ -68,22 +72,25 @@ def transition_to_proto(
                 rule = rule_to_proto(question.rule)
                 message.answered.answers.add(rule=rule, at_us=question.at_us, answer=answer)
         case EffectsPlanned(effects):
-            message.planned.effects.extend(map(_effect_to_proto, effects))
+            planned = message.planned.effects
+            for effect in effects:
+                added = planned.add(step_id=effect.step_id, visit=effect.visit, at_us=effect.at_us)
+                _fill_position(added.position, effect.position)
         case EffectsWithdrawn(keys, reason, fact_id):
             for step_id, visit in keys:
                 message.withdrawn.keys.add(step_id=step_id, visit=visit)
             message.withdrawn.reason = _WITHDRAWALS.to_proto(reason)
             message.withdrawn.fact_id = fact_id or b""
         case RunMoved(version, position):
-            moved = None if position is None else _position_to_proto(position)
-            message.moved.CopyFrom(pb.RunMoved(version=version, position=moved))
+            message.moved.version = version
+            if position is not None:
+                _fill_position(message.moved.position, position)
         case RunEnded(ending):
             message.ended.reason = RUN_ENDS.to_proto(ending.reason)
             message.ended.at_us = ending.at_us
             message.ended.fact_id = ending.fact_id or b""
         case RunReopened():
             message.reopened.SetInParent()
-    return message
 
 
 def transition_from_proto(message: pb.RunTransitioned) -> RunTransition:
@@ -95,8 +102,10 @@ def transitions_to_bytes(
     transitions: Iterable[RunTransition], journey_id: str, known_at_us: int
 ) -> bytes:
     """Return transitions as a run stores them; those that follow are appended to the bytes."""
-    messages = [transition_to_proto(each, journey_id, known_at_us) for each in transitions]
-    return pb.RunTransitions(transitions=messages).SerializeToString(deterministic=True)
+    stored = pb.RunTransitions()
+    for each in transitions:
+        _fill(stored.transitions.add(), each, journey_id, known_at_us)
+    return stored.SerializeToString(deterministic=True)
 
 
 def stored_transitions(stored: bytes) -> list[LoggedTransition]:
@@ -106,8 +115,9 @@ def stored_transitions(stored: bytes) -> list[LoggedTransition]:
 
 def planned_keys(transition: LoggedTransition) -> Iterator[EffectKey]:
     """Yield the steps and visits of the effects that a transition plans."""
-    for effect in transition.planned.effects:
-        yield effect.step_id, effect.visit
+    if transition.HasField("planned"):
+        for effect in transition.planned.effects:
+            yield effect.step_id, effect.visit
 
 
 def stored_bytes(transitions: Iterable[LoggedTransition]) -> bytes:
@@ -225,28 +235,21 @@ def _entry(message: pb.RunEntry) -> RunEntry:
     )
 
 
-def _effect_to_proto(effect: PlannedEffect) -> pb.PlannedEffect:
-    return pb.PlannedEffect(
-        step_id=effect.step_id,
-        visit=effect.visit,
-        at_us=effect.at_us,
-        position=_position_to_proto(effect.position),
-    )
-
-
 def _effect(message: pb.PlannedEffect) -> PlannedEffect:
     position = _position(message.position)
     return PlannedEffect(message.step_id, message.visit, message.at_us, position)
 
 
-def _position_to_proto(position: RunPosition) -> pb.RunPosition:
-    return pb.RunPosition(
-        step_id=position.step_id,
-        at_us=position.at_us,
-        counts=position.counts,
-        coupons=position.coupons,
-        has_waited=position.has_waited,
-    )
+def _fill_position(message: pb.RunPosition, position: RunPosition) -> None:
+    # Also where every part is empty, as a position that is there counts.
+    message.SetInParent()
+    message.step_id, message.at_us = position.step_id, position.at_us
+    message.has_waited = position.has_waited
+    # Most runs have neither, and an empty map costs as much as the rest.
+    if position.counts:
+        message.counts.update(position.counts)
+    if position.coupons:
+        message.coupons.update(position.coupons)
 
 
 def _position(message: pb.RunPosition) -> RunPosition:

@@ -32,6 +32,10 @@ Q = Queries.load(__package__, "runs.sql")
 OWN = Queries.load(__package__, "own_effects.sql")
 #: Seconds after which a look is repeated for which an answer was missing.
 RETRY_S = 5.0
+_FACT_COLUMNS: Final = (
+    *("leaf_id", "fact_id", "occurred_at_us", "recorded_at_us"),
+    *("subjects", "properties", "caused_at_us"),
+)
 #: Stands for all leaves that have runs of a journey, where the journey has changed.
 EVERY_LEAF: Final = LeafId(b"")
 
@@ -144,7 +148,7 @@ async def claim_due(
         rows = await conn.fetch(Q.claim_keys, *_columns(sorted(keys)))
     else:
         rows = await conn.fetch(Q.claim_due, known_us, limit)
-    return [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
+    return [DueKey(*row[:3]) for row in rows]
 
 
 async def profiles_of(
@@ -154,7 +158,7 @@ async def profiles_of(
     if not (own := sorted(set(leaves))):
         return {}
     rows = await conn.fetch(Q.profiles_of, *_columns(own), at_us)
-    return {(row["workspace_id"], row["leaf_id"]): ProfileId(row["profile_id"]) for row in rows}
+    return {(workspace_id, leaf_id): profile_id for workspace_id, leaf_id, profile_id in rows}
 
 
 async def load_persons(
@@ -163,21 +167,22 @@ async def load_persons(
     """Return what is stored of persons for their journeys, with their leaves at an instant."""
     profiles = sorted({(key.workspace_id, key.profile_id) for key in keys})
     rows = await conn.fetch(Q.leaves_of, *_columns(profiles), at_us)
-    owner = {(row["workspace_id"], row["leaf_id"]): row["profile_id"] for row in rows}
+    owner = {(workspace_id, leaf_id): profile_id for workspace_id, leaf_id, profile_id in rows}
     # A leaf that has never moved is its own profile.
-    own = [(workspace_id, LeafId(profile_id)) for workspace_id, profile_id in profiles]
+    own = [(w, LeafId(id_)) for w, id_ in profiles if (w, id_) not in owner]
     moved = await profiles_of(conn, own, at_us)
-    owner |= {(w, id_): id_ for w, id_ in profiles if (w, LeafId(id_)) not in moved}
+    owner |= {(w, id_): id_ for w, id_ in own if (w, id_) not in moved}
     leaves = _columns(sorted(owner))
     facts: defaultdict[tuple[str, bytes], list[JourneyFact]] = defaultdict(list)
-    for row in await conn.fetch(Q.load_facts, *leaves):
-        facts[row["workspace_id"], owner[row["workspace_id"], row["leaf_id"]]].append(fact_of(row))
+    for workspace_id, *columns in await conn.fetch(Q.load_facts, *leaves):
+        fact = _fact(*columns)
+        facts[workspace_id, owner[workspace_id, fact.leaf_id]].append(fact)
     runs: defaultdict[PersonKey, dict[bytes, StoredRun]] = defaultdict(dict)
-    for row in await conn.fetch(Q.load_runs, *leaves):
-        profile_id = owner[row["workspace_id"], row["leaf_id"]]
-        person = PersonKey(row["workspace_id"], row["journey_id"], ProfileId(profile_id))
+    for workspace_id, run_id, journey_id, leaf_id, *shown in await conn.fetch(Q.load_runs, *leaves):
+        profile_id = owner[workspace_id, leaf_id]
+        person = PersonKey(workspace_id, journey_id, ProfileId(profile_id))
         if person in keys:
-            runs[person][row["run_id"]] = _run(row)
+            runs[person][run_id] = _run(*shown)
     answers: defaultdict[PersonKey, dict[Question, bool]] = defaultdict(dict)
     for row in await conn.fetch(Q.load_answers, *leaves):
         profile_id = owner[row["workspace_id"], row["leaf_id"]]
@@ -268,7 +273,7 @@ async def save_answers(
     rows = [
         (*key, answers_to_bytes(look.answers))
         for key, look, stored in looks
-        if not look.answers.items() <= stored.answers.items()
+        if look.answers and not look.answers.items() <= stored.answers.items()
     ]
     if rows:
         await conn.execute(Q.save_answers, *_columns(rows))
@@ -281,14 +286,26 @@ def _columns(rows: Collection[Sequence[Any]]) -> list[tuple[Any, ...]]:
 
 def fact_of(row: Any) -> JourneyFact:
     """Return the fact of a row."""
+    return _fact(*(row[name] for name in _FACT_COLUMNS))
+
+
+def _fact(
+    leaf_id: LeafId,
+    fact_id: FactId,
+    occurred_at_us: int,
+    recorded_at_us: int,
+    subjects: Sequence[str],
+    properties: bytes,
+    caused_at_us: int | None,
+) -> JourneyFact:
     return JourneyFact(
-        LeafId(row["leaf_id"]),
-        FactId(row["fact_id"]),
-        row["occurred_at_us"],
-        row["recorded_at_us"],
-        tuple(map(_subject, row["subjects"])),
-        msgspec.json.decode(row["properties"]),
-        row["caused_at_us"],
+        leaf_id,
+        fact_id,
+        occurred_at_us,
+        recorded_at_us,
+        tuple(map(_subject, subjects)),
+        msgspec.json.decode(properties),
+        caused_at_us,
     )
 
 
@@ -298,7 +315,8 @@ def _subject(text: str) -> Subject:
     return tuple(msgspec.json.decode(text))
 
 
-def _run(row: Any) -> StoredRun:
-    shown = row["state"], row["step_id"], row["due_us"]
-    transitions = row["transitions"]
-    return StoredRun(record_from_bytes(transitions), transitions, shown, row["closed"])
+def _run(
+    transitions: bytes, state: int, step_id: str, due_us: int | None, closed: bool
+) -> StoredRun:
+    shown = state, step_id, due_us
+    return StoredRun(record_from_bytes(transitions), transitions, shown, closed)

@@ -38,7 +38,7 @@ CROSS JOIN LATERAL (
 -- name: leaves_of
 -- The leaves that belonged to profiles at an instant. OFFSET here and below makes every plan look up
 -- the rows of each profile or leaf; a plan that was made for few rows would else read all of them.
-SELECT DISTINCT l.workspace_id, l.leaf_id, l.profile_id
+SELECT l.workspace_id, l.leaf_id, l.profile_id
 FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, profile_id)
 CROSS JOIN LATERAL (
     SELECT * FROM leaf_profile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +16,9 @@ from services.chassis.codec.fields import at_least_of
 from services.chassis.codec.journeys import journey_from_proto
 from services.chassis.codec.rules import rule_from_proto
 from services.kernel.ids import LeafId
-from services.profile.codec.bus import matched_to_proto
+from services.profile.codec.bus import fill_matched
 from services.profile.queries.history import HistoryQueries
-from services.profile.queries.journeys import JourneyInputs, PastQuestion
+from services.profile.queries.journeys import JourneyInputs, MatchedPerson, PastQuestion
 from services.profile.queries.profiles import ProfileQueries
 
 
@@ -42,16 +42,7 @@ class JourneyInputRpc(ProfileServiceServicer):
         pages = self.journeys.persons(workspace_id(), journey, request.from_us)
         async with aclosing(pages) as found:
             async for page in found:
-                yield pb.MatchEventsResponse(
-                    persons=[
-                        pb.MatchedPerson(
-                            profile_id=person.profile_id,
-                            leaf_ids=person.leaf_ids,
-                            events=map(matched_to_proto, person.events),
-                        )
-                        for person in page
-                    ]
-                )
+                yield _page_to_proto(page)
 
     async def EvaluatePast(
         self, request: pb.EvaluatePastRequest, context: Any
@@ -67,3 +58,13 @@ class JourneyInputRpc(ProfileServiceServicer):
         ]
         answers = await self.journeys.evaluate(workspace_id(), questions)
         return pb.EvaluatePastResponse(answers=answers)
+
+
+def _page_to_proto(page: Iterable[MatchedPerson]) -> pb.MatchEventsResponse:
+    """Return the message of some persons, which is filled in place: it has many events."""
+    response = pb.MatchEventsResponse()
+    for person in page:
+        message = response.persons.add(profile_id=person.profile_id, leaf_ids=person.leaf_ids)
+        for event in person.events:
+            fill_matched(message.events.add(), event)
+    return response

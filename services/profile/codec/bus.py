@@ -294,13 +294,20 @@ def _by_workspace(keys: Iterable[ScopedId]) -> dict[str, list[int]]:
 def _parts(publication: Publication) -> Iterator[Any]:
     yield from parse_facts(fact.fact for fact in publication.broadcast_facts)
     yield from map(change_to_proto, publication.evaluations)
-    yield from map(matched_to_proto, publication.matched)
+    for event in publication.matched:
+        message = stream_pb.MatchedEvent()
+        fill_matched(message, event)
+        yield message
     yield from map(_move_to_proto, publication.moves)
 
 
-def matched_to_proto(event: MatchedEvent) -> stream_pb.MatchedEvent:
-    """Return the message of an event that a journey waits for."""
-    return stream_pb.MatchedEvent(**event._asdict())
+def fill_matched(message: stream_pb.MatchedEvent, event: MatchedEvent) -> None:
+    """Write an event that a journey waits for into an empty message, as there are many."""
+    message.workspace_id, message.profile_id = event.workspace_id, event.profile_id
+    message.leaf_id, message.fact_id = event.leaf_id, event.fact_id
+    message.assignment_version, message.properties = event.assignment_version, event.properties
+    message.occurred_at_us, message.recorded_at_us = event.occurred_at_us, event.recorded_at_us
+    message.filter_ids.extend(event.filter_ids)
 
 
 def _move_to_proto(move: Reassignment) -> stream_pb.LeafMove:

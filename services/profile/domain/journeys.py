@@ -223,14 +223,19 @@ def leaf_moves(reassigned: Iterable[Reassignment], awaited: Awaited) -> list[Rea
 def _matched(
     fact: AttributedFact, event: EventView, matching: list[_AwaitedEvent], properties: _Properties
 ) -> MatchedEvent:
-    names = frozenset[str]().union(*(awaited.properties for awaited in matching))
+    if len(matching) == 1:
+        [(filter_id, _, names)] = matching
+        filter_ids: tuple[int, ...] = (filter_id,)
+    else:
+        names = frozenset[str]().union(*(awaited.properties for awaited in matching))
+        filter_ids = tuple(sorted(awaited.filter_id for awaited in matching))
     return MatchedEvent(
         fact.workspace_id,
         fact.profile_id,
         0,
         fact.leaf_id,
         FactId(event.fact_id),
-        tuple(sorted(awaited.filter_id for awaited in matching)),
+        filter_ids,
         event.occurred_at_us,
         fact.recorded_at_us,
         _selected(properties, names),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from typing import Any
 
 import pytest
 from integration.activation.journey_fixture import CART, JourneyBench, leaf
@@ -13,6 +15,7 @@ from services.activation.projection.journeys.player import JourneyPlayer
 from services.activation.store import runs as runs_store
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.chassis.runtime.tasks import background
+from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
 
 
@@ -85,6 +88,30 @@ async def test_zone_of_a_person_is_read_only_where_a_run_can_begin_or_goes_on(
     await bench.come_to_rest()
     assert set(bench.upstream.zones_read) == {leaf(2)}
     assert [run["state"] for run in await bench.runs()] == [3]
+
+
+async def test_look_reads_the_ledger_only_for_runs_that_have_planned_effects(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[set[bytes]] = []
+    load_begun = player_module.load_begun
+
+    async def counted(conn: Any, leaf_ids: Collection[LeafId]) -> Any:
+        read.append(set(leaf_ids))
+        return await load_begun(conn, leaf_ids)
+
+    monkeypatch.setattr(player_module, "load_begun", counted)
+    await bench.define(**CART)
+    await bench.come_to_rest()
+    await bench.happen("cart_updated", 1)
+    await bench.come_to_rest()
+    await bench.come_to_rest(hours=3)
+    assert await bench.effects()
+    assert read == []
+    # The same person learns more, when the effect of the first run may have begun.
+    await bench.happen("cart_updated", 1)
+    await bench.come_to_rest()
+    assert set().union(*read) == {leaf(1)}
 
 
 @pytest.mark.parametrize("persons", [0, 5])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -12,16 +11,15 @@ from typing import NamedTuple
 from services.activation.domain.journeys.program import (
     Program,
     Subject,
-    TriggerSubject,
+    entry_subject,
     event_subject,
-    schedule_subject,
     segment_subject,
     trigger_subject,
 )
 from services.activation.domain.journeys.run import RunEntry
 from services.activation.domain.policy.gate import Flow
 from services.kernel.journeys import model
-from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX, call_filter_id
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX
 from services.kernel.journeys.naming import journey_triggers
 from services.kernel.journeys.tree import all_steps
 from services.kernel.rules.ids import structure_id
@@ -79,8 +77,10 @@ class JourneyHistory:
 
     def at(self, instant_us: int) -> JourneyVersion | None:
         """Return the version that is in force at an instant; None = it is not defined yet."""
-        number = bisect_right([v.defined_at_us for v in self.versions], instant_us)
-        return self.versions[number - 1] if number else None
+        for each in reversed(self.versions):
+            if each.defined_at_us <= instant_us:
+                return each
+        return None
 
     def later(self, version: int, until_us: int) -> Iterator[JourneyVersion]:
         """Yield the versions after one that are defined until an instant, ascending."""
@@ -97,8 +97,10 @@ class JourneyHistory:
 
     def flow_at(self, instant_us: int) -> Flow:
         """Return whether the journey lets messages through at an instant."""
-        number = bisect_right([change.changed_at_us for change in self.flows], instant_us)
-        return self.flows[number - 1].flow if number else Flow.OPEN
+        for change in reversed(self.flows):
+            if change.changed_at_us <= instant_us:
+                return change.flow
+        return Flow.OPEN
 
     def stop_after(self, since_us: int, until_us: int) -> int | None:
         """Return the first instant of a stop with since < instant <= until, or None."""
@@ -125,6 +127,14 @@ class JourneyHistory:
             for journey in journeys
             for each in (journey.entry.by, *all_steps(journey))
         )
+
+    @cached_property
+    def awaited(self) -> frozenset[Subject]:
+        """What the facts say that runs of any version wait for once they have begun."""
+        found: set[Subject] = set()
+        for version in self.versions:
+            found |= version.program.awaited
+        return frozenset(found)
 
     @cached_property
     def subjects(self) -> frozenset[Subject]:
@@ -156,22 +166,3 @@ def subjects_of(journey: model.Journey) -> frozenset[Subject]:
     for trigger in journey_triggers(journey):
         found.update(trigger_subject(trigger, journey.journey_id).subjects)
     return frozenset(found)
-
-
-def entry_subject(journey: model.Journey) -> TriggerSubject:
-    """Return what the facts say that begin runs of a journey."""
-    match journey.entry.by:
-        case model.EventTrigger() | model.SegmentTrigger() as trigger:
-            return trigger_subject(trigger, journey.journey_id)
-        case model.StageTrigger(stages_id, stage):
-            subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
-        case model.ScheduleTrigger():
-            subject = schedule_subject(journey.journey_id)
-        case model.CallTrigger():
-            subject = event_subject(call_filter_id(journey.journey_id))
-        case _:
-            # A membership that no list shows; its rule is the date, or any event ever.
-            subject = segment_subject(
-                MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.ENTERED
-            )
-    return TriggerSubject((subject,), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
+from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.looks import KnownPerson, look_at
 from services.activation.domain.journeys.persons import EntryRefusal
 from services.activation.domain.journeys.run import RunEntry
@@ -48,7 +48,7 @@ def explain_entries(
     begun = {
         entry.fact_id: record.run_id for record in records for entry in (record.first, record.start)
     }
-    subjects = entry_subject((version or history.versions[0]).program.journey).subjects
+    subjects = (version or history.versions[0]).program.entries
     entries = [fact.entry for fact in person.facts if not set(subjects).isdisjoint(fact.subjects)]
     known = {entry.fact_id for entry in entries}
     entries += [r.first for r in person.records.values() if r.first.fact_id not in known]

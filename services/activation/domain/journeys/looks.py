@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.activation.domain.coupons import Coupon
-from services.activation.domain.journeys.catalogue import JourneyHistory, entry_subject
+from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.domain.journeys.edits import edit_run, stop_run
 from services.activation.domain.journeys.occasions import date_entry_id, occasion_of_member
 from services.activation.domain.journeys.persons import (
@@ -160,7 +160,7 @@ def can_play(facts: Iterable[JourneyFact], history: JourneyHistory, known_us: in
     version = history.at(known_us)
     if version is None:
         return False
-    wanted = frozenset(entry_subject(version.program.journey).subjects)
+    wanted = version.program.entries
     return not all(wanted.isdisjoint(fact.subjects) for fact in facts)
 
 
@@ -194,16 +194,16 @@ class _Looking:
         self._person, self._history, self._newest = person, history, newest
         self._known_us = known_us
         facts = [fact for fact in person.facts if fact.recorded_at_us <= known_us]
-        self._facts = PersonFacts(
-            [
-                *(
-                    RunFact(fact.occurred_at_us, fact.fact_id, subject, fact.properties)
-                    for fact in facts
-                    for subject in fact.subjects
-                ),
-                *_coupon_uses(person, history.journey_id, known_us),
-            ]
-        )
+        awaited = history.awaited
+        run_facts = [
+            RunFact(fact.occurred_at_us, fact.fact_id, subject, fact.properties)
+            for fact in facts
+            for subject in fact.subjects
+            if subject in awaited
+        ]
+        if person.coupons:
+            run_facts += _coupon_uses(person, history.journey_id, known_us)
+        self._facts = PersonFacts(run_facts)
         self._records = dict(person.records)
         self._changes: dict[bytes, list[RunTransition]] = {}
         #: When entries begin that are known already.
@@ -224,29 +224,36 @@ class _Looking:
             return Look(questions=played.questions)
         runs = [self._decide(run) for run in played.runs]
         found = {look.record.run_id for look in runs}
-        runs += [
-            self._displaced(record)
-            for id_, record in list(self._records.items())
-            if id_ not in found and not self._is_closed(record)
-        ]
+        if len(found) < len(self._records):
+            runs += [
+                self._displaced(record)
+                for id_, record in list(self._records.items())
+                if id_ not in found and not self._is_closed(record)
+            ]
         dues = [run.due_us for run in runs if run.state is RunState.OPEN]
         dues += [_next_change(self._person, self._history, self._known_us), *self._awaited_us]
         due_us = min((due for due in dues if due is not None), default=None)
-        own = {q for run in runs for q in run.record.answers}
-        unused = {
+        changed = tuple(run for run in runs if run.record.run_id not in self._person.closed)
+        return Look(changed, played.refusals, due_us, answers=self._unused_answers(runs))
+
+    def _unused_answers(self, runs: Iterable[RunLook]) -> Mapping[Question, bool]:
+        """Return the answers that no run has, and that may count again."""
+        if not self._answers:
+            return {}
+        own = {question for run in runs for question in run.record.answers}
+        since_us = self._known_us - CLOSED_AFTER_US
+        return {
             question: answer
             for question, answer in self._answers.items()
-            if question not in own and question.at_us >= self._known_us - CLOSED_AFTER_US
+            if question not in own and question.at_us >= since_us
         }
-        changed = tuple(run for run in runs if run.record.run_id not in self._person.closed)
-        return Look(changed, played.refusals, due_us, answers=unused)
 
     def play(self) -> PersonPlay:
         """Return what follows at the instant of the look."""
         return self._play(self._known_us)
 
     def _live_entries(self, facts: Sequence[JourneyFact]) -> Iterable[RunEntry]:
-        wanted = set(entry_subject(self._newest.journey).subjects)
+        wanted = self._newest.entries
         for fact in facts:
             if wanted.isdisjoint(fact.subjects):
                 continue
@@ -317,6 +324,8 @@ class _Looking:
 
     def _edit_instants(self) -> list[int]:
         """Return when new versions and stops may have changed open runs, ascending."""
+        if len(self._history.versions) == 1 and not self._history.flows:
+            return []
         open_ = [r for r in self._records.values() if r.ending is None and not self._is_closed(r)]
         instants = {
             instant_us
@@ -405,8 +414,10 @@ def _coupon_uses(person: KnownPerson, journey_id: str, known_us: int) -> Iterato
 def _next_change(person: KnownPerson, history: JourneyHistory, known_us: int) -> int | None:
     """Return the next instant at which something counts that is not known yet."""
     instants = [
-        *(max(fact.occurred_at_us, fact.recorded_at_us) for fact in person.facts),
-        *(version.defined_at_us for version in history.versions),
-        *(change.changed_at_us for change in history.flows),
+        max(fact.occurred_at_us, fact.recorded_at_us)
+        for fact in person.facts
+        if fact.recorded_at_us > known_us or fact.occurred_at_us > known_us
     ]
-    return min((instant for instant in instants if instant > known_us), default=None)
+    instants += [v.defined_at_us for v in history.versions if v.defined_at_us > known_us]
+    instants += [c.changed_at_us for c in history.flows if c.changed_at_us > known_us]
+    return min(instants, default=None)

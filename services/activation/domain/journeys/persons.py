@@ -206,7 +206,8 @@ class _Group:
         limit_us = greatest_age_us(self._entry)
         if limit_us and entry.age_us > limit_us:
             return EntryRefusal.LEARNT_TOO_LATE
-        at = sum(1 for run in self._awake if run.first.order <= entry.order)
+        order = entry.order
+        at = len([run for run in self._awake if run.first.order <= order])
         if at:
             before = self._awake[at - 1]
             if before.play.questions:
@@ -220,6 +221,8 @@ class _Group:
 
     def runs(self) -> list[PersonRun]:
         """Return all runs; no run sends what one that is asleep beside it has sent."""
+        if not self._asleep:
+            return self._awake
         awake = []
         for run in self._awake:
             beside = [own for own in self._asleep if own.asleep_beside == run.first]

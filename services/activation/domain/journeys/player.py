@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.activation.domain.journeys.program import END, Program, ProgramNode, trigger_subject
+from services.activation.domain.journeys.program import END, Program, ProgramNode
 from services.activation.domain.journeys.run import (
     ArmTaken,
     ContactHours,
@@ -63,9 +63,11 @@ def share_of(*parts: str | bytes) -> int:
 
 def is_held_out(program: Program, entry: RunEntry) -> bool:
     """Return whether a run ends at once, to be compared with the others."""
-    journey = program.journey
+    journey, held_out_ppm = program.journey, program.journey.entry.hold_out_ppm
+    if not held_out_ppm:
+        return False
     share = share_of(journey.journey_id, "hold_out", entry.leaf_id)
-    return share < journey.entry.hold_out_ppm
+    return share < held_out_ppm
 
 
 def arm_of(program: Program, step: model.SplitStep, entry: RunEntry) -> int:
@@ -205,7 +207,7 @@ class _Walk:
     def _listen(self, node: ProgramNode, step: model.ListenStep) -> RunPlay | None:
         limit_us = self._at_us + step.at_most_us
         until_us = min(limit_us, self._now_us)
-        to = trigger_subject(step.to, self._program.journey.journey_id)
+        to = self._program.listens[step.id]
         fact = self._facts.first(to, self._at_us, until_us, self._entry)
         visit = node.visit(self._counts)
         stopped = self._pass_time(limit_us if fact is None else fact.occurred_at_us)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from services.kernel.journeys import model
-from services.kernel.journeys.inputs import report_filter_id
+from services.kernel.journeys.inputs import MEMBERSHIP_PREFIX, call_filter_id, report_filter_id
 from services.kernel.journeys.model import Journey, JourneyStep
 from services.kernel.journeys.tree import all_steps, arms_of, walk_steps
 from services.kernel.rules.ids import structure_id
@@ -74,6 +74,12 @@ class Program:
     effects: Mapping[str, model.EffectStep]
     #: Whether a step issues coupons.
     issues_coupons: bool
+    #: What the facts say that begin a run.
+    entries: frozenset[Subject]
+    #: What each `listen` waits for, by the id of the step.
+    listens: Mapping[str, TriggerSubject]
+    #: What the facts say that a run waits for once it has begun.
+    awaited: frozenset[Subject]
     _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -110,6 +116,7 @@ def trigger_subject(trigger: model.ListenTrigger, journey_id: str) -> TriggerSub
             return TriggerSubject(reports, "")
 
 
+@lru_cache(maxsize=4_096)
 def event_subject(filter_id: int) -> Subject:
     """Return the subject of the events that a filter matches; its id is its `structure_id`."""
     return "event", str(filter_id)
@@ -135,19 +142,51 @@ def coupon_subject(name: str) -> Subject:
     return "coupon", name
 
 
+def entry_subject(journey: model.Journey) -> TriggerSubject:
+    """Return what the facts say that begin runs of a journey."""
+    match journey.entry.by:
+        case model.EventTrigger() | model.SegmentTrigger() as trigger:
+            return trigger_subject(trigger, journey.journey_id)
+        case model.StageTrigger(stages_id, stage):
+            subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
+        case model.ScheduleTrigger():
+            subject = schedule_subject(journey.journey_id)
+        case model.CallTrigger():
+            subject = event_subject(call_filter_id(journey.journey_id))
+        case _:
+            # A membership that no list shows; its rule is the date, or any event ever.
+            subject = segment_subject(
+                MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.ENTERED
+            )
+    return TriggerSubject((subject,), "")
+
+
 def compile_journey(journey: Journey) -> Program:
     """Return the program of a journey that was checked."""
     nodes: list[ProgramNode] = []
     start = _add(journey.steps, END, (), nodes)
+    goals, leaves = (
+        tuple(trigger_subject(each, journey.journey_id) for each in triggers)
+        for triggers in (journey.goals, journey.leaves)
+    )
+    listens = {
+        node.step.id: trigger_subject(node.step.to, journey.journey_id)
+        for node in nodes
+        if isinstance(node.step, model.ListenStep)
+    }
+    awaited = (*goals, *leaves, *listens.values())
     return Program(
         journey,
         tuple(nodes),
         start,
         {node.step.id: number for number, node in enumerate(nodes)},
-        tuple(trigger_subject(goal, journey.journey_id) for goal in journey.goals),
-        tuple(trigger_subject(leave, journey.journey_id) for leave in journey.leaves),
+        goals,
+        leaves,
         {s.id: s for s in all_steps(journey) if isinstance(s, model.EffectStep)},
         any(s.issue for s in all_steps(journey) if isinstance(s, model.SendStep)),
+        frozenset(entry_subject(journey).subjects),
+        listens,
+        frozenset(subject for trigger in awaited for subject in trigger.subjects),
     )
 
 

@@ -169,20 +169,26 @@ def replay_as_learnt(
     heapq.heapify(agenda)
     begun: dict[bytes, set[EffectKey]] = {}
     last_us: int | None = None
+    #: The persons of now, and when they become others.
+    persons: dict[ProfileId, frozenset[LeafId]] | None = None
+    moved = sorted({move.since_us for move in group.moves})
     while agenda and not playing.found.questions:
         at_us = heapq.heappop(agenda)
         if at_us == last_us:
             continue
         last_us = at_us
         playing.found.refusals = []
-        for profile_id, leaves in group.persons(at_us).items():
+        if persons is None or (moved and at_us >= moved[0]):
+            moved = [instant for instant in moved if instant > at_us]
+            persons = group.persons(at_us)
+        for profile_id, leaves in persons.items():
             own = {needed.question: a for needed, a in answers.items() if needed[0] == profile_id}
             look = playing.look(profile_id, leaves, at_us, begun, own)
             playing.add(profile_id, look, at_us)
             for run in look.runs:
-                begun.setdefault(run.record.run_id, set()).update(
-                    effect.key for effect in run.record.planned
-                )
+                if run.record.planned:
+                    planned = begun.setdefault(run.record.run_id, set())
+                    planned.update(effect.key for effect in run.record.planned)
             if look.due_us is not None and at_us < look.due_us <= until_us:
                 heapq.heappush(agenda, look.due_us)
     return playing.found
@@ -285,7 +291,9 @@ class _Replaying:
         group = self._group
         return KnownPerson(
             group.workspace_id,
-            [fact for fact in group.facts if fact.leaf_id in leaves],
+            group.facts
+            if leaves == group.leaves
+            else [fact for fact in group.facts if fact.leaf_id in leaves],
             {id_: r for id_, r in self._records.items() if r.first.leaf_id in leaves},
             begun,
             self._hours(profile_id, known_us),

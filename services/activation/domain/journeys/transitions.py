@@ -138,8 +138,12 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
 
     def fixed_effects(self, begun: Collection[EffectKey]) -> int:
         """Return how many planned effects are fixed: up to the last one begun, or to the move."""
-        places = [place for place, effect in enumerate(self.planned, 1) if effect.key in begun]
-        return max([*places, self.moved[1] if self.moved else 0], default=0)
+        fixed = self.moved[1] if self.moved else 0
+        if begun:
+            for place, effect in enumerate(self.planned, 1):
+                if effect.key in begun:
+                    fixed = max(fixed, place)
+        return fixed
 
     def fixed(self, begun: Collection[EffectKey], program: Program, newest: int) -> FixedRun | None:
         """Return what is not played again, by the effects whose attempts have begun.

@@ -61,6 +61,7 @@ GATHERING_S = 0.3
 TICK_AFTER_S = 0.25
 MAX_BACKOFF_S = 10.0
 NOTHING: Final = Knowledge()
+NO_POLICY: Final = ContactPolicy()
 
 
 @dataclass
@@ -180,11 +181,16 @@ class JourneyPlayer:
         workspaces = {person.workspace_id for person in persons}
         histories = await load_journeys(conn, workspaces)
         policies = await load_contact_policies(conn, workspaces, known_us)
+        # A run that has planned nothing has no effect in the ledger.
         run_leaves = {
-            run.record.first.leaf_id for each in stored.values() for run in each.runs.values()
+            run.record.first.leaf_id
+            for each in stored.values()
+            for run in each.runs.values()
+            if run.record.planned
         }
         begun = await load_begun(conn, run_leaves) if run_leaves else {}
         looks: dict[PersonKey, Look] = {}
+        hours_of: dict[tuple[WorkspaceId, str], ContactHours] = {}
         answers: defaultdict[PersonKey, dict[Question, bool]] = defaultdict(dict)
         for (person, question), answer in knowledge.answers.items():
             answers[person][question] = answer
@@ -193,15 +199,17 @@ class JourneyPlayer:
             if history is None:
                 looks[person] = Look()
                 continue
-            policy = policies.get(person.workspace_id, ContactPolicy())
+            policy = policies.get(person.workspace_id, NO_POLICY)
             owner = person.workspace_id, person.profile_id
             plays = own.runs or can_play(own.facts, history, known_us)
             if plays and owner not in knowledge.zones and needs_zone(history, policy):
                 result.zones[owner] = policy.zone
                 result.waiting += persons[person]
                 continue
-            hours = contact_hours(policy, knowledge.zones.get(owner, policy.zone.default))
-            known = known_person(person, own, begun, hours, answers[person])
+            zone = knowledge.zones.get(owner, policy.zone.default)
+            if (hours := hours_of.get((person.workspace_id, zone))) is None:
+                hours = hours_of[person.workspace_id, zone] = contact_hours(policy, zone)
+            known = known_person(person, own, begun, hours, answers.get(person, {}))
             looks[person] = look_at(known, history, known_us)
         for person, look in looks.items():
             for question in look.questions:
@@ -236,7 +244,8 @@ class JourneyPlayer:
             keys = persons[person]
             if look.questions:
                 continue
-            dues |= dict.fromkeys(keys) | {keys[0]: look.due_us}
+            dues.update(dict.fromkeys(keys))
+            dues[keys[0]] = look.due_us
             answered.append((keys[0], look, stored[person]))
             if look.runs:
                 history = histories[person.workspace_id, person.journey_id]
@@ -288,7 +297,7 @@ def known_person(
         {id_: run.record for id_, run in stored.runs.items()},
         begun,
         hours,
-        {**stored.answers, **answers},
+        {**stored.answers, **answers} if answers else stored.answers,
         [id_ for id_, run in stored.runs.items() if run.closed],
         stored.coupons,
     )
