@@ -360,8 +360,8 @@ class _Decision:
 
         for run in runs:
             if not isinstance(self._messages[run.effect_id], Unsendable):
-                message = self._message(run, person, self.destination, addresses)
-                messages.append(replace(message, has_predecessor=is_behind(run)))
+                to_own = person, self.destination, addresses
+                messages.append(self._message(run, *to_own, has_predecessor=is_behind(run)))
         for contact in contacts:
             if contact.effect_id in attempted:
                 continue
@@ -371,8 +371,9 @@ class _Decision:
                 continue
             to = self.definitions.destinations.get(contact.destination_id)
             if to is not None and not to.retired and self._step(contact) is not None:
-                message = self._message(contact, person, to, addresses)
-                messages.append(replace(message, has_predecessor=is_behind(contact)))
+                to_other = person, to, addresses
+                is_second = is_behind(contact)
+                messages.append(self._message(contact, *to_other, has_predecessor=is_second))
         zone = zone_of(self.definitions.policy.zone, person.traits, person.zones_of_phone)
         known = GatePerson(ZoneHistory(zone), consents_of(person.consents), sent)
         return gate.pass_gate(messages, known, self.definitions.policy, self.now_us)
@@ -383,6 +384,8 @@ class _Decision:
         person: Recipient,
         destination: Destination,
         addresses: Mapping[bytes, AddressState],
+        *,
+        has_predecessor: bool,
     ) -> GateMessage:
         definitions, step = self.definitions, self._step(effect)
         journey_flows = definitions.journey_flows.get(effect.journey_id, ())
@@ -411,6 +414,7 @@ class _Decision:
             and step is not None
             and is_personalised(self._template(effect), step),
             has_plain_variant=self._template(effect, PLAIN_SUFFIX) is not None,
+            has_predecessor=has_predecessor,
         )
 
     def _instead(self, run: RunEffect) -> list[RunEffect]:

@@ -417,7 +417,9 @@ def _at_position(attempt: Attempt, position: bytes) -> Attempt:
     One that may have been made before the ledger was lost has none: its age is not known.
     """
     is_first = attempt.payload is None and not attempt.unanswered
-    return replace(attempt, channel_position=position) if is_first else attempt
+    if not is_first or attempt.channel_position == position:
+        return attempt
+    return replace(attempt, channel_position=position)
 
 
 def _contract_of(destination: Destination, attempt: Attempt) -> ChannelContract:
