@@ -86,7 +86,7 @@ class AuditLog:
                 try:
                     await self.flush()
                     backoff.reset()
-                except StoreUnavailable as error:
+                except Exception as error:
                     log.warning("audit_postponed", error=type(error).__name__)
                     await asyncio.sleep(backoff.next_s())
         finally:

@@ -24,6 +24,8 @@ _ACTS = frozenset({Right.RIGHT_OPERATE, Right.RIGHT_ADMINISTER})
 OK = "OK"
 #: The most characters of a target.
 _MAX_TARGET = 200
+#: The most characters of the name of a field.
+_MAX_NAME = 512
 
 
 class AuditedCall(NamedTuple):
@@ -81,7 +83,7 @@ class MethodAudit:
             outcome=outcome,
             target=self._target(call.request) if outcome == OK else "",
             profile_ids=b"".join(map(bytes.fromhex, profiles)),
-            names=tuple(sorted(disclosure.names)),
+            names=tuple(sorted({_storable(name) for name in disclosure.names})),
             value_count=count,
             visible=int(call.lens.visible) if count else 0,
             reason=call.reason if count else "",
@@ -103,7 +105,12 @@ class MethodAudit:
                 value = getattr(value, name, None)
             if isinstance(value, str) and value:
                 found.append(f"{path[-1]}:{value}")
-        return " ".join(found)[:_MAX_TARGET]
+        return _storable(" ".join(found)[:_MAX_TARGET])
+
+
+def _storable(text: str) -> str:
+    """Return a text as PostgreSQL stores it, without NUL, and not too long."""
+    return text.replace("\0", "")[:_MAX_NAME]
 
 
 def _profiles_in(request: Any) -> list[str]:

@@ -62,6 +62,18 @@ async def test_entry_that_is_durable_is_stored_before_the_call_goes_on(pool: asy
         assert await pool.fetchval("SELECT count(*) FROM audit_entry") == 1
 
 
+async def test_group_that_cannot_be_stored_is_stored_later(pool: asyncpg.Pool) -> None:
+    audit = AuditLog(pool, pool, "profile")
+    await pool.execute("ALTER TABLE audit_entry RENAME TO away")
+    async with background(audit.run()):
+        with pytest.raises(Exception, match="audit_entry"):
+            await audit.add(SHOP, _entry(1), durably=True)
+        await pool.execute("ALTER TABLE away RENAME TO audit_entry")
+        await audit.add(SHOP, _entry(2), durably=True)
+    verifier = await _verified(audit, SHOP)
+    assert (verifier.last.number, verifier.problems) == (2, [])
+
+
 async def test_entries_are_listed_by_key_by_profile_and_by_kind(pool: asyncpg.Pool) -> None:
     audit = AuditLog(pool, pool, "profile")
     read = _entry(2, profile_ids=b"a" * 16 + b"b" * 16, names=("phone",), value_count=1, visible=2)

@@ -95,6 +95,15 @@ async def test_read_of_a_person_is_an_entry_beside_the_call() -> None:
     assert not durably
 
 
+async def test_name_that_postgresql_cannot_store_is_shortened() -> None:
+    audit, entries = audited(GET)
+    disclosure = Disclosure()
+    disclosure.add("a\0b" + "c" * 600)
+    await audit.record(call(GetProfileRequest()), disclosure)
+    [(_, entry, _)] = entries.added
+    assert entry.names == ("ab" + "c" * 510,)
+
+
 async def test_read_with_a_reason_is_stored_before_its_response() -> None:
     audit, entries = audited(GET)
     disclosure = Disclosure()
