@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
@@ -187,8 +187,9 @@ def evaluate(
     is_back = before.merged_into is not None
     is_due = before.next_due_us is not None and before.next_due_us <= at_us
     passed: list[PassedState] = []
+    own: Collection[int] = index.predicates
     if scope.predicates is None or is_back:
-        true, due_us = evaluate_predicates(index.predicates, view, index, at_us)
+        true, due_us = evaluate_predicates(own, view, index, at_us)
     else:
         own = scope.predicates | index.related_predicates if scope.related else scope.predicates
         unchanged, due_us = before.true_predicates, before.next_due_us
@@ -203,6 +204,8 @@ def evaluate(
     else:
         changed_at_us, by_time = _event_time(scope, before, passed, at_us), False
         occurred_at_us = scope.occurred_at_us
+        if is_due and occurred_at_us is not None and _is_by_time(own, before, view, index):
+            occurred_at_us = None
     if is_back or passed or true != before.true_predicates:
         return Evaluation(
             before.profile_id,
@@ -218,6 +221,16 @@ def evaluate(
     if is_due or earliest(due_us, before.next_due_us) != before.next_due_us:
         return before._replace(next_due_us=due_us)
     return before
+
+
+def _is_by_time(
+    own: Collection[int], before: Evaluation, view: ProfileView, index: PredicateIndex
+) -> bool:
+    """Return whether events have left the predicates that they may have changed as they were until
+    the profile was due: then time has changed them, and a late event is folded beside that."""
+    until_us = (before.next_due_us or 0) - 1
+    found, _ = evaluate_predicates(own, view, index, until_us)
+    return found == before.true_predicates.intersection(own)
 
 
 def _pass_dues(

@@ -7,7 +7,7 @@ of history, a profile that has changed is folded again, event by event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from services.kernel.fold.events import EventView
@@ -15,7 +15,7 @@ from services.kernel.fold.leaf import NEVER_US, LeafState, ProfileView, decode, 
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId
 from services.kernel.time import MINUTE_US
-from services.profile.domain.facts import AttributedFact
+from services.profile.domain.facts import AttributedFact, ProfileAssignment
 
 #: Events of a profile that took place within so much time of its first one count as simultaneous.
 APART_US: Final = MINUTE_US
@@ -126,15 +126,30 @@ def own_times(facts: Iterable[AttributedFact]) -> dict[ProfileId, int]:
     return times
 
 
-def profiles_apart(facts: Sequence[AttributedFact]) -> frozenset[ProfileId]:
-    """Return the profiles whose events among these facts do not count as simultaneous."""
+def leaves_apart(
+    facts: Sequence[AttributedFact], assignments: Iterable[ProfileAssignment] = ()
+) -> frozenset[LeafId]:
+    """Return the leaves of profiles whose events among these facts do not count as simultaneous.
+
+    `assignments`: those that come with the facts, the newest last. Leaves that they join are of one
+    profile, although the facts before them name another one.
+    """
+    moved = {LeafId(one.identifier_id): one.profile_id for one in assignments}
     first: dict[ProfileId, int] = {}
     apart: set[ProfileId] = set()
-    for _, _, _, _, profile_id, event, _ in facts:
+    for _, _, _, leaf_id, profile_id, event, _ in facts:
         if event is None:
             continue
+        if moved:
+            profile_id = moved.get(leaf_id, profile_id)
         at_us = event.occurred_at_us
         first_us = first.setdefault(profile_id, at_us)
         if at_us - first_us > APART_US or first_us - at_us > APART_US:
             apart.add(profile_id)
-    return frozenset(apart)
+    if not apart:  # the usual case
+        return frozenset()
+    return frozenset(fact.leaf_id for fact in facts if _profile_of(fact, moved) in apart)
+
+
+def _profile_of(fact: AttributedFact, moved: Mapping[LeafId, ProfileId]) -> ProfileId:
+    return moved.get(fact.leaf_id, fact.profile_id)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, encode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile.domain.evaluation import (
     DUE_ONLY,
     EMPTY_INDEX,
@@ -35,7 +35,7 @@ class LeafFold:
     fallback_assignments: dict[LeafId, ProfileAssignment] = field(default_factory=dict)
     #: The leaves of persons that objects have gained, where rules read objects, with their scopes.
     new_members: dict[LeafId, EvaluationScope] = field(default_factory=dict)
-    #: The leaves of profiles whose events lie far apart in time.
+    #: The leaves whose events are traced.
     traces: dict[LeafId, LeafTrace] = field(default_factory=dict)
     #: The leaves whose names the events may have changed.
     named: set[LeafId] = field(default_factory=set)
@@ -45,20 +45,20 @@ def fold_events(
     facts: Iterable[AttributedFact],
     states: dict[LeafId, LeafState],
     indexes: PredicateIndexes,
-    apart: Set[ProfileId] = frozenset(),
+    apart: Set[LeafId] = frozenset(),
 ) -> LeafFold:
     """Fold the events among these facts into `states`, which has the touched leaves that exist.
 
-    Changes `states` in place. `apart`: the profiles whose events are traced.
+    Changes `states` in place. `apart`: the leaves whose events are traced.
     """
     result = LeafFold(states)
     workspaces, scopes = result.workspaces, result.scopes
     for fact in facts:
-        _, recorded_at_us, workspace_id, leaf_id, profile_id, event, _ = fact
+        _, recorded_at_us, workspace_id, leaf_id, _, event, _ = fact
         if event is None:
             continue
         state = states.get(leaf_id)
-        if profile_id in apart and leaf_id not in result.traces:
+        if leaf_id in apart and leaf_id not in result.traces:
             before = None if state is None else encode(state)
             result.traces[leaf_id] = LeafTrace(before, [])
         if state is None:
@@ -71,7 +71,7 @@ def fold_events(
             _fold_object(result, fact, state, event, index)
             continue
         affected = fold_event(state, event, index)
-        if profile_id in apart:
+        if leaf_id in apart:
             result.traces[leaf_id].add(fact.offset, leaf_id, event, affected)
         if may_change_names(event):
             result.named.add(leaf_id)

@@ -31,7 +31,7 @@ from services.profile.codec.bus import (
 )
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY, EvaluationChanges
-from services.profile.domain.event_trace import own_times, profiles_apart
+from services.profile.domain.event_trace import leaves_apart, own_times
 from services.profile.domain.facts import (
     AttributedFact,
     BroadcastFact,
@@ -166,7 +166,7 @@ class ProfileProjection:
             await change_leaves_version(conn, shard)
         leaves, deltas = await fold_leaves(
             *(conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch),
-            profiles_apart(facts),
+            leaves_apart(facts, decoded.assignments),
         )
         changes = await self._evaluate(conn, shard, facts, decoded, leaves, scheduled, cached)
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]

@@ -10,7 +10,7 @@ from asyncpg import Connection
 
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.fold.leaf import LeafState, decode, encode
-from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
@@ -96,11 +96,11 @@ async def fold_leaves(
     index_key: IndexKey,
     cached: CachedLeaves | None = None,
     watch: ItemWatch = UNCOUNTED,
-    apart: Set[ProfileId] = frozenset(),
+    apart: Set[LeafId] = frozenset(),
 ) -> tuple[LeafFold, dict[str, int]]:
     """Fold the events of a shard into its leaves; return the fold and the digests' changes.
 
-    The caller is the only writer of the shard's leaves. Updates `cached`. `apart`: the profiles
+    The caller is the only writer of the shard's leaves. Updates `cached`. `apart`: the leaves
     whose events are traced.
     """
     leaves = cached if cached is not None else {}

@@ -139,6 +139,20 @@ def test_change_by_an_event_has_the_own_time_of_the_event_and_one_by_time_has_no
     assert evaluate(ALL_PREDICATES, evaluated(), view(viewed(5)), INDEX, 9).occurred_at_us is None
 
 
+def test_change_by_time_has_no_own_time_where_a_late_event_is_folded_beside_it() -> None:
+    """An import brings an event of long ago in the transaction in which the profile is due."""
+    late = RECENT_ONLY._replace(recorded_at_us=18, occurred_at_us=-400)
+    before = evaluated(RECENT_ID, due=15, changed_at=5)
+    after = evaluate(late, before, view(viewed(5), viewed(-400)), INDEX, 20)
+    assert (after.true_predicates, after.occurred_at_us) == (frozenset(), None)
+    whole = ALL_PREDICATES._replace(occurred_at_us=-400)
+    before = evaluated(RECENT_ID, NEVER_ID, due=15, changed_at=5)
+    assert evaluate(whole, before, view(viewed(5), viewed(-400)), INDEX, 20).occurred_at_us is None
+    bought = EventView(TRACK, "bought", -400, bytes(16))
+    own = EvaluationScope(frozenset({NEVER_ID}), False, 18, -400)
+    assert evaluate(own, before, view(viewed(5), bought), INDEX, 20).occurred_at_us == -400
+
+
 def test_scopes_together_have_the_greatest_own_time() -> None:
     old, new = (EvaluationScope(frozenset(), occurred_at_us=at) for at in (-4, 5))
     assert old.union(new).occurred_at_us == new.union(old).occurred_at_us == 5

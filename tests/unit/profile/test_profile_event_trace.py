@@ -34,8 +34,8 @@ from services.profile.domain.event_trace import (
     APART_US,
     EventTrace,
     TracedLeaves,
+    leaves_apart,
     own_times,
-    profiles_apart,
 )
 from services.profile.domain.facts import AttributedFact, ProfileAssignment, Reassignment
 from services.profile.domain.leaves import LeafFold, fold_events
@@ -87,7 +87,7 @@ class Person:
 
     def fold(self, facts: Sequence[AttributedFact]) -> ProfileChange | None:
         known = {leaf: decode(raw) for leaf, raw in self.leaves.items()}
-        apart = profiles_apart(facts)
+        apart = leaves_apart(facts)
         folded = fold_events(facts, dict(known), {W: INDEX}, apart)
         states: dict[LeafId, LeafState] = {**known, **folded.states}
         leaves: TracedLeaves = [(folded.traces.get(leaf), s, leaf) for leaf, s in states.items()]
@@ -198,7 +198,7 @@ def test_import_of_history_makes_a_rule_true_when_its_event_took_place() -> None
 
 def test_live_events_are_not_traced_and_have_the_greatest_time() -> None:
     facts = [fact(number, NOW_US - number * SECOND_US) for number in range(3)]
-    assert not profiles_apart(facts)
+    assert not leaves_apart(facts)
     person = Person()
     message = person.fold(facts)
     assert message is not None
@@ -210,10 +210,10 @@ def test_only_profiles_whose_own_events_lie_apart_are_traced() -> None:
     facts = [
         fact(1, NOW_US),
         fact(2, NOW_US - APART_US),
-        *(fact(n, NOW_US - n * DAY_US)._replace(profile_id=other) for n in (3, 4)),
+        *(fact(n, NOW_US - n * DAY_US, leaf=1)._replace(profile_id=other) for n in (3, 4)),
     ]
-    assert profiles_apart(facts) == {other}
-    assert profiles_apart(facts[:2]) == profiles_apart([]) == frozenset()
+    assert leaves_apart(facts) == {LEAVES[1]}
+    assert leaves_apart(facts[:2]) == leaves_apart([]) == frozenset()
     assert own_times(facts) == {P: NOW_US, other: NOW_US - 3 * DAY_US}
 
 
@@ -236,6 +236,15 @@ def test_batch_with_one_event_that_matters_is_not_folded_again(
     person.fold([fact(6, NOW_US - 3 * DAY_US), fact(7, NOW_US - 2 * DAY_US, "other")])
     assert person.times["bought"] == NOW_US - 3 * DAY_US
     assert not folded
+
+
+def test_leaves_that_become_one_person_in_a_batch_are_traced_together() -> None:
+    """The event of long ago names the profile that its leaf had until a later event joined both."""
+    other = ProfileId(LEAVES[1])
+    facts = [fact(1, NOW_US - 900 * DAY_US, leaf=1)._replace(profile_id=other), fact(2, NOW_US)]
+    joined = ProfileAssignment(W, IdentifierId(LEAVES[1]), P, 2, None)
+    assert leaves_apart(facts) == frozenset()
+    assert leaves_apart(facts, [joined]) == set(LEAVES)
 
 
 def test_state_that_equals_the_last_one_is_published_once() -> None:
