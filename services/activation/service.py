@@ -53,7 +53,7 @@ from services.activation.delivery.render import PersonReader, Renderer
 from services.activation.delivery.reports import ReportPublisher
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext
-from services.activation.domain.journeys.catalogue import Overdue
+from services.activation.domain.journeys.catalogue import FlowState
 from services.activation.domain.policy.gate import Flow
 from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.subjects import AllowedSubjects
@@ -292,4 +292,4 @@ def _counts(*measured: DeclaredLatency) -> Counts:
 async def _pause(contact: ContactCommands, key: DestinationKey) -> None:
     """Pause a destination by itself; who resumes it decides what becomes of what waits."""
     with workspace_scope(key.workspace_id):
-        await contact.set_destination_flow(*key, Flow.PAUSED, Overdue.SKIP)
+        await contact.set_destination_flow(*key, FlowState(Flow.PAUSED))

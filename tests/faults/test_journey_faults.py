@@ -3,13 +3,16 @@
 A receiver that drops repeats by their key has each message once, a provider that can be queried
 has sent each once, and one that can do neither has sent each at most once: what it may not have
 sent is shown. Afterwards no run is stuck, and each decision follows from the log.
-`./onefold test --faults N` runs N seeds; the whole suite runs two.
+`./onefold test --faults N` runs N seeds; the whole suite runs two. With `--minutes 60` faults go on
+for an hour besides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
 from services import SERVICES
+from services.cli.commands.development import FAULT_MINUTES
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.cli.demo.receiver import WebhookReceiver
@@ -45,6 +49,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("forked_services")]
 
 FOLDER = Path(__file__).parent
 PERSONS, SPREAD_S, FAULTS = 24, 3.0, 4
+#: How long faults go on in the long test.
+MINUTES = float(os.environ.get(FAULT_MINUTES, "0"))
+#: No other test has the persons of these seeds.
+FIRST_SEED_OF_LONG_FAULTS = 2_001
 #: What is stopped for a while, as what journeys depend on.
 FROZEN, FROZEN_S = ("identity", "profile", "segment", "nats"), 1.0
 TARGETS = [*["activation"] * 4, *["ingest", "postgres"] * 2, *FROZEN]
@@ -279,22 +287,43 @@ def entered() -> Counter[str]:
     return Counter()
 
 
+async def live_through_faults(journeys: Journeys, seed: int, injected: list[str]) -> None:
+    """Let persons enter while processes are killed; the receivers lose some answers."""
+    random = Random(seed)
+    for fake in (journeys.queried, journeys.keyless):
+        fake.script = random.choices(["accepted", "lost", "unanswered"], [8, 1, 1], k=PERSONS)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(journeys.join_all(seed, random))
+        group.create_task(journeys.kill(Random(seed), injected))
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", seeds(FOLDER, 2))
 async def test_killed_processes_send_what_each_channel_promises(
     seed: int, journeys: Journeys, entered: Counter[str]
 ) -> None:
-    random = Random(seed)
     injected: list[str] = []
-    for fake in (journeys.queried, journeys.keyless):
-        fake.script = random.choices(["accepted", "lost", "unanswered"], [8, 1, 1], k=PERSONS)
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(journeys.join_all(seed, random))
-            group.create_task(journeys.kill(Random(seed), injected))
+        await live_through_faults(journeys, seed, injected)
         entered["all"] += PERSONS
         await journeys.check(entered["all"])
     except BaseException:
         save_failed_seed(FOLDER, seed, injected)
         print(f"seed {seed} failed: {' '.join(injected)}")
         raise
+
+
+@pytest.mark.timeout(7_200)
+@pytest.mark.skipif(not MINUTES, reason="`./onefold test --faults N --minutes 60` runs it")
+async def test_faults_that_go_on_for_long_leave_no_run_stuck(
+    journeys: Journeys, entered: Counter[str]
+) -> None:
+    """T11: every run ends, though a dependency was killed or stood still all the time."""
+    ends, seed = time.monotonic() + 60 * MINUTES, FIRST_SEED_OF_LONG_FAULTS
+    injected: list[str] = []
+    while time.monotonic() < ends:
+        await live_through_faults(journeys, seed, injected)
+        entered["all"] += PERSONS
+        seed += 1
+    print(f"{seed - FIRST_SEED_OF_LONG_FAULTS} rounds, {len(injected)} faults")
+    await journeys.check(entered["all"])

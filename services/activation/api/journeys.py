@@ -13,7 +13,7 @@ from services.activation.api.replays import JourneyReplayRpc, assumed_from_proto
 from services.activation.codec.journey_facts import FLOWS, OVERDUE, PEOPLE_INSIDE
 from services.activation.commands.contact import ContactCommands
 from services.activation.commands.coupons import CouponCommands
-from services.activation.domain.journeys.catalogue import JourneyHistory
+from services.activation.domain.journeys.catalogue import FlowState, JourneyHistory
 from services.activation.domain.journeys.edits import StepEdit
 from services.activation.domain.policy.gate import Flow
 from services.activation.store.coupons import PoolCounts, count_pools, load_pools
@@ -102,10 +102,7 @@ class JourneyRpc(JourneyRunRpc, JourneyReplayRpc):
         self, request: pb.SetJourneyFlowRequest, context: Any
     ) -> pb.SetJourneyFlowResponse:
         changed = await self.contact.set_journey_flow(
-            workspace_id(),
-            request.journey_id,
-            FLOWS.from_proto(request.flow, "flow"),
-            OVERDUE.from_proto(request.overdue or facts_pb.OVERDUE_SKIP, "overdue"),
+            workspace_id(), request.journey_id, _flow_of(request)
         )
         return pb.SetJourneyFlowResponse(
             changed=changed.changed, token=token_to_proto(changed.token)
@@ -115,10 +112,7 @@ class JourneyRpc(JourneyRunRpc, JourneyReplayRpc):
         self, request: pb.SetDestinationFlowRequest, context: Any
     ) -> pb.SetDestinationFlowResponse:
         changed = await self.contact.set_destination_flow(
-            workspace_id(),
-            request.destination_id,
-            FLOWS.from_proto(request.flow, "flow"),
-            OVERDUE.from_proto(request.overdue or facts_pb.OVERDUE_SKIP, "overdue"),
+            workspace_id(), request.destination_id, _flow_of(request)
         )
         return pb.SetDestinationFlowResponse(
             changed=changed.changed, token=token_to_proto(changed.token)
@@ -222,3 +216,9 @@ def _step_edit(edit: StepEdit) -> pb.JourneyStepEdit:
         what=PEOPLE_INSIDE.to_proto(edit.what),
         target_step_id=edit.target,
     )
+
+
+def _flow_of(request: pb.SetJourneyFlowRequest | pb.SetDestinationFlowRequest) -> FlowState:
+    """Return what is so from now on. Raises InvalidField."""
+    overdue = OVERDUE.from_proto(request.overdue or facts_pb.OVERDUE_SKIP, "overdue")
+    return FlowState(FLOWS.from_proto(request.flow, "flow"), overdue)

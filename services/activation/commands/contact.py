@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from services.activation.codec.journey_facts import (
     contact_policy_definition,
     destination_flow_definition,
     journey_flow_definition,
 )
-from services.activation.domain.journeys.catalogue import FlowChange, FlowState, Overdue
+from services.activation.domain.journeys.catalogue import FlowChange, FlowState
 from services.activation.domain.policy.gate import Flow
 from services.activation.store.destinations import load_destinations
 from services.activation.store.journeys import (
@@ -18,7 +19,7 @@ from services.activation.store.journeys import (
     load_flows,
     load_journeys_of_workspace,
 )
-from services.chassis.definitions import Defined, define
+from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
@@ -78,7 +79,7 @@ class ContactCommands:
         )
 
     async def set_journey_flow(
-        self, workspace_id: WorkspaceId, journey_id: str, flow: Flow, overdue: Overdue
+        self, workspace_id: WorkspaceId, journey_id: str, flow: FlowState
     ) -> Defined[FlowState]:
         """Pause, resume or stop a journey. Raises NotFound, Conflict, RetryableError."""
         journey_version = 0
@@ -94,17 +95,13 @@ class ContactCommands:
             journey_version = history.versions[-1].program.journey.version
             return _newest(history.flows)
 
-        return await define(
-            lambda current: _changed(current, FlowState(flow, overdue)),
-            log=self.log,
-            load=load,
-            to_fact=lambda state: journey_flow_definition(
-                workspace_id, journey_id, journey_version, state
-            ),
-        )
+        def to_fact(state: FlowState) -> DefinitionFact:
+            return journey_flow_definition(workspace_id, journey_id, journey_version, state)
+
+        return await define(partial(_changed, flow), log=self.log, load=load, to_fact=to_fact)
 
     async def set_destination_flow(
-        self, workspace_id: WorkspaceId, destination_id: str, flow: Flow, overdue: Overdue
+        self, workspace_id: WorkspaceId, destination_id: str, flow: FlowState
     ) -> Defined[FlowState]:
         """Pause, resume or stop a destination. Raises NotFound, Conflict, RetryableError."""
 
@@ -117,12 +114,10 @@ class ContactCommands:
                 raise NotFound("no destination has this id; list them")
             return _newest(flows.get(destination_id, ()))
 
-        return await define(
-            lambda current: _changed(current, FlowState(flow, overdue)),
-            log=self.log,
-            load=load,
-            to_fact=lambda state: destination_flow_definition(workspace_id, destination_id, state),
-        )
+        def to_fact(state: FlowState) -> DefinitionFact:
+            return destination_flow_definition(workspace_id, destination_id, state)
+
+        return await define(partial(_changed, flow), log=self.log, load=load, to_fact=to_fact)
 
 
 def _newest(flows: tuple[FlowChange, ...]) -> FlowState:
@@ -133,6 +128,6 @@ def _newest(flows: tuple[FlowChange, ...]) -> FlowState:
     return FlowState(last.flow, last.overdue, last.version)
 
 
-def _changed(current: FlowState | None, desired: FlowState) -> FlowState:
+def _changed(desired: FlowState, current: FlowState | None) -> FlowState:
     """Return the current state where the desired one is the same but for what was overdue."""
     return current if current is not None and current.flow is desired.flow else desired

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 
 from services.activation.channels.change import ChangedIdentifier, ChangedProfile
 from services.activation.channels.mirrors import MirrorSender, MirrorWrite
+from services.activation.codec.recipients import ids_of
 from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.queue_worker import QueueWorker
 from services.activation.domain.channels import name_of
@@ -191,20 +192,22 @@ class MirrorWorker(QueueWorker):
         return len(claimed)
 
     async def _targets(
-        self, destination: Destination, members: Collection[ProfileId]
+        self, destination: Destination, members: Set[ProfileId]
     ) -> dict[ProfileId, dict[str, bytes]]:
-        """Return the entries that members have to have; one without a profile has none."""
+        """Return the entries that members have to have; one without a profile has none.
+
+        A member that a run has added is a leaf.
+        """
         if not members:
             return {}
         request = profile_pb.BatchGetProfilesRequest(profile_ids=sorted(map(to_hex, members)))
         response = await self._profiles.BatchGetProfiles(request, metadata=self._metadata())
         sender = self._context.senders[type(destination.channel)]
-        return {
-            ProfileId(from_hex(profile.profile_id)): sender.entries(
-                destination, _changed(profile, destination)
-            )
-            for profile in response.profiles
-        }
+        found: dict[ProfileId, dict[str, bytes]] = {}
+        for profile in response.profiles:
+            entries = sender.entries(destination, _changed(profile, destination))
+            found |= dict.fromkeys(members & ids_of(profile), entries)
+        return found
 
     async def _write(self, destination: Destination) -> int:
         """Write entries that are due; return how many there were."""

@@ -69,6 +69,13 @@ def is_member(memberships: Mapping[str, int], destination: Destination) -> bool:
     return any(memberships.get(id_, 0) % 2 for id_ in (*destination.segment_ids, JOINED))
 
 
+def join_ordinal(at_us: int, *, joined: bool) -> int:
+    """Return the ordinal of what a step of a run has done: it grows with the instant of the step,
+    so that the order does not matter in which steps are carried out. At one instant a removal
+    counts."""
+    return 2 * at_us + (1 if joined else 2)
+
+
 def assign(
     member: ProfileId,
     had: Collection[str],

@@ -10,11 +10,12 @@ import asyncpg
 import msgspec
 
 from services.activation.domain.contracts import ChannelKind
-from services.activation.domain.mirrors import JOINED, MirrorEntry, newest_changes
+from services.activation.domain.mirrors import JOINED, MirrorEntry, join_ordinal, newest_changes
 from services.activation.domain.model import DeliveryState, Destination, TriggeringChange
 from services.activation.store.effects import DestinationKey
+from services.activation.store.runs import leaves_of_persons
 from services.chassis.postgres.database import Queries
-from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.ids import LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 
 Q = Queries.load(__package__, "mirrors.sql")
 _DELIVERED, _SUPPRESSED = DeliveryState.DELIVERED.value, DeliveryState.SUPPRESSED.value
@@ -87,11 +88,20 @@ async def save_joins(
 ) -> None:
     """Record what locked effects ask for, and end them.
 
-    True adds the person, False removes it; None = the step is not defined any more.
+    True adds the person, False removes it; None = the step is not defined any more. A person is
+    added by the leaf of a run, which stays the same after a merge, and removed by all leaves.
     """
-    last = {row["profile_id"]: int(joined) for row, joined in joins if joined is not None}
-    ids = sorted(last)
-    await conn.execute(Q.save_joins, *key, JOINED, ids, [last[id_] for id_ in ids])
+    leaves = {LeafId(row["leaf_id"]) for row, joined in joins if joined is not None}
+    persons = await leaves_of_persons(conn, key.workspace_id, leaves)
+    ordinals: dict[LeafId, int] = {}
+    for row, joined in joins:
+        if joined is not None:
+            own = LeafId(row["leaf_id"])
+            ordinal = join_ordinal(row["changed_at_us"], joined=joined)
+            for leaf_id in (own,) if joined else persons[own]:
+                ordinals[leaf_id] = max(ordinal, ordinals.get(leaf_id, 0))
+    ids = sorted(ordinals)
+    await conn.execute(Q.save_joins, *key, JOINED, ids, [ordinals[id_] for id_ in ids])
     ended = sorted((row["effect_id"], row["shard"], joined is None) for row, joined in joins)
     await conn.execute(
         Q.end_joins,

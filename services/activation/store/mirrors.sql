@@ -37,24 +37,23 @@ WHERE workspace_id = $1 AND destination_id = $2 AND profile_id <> ALL ($4::bytea
 
 -- name: lock_joins
 -- Locks the effects of runs that add persons to a mirror or remove them, the oldest first.
-SELECT effect_id, shard, workspace_id, profile_id, journey_id, journey_version, step_id FROM effect
+SELECT effect_id, shard, workspace_id, leaf_id, journey_id, journey_version, step_id, changed_at_us
+FROM effect
 WHERE workspace_id = $1 AND destination_id = $2 AND state IN (1, 2) AND due_at <= now()
   AND run_id IS NOT NULL
 ORDER BY changed_at_us, effect_id LIMIT $3 FOR UPDATE SKIP LOCKED;
 
 -- name: save_joins
--- Records whether runs have added profiles (1) or removed them (0): the parity of the ordinal.
+-- Records when runs have added persons or removed them, by the leaves of the runs; what is older than
+-- what is known changes nothing.
 INSERT INTO mirror_member AS m
     (workspace_id, destination_id, profile_id, memberships, changed_at, due_at)
-SELECT $1, $2, t.profile_id, jsonb_build_object($3::text, t.joined), now(), now()
-FROM unnest($4::bytea[], $5::int[]) AS t (profile_id, joined)
+SELECT $1, $2, t.leaf_id, jsonb_build_object($3::text, t.ordinal), now(), now()
+FROM unnest($4::bytea[], $5::bigint[]) AS t (leaf_id, ordinal)
 ON CONFLICT (workspace_id, destination_id, profile_id) DO UPDATE
-SET memberships = m.memberships || jsonb_build_object(
-        $3::text,
-        coalesce((m.memberships ->> $3)::int, 0)
-            + (coalesce((m.memberships ->> $3)::int, 0) + (excluded.memberships ->> $3)::int) % 2
-    ),
-    version = m.version + 1, changed_at = now(), due_at = now();
+SET memberships = m.memberships || excluded.memberships,
+    version = m.version + 1, changed_at = now(), due_at = now()
+WHERE (excluded.memberships ->> $3)::bigint > coalesce((m.memberships ->> $3)::bigint, 0);
 
 -- name: end_joins
 -- Ends locked effects: what they ask for is recorded.

@@ -161,6 +161,24 @@ async def profiles_of(
     return {(workspace_id, leaf_id): profile_id for workspace_id, leaf_id, profile_id in rows}
 
 
+async def leaves_of_persons(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, leaves: Collection[LeafId]
+) -> dict[LeafId, list[LeafId]]:
+    """Return all leaves of the person of each leaf, as they are known by now."""
+    if not leaves:
+        return {}
+    moved = await profiles_of(conn, [(workspace_id, leaf_id) for leaf_id in leaves], FOREVER_US)
+    owner = {id_: moved.get((workspace_id, id_), ProfileId(id_)) for id_ in leaves}
+    profiles = sorted({(workspace_id, profile_id) for profile_id in owner.values()})
+    # The id of a profile is that of a leaf, too, which has never moved where it is not stored.
+    own: defaultdict[ProfileId, set[LeafId]] = defaultdict(set)
+    for leaf_id, profile_id in owner.items():
+        own[profile_id] |= {leaf_id, LeafId(profile_id)}
+    for row in await conn.fetch(Q.leaves_of, *_columns(profiles), FOREVER_US):
+        own[ProfileId(row["profile_id"])].add(LeafId(row["leaf_id"]))
+    return {leaf_id: sorted(own[profile_id]) for leaf_id, profile_id in owner.items()}
+
+
 async def load_persons(
     conn: asyncpg.Connection, keys: Collection[PersonKey], at_us: int
 ) -> dict[PersonKey, StoredPerson]:

@@ -28,6 +28,7 @@ from services.devstack.folders import ROOT
 from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports
 
 FAULT_SEEDS = "ONEFOLD_FAULT_SEEDS"
+FAULT_MINUTES = "ONEFOLD_FAULT_MINUTES"
 HYPOTHESIS_PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
 #: The most processes of tests: each has servers of its own.
 _MOST_PROCESSES = 4
@@ -89,6 +90,9 @@ def suite(
     faults: Annotated[
         int, Option(help="Run only the fault and fleet tests, with this many seeds.", min=0)
     ] = 0,
+    minutes: Annotated[
+        int, Option(help="With --faults: let faults go on for so long in one more test.", min=0)
+    ] = 0,
     deep: Annotated[
         bool, Option("--deep", help="Run property tests with many more examples.")
     ] = False,
@@ -97,15 +101,18 @@ def suite(
 
     It fails if any test fails, as no test is retried.
     """
-    raise typer.Exit(run_tests(context.args, fault_seeds=faults, deep=deep))
+    code = run_tests(context.args, fault_seeds=faults, fault_minutes=minutes, deep=deep)
+    raise typer.Exit(code)
 
 
-def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = False) -> int:
+def run_tests(
+    arguments: Sequence[str], *, fault_seeds: int = 0, fault_minutes: int = 0, deep: bool = False
+) -> int:
     """Run pytest over tests/, and return its exit code: 0 only where every test passed.
 
-    `fault_seeds`: run only the tests of faults and of a fleet, with this many seeds. `deep`: run
-    property tests with many more examples. The whole suite runs in parallel; tests named in
-    `arguments` run in one process.
+    `fault_seeds`: run only the tests of faults and of a fleet, with this many seeds, and with
+    faults that go on for `fault_minutes`. `deep`: run property tests with many more examples. The
+    whole suite runs in parallel; tests named in `arguments` run in one process.
     """
     environ = dict(os.environ)
     # Each of some hundred processes would compile all modules.
@@ -114,7 +121,7 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
         environ[HYPOTHESIS_PROFILE] = "deep"
     options = [*_NO_RERUNS, *arguments]
     if fault_seeds:
-        environ[FAULT_SEEDS] = str(fault_seeds)
+        environ |= {FAULT_SEEDS: str(fault_seeds), FAULT_MINUTES: str(fault_minutes)}
         options = ["tests/faults", "tests/fleet", "--timeout", "7200", *options]
     elif not any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         # One more than processors: about a third of the time of a slow test is waiting.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
 from services.kernel.digest import row_digest
-from services.kernel.fold.leaf import LeafState, ProfileView, view_of
+from services.kernel.fold.leaf import ProfileView
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import pack_ids
@@ -435,29 +435,3 @@ def _traced(
         occurred_at_us = states.pop().occurred_at_us
     by_event = tuple(states[-MAX_PASSED:])
     return after._replace(occurred_at_us=occurred_at_us, by_event=by_event)
-
-
-def regroup(
-    workspace_id: WorkspaceId,
-    profile_of: Mapping[IdentifierId, ProfileId],
-    states: Mapping[LeafId, LeafState],
-    evaluations: Mapping[ProfileId, Evaluation],
-) -> list[ProfileState]:
-    """Return the hypothetical profiles, and the existing ones that would lose their last leaf.
-
-    `profile_of`: the hypothetical profile of each identifier; `states`: of those that are leaves;
-    `evaluations`: of all these profiles, hypothetical and existing.
-    """
-    leaves: dict[ProfileId, list[LeafState]] = defaultdict(list)
-    for leaf_id, state in states.items():
-        leaves[profile_of[IdentifierId(leaf_id)]].append(state)
-    hypothetical = [
-        ProfileState(profile_id, workspace_id, evaluations.get(profile_id), view_of(own))
-        for profile_id, own in sorted(leaves.items())
-    ]
-    emptied = sorted(
-        evaluation
-        for evaluation in evaluations.values()
-        if evaluation.profile_id not in leaves and evaluation.merged_into is None
-    )
-    return hypothetical + [ProfileState.emptied(evaluation, profile_of) for evaluation in emptied]

@@ -15,10 +15,10 @@ from services.profile.domain.evaluation import (
     PredicateIndexes,
     ProfileState,
     evaluate_all,
-    regroup,
     related_only,
 )
 from services.profile.domain.objects import object_changes, object_leaves
+from services.profile.domain.regrouped import regroup
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.queries.profiles import ProfileQueries, group
 from services.profile.store.evaluations import load_evaluations

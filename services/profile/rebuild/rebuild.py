@@ -32,7 +32,7 @@ from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import Conflict, ServiceUnavailable
-from services.kernel.fold.leaf import LeafState
+from services.kernel.fold.leaf import LeafState, decode
 from services.kernel.ids import NO_ID, LeafId, ProfileId, shard_of
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
@@ -61,12 +61,15 @@ from services.profile.store.erasure import delete_assignments
 from services.profile.store.evaluations import (
     evaluating_shards,
     load_due,
+    load_profile_leaves,
     replace_evaluations,
     unowned_timers,
 )
 
 #: Profiles of one shard that are evaluated in one transaction because they are due.
 DUE_PAGE = 2_000
+#: Profiles that differ whose leaves are loaded together.
+DIFFERING_PAGE = 1_000
 #: Seconds to wait until the live state includes the assignments that the new one was built from.
 CATCH_UP_S = 120.0
 #: Tables that the new state continues and no digest covers.
@@ -279,11 +282,23 @@ async def _complete_backfill(
 
 
 async def _changed_evaluations(conn: Connection, swap: StateSwap) -> dict[int, list[Evaluation]]:
-    """Return the evaluations that differ from the live state's, by shard."""
+    """Return the evaluations that differ from the live state's, by shard.
+
+    They are learnt now. It is not known which event has made a difference: it has the own time of
+    the newest one of the person.
+    """
     now_us = max(at.log_time_us for at in swap.after)
     by_shard: dict[int, list[Evaluation]] = defaultdict(list)
-    for evaluation in await replace_evaluations(conn, swap.live, now_us):
-        by_shard[shard_of(evaluation.profile_id, len(swap.after))].append(evaluation)
+    differing = await replace_evaluations(conn, swap.live, now_us)
+    for start in range(0, len(differing), DIFFERING_PAGE):
+        page = differing[start : start + DIFFERING_PAGE]
+        leaves = await load_profile_leaves(conn, [each.profile_id for each in page])
+        for evaluation in page:
+            own = [decode(leaf.state) for leaf in leaves.get(evaluation.profile_id, ())]
+            occurred_at_us = max((state.last_seen_us for state in own), default=None)
+            shard = shard_of(evaluation.profile_id, len(swap.after))
+            learnt = evaluation._replace(changed_at_us=now_us, occurred_at_us=occurred_at_us)
+            by_shard[shard].append(learnt)
     return by_shard
 
 

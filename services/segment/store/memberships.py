@@ -74,15 +74,15 @@ async def save_changes(
 
 
 async def load_difference(
-    conn: asyncpg.Connection, live: str, new: str, default_us: int
+    conn: asyncpg.Connection, live: str, new: str, now_us: int
 ) -> list[tuple[MembershipChange, bool]]:
     """Return the memberships that exist in one of two schemas only, by profile and segment.
 
-    Each is a change from `live` to `new`, at the instant of the profile's evaluation in `new`, or
-    `default_us`; and whether the profile exists in `new`.
+    Each is a change from `live` to `new` that is learnt now, with the instant of the profile's
+    evaluation in `new` as its own time; and whether the profile exists in `new`.
     """
     statement = Q.load_difference.replace("{live}", live).replace("{new}", new)
-    rows = await conn.fetch(statement, default_us)
+    rows = await conn.fetch(statement, now_us)
     return [(change_from_row(row), row["profile_exists"]) for row in rows]
 
 

@@ -27,14 +27,15 @@ SELECT segment_id, count(*) AS size FROM membership WHERE workspace_id = $1 GROU
 
 -- name: load_difference
 -- The memberships that exist in one of two schemas only, as rows of the history with the cause RULE.
+-- They are learnt now, and follow from what took place when the evaluation changed, or before.
 SELECT coalesce(n.workspace_id, l.workspace_id) AS workspace_id,
        coalesce(n.segment_id, l.segment_id) AS segment_id,
        coalesce(n.segment_version, d.version, l.segment_version) AS segment_version,
        coalesce(n.profile_id, l.profile_id) AS profile_id,
        n.profile_id IS NOT NULL AS entered,
-       coalesce(e.changed_at_us, $1) AS changed_at_us,
+       $1::bigint AS changed_at_us,
        1 AS cause, NULL::bytea AS other_profile_id, 0 AS ordinal,
-       NULL::bigint AS occurred_at_us,
+       e.changed_at_us AS occurred_at_us,
        e.profile_id IS NOT NULL AS profile_exists
 FROM {live}.membership l
 FULL JOIN {new}.membership n USING (profile_id, segment_id)

@@ -52,7 +52,7 @@ BY_NAME = {
         "entering_profile_ids",
         "removed_fact_ids",
         "cited_fact_ids",
-        *("leaf_ids", "profile_id", "profile_ids", "member_profile_ids"),
+        *("leaf_ids", "other_identifier_ids", "profile_id", "profile_ids", "member_profile_ids"),
         *("profile_id_a", "profile_id_b", "before_profile_id", "after_profile_id"),
     ),
     HEX_ID,

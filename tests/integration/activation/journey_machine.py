@@ -98,6 +98,17 @@ BULLETIN: dict[str, Any] = {
     },
     "steps": [{"send": {"id": "news", "to": "mail", "template": "t"}}],
 }
+#: Who enters is in the audience until a purchase by any leaf of the person.
+ADS: dict[str, Any] = {
+    "id": "ads",
+    "enter": {"event": "entered", "again": "always"},
+    "steps": [{"join": "crm"}],
+}
+BOUGHT: dict[str, Any] = {
+    "id": "bought",
+    "enter": {"event": "paid", "again": "always"},
+    "steps": [{"drop": "crm"}],
+}
 QUIET_HOURS = range(3, 5)
 AT_MOST, CAP_US = 2, 6 * HOUR_US
 POLICY = {
@@ -267,11 +278,18 @@ class _Log:
         await self._bench.log.append(facts)
 
 
+@dataclass
 class _Profiles:
-    """Has every profile, without traits."""
+    """Has the profile of every person, without traits."""
+
+    world: World
 
     async def BatchGetProfiles(self, request: Any, **_: Any) -> profile_pb.BatchGetProfilesResponse:
-        profiles = [profile_pb.Profile(profile_id=id_) for id_ in request.profile_ids]
+        persons = {self.world.leaves_of(bytes.fromhex(id_)) for id_ in request.profile_ids}
+        profiles = [
+            profile_pb.Profile(profile_id=to_hex(min(own)), leaf_ids=map(to_hex, own))
+            for own in persons
+        ]
         return profile_pb.BatchGetProfilesResponse(profiles=profiles)
 
 
@@ -292,6 +310,8 @@ class Machine:
         self.begun: list[Begun] = []
         #: What was found while an attempt was made: an assertion there would be a failed attempt.
         self.found: list[str] = []
+        #: By leaf, when a step was last carried out on it in the mirror, and whether it removed it.
+        self.joins: dict[bytes, tuple[int, bool]] = {}
         #: How many entries of each leaf there were.
         self.entered: Counter[int] = Counter()
         self.taken: list[Step] = []
@@ -309,7 +329,7 @@ class Machine:
             await coupon_store.save_pool(conn, W, pool.payload)
             await conn.execute(coupon_store.Q.add_codes, W, "P", CODES)
         await self.bench.policy(contact_policy_to_proto(parse_contact_policy(POLICY)))
-        for form in journeys or (CARE, BULLETIN):
+        for form in journeys or (CARE, BULLETIN, ADS, BOUGHT):
             await self.bench.define(**form)
 
     async def take(self, step: Step) -> None:
@@ -381,14 +401,32 @@ class Machine:
     async def copy(self, *, losing: bool = False) -> None:
         """Keep the mirror, until nothing is due."""
         self.receiver.losing = losing
+        await self._note_joins()
         database, channel = self.bench.ledger.database, MagicMock()
         senders = {Hubspot: self.receiver}
         own = database, channel, channel, senders, RETRIES, SHARDS, self._metrics
         worker = MirrorWorker(COPY, MirrorContext(*own))
-        worker._profiles = _Profiles()
+        worker._profiles = _Profiles(self.world)
         await self.pool.execute("UPDATE mirror_entry SET due_at = now() WHERE due_at IS NOT NULL")
         while await worker.step():
             pass
+
+    async def _note_joins(self) -> None:
+        """Note what the runs ask the mirror for that is carried out next."""
+        rows = await self.pool.fetch(
+            "SELECT leaf_id, journey_id, changed_at_us FROM effect"
+            " WHERE destination_id = 'crm' AND state IN (1, 2)"
+        )
+        for row in rows:
+            joins = row["journey_id"] == "ads"
+            leaves = {row["leaf_id"]} if joins else self.world.leaves_of(row["leaf_id"])
+            for each in leaves:
+                step = row["changed_at_us"], not joins
+                self.joins[each] = max(step, self.joins.get(each, step))
+
+    def joined(self) -> set[bytes]:
+        """Return the leaves that runs have added to the mirror, and not removed since."""
+        return {each for each, (_, is_removed) in self.joins.items() if not is_removed}
 
     async def attempted(self, message: Message) -> None:
         """Check what must hold when an attempt is made, and record the first one."""

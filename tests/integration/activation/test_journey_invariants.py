@@ -41,6 +41,7 @@ from services.activation.domain.policy.gate import Flow
 from services.activation.domain.transitions import AttemptStatus
 from services.activation.projection.journeys import player, publisher, scheduler
 from services.activation.store import gate as gate_store
+from services.activation.store import mirrors as mirror_store
 from services.activation.store import run_reads, runs
 from services.kernel.ids import hash_id
 from services.kernel.local_time import ZoneHistory
@@ -134,8 +135,8 @@ async def check_end(machine: Machine) -> None:
     await check_separated(machine)
     await check_audiences(machine)
     await machine.copy()
-    members = {leaf(n).hex() for n in machine.world.members_at(bench.now_us)}
-    assert machine.receiver.entries_there.keys() == members, "I18"
+    members = {leaf(n) for n in machine.world.members_at(bench.now_us)} | machine.joined()
+    assert machine.receiver.entries_there.keys() == {each.hex() for each in members}, "I18"
     found = await bench.verify()
     assert found.unjustified == [], "I12"
     await check_restored(machine)
@@ -234,6 +235,10 @@ LIVES: dict[str, list[Step]] = {
     "an entry that is learnt after a later one": [
         *(Step("pass", 1, 1), ENTER, Step("pass"), LOOK, Step("entered", 1, 1))
     ],
+    "a purchase by another leaf of a member": [
+        *(ENTER, Step("pass"), LOOK, PUBLISH, Step("mirror"), Step("move", 2, 0)),
+        *(Step("paid", 2), Step("pass"), LOOK, PUBLISH, Step("mirror")),
+    ],
     "a lost write": [*MEMBERS, Step("mirror", 1, 1), Step("mirror", 1, 0)],
 }
 
@@ -298,7 +303,10 @@ def _never_back(move: Any) -> Callable[..., Any]:
 
 
 def _of_entry(_: Any) -> Callable[..., Any]:
-    return lambda workspace_id, _, entry: hash_id(workspace_id, "run", "j", entry.fact_id)
+    def id_of(workspace_id: Any, program: Any, entry: Any) -> bytes:
+        return hash_id(workspace_id, "run", program.journey.journey_id, entry.fact_id)
+
+    return id_of
 
 
 def _nothing(result: Any = None) -> Callable[[Any], Callable[..., Any]]:
@@ -310,6 +318,13 @@ def _no_effect(_: Any) -> Callable[..., Any]:
         return set()
 
     return nothing
+
+
+def _alone(_: Any) -> Callable[..., Any]:
+    async def alone(_conn: Any, _workspace_id: Any, leaves: Any) -> dict[Any, list[Any]]:
+        return {leaf_id: [leaf_id] for leaf_id in leaves}
+
+    return alone
 
 
 def _out_of_order(pass_gate: Any) -> Callable[..., Any]:
@@ -386,6 +401,10 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
         "an entry that is learnt after a later one",
     ),
     "two messages get one code": ("I17", coupons, "take_codes", _one_for_all, "two coupons"),
+    "a purchase removes its own leaf alone": (
+        *("I18", mirror_store, "leaves_of_persons", _alone),
+        "a purchase by another leaf of a member",
+    ),
     "a lost write counts as made": ("I18", mirrors, "after_write", _found, "a lost write"),
 }
 

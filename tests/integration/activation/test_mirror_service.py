@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -226,7 +227,7 @@ async def test_mirror_is_reconciled_and_follows_its_definition(mirrored: Mirrore
 async def test_runs_add_persons_to_a_mirror_and_remove_them(
     mirrored: Mirrored, database: str
 ) -> None:
-    for n in range(4):
+    for n in range(5):
         mirrored.person(n)
     await define_and_fold(mirrored.whole, crm_destination(mirrored.crm.url))
     form = {
@@ -255,11 +256,25 @@ async def test_runs_add_persons_to_a_mirror_and_remove_them(
     await mirrored.whole.publish_changes(mirrored.change(1))
     await carried_out((0, drop), (1, drop), (3, join), (3, drop))
     await wait_until(lambda: mirrored.crm.members.keys() == wanted - {"p0@x.example"})
+    # What took place earlier and is carried out later changes nothing.
+    late, early = _run_effect(2, drop, 9), _run_effect(2, join, 5)
+    for effect in (late, early):
+        async with conn.transaction():
+            await add_planned_effects(conn, [effect], SHARDS)
+            await release_effects(conn, [(effect.effect_id, effect.leaf_id)], SHARDS)
+        await wait_until(partial(is_delivered, conn, effect.effect_id))
+    await mirrored.whole.publish_changes(mirrored.change(4))
+    await wait_until(lambda: mirrored.crm.members.keys() == {"p1@x.example", "p4@x.example"})
     ended = await conn.fetch("SELECT step_id, state FROM effect WHERE destination_id = 'crm'")
     await conn.close()
     states = {True: DeliveryState.SUPPRESSED, False: DeliveryState.DELIVERED}
-    assert len(ended) == 8
+    assert len(ended) == 10
     assert all(row["state"] == states[row["step_id"] == "gone"] for row in ended)
+
+
+async def is_delivered(conn: asyncpg.Connection, effect_id: bytes) -> bool:
+    state = await conn.fetchval("SELECT state FROM effect WHERE effect_id = $1", effect_id)
+    return bool(state == DeliveryState.DELIVERED)
 
 
 def _run_effect(n: int, step_id: str, visit: int) -> RunEffect:

@@ -77,6 +77,14 @@ async def published_changes(services: Chain) -> Counter[tuple[str, bytes, int, b
     return Counter((r[0], bytes(r[1]), r[2], r[3]) for r in rows)
 
 
+async def own_times(services: Chain) -> dict[tuple[str, bytes, int], tuple[int, int | None]]:
+    """Return when each membership change was learnt, and its own time; Unix microseconds."""
+    rows = await services.query(
+        "SELECT segment_id, profile_id, ordinal, changed_at_us, occurred_at_us FROM segment.history"
+    )
+    return {(r[0], bytes(r[1]), r[2]): (r[3], r[4]) for r in rows}
+
+
 async def effects(services: Chain) -> Counter[tuple[str, bytes, int, bool]]:
     """Count segment, profile, ordinal and direction of each effect."""
     rows = await services.query(
@@ -128,9 +136,13 @@ async def test_stalled_services_after_a_resync_end_in_the_state_of_an_undisturbe
             await services.expire_outputs(before)
             await services.start(name)
             await wait_until(lambda name=name: services.is_stalled(name))
+            known = await own_times(services)
             result = await services.rebuild(name, resync=True)
             assert (result.switched, result.finished) == (True, True)
             await services.drain()
+            # What a resync finds took place before it is learnt, so a journey knows its age.
+            found = [v for key, v in (await own_times(services)).items() if key not in known]
+            assert any(own_us is not None and own_us < at_us for at_us, own_us in found)
         # Activation needs no resync: segment's history has every change.
         await services.stop("activation")
         await services.append(parts[3])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.cli.commands import development
-from services.cli.commands.development import FAULT_SEEDS, HYPOTHESIS_PROFILE
+from services.cli.commands.development import FAULT_MINUTES, FAULT_SEEDS, HYPOTHESIS_PROFILE
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_deep_sets_the_hypothesis_profile(calls: list[Any]) -> None:
 
 
 def test_faults_runs_only_the_fault_tests_with_these_seeds(calls: list[Any]) -> None:
-    development.run_tests([], fault_seeds=20)
+    development.run_tests([], fault_seeds=20, fault_minutes=60)
     ((argv, env),) = calls
     assert {"tests/faults", "tests/fleet"} <= set(argv)
-    assert env[FAULT_SEEDS] == "20"
+    assert (env[FAULT_SEEDS], env[FAULT_MINUTES]) == ("20", "60")
