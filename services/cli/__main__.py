@@ -27,6 +27,7 @@ from services.cli.commands import (
     nats,
     packs,
     profiles,
+    pulls,
     rebuild,
     recommendations,
     rules,
@@ -56,11 +57,13 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(imports.import_)
+app.command("pull")(pulls.pull)
 app.command("test", context_settings=_PASSED_ON)(development.suite)
 app.command("console")(console.console)
 app.add_typer(identity.app, name="identity")
 app.add_typer(explain.app, name="explain")
 packs.export.command("log")(exports.log)
+packs.export.command("segment")(exports.segment)
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journeys.app, name="journeys")

@@ -22,6 +22,7 @@ from architecture.source_tree import (
 
 from docs.reference.pages.metrics import rows
 from services.chassis.runtime.settings import ServiceSettings
+from services.cli.databases.form import read_database_form
 from services.cli.files.mapping import read_mapping
 from services.kernel.yaml_documents import parse_yaml
 
@@ -190,6 +191,9 @@ def test_mappings_in_the_documents_parse() -> None:
     assert blocks
     for block in blocks:
         assert read_mapping(parse_yaml(block.encode())).columns
+    [database] = yaml_blocks("docs/how-to/databases.md")
+    url = {"SHOP_DATABASE": "postgresql://reader@db.example/shop"}.__getitem__
+    assert read_database_form(parse_yaml(database.encode()), url).mapping.columns
 
 
 def test_tests_named_by_the_capabilities_exist() -> None:

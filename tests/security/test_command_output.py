@@ -147,6 +147,7 @@ identity_policy:
 TRAITS = f"settings: {{cleaners: {{{TEXT}: number, name: person_name}}}}\n"
 #: It blocks an identifier, and so splits its profile.
 STRICT = POLICY.replace("namespace: device_id", "namespace: user_id")
+PULL = f"name: rows\nurl: 'mysql://h/d'\ntable: {TEXT}\ncursor: {TEXT}\nkey: id\nmapping: 1\n"
 MAPPING = "event: x\nidentifiers: {user_id: {column: id}}\n"
 
 
@@ -251,6 +252,9 @@ CASES: dict[str, Callable[[System], Case]] = {
     "status": lambda _: Case([], shows=False),
     "apply": lambda s: Case(["-f", s.write("p.yaml", PACK), "--dry-run"], shows=False),
     "export definitions": lambda _: Case([]),
+    "export segment": lambda s: Case(
+        ["seen", str(s.files / "seen.csv"), "--identifier", MARKUP, "--trait", HOSTILE], shows=False
+    ),
     "export log": lambda s: Case([str(s.files / "log")], shows=False),
     "console": lambda _: Case([], shows=False),
     "rules schema": lambda _: Case([], shows=False),
@@ -315,6 +319,7 @@ CASES: dict[str, Callable[[System], Case]] = {
         shows=False,
         fails=True,
     ),
+    "pull": lambda s: Case([s.write("pull.yaml", PULL), "--key", "-"], shows=False, fails=True),
     "identity policy": lambda _: Case([]),
     "identity preview": lambda s: Case(["-f", s.write("p2.yaml", STRICT)]),
     "identity lookup": lambda _: Case([WHO]),

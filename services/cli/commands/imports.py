@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
@@ -29,7 +29,7 @@ from services.cli.context import DataDir, read_secret_option
 from services.cli.endpoints import find_endpoints
 from services.cli.files.cells import BadCell, Row
 from services.cli.files.mapping import FileMapping, read_mapping
-from services.cli.files.rows import FileRow, RowFile
+from services.cli.files.rows import RowFile
 from services.client.api import IngestApi
 from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import open_private
@@ -91,10 +91,10 @@ def import_(
 
 
 class RejectedLine(NamedTuple):
-    """A line that did not become an event."""
+    """A line of a file, or a row of a database, that did not become an event."""
 
-    #: Counted from 1; the first one of a row that takes several lines.
-    line: int
+    #: Counted from 1; the first one of a row that takes several lines. Of a database: the key.
+    line: int | str
     #: A name of onefold.type.v1.ErrorReason without its prefix, or LINE_INVALID.
     reason: str
     field: str
@@ -105,7 +105,7 @@ class RejectedLine(NamedTuple):
 class ImportReport:
     """The result of an import."""
 
-    #: The encoding of the file, and what decided it.
+    #: The encoding of the file, and what decided it; empty for a database.
     encoding: str = ""
     accepted: int = 0
     #: Events that were already in the log.
@@ -133,16 +133,17 @@ class ImportReport:
 
 
 def summary_of(
-    report: ImportReport, rejections: Path | None = None, what: str = "events"
+    report: ImportReport, rejections: Path | None = None, what: str = "events", unit: str = "line"
 ) -> Iterator[str]:
-    """Yield the lines of a report: counts of `what` is imported, then the rejected lines."""
-    yield f"encoding: {report.encoding}"
+    """Yield the lines of a report: counts of `what` is imported, then the rejected units."""
+    if report.encoding:
+        yield f"encoding: {report.encoding}"
     yield (
         f"{report.accepted:,} new {what}, {report.duplicates:,} already in the log, "
-        f"{report.rejected:,} lines rejected"
+        f"{report.rejected:,} {unit}s rejected"
     )
     for reason, count in sorted(report.reasons.items()):
-        yield f"  {count:,} lines: {reason}"
+        yield f"  {count:,} {unit}s: {reason}"
     if report.unusable_identifiers:
         count = report.unusable_identifiers
         yield f"  {count:,} identifiers of these events identify no one, or are no valid ones"
@@ -151,14 +152,14 @@ def summary_of(
     for column in report.unseen_columns:
         yield f"  no row has a value in {column!r}, which the mapping uses"
     for line in report.rejections:
-        yield f"line {line.line}: {line.reason} {line.message}"
+        yield f"{unit} {line.line}: {line.reason} {line.message}"
     if more := report.rejected - len(report.rejections):
         where = (
             f"all are in {rejections}"
             if rejections
             else "a second run with `--rejections FILE` writes all of them into a file"
         )
-        yield f"and {more:,} lines more: {where}"
+        yield f"and {more:,} {unit}s more: {where}"
 
 
 async def import_file(
@@ -178,10 +179,11 @@ async def import_file(
     file_mapping = load_mapping(mapping)
     rows = RowFile(file, file_mapping)
     endpoints = ApiEndpoints(grpc={"ingest": address}, key=key)
-    with _rejection_file(rejections, (file, mapping)) as on_rejected:
+    with rejection_file(rejections, (file, mapping)) as on_rejected:
         report = ImportReport(encoding=str(rows.encoding), on_rejected=on_rejected)
         async with Client(endpoints, timeout_s=CALL_TIMEOUT_S) as client:
-            await _Importer(file_mapping, client.ingest, progress, report).run(rows)
+            name = RowNamer(file_mapping).message_id
+            await _import_rows(rows, RowSender(file_mapping, client.ingest, report, name), progress)
     report.unseen_columns = tuple(sorted(rows.unseen))
     report.rejections.sort()
     return report
@@ -200,7 +202,7 @@ def load_mapping(file: Path) -> FileMapping:
 
 
 @contextmanager
-def _rejection_file(
+def rejection_file(
     file: Path | None, inputs: Sequence[Path]
 ) -> Iterator[Callable[[RejectedLine], object]]:
     """Yield what writes a rejected line into a CSV file. Raises InvalidField."""
@@ -219,59 +221,73 @@ def _rejection_file(
         yield writer.writerow
 
 
-class _Importer:
+async def _import_rows(rows: RowFile, sender: RowSender, progress: ImportProgress) -> None:
+    done = 0
+    for row in rows:
+        if row.row is None:
+            sender.report.reject(RejectedLine(row.number, row.reason, "", row.error))
+        elif await sender.add(row.number, row.row):
+            progress(done)
+            done = 0
+        done += 1
+    await sender.flush()
+    progress(done)
+
+
+class RowSender:
+    """Sends the events of rows in batches, and counts what becomes of them."""
+
     def __init__(
         self,
         mapping: FileMapping,
         ingest: IngestApi,
-        progress: ImportProgress,
         report: ImportReport,
+        name: Callable[[Row], str],
     ) -> None:
+        """`name` gives the message id of a row where the mapping does not."""
         self._mapping = mapping
         self._ingest = ingest
-        self._progress = progress
-        self._report = report
-        self._namer = RowNamer(mapping)
+        self.report = report
+        self._name = name
+        self._batch: list[tuple[int | str, Event]] = []
+        self._bytes = 0
 
-    async def run(self, rows: RowFile) -> None:
-        batch: list[tuple[int, Event]] = []
-        done = size = 0
-        for row in rows:
-            done += 1
-            event = self._event(row)
-            if event is not None:
-                bytes_ = event.ByteSize()
-                if batch and (len(batch) == BATCH or size + bytes_ > BATCH_BYTES):
-                    await self._send(batch)
-                    self._progress(done)
-                    batch, done, size = [], 0, 0
-                batch.append((row.number, event))
-                size += bytes_
-        if batch:
-            await self._send(batch)
-        self._progress(done)
+    async def add(self, place: int | str, row: Row) -> bool:
+        """Add a row; return whether everything before it has been sent just now."""
+        event = self._event(place, row)
+        if event is None:
+            return False
+        size = event.ByteSize()
+        is_full = len(self._batch) == BATCH or self._bytes + size > BATCH_BYTES
+        if is_full:
+            await self.flush()
+        self._batch.append((place, event))
+        self._bytes += size
+        return is_full
 
-    def _event(self, row: FileRow) -> Event | None:
-        values, number = row.row, row.number
-        if values is None:
-            self._report.reject(RejectedLine(number, row.reason, "", row.error))
-            return None
+    async def flush(self) -> None:
+        """Send what was added."""
+        if self._batch:
+            await self._send(self._batch)
+        self._batch, self._bytes = [], 0
+
+    def _event(self, place: int | str, row: Row) -> Event | None:
         try:
-            event = self._mapping.to_event(values, lambda: self._namer.message_id(values))
+            event = self._mapping.to_event(row, lambda: self._name(row))
         except BadCell as bad:
-            self._report.reject(RejectedLine(number, bad.reason, bad.field, bad.message))
+            self.report.reject(RejectedLine(place, bad.reason, bad.field, bad.message))
             return None
         if event.ByteSize() > MAX_EVENT:
             message = f"the event has more than {MAX_EVENT:,} bytes"
-            self._report.reject(RejectedLine(number, "TOO_LARGE", "", message))
+            self.report.reject(RejectedLine(place, "TOO_LARGE", "", message))
             return None
-        self._report.unusable.update(self._mapping.unusable_identifiers(values, event))
+        self.report.unusable.update(self._mapping.unusable_identifiers(row, event))
         return event
 
-    async def _send(self, batch: Sequence[tuple[int, Event]]) -> None:
+    async def _send(self, batch: Sequence[tuple[int | str, Event]]) -> None:
         request = IngestEventsRequest(events=[event for _, event in batch])
         response = await self._send_with_retries(request)
-        report = self._report
+        report = self.report
         report.accepted += response.accepted
         report.duplicates += response.duplicates
         report.unusable_identifiers += response.unusable_identifiers
@@ -304,9 +320,13 @@ class RowNamer:
 
     def message_id(self, row: Row) -> str:
         """Return the message id of the next row of a file."""
-        used = self._mapping.used_values(row)
-        text = json.dumps(used, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        digest = hash_cells(self._mapping.used_values(row))
         earlier = self._seen[digest]
         self._seen[digest] += 1
         return f"row-{digest.hex()}" + (f"-{earlier}" if earlier else "")
+
+
+def hash_cells(cells: Any) -> bytes:
+    """Return 16 bytes that stand for cells of a row, as JSON has them."""
+    text = json.dumps(cells, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,1 @@
+"""Reads rows of other systems' databases: those that are new since the last read."""
