@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,8 +60,23 @@ def print_costs(used: Mapping[str, float], events: int, seconds: float) -> None:
 
 
 def family_seconds(pid: int) -> float:
-    """Return the time used by a process, its children, and those of them that have ended."""
-    return _seconds(pid, ended=True) + sum(map(_seconds, (pid, *_children(pid))))
+    """Return the time used by all that descend from a process, and by its children that ended."""
+    return _seconds(pid, ended=True) + sum(map(_seconds, family(pid)))
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    return [pid, *(each for child in _children(pid) for each in family(child))]
+
+
+def proportional_memory(pids: Iterable[int]) -> int:
+    """Return the memory of processes in bytes; pages that some share are divided among them."""
+    found = 0
+    for pid in pids:
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return found * 1024
 
 
 def _children(pid: int) -> list[int]:

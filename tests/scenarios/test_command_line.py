@@ -11,6 +11,8 @@ from metrics_page import never_served, undocumented
 from pyarrow import parquet
 from scenarios.conftest import CommandLine
 
+from bench.cpu import family, proportional_memory
+from bench.startup import supervisor_of
 from services import SERVICES
 
 
@@ -18,6 +20,7 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "nothing runs over" in onefold("status", fails=True)
     assert "Onefold is running." in onefold("up")
     assert "was already running" in onefold("up")
+    check_memory(tmp_path / "data")
 
     pack = ("apply", "-f", "packs/education/segments.yaml")
     assert "would change" in onefold(*pack, "--dry-run")
@@ -68,6 +71,11 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "accounts: acme" in onefold("profile", "user_id:u-1")
     assert "no account" in onefold("account", "nobody", fails=True)
     check_keys(onefold, key, good)
+
+
+def check_memory(data: Path) -> None:
+    """A system without events fits into a small machine."""
+    assert proportional_memory(family(supervisor_of(data))) < 1.2e9
 
 
 def check_rebuild(onefold: CommandLine, profile_log: Path) -> None:

@@ -19,12 +19,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 from integration.whole.whole_system import whole_system
+from security.foreign_requests import foreign_requests
 from security.two_tenants import (
+    ERROR,
     MARK,
     OTHER,
     OWN,
     Call,
     OtherIds,
+    Tenant,
     calls_with_foreign_ids,
     load_other_ids,
     responses,
@@ -501,6 +504,9 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
                     for response in await responses(callers.get(statement.text, [])):
                         assert not foreign.found_in(response), (statement.key, response)
         run_for_callers |= run_before
+        stranger = await running.new_workspace()
+        third = Tenant(stranger.workspace_id, stranger.admin, stranger.source)
+        await _fuzz(own, third, other, foreign)
         assert await _rows_of_other(admin) == before
         texts = {each.text: each.key for each in statements()}
         assert {texts[text] for text in run_for_callers & texts.keys()}.isdisjoint(OF_FOLDS)
@@ -524,6 +530,22 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
     assert held == [], "these cases would not notice a missing policy"
     for conn in (admin, *api.values()):
         await conn.close()
+
+
+async def _fuzz(own: Tenant, third: Tenant, other: OtherIds, foreign: Foreign) -> None:
+    """Call every rpc with random fields that are ids and names of the other workspace.
+
+    What changes something is called with the keys of a third one, as it may store these names.
+    """
+    answered = set()
+    for name, call in foreign_requests(own, other, seed=1, repeats=6, reading=True):
+        [response] = await responses([call])
+        assert not foreign.found_in(response), (name, response)
+        if not response.startswith(ERROR):
+            answered.add(name)
+    for _, call in foreign_requests(third, other, seed=2, repeats=6, reading=False):
+        await responses([call])
+    assert len(answered) > 30, sorted(answered)
 
 
 def _record_queries(monkeypatch: pytest.MonkeyPatch, queries: set[str]) -> None:

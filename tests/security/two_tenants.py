@@ -320,6 +320,8 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
 
 
 Call = Callable[[], Any]
+#: What the text of an error begins with.
+ERROR = b"error: "
 
 
 def calls_with_foreign_ids(own: Tenant, other: OtherIds) -> Mapping[str, list[Call]]:
@@ -514,7 +516,7 @@ async def _response(call: Call) -> bytes:
     try:
         return (await _first(call())).SerializeToString()
     except OnefoldError as error:
-        return f"{error.reason} {error.message} {error.metadata}".encode()
+        return ERROR + f"{error.reason} {error.message} {error.metadata}".encode()
 
 
 async def _first(response: Awaitable[Message] | AsyncIterator[Message]) -> Message:

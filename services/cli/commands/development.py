@@ -136,7 +136,7 @@ def bench(
         Argument(
             metavar="NAME",
             help="append, ingest, pipeline, rebuild, fairness, floods, segments, journeys, "
-            "decisions, identity, console.",
+            "decisions, identity, console, startup.",
         ),
     ],
 ) -> None:

@@ -56,7 +56,7 @@ class RowFile:
         self.unseen = set(mapping.columns)
         try:
             if not file.is_file():
-                raise InvalidField(f"{file.name} is not a file")
+                raise InvalidField("there is no such file")
             self.encoding: FileEncoding = find_encoding(file, mapping.encoding)
         except OSError as error:
             raise InvalidField(f"{file.name} cannot be read: {error.strerror}") from None

@@ -83,7 +83,7 @@ async def test_behaviour_of_an_anonymous_visitor_by_four_channels_is_on_the_time
     assert [e.occurred_at_us for e in reversed(entries)] == [
         to_us(BEGIN + timedelta(minutes=n)) for n in range(16)
     ]
-    # The visitor of whom nothing but the anonymous id is known has a profile and is a member.
+    # The visitor, who has nothing but the anonymous id, has a profile and is a member.
     [profile_id] = await workspace.profiles("anonymous_id:visitor-1")
     assert await workspace.members("readers") == {profile_id}
     read = profile_pb.GetProfileRequest(profile_id=profile_id)
