@@ -86,7 +86,7 @@ def pull(
     write_key = read_secret_option("--key", key, WRITE_KEY)
     endpoints = ApiEndpoints(grpc={"ingest": address}, key=write_key)
     if interval_s:
-        output.run(_pull_again(source, positions, endpoints, interval_s, rejections))
+        output.run(follow_database(source, positions, endpoints, interval_s, rejections))
     report = output.run(pull_database(source, positions, endpoints, rejections))
     _print(source, report, rejections)
     raise typer.Exit(1 if report.events.rejected else 0)
@@ -158,14 +158,14 @@ def _message_id(source: DatabaseSource, row: Row) -> str:
     return f"row-{hash_cells(cells).hex()}"
 
 
-async def _pull_again(
+async def follow_database(
     source: DatabaseSource,
     positions: PositionFile,
     endpoints: ApiEndpoints,
     interval_s: float,
     rejections: Path | None,
 ) -> None:
-    """Pull for ever; what is away for a while is tried again."""
+    """Pull again and again, every `interval_s` seconds, also while database or service are away."""
     while True:
         try:
             report = await pull_database(source, positions, endpoints, rejections)

@@ -5,12 +5,13 @@ MySQL is tested where `ONEFOLD_TEST_MYSQL` has the URL of a server in which data
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,9 +20,11 @@ import asyncpg
 import pymysql
 import pytest
 import pytest_asyncio
+from service_fixtures import wait_until
 
+from services.cli import output
 from services.cli.commands import imports
-from services.cli.commands.pulls import PullReport, load_source, pull_database
+from services.cli.commands.pulls import PullReport, follow_database, load_source, pull_database
 from services.cli.databases.errors import DatabaseError, DatabaseUnreachable
 from services.cli.databases.position import PositionFile
 from services.client.client import ApiEndpoints
@@ -149,10 +152,12 @@ class Pull:
     async def run(self, *, key: str = "", form: str = FORM) -> PullReport:
         self.file.write_text(form)
         source = load_source(self.file)
-        address = f"127.0.0.1:{self.endpoints.service.grpc_port}"
-        endpoints = ApiEndpoints(grpc={"ingest": address}, key=key or self.endpoints.key)
         positions = PositionFile(self.file.with_suffix(".position.json"), source)
-        return await pull_database(source, positions, endpoints)
+        return await pull_database(source, positions, self.target(key))
+
+    def target(self, key: str = "") -> ApiEndpoints:
+        address = f"127.0.0.1:{self.endpoints.service.grpc_port}"
+        return ApiEndpoints(grpc={"ingest": address}, key=key or self.endpoints.key)
 
     async def numbers(self) -> Counter[int]:
         """Return how often the log has each order."""
@@ -287,6 +292,40 @@ async def test_reader_cannot_write_into_the_database(pull: Pull) -> None:
     with pytest.raises(DatabaseError):
         await pull.run(form=form)
     assert counts(await pull.run()) == (1, 0, 0)
+
+
+async def test_new_rows_are_imported_as_long_as_the_command_runs(
+    pull: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[str] = []
+    monkeypatch.setattr(output.err, "print", lambda line, **_: printed.append(line))
+    monkeypatch.setattr(output.out, "print", lambda line, **_: printed.append(line))
+    pull.file.write_text(FORM)
+    source = load_source(pull.file)
+    away = replace(source, url=urlsplit(source.url)._replace(netloc="x@127.0.0.1:1").geturl())
+    begun = [
+        asyncio.create_task(
+            follow_database(each, PositionFile(file, each), pull.target(), 0.02, None)
+        )
+        for each, file in ((source, pull.file.with_name("a")), (away, pull.file.with_name("b")))
+    ]
+    await pull.insert((1, "2026-11-01 08:00:00"))
+    await wait_until(lambda: has_numbers(pull, 1))
+    await pull.insert((2, "2026-11-01 09:00:00"))
+    await wait_until(lambda: has_numbers(pull, 2))
+
+    async def is_tried_again() -> bool:
+        return sum("it is tried again in 0.02 s" in line for line in printed) > 2
+
+    await wait_until(is_tried_again)
+    for task in begun:
+        assert not task.done()
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+
+
+async def has_numbers(pull: Pull, count: int) -> bool:
+    return len(await pull.numbers()) == count
 
 
 async def test_rows_pulled_with_a_wrong_key_move_no_position(pull: Pull) -> None:

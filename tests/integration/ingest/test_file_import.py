@@ -64,16 +64,17 @@ async def test_every_rejected_line_is_listed_with_its_reason(
     endpoints: Any, mapping: Path, tmp_path: Path
 ) -> None:
     run = uuid.uuid4().hex
-    lines = rows(run, 700)
+    lines = rows(run, 10_000)
     lines[3] = f"Bought,2026-11-01 08:00:00,null,3,{run}"
     lines[10] = f"Bought,tomorrow,13800138001,3,{run}"
     lines[11] = f"Bought,2026-11-01 08:00:00,13800138001,much,{run}"
     lines[12] = "Bought"
     lines[600] = f",2026-11-01 08:00:00,13800138001,3,{run}"
     lines[601] = f"Bought,1970-01-01 08:00:00,13800138001,3,{run}"
+    lines[9_999] = f"Bought,2026-11-01 08:00:00,???,3,{run}"
     file = write(tmp_path / "crm.csv", lines, "gb18030")
     report = await import_file(file, mapping, address(endpoints), endpoints.key)
-    assert (report.accepted, report.rejected) == (694, 6)
+    assert (report.accepted, report.rejected) == (9_993, 7)
     assert [(r.line, r.reason) for r in report.rejections] == [
         (5, "NO_IDENTIFIER"),
         (12, "TIME_INVALID"),
@@ -81,10 +82,13 @@ async def test_every_rejected_line_is_listed_with_its_reason(
         (14, "LINE_INVALID"),
         (602, "NAME_MISSING"),
         (603, "TIME_OUT_OF_RANGE"),
+        (10_001, "NO_IDENTIFIER"),
     ]
     entries = [e for e in await quarantined(endpoints) if run.encode() in e.raw]
     assert {e.endpoint for e in entries} == {"file"}
-    assert len(entries) == 3
+    assert len(entries) == 4
+    again = await import_file(file, mapping, address(endpoints), endpoints.key)
+    assert (again.accepted, again.duplicates, again.rejected) == (0, 9_993, 7)
 
 
 async def quarantined(endpoints: Any) -> list[Any]:
