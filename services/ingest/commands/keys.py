@@ -89,8 +89,7 @@ class KeyCommands:
         await self._administration.refresh()
         if key.source_id and not await self._store.source(key.workspace_id, key.source_id):
             raise NotFound(
-                f"the workspace has no source {key.source_id!r}: define it first",
-                field="source_id",
+                f"the workspace has no source {key.source_id!r}: define it first", field="source_id"
             )
         issued, now = issue_key(Role(key.role)), self._clock()
         key = key._replace(
