@@ -186,6 +186,10 @@ def exit_on_error() -> Iterator[None]:
         yield
     except (OnefoldError, ServerError) as error:
         fail(str(error))
+    except OSError as error:
+        if not isinstance(error.filename, str | bytes):
+            raise
+        fail(f"{os.fsdecode(error.filename)}: {error.strerror}")
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)

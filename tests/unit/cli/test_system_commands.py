@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from services.cli import output
 from services.cli.commands.system import _next_steps, _show_start, up
 from services.cli.endpoints import default_data_dir
 from services.devstack.errors import ServerError
+from services.devstack.folders import make_folder
 from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE
 
 LOG = Path("supervisor.log")
@@ -74,3 +76,15 @@ def test_arguments_that_contradict_each_other_end_the_command_with_one_line() ->
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "error give the right value, or --withdraw and none\n"
+
+
+def test_folder_that_cannot_be_made_ends_a_command_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(SystemExit), output.exit_on_error():
+        make_folder(file / "data")
+    assert capsys.readouterr().err.replace("\n", "").endswith(f"{file}/data: Not a directory")
+    with pytest.raises(ConnectionError), output.exit_on_error():
+        raise ConnectionError("this is a mistake of the program")
