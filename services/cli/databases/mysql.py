@@ -24,7 +24,7 @@ _UNREACHABLE = frozenset({1040, 1053, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 
 #: The parameters of a URL about TLS; without one, TLS is used where the server has it.
 _TEXTS = ("ssl_ca", "ssl_cert", "ssl_key")
 _FLAGS = ("ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
-_INIT = "SET SESSION TRANSACTION READ ONLY, time_zone = '+00:00'"
+_UTC, _READ_ONLY = "SET time_zone = '+00:00'", "SET SESSION TRANSACTION READ ONLY"
 #: The type of TIMESTAMP in the protocol: an instant, which the session's zone shows in UTC.
 _TIMESTAMP = 7
 
@@ -95,17 +95,23 @@ def _connector(pymysql: Any, url: str) -> Callable[[], Any]:
             known = ", ".join(_TEXTS + _FLAGS)
             raise InvalidField(f"url: unknown parameter {name!r}; known: {known}", field="url")
         options[name] = value == "true" if name in _FLAGS else value
-    return lambda: pymysql.connect(
-        host=parts.hostname,
-        port=parts.port or 3306,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        database=unquote(parts.path.lstrip("/")),
-        charset="utf8mb4",
-        connect_timeout=CONNECT_TIMEOUT_S,
-        init_command=_INIT,
-        **options,
-    )
+
+    def connect() -> Any:
+        connection = pymysql.connect(
+            host=parts.hostname,
+            port=parts.port or 3306,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            database=unquote(parts.path.lstrip("/")),
+            charset="utf8mb4",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            init_command=_UTC,
+            **options,
+        )
+        connection.query(_READ_ONLY)
+        return connection
+
+    return connect
 
 
 def _quote(name: str) -> str:

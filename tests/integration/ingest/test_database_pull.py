@@ -59,24 +59,30 @@ class PostgresShop:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        #: Connections whose transactions tests have begun.
+        self.begun: list[Any] = []
 
     async def execute(self, sql: str) -> None:
         connection = await asyncpg.connect(self.url)
         await connection.execute(sql)
         await connection.close()
 
+    async def drop(self) -> None:
+        """Drop the table; a transaction that is left open is ended first."""
+        for connection in self.begun:
+            await connection.close()
+        self.begun.clear()
+        await self.execute("DROP TABLE orders")
+
     async def begin(self, sql: str) -> Callable[[], Any]:
         """Run a statement in a transaction, and return what commits it."""
         connection = await asyncpg.connect(self.url)
+        self.begun.append(connection)
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute(sql)
 
-        async def commit() -> None:
-            await transaction.commit()
-            await connection.close()
-
-        return commit
+        return transaction.commit
 
 
 class MysqlShop:
@@ -84,6 +90,13 @@ class MysqlShop:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.begun: list[Any] = []
+
+    async def drop(self) -> None:
+        for connection in self.begun:
+            connection.close()
+        self.begun.clear()
+        await self.execute("DROP TABLE orders")
 
     def _connect(self) -> Any:
         parts = urlsplit(self.url)
@@ -98,16 +111,17 @@ class MysqlShop:
 
     async def execute(self, sql: str) -> None:
         await (await self.begin(sql))()
+        self.begun.pop().close()
 
     async def begin(self, sql: str) -> Callable[[], Any]:
         connection = self._connect()
+        self.begun.append(connection)
         with connection.cursor() as cursor:
             for statement in filter(str.strip, sql.split(";")):
                 cursor.execute(statement)
 
         async def commit() -> None:
             connection.commit()
-            connection.close()
 
         return commit
 
@@ -172,7 +186,7 @@ async def pull(
     monkeypatch.setenv("SHOP_DATABASE", shop.url)
     await shop.execute(TABLE)
     yield Pull(shop, endpoints, uuid.uuid4().hex, tmp_path / "orders.yaml")
-    await shop.execute("DROP TABLE orders")
+    await shop.drop()
 
 
 def counts(report: PullReport) -> tuple[int, int, int]:
