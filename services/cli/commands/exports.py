@@ -14,7 +14,7 @@ import msgspec
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2 import GetHeadRequest, ReadRequest
 from onefold.profile.v1.profile_service_pb2 import BatchGetProfilesRequest, Profile
-from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
+from onefold.segment.v1.segment_service_pb2 import ListMembersRequest, ListSegmentsRequest
 from onefold.type.v1.token_pb2 import Token
 from typer import Argument, Option
 
@@ -24,7 +24,7 @@ from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.client.api import pages
 from services.client.client import Client
-from services.kernel.errors import InvalidField
+from services.kernel.errors import InvalidField, NotFound
 
 #: Facts in one response.
 _PAGE = 5_000
@@ -92,6 +92,7 @@ async def export_segment(
     """
     if clash := sorted({*identifiers} & {*traits}):
         raise InvalidField(f"{clash[0]} is the name of two columns", field="trait")
+    await _check_segment(client, segment_id)
     members = without = 0
     half = file.with_name(f"{file.name}.new")
     try:
@@ -112,6 +113,15 @@ async def export_segment(
         half.unlink(missing_ok=True)
         raise InvalidField(f"{file} cannot be written: {error.strerror}", field="file") from None
     return SegmentExport(members, without)
+
+
+async def _check_segment(client: Client, segment_id: str) -> None:
+    """Raise NotFound where there is no such segment, tag or stage: it would have no members."""
+    listed = await client.segment.ListSegments(ListSegmentsRequest())
+    known = {each.segment.segment_id for each in listed.segments}
+    known |= {each.segment_id for each in listed.tags}
+    if segment_id not in known and not segment_id.startswith("snapshot:"):
+        raise NotFound(f"there is no segment {segment_id}: `./onefold segments` lists them")
 
 
 async def _members(client: Client, segment_id: str) -> AsyncIterator[Profile]:
