@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from security.two_tenants import MARK, Call, OtherIds, Tenant
 
+from services import SERVICES
+
 #: Calls that wait for a state of the log, or run until the caller ends them.
 _WAITING = frozenset({"AwaitToken", "StreamEvents", "Check", "Watch"})
 _NUMBERS = (0, 1, 2, 100, 2**40)
@@ -21,8 +23,8 @@ _DEEPEST = 4
 
 def foreign_requests(
     own: Tenant, other: OtherIds, *, seed: int, repeats: int, reading: bool
-) -> Iterator[tuple[str, Call]]:
-    """Yield the name and the call of random requests with the keys of one workspace.
+) -> Iterator[tuple[str, bytes, Call]]:
+    """Yield random requests with the keys of one workspace: the rpc, the request, and its call.
 
     `reading`: of the rpcs that change nothing, or of the others.
     """
@@ -36,7 +38,7 @@ def foreign_requests(
             for _ in range(1 if rpc.server_streaming else repeats):
                 request = GetMessageClass(rpc.input_type)()
                 values.fill(request)
-                yield rpc.full_name, _call(client, rpc, request)
+                yield rpc.full_name, request.SerializeToString(), _call(client, rpc, request)
 
 
 class RandomValues:
@@ -96,7 +98,8 @@ class RandomValues:
 def _call(client: Any, rpc: MethodDescriptor, request: Message) -> Call:
     package, _, _ = rpc.containing_service.full_name.rpartition(".")
     service = {"log": "ingest"}.get(name := package.split(".")[1], name)
-    channel = client._channel("segment" if service == "projection" else service)
+    # The others are calls of every service.
+    channel = client._channel(service if service in SERVICES else "segment")
     method = f"/{rpc.containing_service.full_name}/{rpc.name}"
     options = {
         "request_serializer": type(request).SerializeToString,
