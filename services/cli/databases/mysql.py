@@ -139,9 +139,11 @@ def _translated() -> Iterator[None]:
         yield
     except pymysql.MySQLError as error:
         code, *texts = error.args or (0,)
-        if code in _UNREACHABLE or isinstance(error, pymysql.InterfaceError):
-            raise DatabaseUnreachable(f"the database cannot be reached: {code}") from None
-        why = str(texts[0]) if code in _SAFE and texts else f"{type(error).__name__} {code}"
+        is_away = code in _UNREACHABLE or isinstance(error, pymysql.InterfaceError)
+        is_safe = (is_away or code in _SAFE) and texts
+        why = str(texts[0]) if is_safe else f"{type(error).__name__} {code}"
+        if is_away:
+            raise DatabaseUnreachable(f"the database cannot be reached: {why}") from None
         raise DatabaseError(f"the database refuses the read: {why}") from None
     except OSError as error:
         raise DatabaseUnreachable(f"the database cannot be reached: {error.strerror}") from None
