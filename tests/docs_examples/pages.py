@@ -12,12 +12,12 @@ from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined
 from services.cli.definitions import Pack, read_pack
 
 ROOT = Path(__file__).parents[2]
-#: The page whose examples are mappings of files, and no packs.
-NO_PACKS = "docs/how-to/import.md"
+#: The pages whose examples are mappings of rows, and no packs.
+NO_PACKS = {"import.md", "databases.md"}
 PAGES = sorted(
     str(page.relative_to(ROOT))
     for page in [ROOT / "README.md", *(ROOT / "docs" / "how-to").glob("*.md")]
-    if "```yaml" in page.read_text("utf-8") and not page.match(NO_PACKS)
+    if "```yaml" in page.read_text("utf-8") and page.name not in NO_PACKS
 )
 _YAML = re.compile(r"^```yaml\n(.*?)^```(?:\n+^```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 

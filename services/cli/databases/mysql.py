@@ -140,7 +140,7 @@ def _translated() -> Iterator[None]:
     except pymysql.MySQLError as error:
         code, *texts = error.args or (0,)
         is_away = code in _UNREACHABLE or isinstance(error, pymysql.InterfaceError)
-        is_safe = (is_away or code in _SAFE) and texts
+        is_safe = bool(texts) and (is_away or code in _SAFE)
         why = str(texts[0]) if is_safe else f"{type(error).__name__} {code}"
         if is_away:
             raise DatabaseUnreachable(f"the database cannot be reached: {why}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ _TYPES: dict[str, Any] = {
     "time": datetime.fromisoformat,
     "date": date.fromisoformat,
 }
+#: A number of more digits than a context has is rounded down, so that no row is skipped.
+_DOWN = Context(rounding=ROUND_FLOOR)
 #: A time without a zone may be ahead of UTC by so much.
 _ZONES = timedelta(hours=14)
 
@@ -53,6 +55,8 @@ def begin_of_read(source: DatabaseSource, last: Cursor) -> Cursor:
             return last - timedelta(days=-(-source.overlap_us // DAY_US))
     except OverflowError:
         return last
+    if isinstance(last, Decimal):
+        return _DOWN.subtract(last, source.overlap)
     return last - source.overlap
 
 
