@@ -145,7 +145,6 @@ async def _check_audit(system: WholeSystem, marketer_id: str) -> None:
     for service in SERVICES:
         verifier = await verify_chain(system.admin, service, chain_of(service, "default"))
         assert verifier.problems == []
-        assert verifier.last.number > 0
         request = ListAuditEntriesRequest(page_size=1_000)
         listed = await system.admin.audit(service).ListAuditEntries(request)
         for entry in listed.entries:
