@@ -153,7 +153,8 @@ async def _check_audit(system: WholeSystem, marketer_id: str) -> None:
     own = [each for each in found["GetProfile"] if each.key_id == marketer_id]
     assert own
     for entry in own:
-        assert (list(entry.profile_ids), entry.outcome) == ([profile_id], "OK")
+        # Beside the person there is the account.
+        assert (entry.profile_ids[0], entry.outcome) == (profile_id, "OK")
         assert (entry.role, entry.visible) == (ROLE_SERVICE, FIELD_CLASS_PERSONAL)
         assert {"phone", "email", "name", "id_card"} <= set(entry.names)
     [defined] = [each for each in found["DefineSegment"] if each.key_id == marketer_id]
