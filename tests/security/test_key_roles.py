@@ -150,7 +150,8 @@ async def _check_audit(system: WholeSystem, marketer_id: str) -> None:
         for entry in listed.entries:
             found.setdefault(entry.method.rpartition("/")[2], []).append(entry)
     [profile_id] = await system.profiles(f"user_id:{USER}")
-    own = [each for each in found["GetProfile"] if each.key_id == marketer_id]
+    reads = [each for each in found["GetProfile"] if not each.reason]
+    own = [each for each in reads if each.key_id == marketer_id]
     assert own
     for entry in own:
         # Beside the person there is the account.
