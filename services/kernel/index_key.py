@@ -78,6 +78,11 @@ class IndexKey:
         """Return 16 bytes that differ for every key and do not reveal it."""
         return blake2b(key=self._secret, digest_size=_ID_BYTES, person=b"check").digest()
 
+    @property
+    def signing_seed(self) -> bytes:
+        """Return the 32 bytes that the installation signs with, which do not reveal the key."""
+        return blake2b(key=self._secret, digest_size=32, person=b"signature").digest()
+
     def identifier_id(self, workspace_id: str, namespace: str, value: str) -> IdentifierId:
         """Return the id of an identifier in canonical form; a leaf is the id of an identifier."""
         data = f"{namespace}\0{value}".encode()

@@ -67,6 +67,7 @@ OF_FOLDS = frozenset(
         "identity/store/erasure.delete_identifiers",
         "identity/store/erasure.delete_matches",
         "identity/store/erasure.load_profile_ids",
+        "identity/store/erasure.part",
         "identity/store/erasure.take",
         "ingest/store/erasures.account_facts",
         "ingest/store/erasures.add_counts",

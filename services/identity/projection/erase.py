@@ -20,14 +20,16 @@ from services.identity.domain.digest import decision_share, edge_share, identifi
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
 from services.identity.domain.normalize import normalize_pair
 from services.identity.domain.rows import IdentifierAssignment, NotedErasure
-from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
+from services.identity.projection.apply_evidence import apply_evidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.matches import fold_matches, match_share
 from services.identity.store.assignments import save_unpublished
 from services.identity.store.erasure import (
     DeletedRows,
+    PartedIdentifier,
     delete_rows,
     load_profile_ids,
+    part,
     pass_shard,
     take,
 )
@@ -92,9 +94,14 @@ async def erase_person(
     # No other worker applies evidence meanwhile.
     await store.lock_all()
     deleted = await delete_rows(conn, workspace_id, ids)
-    deltas = Counter[str]({workspace_id: -_share_of(deleted)})
+    version = await store.next_version()
+    # Others may have joined the profile meanwhile: the identifier that named it is gone.
+    parted = await part(conn, workspace_id, ids, version)
+    deltas = Counter[str]({workspace_id: _change_of(parted) - _share_of(deleted)})
     others = deleted.others(ids)
     touched = await load_profile_ids(conn, workspace_id, others)
+    touched.update(ProfileId(one.id) for one in parted)
+    touched.update(deleted.profiles - set(ids))
     # The facts of others of before are evidence already, but for those that were changed.
     whole = {*ids, *person.changed}
     facts = await _facts_of(log, workspace_id, whole, before)
@@ -113,7 +120,11 @@ async def erase_person(
     deltas.update(applied.deltas)
     deltas.update(await fold_matches(conn, store.shards, cache, decoded.matches))
     if shards:
-        await _publish(conn, job.shard, shards, await _gone(store, deleted, ids, job), applied)
+        gone = await _gone(store, deleted, ids, job)
+        for shard in range(shards):
+            # In the stream of every shard an older assignment may be on its way.
+            await save_unpublished(conn, shard, gone)
+        await save_unpublished(conn, job.shard, _moved(parted, applied.assignments, version))
     return BackfillStep(None, deltas=dict(deltas))
 
 
@@ -157,19 +168,28 @@ async def _gone(
     ]
 
 
-async def _publish(
-    conn: asyncpg.Connection,
-    own: int,
-    shards: int,
-    gone: Sequence[IdentifierAssignment],
-    applied: AppliedEvidence,
-) -> None:
-    """Save what is published with the next batch of each shard: in the stream of every shard an
-    older assignment may be on its way, which the later one takes back."""
-    for shard in range(shards):
-        await save_unpublished(conn, shard, gone)
-    if applied.assignments:
-        await save_unpublished(conn, own, applied.assignments)
+def _moved(
+    parted: Iterable[PartedIdentifier], assigned: Iterable[IdentifierAssignment], version: int
+) -> list[IdentifierAssignment]:
+    """Return the assignments of others: also of those that stay profiles of their own."""
+    found = {
+        one.id: IdentifierAssignment(one.id, ProfileId(one.id), version, one.identifier, one.before)
+        for one in parted
+    }
+    for assignment in assigned:
+        one = found.get(assignment.identifier_id)
+        before = assignment.before if one is None else one.before
+        found[assignment.identifier_id] = assignment._replace(before=before)
+    return list(found.values())
+
+
+def _change_of(parted: Iterable[PartedIdentifier]) -> int:
+    """Return how identifiers that became profiles of their own change the digest."""
+    return sum(
+        identifier_share(one.id, ProfileId(one.id), one.first)
+        - identifier_share(one.id, one.before, one.first)
+        for one in parted
+    )
 
 
 def _share_of(deleted: DeletedRows) -> int:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from services.chassis.postgres.database import Queries
-from services.identity.domain.evidence import Decision, Edge, FirstSeen, Pair
+from services.identity.domain.evidence import Decision, Edge, FirstSeen, IdentifierInWorkspace, Pair
 from services.identity.domain.rows import EdgeRow, IdentifierRow, NotedErasure
 from services.identity.store.matches import StoredMatch
-from services.identity.store.rows import edge_row_of
+from services.identity.store.rows import edge_row_of, identifier_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "erasure.sql")
+
+
+class PartedIdentifier(NamedTuple):
+    """An identifier of a profile whose name is gone."""
+
+    id: IdentifierId
+    #: The profile before; now the identifier is one of its own.
+    before: ProfileId
+    identifier: IdentifierInWorkspace
+    first: FirstSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,11 @@ class DeletedRows:
     edges: dict[Edge, EdgeRow]
     decisions: dict[Pair, Decision]
     matches: dict[Pair, StoredMatch]
+
+    @property
+    def profiles(self) -> set[ProfileId]:
+        """The profiles of the identifiers."""
+        return {row.profile_id for row in self.identifiers.values()}
 
     def others(self, erased: Collection[bytes]) -> set[IdentifierId]:
         """Return the identifiers of others that the rows name."""
@@ -74,6 +89,22 @@ async def delete_rows(
             for a, b, at_us, fact_id, message in await run(Q.delete_matches)
         },
     )
+
+
+async def part(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, profiles: Collection[bytes], version: int
+) -> list[PartedIdentifier]:
+    """Make the identifiers of profiles profiles of their own; all locks are held."""
+    rows = await conn.fetch(Q.part, workspace_id, list(profiles), version)
+    return [
+        PartedIdentifier(
+            row["identifier_id"],
+            row["profile_id"],
+            identifier_of(row["workspace_id"], row["namespace"], row["value"]),
+            FirstSeen(row["first_seen_us"], row["first_fact"]),
+        )
+        for row in rows
+    ]
 
 
 async def load_profile_ids(

@@ -17,6 +17,15 @@ RETURNING identifier_ids, changed_ids, recorded_at_us
 DELETE FROM identifier WHERE identifier_id = ANY ($2::bytea[]) AND workspace_id = $1
 RETURNING identifier_id, profile_id, first_seen_us, first_fact
 
+-- name: part
+-- Makes the identifiers of profiles profiles of their own, and returns them with the profiles before.
+UPDATE identifier AS new SET profile_id = new.identifier_id, version = $3
+FROM identifier AS old
+WHERE old.workspace_id = $1 AND old.profile_id = ANY ($2::bytea[])
+  AND new.identifier_id = old.identifier_id AND new.shard = old.shard
+RETURNING new.identifier_id, old.profile_id, new.workspace_id, new.namespace, new.value,
+    new.first_seen_us, new.first_fact
+
 -- name: delete_edges
 -- Deletes the edges of identifiers.
 DELETE FROM edge

@@ -153,7 +153,7 @@ class AdminRpc(AdminServiceServicer):
     ) -> pb.ListErasuresResponse:
         size = page_size_of(request)
         found = await self._erasures.listed(workspace_id(), request.request_id, size)
-        return erasures_to_proto(found)
+        return erasures_to_proto(workspace_id(), found, self._erasures.index_key)
 
     async def RecordKeyUses(
         self, request: pb.RecordKeyUsesRequest, context: Any

@@ -15,6 +15,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
 from services.chassis.codec.fields import token_to_proto
+from services.ingest.codec.certificate import certify
 from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, ErasureTotals
 from services.ingest.domain.facts import NewFact
 from services.kernel.identifiers.model import Identifier, validation_error
@@ -248,11 +249,14 @@ def _fact(
     )
 
 
-def erasures_to_proto(erasures: Iterable[ErasureStatus]) -> pb.ListErasuresResponse:
-    """Return the response with erasures."""
+def erasures_to_proto(
+    workspace_id: str, erasures: Iterable[ErasureStatus], index_key: IndexKey
+) -> pb.ListErasuresResponse:
+    """Return the response with erasures, each that was carried out with its certificate."""
     response = pb.ListErasuresResponse()
     for one in erasures:
         is_erased = one.erased_at_us is not None
+        signed = certify(workspace_id, one, index_key) if is_erased else None
         response.erasures.add(
             request_id=to_hex(one.request_id),
             state=pb.ERASURE_STATE_ERASED if is_erased else pb.ERASURE_STATE_REQUESTED,
@@ -266,5 +270,6 @@ def erasures_to_proto(erasures: Iterable[ErasureStatus]) -> pb.ListErasuresRespo
             facts_of_others=one.facts_of_others,
             refused_events=one.refused_events,
             token=token_to_proto(Token(tuple(one.token))) if one.token else None,
+            certificate=pb.ErasureCertificate(**signed._asdict()) if signed else None,
         )
     return response

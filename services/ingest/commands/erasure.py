@@ -32,6 +32,7 @@ from services.ingest.store.erasures import ErasureStore, NewContent, StoredFact
 from services.ingest.store.receipts import ErasureReceipts
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId, WorkspaceId, parse_id
+from services.kernel.index_key import IndexKey
 from services.kernel.time import SECOND_US
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,9 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 #: The offsets of a shard that may be left for the transaction that holds the locks of the log.
 FEW = 200
+#: Where facts arrive as fast as they are searched, the rest is searched under the locks after this
+#: number of rounds.
+MOST_ROUNDS = 20
 _LOCK = lock_class("ingest erasures")
 
 
@@ -54,6 +58,11 @@ class ErasureCommands:
     receipts: ErasureReceipts
     #: How often each process reads which identifiers are blocked, seconds.
     poll_s: float
+
+    @property
+    def index_key(self) -> IndexKey:
+        """The key that certificates are signed with."""
+        return self.event_log.index_key
 
     async def listed(
         self, workspace_id: WorkspaceId, request_id: str, limit: int
@@ -172,7 +181,7 @@ class _Overwriting:
 
     async def catch_up(self) -> None:
         """Search what was appended since the identifiers were found, but for a few facts."""
-        while True:
+        for _ in range(MOST_ROUNDS):
             heads = (await self._log.heads()).token.offsets
             if all(end - first <= FEW for first, end in zip(self._searched, heads, strict=False)):
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,7 @@ async def test_erased_person_is_nowhere_another_one_complete_and_a_blocked_one_r
     summary = await erase(workspace)
 
     assert (summary.facts, summary.facts_of_others, summary.refused_events) == (7, 2, 1)
+    assert json.loads(summary.certificate.statement)["facts"] == 7
     assert await tables_with(dsn, PLANTED) <= BY_AGE
     assert await workspace.profiles(LI, MAIL, LI_DEVICE, WANG) == ["", "", "", wang]
     assert await workspace.members("fans") == {wang}

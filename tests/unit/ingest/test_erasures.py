@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from index_key import INDEX_KEY
 
-from services.ingest.domain.erasure import ErasureRequest, blocked_ids, names_blocked
+from services.ingest.codec.certificate import certify
+from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, blocked_ids, names_blocked
 from services.ingest.domain.events import RawEvent, Source
 from services.ingest.domain.facts import NewFact
 from services.ingest.domain.offsets import ERASED, AppendRequest, dedup_keys, plan_append
@@ -48,6 +52,22 @@ def test_receipts_in_a_folder_that_cannot_be_made_stop_the_erasure(tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match="receipts of erasures"):
         ErasureReceipts(tmp_path / "file" / "erasures.jsonl").add(REQUEST)
+
+
+def test_certificate_is_verified_with_the_public_key_and_no_other_statement_is() -> None:
+    status = ErasureStatus(
+        b"r" * 16, 1_700_000_000_000_000, "key_1", "GDPR 17", True, 3, 9, 2, 1, 5, [1, 2]
+    )
+    signed = certify(WORKSPACE, status, INDEX_KEY)
+    assert certify(WORKSPACE, status, INDEX_KEY) == signed
+    public = Ed25519PublicKey.from_public_bytes(signed.public_key)
+    public.verify(signed.signature, signed.statement.encode())
+    for other in (signed.statement + " ", certify("v", status, INDEX_KEY).statement):
+        with pytest.raises(InvalidSignature):
+            public.verify(signed.signature, other.encode())
+    found = json.loads(signed.statement)
+    assert (found["facts"], found["facts_of_others"], found["identifiers"]) == (9, 2, 3)
+    assert found["requested_at"] == "2023-11-14T22:13:20+00:00"
 
 
 @pytest.mark.parametrize(

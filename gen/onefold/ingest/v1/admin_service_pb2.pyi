@@ -275,7 +275,7 @@ class ListErasuresRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ErasureSummary(_message.Message):
-    __slots__ = ("request_id", "state", "requested_at_us", "actor", "legal_ground", "block", "identifiers", "erased_at_us", "facts", "facts_of_others", "refused_events", "token")
+    __slots__ = ("request_id", "state", "requested_at_us", "actor", "legal_ground", "block", "identifiers", "erased_at_us", "facts", "facts_of_others", "refused_events", "token", "certificate")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_AT_US_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +288,7 @@ class ErasureSummary(_message.Message):
     FACTS_OF_OTHERS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_EVENTS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     state: ErasureState
     requested_at_us: int
@@ -300,7 +301,18 @@ class ErasureSummary(_message.Message):
     facts_of_others: int
     refused_events: int
     token: _token_pb2.Token
-    def __init__(self, request_id: _Optional[str] = ..., state: _Optional[_Union[ErasureState, str]] = ..., requested_at_us: _Optional[int] = ..., actor: _Optional[str] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., identifiers: _Optional[int] = ..., erased_at_us: _Optional[int] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    certificate: ErasureCertificate
+    def __init__(self, request_id: _Optional[str] = ..., state: _Optional[_Union[ErasureState, str]] = ..., requested_at_us: _Optional[int] = ..., actor: _Optional[str] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., identifiers: _Optional[int] = ..., erased_at_us: _Optional[int] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., certificate: _Optional[_Union[ErasureCertificate, _Mapping]] = ...) -> None: ...
+
+class ErasureCertificate(_message.Message):
+    __slots__ = ("statement", "signature", "public_key")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    statement: str
+    signature: bytes
+    public_key: bytes
+    def __init__(self, statement: _Optional[str] = ..., signature: _Optional[bytes] = ..., public_key: _Optional[bytes] = ...) -> None: ...
 
 class ListErasuresResponse(_message.Message):
     __slots__ = ("erasures",)

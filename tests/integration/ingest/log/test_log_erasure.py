@@ -160,9 +160,8 @@ async def test_erasure_that_is_killed_at_a_step_converges(
 
 
 async def test_facts_that_arrive_meanwhile_are_erased_before_the_end_and_stay_after_it(
-    logs: Logs, event_log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    logs: Logs, event_log: EventLog, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 3)
     await event_log.append(FACTS)
     other, erasing = await logs.replica(), Erasing(logs, event_log, tmp_path / "erasures.jsonl")
     await erasing.request()
