@@ -17,7 +17,7 @@ from services.kernel.index_key import IndexKey
 from services.profile.codec.definitions import rule_definition
 from services.profile.codec.records import record_view
 from services.profile.codec.tickets import ticket_view
-from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent, PersonErasure
+from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent, ProfileErasure
 from services.profile.domain.profile import LeafEvent
 
 EVENT: str = Event.DESCRIPTOR.full_name
@@ -63,9 +63,9 @@ def broadcast_fact(fact: Fact) -> BroadcastFact:
     )
 
 
-def _erasure(fact: Fact) -> PersonErasure:
+def _erasure(fact: Fact) -> ProfileErasure:
     erased = PersonErased.FromString(fact.payload)
-    return PersonErasure(
+    return ProfileErasure(
         WorkspaceId(fact.workspace_id),
         erased.request_id,
         frozenset(erased.identifier_ids),

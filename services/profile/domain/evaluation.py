@@ -68,8 +68,7 @@ class Evaluation(NamedTuple):
     #: The states after events of one batch that lie far apart in time, between the last one passed
     #: and this one.
     by_event: tuple[EventState, ...] = ()
-    #: Whether its person was erased: what was published before is to be deleted.
-    is_erased: bool = False
+    is_erased: bool = False  # what was published before is to be deleted
 
     @property
     def digest_share(self) -> int:

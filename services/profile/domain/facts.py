@@ -43,7 +43,7 @@ class RuleDefinition(NamedTuple):
     is_slot: bool = False
 
 
-class PersonErasure(NamedTuple):
+class ProfileErasure(NamedTuple):
     """A person was erased; what is recorded later is a new life."""
 
     workspace_id: WorkspaceId
@@ -69,7 +69,7 @@ class BroadcastFact:
     #: None where the fact defines no rule.
     rule_definition: RuleDefinition | None = None
     #: Set where it says that a person was erased.
-    erasure: PersonErasure | None = None
+    erasure: ProfileErasure | None = None
 
 
 class AttributedFact(NamedTuple):
@@ -94,7 +94,7 @@ class AttributedFact(NamedTuple):
         return None if self.broadcast is None else self.broadcast.rule_definition
 
     @property
-    def erasure(self) -> PersonErasure | None:
+    def erasure(self) -> ProfileErasure | None:
         """The person that the fact says was erased; None where it says so of none."""
         return None if self.broadcast is None else self.broadcast.erasure
 

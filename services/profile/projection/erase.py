@@ -12,7 +12,7 @@ from services.kernel.fold.id_sets import replace_ids
 from services.kernel.fold.leaf import decode, encode
 from services.kernel.ids import NO_ID, LeafId, ProfileId
 from services.profile.domain.evaluation import ALL_PREDICATES, Evaluation, EvaluationChanges
-from services.profile.domain.facts import PersonErasure
+from services.profile.domain.facts import ProfileErasure
 from services.profile.domain.leaves import leaf_delta, leaf_share
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CachedLeaves
@@ -38,7 +38,7 @@ async def erase_persons(
     conn: Connection,
     shard: int,
     shards: int,
-    erasures: Sequence[PersonErasure],
+    erasures: Sequence[ProfileErasure],
     cached: CachedLeaves,
     lock_space: str,
 ) -> ErasedPersons:
@@ -65,7 +65,7 @@ async def erase_persons(
     return found
 
 
-async def _leave_accounts(conn: Connection, shard: int, erasure: PersonErasure) -> int:
+async def _leave_accounts(conn: Connection, shard: int, erasure: ProfileErasure) -> int:
     """Take the leaves of a person out of the members of accounts; return the digest's change.
 
     One zero id stands for all members that were erased, as it does in the facts.

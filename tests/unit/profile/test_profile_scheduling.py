@@ -14,7 +14,7 @@ from services.kernel.rules.values import Operator
 from services.profile.domain.facts import (
     AttributedFact,
     BroadcastFact,
-    PersonErasure,
+    ProfileErasure,
     RuleDefinition,
 )
 from services.profile.domain.scheduling import (
@@ -53,7 +53,7 @@ def test_definitions_are_folded_apart_from_other_facts() -> None:
 
 
 def test_erasure_of_a_person_is_folded_apart_from_the_old_and_the_new_life() -> None:
-    erasure = PersonErasure(WorkspaceId("w"), b"r", frozenset(), frozenset(), 1)
+    erasure = ProfileErasure(WorkspaceId("w"), b"r", frozenset(), frozenset(), 1)
     erased = BroadcastFact("e", b"", is_tick=False, erasure=erasure)
     facts = [fact(0, 1), fact(1, 1, TICK), fact(2, 1, erased), fact(3, 1, erased), fact(4, 1)]
     assert split_at_definitions(facts) == 2
