@@ -10,7 +10,7 @@ from asyncpg import Connection
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import NO_ID, LeafId, ProfileId
 from services.profile.domain.evaluation import Evaluation
-from services.profile.domain.facts import ProfileErasure, ProfileAssignment, assignment_share
+from services.profile.domain.facts import ProfileAssignment, ProfileErasure, assignment_share
 from services.profile.store.evaluations import evaluation_from_row
 
 Q = Queries.load(__package__, "erasure.sql")
