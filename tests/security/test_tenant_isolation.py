@@ -513,6 +513,13 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
         assert {texts[text] for text in run_for_callers & texts.keys()}.isdisjoint(OF_FOLDS)
         assert len(run_for_callers & texts.keys()) > len(CASES) / 2
     # The services have stopped, so the rows are changed by the cases alone.
+    await admin.execute(
+        "INSERT INTO ingest.erasure (workspace_id, request_id, requested_at, actor, legal_ground,"
+        " block, identifier_ids, related_ids, known_to)"
+        " VALUES ($1, $2, 1, $1, '', false, '{}', '{}', '{}')",
+        OTHER,
+        bytes(16),
+    )
     api = {}
     for service in SERVICES:
         role = ServiceRoles.from_dsn(database, service).api

@@ -356,6 +356,7 @@ def _ingest_calls(own: Tenant, other: OtherIds) -> list[Call]:
         partial(admin.ListSources, admin_pb.ListSourcesRequest()),
         partial(admin.ListKeys, admin_pb.ListKeysRequest()),
         partial(admin.ListRefusedCalls, admin_pb.ListRefusedCallsRequest()),
+        partial(admin.ListErasures, admin_pb.ListErasuresRequest()),
         partial(admin.GetFieldClasses, admin_pb.GetFieldClassesRequest()),
         partial(admin.DisableKey, admin_pb.DisableKeyRequest(key_id=other.key)),
         partial(ingest.ListDuplicates, ingest_pb.ListDuplicatesRequest()),

@@ -28,7 +28,8 @@ CREATE INDEX erasure_pending ON erasure (requested_at) WHERE erased_at IS NULL;
 
 -- The one change that the log takes: a fact becomes smaller while the erasure of a person of its
 -- workspace is under way. Its place, its id and its times stay.
-CREATE FUNCTION check_overwritten_fact() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_overwritten_fact() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF (
         NEW.shard, NEW."offset", NEW.fact_id, NEW.workspace_id, NEW.source_id, NEW.actor,
