@@ -11,6 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from services.activation.domain.coupons import Coupon
@@ -71,8 +72,21 @@ class LeafGroup:
     #: The answers that have refused entries, by leaf.
     answers: Mapping[LeafId, Mapping[Question, bool]] = field(default_factory=dict)
 
-    def persons(self, at_us: int) -> dict[ProfileId, frozenset[LeafId]]:
+    def persons(self, at_us: int) -> Mapping[ProfileId, frozenset[LeafId]]:
         """Return the leaves of each person at an instant."""
+        return self._last_persons if at_us >= self._moved_us else self._persons(at_us)
+
+    @cached_property
+    def _moved_us(self) -> int:
+        """The instant of the last move; 0 = there is none."""
+        return max((move.since_us for move in self.moves), default=0)
+
+    @cached_property
+    def _last_persons(self) -> Mapping[ProfileId, frozenset[LeafId]]:
+        """The leaves of each person after the last move, which are those of most looks."""
+        return self._persons(self._moved_us)
+
+    def _persons(self, at_us: int) -> dict[ProfileId, frozenset[LeafId]]:
         newest: dict[LeafId, LeafMoved] = {}
         for move in self.moves:
             known = newest.get(move.leaf_id)
@@ -169,19 +183,13 @@ def replay_as_learnt(
     heapq.heapify(agenda)
     begun: dict[bytes, set[EffectKey]] = {}
     last_us: int | None = None
-    #: The persons of now, and when they become others.
-    persons: dict[ProfileId, frozenset[LeafId]] | None = None
-    moved = sorted({move.since_us for move in group.moves})
     while agenda and not playing.found.questions:
         at_us = heapq.heappop(agenda)
         if at_us == last_us:
             continue
         last_us = at_us
         playing.found.refusals = []
-        if persons is None or (moved and at_us >= moved[0]):
-            moved = [instant for instant in moved if instant > at_us]
-            persons = group.persons(at_us)
-        for profile_id, leaves in persons.items():
+        for profile_id, leaves in group.persons(at_us).items():
             own = {needed.question: a for needed, a in answers.items() if needed[0] == profile_id}
             look = playing.look(profile_id, leaves, at_us, begun, own)
             playing.add(profile_id, look, at_us)

@@ -331,3 +331,19 @@ def test_only_what_the_log_has_of_everybody_can_be_tried(enter: Any, is_tried: b
     else:
         with pytest.raises(InvalidField, match="backtest it by its id"):
             check_tried(journey)
+
+
+def test_persons_of_a_group_are_those_of_each_instant_and_computed_once_after_the_last_move() -> (
+    None
+):
+    first, second = LeafId(b"1" * 16), LeafId(b"2" * 16)
+    moves = [
+        LeafMoved(WORKSPACE, first, ProfileId(second), 1, 10),
+        LeafMoved(WORKSPACE, first, ProfileId(first), 2, 20),
+    ]
+    group = LeafGroup(WORKSPACE, frozenset((first, second)), moves=moves)
+    apart = {ProfileId(first): {first}, ProfileId(second): {second}}
+    assert group.persons(9) == apart
+    assert group.persons(10) == group.persons(19) == {ProfileId(second): {first, second}}
+    assert group.persons(20) == apart
+    assert group.persons(20) is group.persons(1_000)
