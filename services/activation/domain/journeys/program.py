@@ -78,7 +78,7 @@ class Program:
     entries: frozenset[Subject]
     #: What each `listen` waits for, by the id of the step.
     listens: Mapping[str, TriggerSubject]
-    #: What the facts say that a run waits for once it has begun.
+    #: What the facts say that a run waits for once it has begun, uses of its coupons included.
     awaited: frozenset[Subject]
     _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
         default_factory=dict, compare=False, repr=False
@@ -174,7 +174,9 @@ def compile_journey(journey: Journey) -> Program:
         for node in nodes
         if isinstance(node.step, model.ListenStep)
     }
-    awaited = (*goals, *leaves, *listens.values())
+    awaited = {s for each in (*goals, *leaves, *listens.values()) for s in each.subjects}
+    sends = [step for step in all_steps(journey) if isinstance(step, model.SendStep)]
+    awaited |= {coupon_subject(name) for step in sends for name in step.issue}
     return Program(
         journey,
         tuple(nodes),
@@ -183,10 +185,10 @@ def compile_journey(journey: Journey) -> Program:
         goals,
         leaves,
         {s.id: s for s in all_steps(journey) if isinstance(s, model.EffectStep)},
-        any(s.issue for s in all_steps(journey) if isinstance(s, model.SendStep)),
+        any(step.issue for step in sends),
         frozenset(entry_subject(journey).subjects),
         listens,
-        frozenset(subject for trigger in awaited for subject in trigger.subjects),
+        frozenset(awaited),
     )
 
 

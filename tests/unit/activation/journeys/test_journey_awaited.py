@@ -10,7 +10,12 @@ from oracle.random_journeys import BEGIN, HOUR_US
 from services.activation.domain.journeys import looks
 from services.activation.domain.journeys.catalogue import JourneyHistory, JourneyVersion
 from services.activation.domain.journeys.looks import JourneyFact, KnownPerson, look_at
-from services.activation.domain.journeys.program import Program, Subject, compile_journey
+from services.activation.domain.journeys.program import (
+    Program,
+    Subject,
+    compile_journey,
+    coupon_subject,
+)
 from services.activation.domain.journeys.run import ContactHours, PersonFacts, RunFact
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.journeys.journey_form import parse_journey
@@ -74,3 +79,10 @@ def test_event_that_begins_runs_and_is_awaited_is_played(monkeypatch: pytest.Mon
     own = program(1, goal=[{"event": "added"}])
     [entry] = own.entries
     assert played_facts(history(own), [entry], monkeypatch) == {entry}
+
+
+def test_uses_of_coupons_are_awaited() -> None:
+    send = {
+        "send": {"to": "mail", "template": "t", "issue": {"gift": {"pool": "p", "valid": "1d"}}}
+    }
+    assert program(1, steps=[send]).awaited == {coupon_subject("gift")}

@@ -306,7 +306,7 @@ def test_run_whose_fact_is_deleted_is_found() -> None:
     assert not lacks_facts(replace(group, facts=group.facts[:1]), history)
 
 
-def test_persons_of_a_group_are_those_that_have_facts() -> None:
+def test_persons_of_a_group_are_those_of_the_instant_and_computed_once_at_the_end() -> None:
     group, _ = _simple([("entered", 1, 0), ("entered", 2, 0)])
     one, two = sorted(group.leaves)
     group = replace(group, leaves=group.leaves | {LeafId(bytes(16))})
