@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
 
 import asyncpg
 import nats
@@ -85,6 +86,12 @@ async def own_times(services: Chain) -> dict[tuple[str, bytes, int], tuple[int, 
     return {(r[0], bytes(r[1]), r[2]): (r[3], r[4]) for r in rows}
 
 
+def check_own_times(known: Collection[Any], after: Mapping[Any, tuple[int, int | None]]) -> None:
+    """Check that what a resync has found took place before it is learnt: so its age is known."""
+    found = [times for key, times in after.items() if key not in known]
+    assert any(own_us is not None and own_us < at_us for at_us, own_us in found)
+
+
 async def effects(services: Chain) -> Counter[tuple[str, bytes, int, bool]]:
     """Count segment, profile, ordinal and direction of each effect."""
     rows = await services.query(
@@ -140,9 +147,7 @@ async def test_stalled_services_after_a_resync_end_in_the_state_of_an_undisturbe
             result = await services.rebuild(name, resync=True)
             assert (result.switched, result.finished) == (True, True)
             await services.drain()
-            # What a resync finds took place before it is learnt, so a journey knows its age.
-            found = [v for key, v in (await own_times(services)).items() if key not in known]
-            assert any(own_us is not None and own_us < at_us for at_us, own_us in found)
+            check_own_times(known, await own_times(services))
         # Activation needs no resync: segment's history has every change.
         await services.stop("activation")
         await services.append(parts[3])
