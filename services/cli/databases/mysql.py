@@ -50,12 +50,13 @@ class MysqlReader:
         return await _in_thread(count)
 
     async def read(self, begin: Cursor | None) -> AsyncGenerator[Sequence[Any]]:
-        # `mogrify` would read each % of the query; a cursor is a number or a time.
-        value = self._connection.literal(begin)
-        condition = f"{self._cursor} IS NOT NULL" if begin is None else f"{self._cursor} >= {value}"
-        sql = f"SELECT {self._columns} {self._from} WHERE {condition} ORDER BY {self._cursor}"
+        # The library reads % as the place of a parameter, also that of a LIKE in the query.
+        select = f"SELECT {self._columns} {self._from} WHERE {self._cursor}".replace("%", "%%")
+        order = f"ORDER BY {self._cursor}".replace("%", "%%")
+        sql = f"{select} {'IS NOT NULL' if begin is None else '>= %s'} {order}"
+        parameters = () if begin is None else (begin,)
         cursor = self._connection.cursor(self._streaming)
-        await _in_thread(lambda: cursor.execute(sql))
+        await _in_thread(lambda: cursor.execute(sql, parameters))
         instants = [i for i, each in enumerate(cursor.description) if each[1] == _TIMESTAMP]
         try:
             while rows := await _in_thread(lambda: cursor.fetchmany(_PREFETCH)):

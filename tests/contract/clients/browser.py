@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
@@ -24,6 +24,8 @@ _OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 STOP_S = 10
+#: A page with a link, so that the next one has a referrer.
+START = "<script>location.href = decodeURIComponent(location.hash.slice(1))</script>"
 
 
 @dataclass
@@ -43,7 +45,7 @@ def find_browser() -> str | None:
 async def open_page(
     browser: str, packages: Path, page: str, **arguments: str
 ) -> AsyncIterator[OpenPage]:
-    """Open a page with arguments in its query; its script reports errors to /report.
+    """Open a page with arguments in its query, from /start; its script reports errors to /report.
 
     `packages` is the folder node_modules, which the pages load their clients from.
     """
@@ -53,14 +55,19 @@ async def open_page(
         opened.reports.append(await request.text())
         return web.Response()
 
+    async def start(_request: web.Request) -> web.Response:
+        return web.Response(text=START, content_type="text/html")
+
     app = web.Application()
+    app.router.add_get("/start", start)
     app.router.add_post("/report", report)
     app.router.add_static("/packages", packages)
     app.router.add_static("/pages", PAGES)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/pages/{page}?{urlencode(arguments)}"
+    target = f"/pages/{page}?{urlencode(arguments)}"
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/start#{quote(target, safe='')}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             *(browser, *_OPTIONS, f"--user-data-dir={profile}", url),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any
 
 import pytest
 from contract.clients.browser import find_browser, open_page
 from onefold.type.v1.event_pb2 import Event, EventType
-from service_fixtures import wait_until
+from service_fixtures import HANG_S, wait_until
 
 #: A group call is a fact for the person and one for the account. Jitsu has no alias here.
 CALLS = ["ALIAS", "GROUP", "GROUP", "IDENTIFY", "PAGE", "TRACK"]
@@ -33,7 +34,12 @@ def check_values(events: list[Event], marker: str) -> None:
     for name, event in by_kind.items():
         assert person <= {(one.namespace, one.value) for one in event.identifiers}, name
         assert event.channel == "web", name
-        assert json.loads(event.context)["page"]["title"] == "课程", name
+        visited = json.loads(event.context)["page"]
+        assert visited["title"] == "课程", name
+        assert "/pages/" in visited["url"], name
+        assert visited["referrer"].endswith("/start"), name
+        # The clock of the browser is the one of this machine.
+        assert abs(event.occurred_at_us / 1e6 - time.time()) < HANG_S, name
     identify, track, page = by_kind["IDENTIFY"], by_kind["TRACK"], by_kind["PAGE"]
     assert json.loads(identify.traits) == {"email": f"{marker}@example.cn", "name": "李雷"}
     assert ("email", f"{marker}@example.cn") in {

@@ -30,7 +30,7 @@ def mapping(tmp_path: Path) -> Path:
 
 def rows(run: str, count: int) -> list[str]:
     return [
-        f"Bought,2026-11-{n % 20 + 1:02} 08:00:00,1380013{n:04},{n},{run}" for n in range(count)
+        f"Bought,2026-11-{n % 20 + 1:02} 08:00:00,1381013{n:04},{n},{run}" for n in range(count)
     ]
 
 
