@@ -85,10 +85,11 @@ class Authenticator:
         Use it at internal endpoints only. `workspace_id` is the workspace that an internal call
         names; for other keys it is ignored. Raises what `authenticate` raises.
         """
-        if key and self._is_internal(hash_key(key)):
+        key_hash = hash_key(key) if key else b""
+        if key and self._is_internal(key_hash):
             region = await self._region_of(workspace_id)
             return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=region)
-        return await self.authenticate(key, peer)
+        return await self._authenticate(key_hash, peer)
 
     def _is_internal(self, key_hash: bytes) -> bool:
         return any(hmac.compare_digest(key_hash, each) for each in self._internal_hashes)
@@ -101,16 +102,19 @@ class Authenticator:
         ADDRESS_NOT_ALLOWED), RateLimited in its place where the address of `peer` has made too many
         calls that were refused, and StoreUnavailable also if the store does not respond in time.
         """
+        return await self._authenticate(hash_key(key) if key else b"", peer)
+
+    async def _authenticate(self, key_hash: bytes, peer: Peer) -> Principal:
         try:
-            return await self._accept(key, peer)
+            return await self._accept(key_hash, peer)
         except NotAllowed:
             self._count_refusal(peer.address)
             raise
 
-    async def _accept(self, key: str | None, peer: Peer) -> Principal:
-        if not key:
+    async def _accept(self, key_hash: bytes, peer: Peer) -> Principal:
+        """Return the principal of a key by its hash; empty = there is no key."""
+        if not key_hash:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
-        key_hash = hash_key(key)
         found = await self._lookup(key_hash)
         if found is None:
             raise NotAllowed(

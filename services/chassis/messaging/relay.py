@@ -35,7 +35,8 @@ ACK_TIMEOUT = 5.0
 POLL_S = 2.0
 _UNCOMMITTED_RETRY_S = 0.05
 #: How long the relay waits for an output that another process has committed and hands over.
-_GAP_S = 0.02
+_GAP_S = 0.05
+_NO_GAP = (-1, 0.0)
 #: Sequence numbers. A stream that lacks more gets only the newest output: consumers have read the
 #: others from the store long since, and an old message that is copied to the end of the stream does
 #: not make the relay publish everything after it again.
@@ -117,7 +118,7 @@ class _ShardRelay:
         #: Whether the store may have outputs that were not enqueued here.
         self._is_dirty = True
         #: The gap that is waited for, by the number at which it begins, and until when.
-        self._gap: tuple[int, float] = (-1, 0.0)
+        self._gap: tuple[int, float] = _NO_GAP
         self._changed = asyncio.Event()
 
     def enqueue(self, outputs: Sequence[OutboxMessage]) -> None:
@@ -226,17 +227,22 @@ class _ShardRelay:
     async def _next(self, at: int) -> list[OutboxMessage]:
         """Return the outputs that follow `at`; wait until there are some."""
         while True:
+            self._changed.clear()
             if outputs := self._take(at):
                 return outputs
             if self._is_dirty:
                 # Before the reading, so that a notification during it counts.
                 self._is_dirty = False
                 if outputs := await self._outputs.read(self._shard, at, PAGE):
-                    self._is_dirty = True
+                    # A single output is the newest one, and what follows it will be enqueued: the
+                    # store is always ahead of the queue, so whoever reads on reads everything.
+                    self._is_dirty |= len(outputs) > 1
+                    self._gap = (outputs[-1].next, self._now() + _GAP_S)
                     return outputs
                 # What is queued follows a part that the store does not show yet.
-                self._gap = (at, self._now() + _UNCOMMITTED_RETRY_S)
-            await self._wait()
+                retry_at = self._now() + _UNCOMMITTED_RETRY_S
+                self._gap = (at, retry_at) if self._queue else _NO_GAP
+            await self._wait(at)
 
     def _take(self, at: int) -> list[OutboxMessage]:
         """Return the queued outputs that follow `at` without a gap."""
@@ -263,10 +269,10 @@ class _ShardRelay:
         elif self._now() >= until:
             self._is_dirty = True
 
-    async def _wait(self) -> None:
+    async def _wait(self, at: int) -> None:
         """Wait for a change, or until it is time to read the store in any case."""
-        pause = max(0.001, self._gap[1] - self._now()) if self._queue else POLL_S
-        self._changed.clear()
+        missing_at, until = self._gap
+        pause = max(0.001, until - self._now()) if missing_at == at else POLL_S
         try:
             async with asyncio.timeout(pause):
                 await self._changed.wait()

@@ -14,6 +14,7 @@ from services.chassis.runtime.addresses import address_group
 from services.ingest.codec.secrets import blank_body
 from services.ingest.domain.admission import admit
 from services.ingest.domain.arrivals import ArrivalClock, StatementOrder
+from services.ingest.domain.definitions import SourceDefinition
 from services.ingest.domain.duplicates import DuplicateCounts, SourceKey
 from services.ingest.domain.erasure import NO_IDS, SUPPRESSED, names_blocked
 from services.ingest.domain.events import (
@@ -81,7 +82,7 @@ class EventIntake:
 
     async def check_rate(self, producer: Producer, address: str) -> None:
         """Raise RateLimited where a producer may not send anything now."""
-        is_public = await self._is_public(producer)
+        is_public = (await self._source(producer)).is_public
         self._limits.check(producer, address_group(address), monotonic(), is_public=is_public)
 
     async def ingest(
@@ -97,20 +98,26 @@ class EventIntake:
         batch is committed in parts: if a later one fails, the batch can be sent again as a whole.
         Raises RateLimited where the producer exceeds its rate; then nothing is stored.
         """
-        await self._count_rate(producer, len(events), sent)
+        source = await self._source(producer)
+        self._count_rate(producer, source, len(events), sent)
         received_us = received_us or self._arrive(len(events))
         result = IngestResult(0, 0, (), Token())
         for start in range(0, len(events), MAX_EVENTS):
             end = start + MAX_EVENTS
-            part = await self._ingest_part(producer, events[start:end], received_us[start:end])
+            own = events[start:end], received_us[start:end]
+            part = await self._ingest_part(producer, source, *own)
             self.metrics.count(producer.endpoint, part)
             result = _followed_by(result, part, start) if start else part
         return result
 
     async def _ingest_part(
-        self, producer: Producer, events: Sequence[IncomingEvent], received_us: Sequence[int]
+        self,
+        producer: Producer,
+        source: SourceDefinition,
+        events: Sequence[IncomingEvent],
+        received_us: Sequence[int],
     ) -> IngestResult:
-        batch = await self._admit(producer, events, received_us, _new_message_id)
+        batch = self._admit(producer, source, events, received_us, _new_message_id)
         result = await self._append(batch)
         if not batch.refusals:
             return result
@@ -150,7 +157,7 @@ class EventIntake:
 
         `received_us`: when it arrived by the log's clock; None = now. Raises RateLimited.
         """
-        await self._count_rate(producer, 1, Sent(len(raw), address))
+        self._count_rate(producer, await self._source(producer), 1, Sent(len(raw), address))
         received_us = self._arrive(1)[0] if received_us is None else received_us
         raw = blank_body(raw)
         entry = self._entry(producer, "body", raw, raw, refusal, received_us)
@@ -188,10 +195,12 @@ class EventIntake:
         refused_ids = await self._quarantine.save(list(entries.values()))
         return tuple(self._rejection(i, entry, refused_ids) for i, entry in entries.items())
 
-    async def _count_rate(self, producer: Producer, events: int, sent: Sent) -> None:
-        sent = sent._replace(address=address_group(sent.address))
-        is_public = await self._is_public(producer)
-        self._limits.take(producer, events, sent, monotonic(), is_public=is_public)
+    def _count_rate(
+        self, producer: Producer, source: SourceDefinition, events: int, sent: Sent
+    ) -> None:
+        # Everybody may know the key of a public source.
+        sent = Sent(sent.size_bytes, address_group(sent.address))
+        self._limits.take(producer, events, sent, monotonic(), is_public=source.is_public)
 
     def _rejection(
         self, index: int, entry: QuarantinedEvent, refused_ids: Container[bytes]
@@ -202,10 +211,8 @@ class EventIntake:
         message = f"{entry.refusal.message} (not stored: the quarantine of the source is full)"
         return Rejection(index, entry.refusal._replace(message=message), b"")
 
-    async def _is_public(self, producer: Producer) -> bool:
-        """Return whether everybody may know the key of a producer."""
-        source = await self._sources.find(producer.workspace_id, producer.source_id)
-        return source.is_public
+    async def _source(self, producer: Producer) -> SourceDefinition:
+        return await self._sources.find(producer.workspace_id, producer.source_id)
 
     def _entry(
         self,
@@ -246,7 +253,9 @@ class EventIntake:
             return _still_refused(entry, entry.refusal)
         # A function of the entry: an event without a message id, released twice, is one event.
         message_id = f"released-{to_hex(entry.quarantine_id)}"
-        batch = await self._admit(producer, [event], [entry.received_at_us], lambda: message_id)
+        source = await self._source(producer)
+        received_us = [entry.received_at_us]
+        batch = self._admit(producer, source, [event], received_us, lambda: message_id)
         result = await self._append(batch)
         if batch.refusals:
             return _still_refused(entry, batch.refusals[0])
@@ -254,21 +263,20 @@ class EventIntake:
         await self._quarantine.mark_released(entry, fact.fact_id)
         return result
 
-    async def _admit(
+    def _admit(
         self,
         producer: Producer,
+        definition: SourceDefinition,
         events: Sequence[IncomingEvent],
         received_us: Sequence[int],
         new_id: Callable[[], str],
     ) -> _AdmittedBatch:
         """Admit events. `received_us`: when each arrived by the log's clock, ascending; `new_id`
         returns the message id of an event that has none."""
-        workspace_id, source_id = producer.workspace_id, producer.source_id
-        definition = await self._sources.find(workspace_id, source_id)
         max_age_us = definition.max_age_us
         source = Source(
-            workspace_id,
-            source_id,
+            producer.workspace_id,
+            producer.source_id,
             self._log.index_key,
             definition.channel,
             producer.region,
@@ -317,7 +325,7 @@ class EventIntake:
             duplicates += len(result.duplicates)
             repeated = (facts[index].fact_id for index in result.duplicates)
             self._duplicates.add(source, repeated, result.recorded_at_us)
-            token = token.union(result.token)
+            token = token.union(result.token) if token.offsets else result.token
             batch.refusals.update((indices[index], _REUSED) for index in result.conflicting)
         return IngestResult(
             accepted, duplicates, (), token, unusable_identifiers=batch.unusable_identifiers
