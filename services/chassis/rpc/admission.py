@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from services.chassis.access.principal import Principal, Role
 from services.kernel.errors import RateLimited
 from services.kernel.slots import Slots
+
+#: The slots that a call holds, each with its holder.
+AdmittedCall: TypeAlias = Sequence[tuple[Slots, str]]
 
 _SOURCES = "all sources"
 
@@ -37,26 +41,24 @@ class Admission:
         self._limits = limits
         self._calls, self._streams, self._workspaces = Slots(), Slots(), Slots()
 
-    def enter(self, caller: Principal, address: str = "", *, is_stream: bool) -> None:
+    def enter(self, caller: Principal, address: str = "", *, is_stream: bool) -> AdmittedCall:
         """Count a call that begins; `leave` ends it. Raises RateLimited, and counts nothing.
 
         `address`: the group of the caller's address; empty = it is not counted by address.
         """
-        if caller.internal:
-            return
         taken: list[tuple[Slots, str]] = []
+        if caller.internal:
+            return taken
         for slots, holder, limit, message in self._bounds(caller, address, is_stream):
             if not slots.take(holder, limit):
-                for each, one in taken:
-                    each.give_back(one)
+                self.leave(taken)
                 raise RateLimited(message)
             taken.append((slots, holder))
+        return taken
 
-    def leave(self, caller: Principal, address: str = "", *, is_stream: bool) -> None:
-        """Count the end of a call that was admitted, with the same arguments."""
-        if caller.internal:
-            return
-        for slots, holder, _, _ in self._bounds(caller, address, is_stream):
+    def leave(self, call: AdmittedCall) -> None:
+        """Count the end of a call that was admitted."""
+        for slots, holder in call:
             slots.give_back(holder)
 
     def _bounds(

@@ -24,7 +24,7 @@ from services.chassis.access.principal import WORKSPACE_KEY, Principal, Role, se
 from services.chassis.access.rights import UNMASK_KEY, lens_of
 from services.chassis.audit.log import AuditLog
 from services.chassis.audit.recorder import AuditedCall, MethodAudit
-from services.chassis.rpc.admission import Admission
+from services.chassis.rpc.admission import Admission, AdmittedCall
 from services.chassis.rpc.connections import ConnectionGuard
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
 from services.chassis.rpc.sealing import TokenSealer, method_paths
@@ -167,12 +167,10 @@ class _GuardedMethod:
 
     async def _respond(self, _: _Messages, context: _Context) -> bytes:
         began = perf_counter()
-        caller: Principal | None = None
-        address = ""
+        admitted: AdmittedCall = ()
         try:
             credentials = credentials_of(context, self._proxies)
-            address = self._counted_address(credentials)
-            caller = await self._enter(credentials, address, context)
+            caller, admitted = await self._enter(credentials, context)
             sealed = self._sealing.for_clients or credentials.is_forwarded
             lens = lens_of(caller, credentials.unmask_reason)
             request = self._parse(await self._streams.only_message(context.read), caller, sealed)
@@ -184,8 +182,7 @@ class _GuardedMethod:
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
-            if caller is not None:
-                self._admission.leave(caller, address, is_stream=False)
+            self._admission.leave(admitted)
         self._count(began)
         return serialised
 
@@ -193,12 +190,10 @@ class _GuardedMethod:
         self, requests: _Messages, context: _Context
     ) -> AsyncIterator[bytes]:
         began = perf_counter()
-        caller: Principal | None = None
-        address = ""
+        admitted: AdmittedCall = ()
         try:
             credentials = credentials_of(context, self._proxies)
-            address = self._counted_address(credentials)
-            caller = await self._enter(credentials, address, context)
+            caller, admitted = await self._enter(credentials, context)
             sealed = self._sealing.for_clients or credentials.is_forwarded
             lens = lens_of(caller, credentials.unmask_reason)
             with self._streams.open(credentials, self._roles) as stream:
@@ -216,8 +211,7 @@ class _GuardedMethod:
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
-            if caller is not None:
-                self._admission.leave(caller, address, is_stream=True)
+            self._admission.leave(admitted)
         self._count(began)
 
     async def _read_each(
@@ -250,7 +244,10 @@ class _GuardedMethod:
             return ""
         return self._connections.counted_address(credentials.peer.address)
 
-    async def _enter(self, credentials: Credentials, address: str, context: _Context) -> Principal:
+    async def _enter(
+        self, credentials: Credentials, context: _Context
+    ) -> tuple[Principal, AdmittedCall]:
+        address = self._counted_address(credentials)
         # Each call has its own task, so these context variables are set for this call alone.
         start_deadline(context.time_remaining())
         try:
@@ -262,12 +259,12 @@ class _GuardedMethod:
         if self._connections is not None:
             self._connections.admit(context.peer())
         try:
-            self._admission.enter(caller, address, is_stream=self._gives_stream)
+            admitted = self._admission.enter(caller, address, is_stream=self._gives_stream)
         except RateLimited:
             self._refuse(address, context, has_key=True)
             raise
         set_principal(caller)
-        return caller
+        return caller, admitted
 
     def _refuse(self, address: str, context: _Context, *, has_key: bool) -> None:
         if self._connections is not None:

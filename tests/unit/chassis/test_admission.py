@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from services.chassis.access.principal import Principal, Role
-from services.chassis.rpc.admission import Admission, CallLimits
+from services.chassis.rpc.admission import Admission, AdmittedCall, CallLimits
 from services.kernel.errors import RateLimited
 from services.kernel.ids import WorkspaceId
 
@@ -14,16 +16,22 @@ def caller(role: Role, key_id: str = "k", workspace: str = "shop") -> Principal:
     return Principal(WorkspaceId(workspace), role, key_id)
 
 
+def enter_all(
+    admission: Admission, who: Principal, *, is_stream: bool = False, address: str = ""
+) -> list[AdmittedCall]:
+    """Return the calls that are admitted until one is refused, at most 100."""
+    calls: list[AdmittedCall] = []
+    with suppress(RateLimited):
+        while len(calls) < 100:
+            calls.append(admission.enter(who, address, is_stream=is_stream))
+    return calls
+
+
 def admitted(
     admission: Admission, who: Principal, *, is_stream: bool = False, address: str = ""
 ) -> int:
     """Return how many calls are admitted until one is refused, at most 100."""
-    for count in range(100):
-        try:
-            admission.enter(who, address, is_stream=is_stream)
-        except RateLimited:
-            return count
-    return 100
+    return len(enter_all(admission, who, is_stream=is_stream, address=address))
 
 
 LIMITS = CallLimits(
@@ -47,18 +55,19 @@ def test_sources_share_a_limit_that_others_do_not_have() -> None:
 
 def test_keys_of_a_workspace_share_a_limit_and_leave_room_for_another_one() -> None:
     admission = Admission(LIMITS)
-    counts = [admitted(admission, caller(Role.READER, f"key {i}")) for i in range(4)]
-    assert counts == [10, 10, 5, 0]
+    calls = [enter_all(admission, caller(Role.READER, f"key {i}")) for i in range(4)]
+    assert list(map(len, calls)) == [10, 10, 5, 0]
     assert admitted(admission, caller(Role.READER, "another", "market")) == 10
-    admission.leave(caller(Role.READER, "key 0"), is_stream=False)
+    admission.leave(calls[0][0])
     assert admitted(admission, caller(Role.READER, "key 3")) == 1
 
 
 def test_address_leaves_half_of_the_calls_of_a_source_to_others() -> None:
     admission, who = Admission(LIMITS), caller(Role.SOURCE)
-    assert admitted(admission, who, address="192.0.2.1") == 5
+    calls = enter_all(admission, who, address="192.0.2.1")
+    assert len(calls) == 5
     assert admitted(admission, who, address="192.0.2.2") == 3
-    admission.leave(who, "192.0.2.1", is_stream=False)
+    admission.leave(calls[0])
     assert admitted(admission, who, address="192.0.2.3") == 2
 
 
@@ -80,12 +89,10 @@ def test_other_services_have_no_limit() -> None:
 def test_refused_call_holds_nothing(is_stream: bool) -> None:
     admission = Admission(LIMITS)
     filler, source = caller(Role.SOURCE, "a"), caller(Role.SOURCE, "b")
-    assert admitted(admission, filler) == 10
-    for _ in range(2):
-        admission.enter(source, is_stream=is_stream)
-    with pytest.raises(RateLimited):
-        admission.enter(source, is_stream=is_stream)
-    for who, count, kind in ((filler, 10, False), (source, 2, is_stream)):
-        for _ in range(count):
-            admission.leave(who, is_stream=kind)
+    calls = enter_all(admission, filler)
+    assert len(calls) == 10
+    own = enter_all(admission, source, is_stream=is_stream)
+    assert len(own) == 2
+    for call in (*calls, *own):
+        admission.leave(call)
     assert admitted(admission, source, is_stream=True) == 4
