@@ -125,6 +125,11 @@ class PersonalFields:
         for plan in rules.values():
             plan.below = [each for each in plan.below if _leads_to_rules(each[1], set())]
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether the method has no personal data, and no rules that may read any."""
+        return not self.is_disclosed and not self._has_rules
+
     @classmethod
     def of(cls, method: str) -> PersonalFields:
         """Return those of a method, `/package.Service/Rpc`. Raises KeyError for an unknown one."""

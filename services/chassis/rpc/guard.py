@@ -33,6 +33,7 @@ from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, OnefoldError, RateLimited, ServiceUnavailable
+from services.kernel.masking import CLEAR
 from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
@@ -148,6 +149,8 @@ class _GuardedMethod:
         self._tokens_in, self._tokens_out = method_paths(name)
         self._personal = PersonalFields.of(name)
         self._audit = MethodAudit(name, guard.audit)
+        #: Whether its calls have nothing to mask, and are no entries of the audit.
+        self._is_plain = self._personal.is_empty and not self._audit.is_act
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
         self._check_role = guard.check_role
@@ -172,12 +175,15 @@ class _GuardedMethod:
             credentials = credentials_of(context, self._proxies)
             caller, admitted = await self._enter(credentials, context)
             sealed = self._sealing.for_clients or credentials.is_forwarded
-            lens = lens_of(caller, credentials.unmask_reason)
+            reason = credentials.unmask_reason
+            # A reason is checked in any case.
+            lens = CLEAR if self._is_plain and not reason else lens_of(caller, reason)
             request = self._parse(await self._streams.only_message(context.read), caller, sealed)
-            self._personal.check_rules(request, lens)
-            call = AuditedCall(caller, request, lens, credentials.unmask_reason)
-            response = await self._audit.watch(call, self._behaviour(request, context))
-            await self._audit.record(call, self._personal.mask(response, lens))
+            if lens is CLEAR:  # also for the other services, whose calls are no entries
+                response = await self._behaviour(request, context)
+            else:
+                call = AuditedCall(caller, request, lens, reason)
+                response = await self._respond_masked(call, context)
             serialised = self._serialize(response, caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
@@ -185,6 +191,13 @@ class _GuardedMethod:
             self._admission.leave(admitted)
         self._count(began)
         return serialised
+
+    async def _respond_masked(self, call: AuditedCall, context: _Context) -> Any:
+        """Return the masked response to a call, which is recorded before if it is an entry."""
+        self._personal.check_rules(call.request, call.lens)
+        response = await self._audit.watch(call, self._behaviour(call.request, context))
+        await self._audit.record(call, self._personal.mask(response, call.lens))
+        return response
 
     async def _respond_with_stream(
         self, requests: _Messages, context: _Context

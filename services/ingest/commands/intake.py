@@ -287,7 +287,7 @@ class EventIntake:
         )
         batch = _AdmittedBatch(producer)
         order = StatementOrder()
-        blocked = self._blocked.of(workspace_id) if self._blocked else NO_IDS
+        blocked = self._blocked.of(producer.workspace_id) if self._blocked else NO_IDS
         for index, incoming in enumerate(events):
             event = incoming.event
             if isinstance(event, Refusal):
