@@ -234,8 +234,8 @@ class _ShardRelay:
                 # Before the reading, so that a notification during it counts.
                 self._is_dirty = False
                 if outputs := await self._outputs.read(self._shard, at, PAGE):
-                    # A single output is the newest one, and what follows it will be enqueued: the
-                    # store is always ahead of the queue, so whoever reads on reads everything.
+                    # A single output is the newest one, and what follows it will be enqueued. The
+                    # store is always ahead of the queue: a relay that reads on reads everything.
                     self._is_dirty |= len(outputs) > 1
                     self._gap = (outputs[-1].next, self._now() + _GAP_S)
                     return outputs
