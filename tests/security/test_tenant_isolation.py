@@ -474,6 +474,17 @@ def _raw(value: Any) -> bytes:
     return value if type(value) is bytes else str(value).encode()
 
 
+async def _add_erasure(admin: asyncpg.Connection) -> None:
+    """Add the erasure of a person of the other workspace, of which nothing else is left."""
+    await admin.execute(
+        "INSERT INTO ingest.erasure (workspace_id, request_id, requested_at, actor, legal_ground,"
+        " block, identifier_ids, related_ids, known_to)"
+        " VALUES ($1, $2, 1, $1, '', false, '{}', '{}', '{}')",
+        OTHER,
+        bytes(16),
+    )
+
+
 async def test_statement_without_its_workspace_shows_nothing_of_another_one(
     make_settings: MakeSettings,
     internal_key: str,
@@ -513,13 +524,7 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
         assert {texts[text] for text in run_for_callers & texts.keys()}.isdisjoint(OF_FOLDS)
         assert len(run_for_callers & texts.keys()) > len(CASES) / 2
     # The services have stopped, so the rows are changed by the cases alone.
-    await admin.execute(
-        "INSERT INTO ingest.erasure (workspace_id, request_id, requested_at, actor, legal_ground,"
-        " block, identifier_ids, related_ids, known_to)"
-        " VALUES ($1, $2, 1, $1, '', false, '{}', '{}', '{}')",
-        OTHER,
-        bytes(16),
-    )
+    await _add_erasure(admin)
     api = {}
     for service in SERVICES:
         role = ServiceRoles.from_dsn(database, service).api
