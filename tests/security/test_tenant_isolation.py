@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from integration.whole.whole_system import whole_system
+from integration.whole.whole_system import WholeSystem, whole_system
 from security.foreign_requests import foreign_requests
 from security.two_tenants import (
     ERROR,
@@ -516,9 +516,7 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
                     for response in await responses(callers.get(statement.text, [])):
                         assert not foreign.found_in(response), (statement.key, response)
         run_for_callers |= run_before
-        stranger = await running.new_workspace()
-        third = Tenant(stranger.workspace_id, stranger.admin, stranger.source)
-        await _fuzz(own, third, other, foreign)
+        await _fuzz(running, own, other, foreign)
         assert await _rows_of_other(admin) == before
         texts = {each.text: each.key for each in statements()}
         assert {texts[text] for text in run_for_callers & texts.keys()}.isdisjoint(OF_FOLDS)
@@ -545,7 +543,18 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
         await conn.close()
 
 
-async def _fuzz(own: Tenant, third: Tenant, other: OtherIds, foreign: Foreign) -> None:
+async def _add_erasure(admin: asyncpg.Connection) -> None:
+    """Add a request of erasure to the other workspace."""
+    await admin.execute(
+        "INSERT INTO ingest.erasure (workspace_id, request_id, requested_at, actor, legal_ground,"
+        " block, identifier_ids, related_ids, known_to)"
+        " VALUES ($1, $2, 1, $1, '', false, '{}', '{}', '{}')",
+        OTHER,
+        bytes(16),
+    )
+
+
+async def _fuzz(running: WholeSystem, own: Tenant, other: OtherIds, foreign: Foreign) -> None:
     """Call every rpc with random fields that are ids and names of the other workspace.
 
     What changes something is called with the keys of a third one, as it may store these names.
@@ -558,6 +567,8 @@ async def _fuzz(own: Tenant, third: Tenant, other: OtherIds, foreign: Foreign) -
         assert not learnt, (name, request, response)
         if not response.startswith(ERROR):
             answered.add(name)
+    stranger = await running.new_workspace()
+    third = Tenant(stranger.workspace_id, stranger.admin, stranger.source)
     for _, _, call in foreign_requests(third, other, seed=2, repeats=4, reading=False):
         await responses([call])
     assert len(answered) > 30, sorted(answered)
