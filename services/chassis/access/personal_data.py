@@ -178,7 +178,7 @@ def _mask(message: Any, plan: _Plan, lens: Lens, disclosure: Disclosure, above: 
             continue
         if kind == PersonalData.PERSONAL_DATA_IDENTIFIER:
             name = message.namespace
-        if not is_definition:
+        if not is_definition and kind != PersonalData.PERSONAL_DATA_RULE_TEXT:
             disclosure.add(name if kind in _NAMED else key)
         if is_repeated:
             value[:] = [_MASKS[kind](lens, name, each) for each in value]

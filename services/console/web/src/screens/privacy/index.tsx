@@ -1,5 +1,5 @@
 // Privacy: erasures of persons, who did and read what, and which fields are personal.
-import { Alert, Tabs, Typography } from "antd";
+import { Alert, Segmented, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { useAddress } from "../../parts/address";
@@ -8,31 +8,33 @@ import { Audit } from "./audit";
 import { Erasures } from "./erasures";
 import { FieldClasses } from "./fields";
 
+const PARTS = ["erasures", "audit", "fields"] as const;
+const NAMES = { erasures: "erasures", audit: "audit", fields: "fieldClasses" } as const;
+
 export default function Privacy() {
   const { t } = useTranslation();
   const { caller } = useSession();
   const [search, set] = useAddress();
   const isAdmin = caller.role === "ROLE_ADMIN";
+  const parts = PARTS.filter((each) => isAdmin || each === "fields");
+  const part = parts.find((each) => each === search.get("tab")) ?? parts[0];
   return (
     <>
       <Typography.Title level={2}>{t("privacy")}</Typography.Title>
-      {!isAdmin && (
+      {isAdmin ? (
+        <Segmented
+          aria-label={t("privacy")}
+          style={{ marginBottom: 16 }}
+          value={part}
+          onChange={(chosen) => set("tab", String(chosen))}
+          options={parts.map((each) => ({ value: each, label: t(NAMES[each]) }))}
+        />
+      ) : (
         <Alert type="info" showIcon style={{ marginBottom: 16 }} title={t("privacyNeedsAdmin")} />
       )}
-      <Tabs
-        activeKey={search.get("tab") ?? (isAdmin ? "erasures" : "fields")}
-        onChange={(key) => set("tab", key)}
-        destroyOnHidden
-        items={[
-          ...(isAdmin
-            ? [
-                { key: "erasures", label: t("erasures"), children: <Erasures /> },
-                { key: "audit", label: t("audit"), children: <Audit /> },
-              ]
-            : []),
-          { key: "fields", label: t("fieldClasses"), children: <FieldClasses isAdmin={isAdmin} /> },
-        ]}
-      />
+      {part === "erasures" && <Erasures />}
+      {part === "audit" && <Audit />}
+      {part === "fields" && <FieldClasses isAdmin={isAdmin} />}
     </>
   );
 }
