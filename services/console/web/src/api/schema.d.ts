@@ -6433,6 +6433,15 @@ export interface components {
             /** @description How often it was sent again. */
             repeats?: components["schemas"]["ingest.v1.Repeats"];
         };
+        /** @description A signed statement about an erasure. It contains no value of the person. */
+        "ingest.v1.ErasureCertificate": {
+            /** @description The public key of the installation, 32 bytes. It stays the same for as long as the index key does. */
+            public_key?: string;
+            /** @description The signature of the bytes of `statement` (Ed25519), 64 bytes. */
+            signature?: string;
+            /** @description What was erased, when, why and by which key: a JSON object. */
+            statement?: string;
+        };
         /**
          * @description How far an erasure is.
          * @enum {string}
@@ -6444,6 +6453,8 @@ export interface components {
             actor?: string;
             /** @description Whether later events with the identifiers of the person are refused. */
             block?: boolean;
+            /** @description The certificate; absent until the state is ERASED. */
+            certificate?: components["schemas"]["ingest.v1.ErasureCertificate"];
             /**
              * Format: int64
              * @description When the log had nothing of the person any more, Unix microseconds; 0 = not yet.

@@ -1,1 +1,0 @@
-import{j as e}from"./antd-DrghyoDD.js";import{l as t,y as n}from"./core-C04TnJml.js";var r=n();function i(n){let{t:i}=t();return n.query.hasNextPage?(0,r.jsx)(e,{style:{marginTop:16},loading:n.query.isFetchingNextPage,onClick:()=>void n.query.fetchNextPage(),children:i(`more`)}):null}export{i as t};
