@@ -4,7 +4,8 @@ DELETE FROM membership WHERE profile_id = ANY ($1::bytea[])
 RETURNING workspace_id, segment_id, segment_version, profile_id, since_us;
 
 -- name: delete_history
--- Deletes the history of profiles up to an instant, searched in each segment of the workspace.
+-- Deletes the history of profiles up to an instant, searched in each segment of the workspace, and
+-- stores after which ordinal the changes of a new life are counted.
 WITH RECURSIVE segment AS (
     (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
     UNION ALL
@@ -13,10 +14,16 @@ WITH RECURSIVE segment AS (
         WHERE h.workspace_id = $1 AND h.segment_id > segment.segment_id
         ORDER BY h.segment_id LIMIT 1
     ) AS next
+), deleted AS (
+    DELETE FROM history h USING segment, unnest($2::bytea[]) AS gone (profile_id)
+    WHERE h.workspace_id = $1 AND h.segment_id = segment.segment_id
+        AND h.profile_id = gone.profile_id AND h.changed_at_us <= $3
+    RETURNING h.profile_id, h.ordinal
 )
-DELETE FROM history h USING segment, unnest($2::bytea[]) AS gone (profile_id)
-WHERE h.workspace_id = $1 AND h.segment_id = segment.segment_id
-    AND h.profile_id = gone.profile_id AND h.changed_at_us <= $3;
+INSERT INTO erased_profile AS old (workspace_id, profile_id, ordinal)
+SELECT $1, profile_id, max(ordinal) FROM deleted GROUP BY profile_id
+ON CONFLICT (workspace_id, profile_id)
+    DO UPDATE SET ordinal = greatest(old.ordinal, excluded.ordinal);
 
 -- name: load_passed_with
 -- What a shard has passed on that contains one of some ids.

@@ -110,11 +110,11 @@ async def assign_ordinals(
     published one; then it becomes that one, so that the changes of a membership are in time order.
     """
     rows = await _load_last_changes(conn, changes)
-    last = {key: (row["ordinal"], row["changed_at_us"]) for key, row in rows.items()}
+    last = {key: (row["ordinal"], row["changed_at_us"] or 0) for key, row in rows.items()}
     numbered = []
     for change in changes:
         key = (change.profile_id, change.segment_id)
-        ordinal, changed_at_us = last.get(key, (0, change.changed_at_us))
+        ordinal, changed_at_us = last.get(key, (0, 0))
         last[key] = (ordinal + 1, max(change.changed_at_us, changed_at_us))
         numbered.append(change._replace(ordinal=last[key][0], changed_at_us=last[key][1]))
     return numbered
@@ -125,7 +125,8 @@ async def last_causes(
 ) -> dict[tuple[ProfileId, str], MembershipCause]:
     """Return the cause of the last published change of each of these memberships."""
     last = await _load_last_changes(conn, changes)
-    return {key: MembershipCause(row["cause"]) for key, row in last.items()}
+    known = {key: row["cause"] for key, row in last.items()}
+    return {key: MembershipCause(cause) for key, cause in known.items() if cause is not None}
 
 
 async def add_changes(

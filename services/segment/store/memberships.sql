@@ -59,15 +59,19 @@ FROM unnest($1::bytea[], $2::text[], $3::bigint[]) AS t (profile_id, segment_id,
 WHERE n.profile_id = t.profile_id AND n.segment_id = t.segment_id;
 
 -- name: load_last_changes
--- The last published change of each of these profiles and segments.
-SELECT t.profile_id, t.segment_id, h.ordinal, h.changed_at_us, h.cause
+-- The last published change of each of these profiles and segments; of an erased profile that has
+-- no change since, the ordinal alone.
+SELECT
+    t.profile_id, t.segment_id, coalesce(h.ordinal, e.ordinal) AS ordinal, h.changed_at_us, h.cause
 FROM unnest($1::text[], $2::bytea[], $3::text[]) AS t (workspace_id, profile_id, segment_id)
-CROSS JOIN LATERAL (
+LEFT JOIN erased_profile e ON e.workspace_id = t.workspace_id AND e.profile_id = t.profile_id
+LEFT JOIN LATERAL (
     SELECT ordinal, changed_at_us, cause FROM history h
     WHERE h.workspace_id = t.workspace_id AND h.segment_id = t.segment_id
         AND h.profile_id = t.profile_id
     ORDER BY ordinal DESC LIMIT 1
-) h;
+) h ON true
+WHERE h.ordinal IS NOT NULL OR e.ordinal IS NOT NULL;
 
 -- name: add_broadcast_facts
 -- Adds the broadcast facts of one message.

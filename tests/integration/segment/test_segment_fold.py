@@ -25,6 +25,7 @@ from integration.segment.segment_fixture import (
     profile,
 )
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
+from onefold.log.v1.erasure_pb2 import PersonErased
 from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 from onefold.segment.v1.segment_stream_pb2 import (
@@ -548,3 +549,34 @@ async def test_sweep_that_is_requested_again_begins_again(workers: SegmentWorker
     await workers.fold_all()
     assert await workers.members("later") == {profile(n) for n in range(20)}
     await workers.check()
+
+
+async def test_new_life_of_an_erased_profile_has_changes_with_ordinals_of_its_own(
+    workers: SegmentWorkers,
+) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, BOUGHT_ID))
+    workers.publish(0, evaluated(1, 2))
+    await workers.fold_all()
+    # Each shard passes the erasure on, as each may have changes that were published before it.
+    erased = PersonErased(request_id=bytes(16), identifier_ids=[profile(1)])
+    fact = Fact(
+        workspace_id=W,
+        kind=PersonErased.DESCRIPTOR.full_name,
+        payload=erased.SerializeToString(),
+        recorded_at_us=10**6,
+    )
+    gone = ProfileChange(workspace_id=W, profile_id=profile(1), version=3, erased=True)
+    workers.publish(0, gone, broadcast_facts=[fact])
+    workers.publish(1, broadcast_facts=[fact])
+    await workers.fold_all()
+    histories = await workers.pool.fetch("SELECT profile_id FROM history")
+    assert [row["profile_id"] for row in histories] == [profile(2)]
+    workers.publish(0, evaluated(1, 4, BOUGHT_ID, changed_at_us=2 * 10**6), evaluated(2, 2))
+    await workers.fold_all()
+    new = (await workers.changes())[-2:]
+    assert sorted((c.profile_id, c.entered, c.ordinal) for c in new) == sorted(
+        [(profile(1), True, 3), (profile(2), False, 2)]
+    )
