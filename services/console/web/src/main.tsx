@@ -124,6 +124,7 @@ const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.c
 function Root() {
   const { i18n } = useTranslation();
   const isDark = useIsDark();
+  const chosen = { itemSelectedColor: (isDark ? DARK : LIGHT).colorLink };
   return (
     <ConfigProvider
       csp={{ nonce }}
@@ -133,7 +134,7 @@ function Root() {
       theme={{
         algorithm: isDark ? theme.darkAlgorithm : theme.defaultAlgorithm,
         token: { ...(isDark ? DARK : LIGHT), ...LINKS },
-        components: { Menu: { itemSelectedColor: (isDark ? DARK : LIGHT).colorLink } },
+        components: { Menu: chosen, Tabs: chosen },
       }}
     >
       <App>
