@@ -318,7 +318,7 @@ async def test_killed_processes_send_what_each_channel_promises(
 async def test_faults_that_go_on_for_long_leave_no_run_stuck(
     journeys: Journeys, entered: Counter[str]
 ) -> None:
-    """T11: every run ends, though a dependency was killed or stood still all the time."""
+    """T11: every run ends, though a dependency is killed or paused again and again."""
     ends, seed = time.monotonic() + 60 * MINUTES, FIRST_SEED_OF_LONG_FAULTS
     injected: list[str] = []
     while time.monotonic() < ends:

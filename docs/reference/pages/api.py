@@ -24,7 +24,7 @@ PROTOS = Path(__file__).resolve().parents[3] / "protos"
 #: In the order in which an event passes them.
 PACKAGES = (
     *("ingest", "log", "identity", "profile", "segment", "activation"),
-    *("projection", "rule", "type"),
+    *("audit", "projection", "rule", "type"),
 )
 #: Paths of messages, enums and services, and of their parts, in source information.
 MESSAGE, ENUM, SERVICE = 4, 5, 6
