@@ -9,12 +9,12 @@ the first, and the other one loads again and compares with the first one's defin
 from __future__ import annotations
 
 from asyncio import Lock
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from services.kernel.errors import Conflict
+from services.kernel.errors import Conflict, InvalidField
 from services.kernel.ids import FactId, definition_fact_id
 from services.kernel.tokens import Token
 
@@ -120,6 +120,20 @@ class Defined(Generic[D]):
 def etag_of(version: int) -> str:
     """Return the etag of a version. Clients treat it as opaque; 0 = nothing is defined yet."""
     return str(version)
+
+
+def check_room(existing: Collection[str], id_: str, most: int, *, thing: str) -> None:
+    """Raise InvalidField where a new thing would be one too many beside those of a workspace.
+
+    `existing`: the ids of all that are defined, retired ones included. `thing`: its name, which its
+    field begins with, such as `queue` for `queue.queue_id`.
+    """
+    if id_ not in existing and len(existing) >= most:
+        raise InvalidField(
+            f"the workspace has {most} {thing}s, the most that are allowed: define one under the id"
+            f" of a retired {thing}",
+            field=f"{thing}.{thing}_id",
+        )
 
 
 def next_definition(current: D | None, desired: D, to_fact: Callable[[D], DefinitionFact]) -> D:

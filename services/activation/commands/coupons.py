@@ -11,7 +11,7 @@ from services.activation.codec.coupons import codes_fact, pool_definition
 from services.activation.domain.journeys.catalogue import JourneyHistory
 from services.activation.store.coupons import load_pools
 from services.activation.store.journeys import load_journeys_of_workspace
-from services.chassis.definitions import Defined, WorkspaceLocks, define
+from services.chassis.definitions import Defined, WorkspaceLocks, check_room, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
@@ -55,13 +55,8 @@ class CouponCommands:
             async with acquire(self.database.api_pool) as conn:
                 existing = await load_pools(conn, workspace_id)
                 journeys = await load_journeys_of_workspace(conn, workspace_id)
+            check_room(existing, desired.pool_id, MAX_POOLS, thing="pool")
             current = existing.get(desired.pool_id)
-            if current is None and len(existing) >= MAX_POOLS:
-                raise InvalidField(
-                    f"the workspace has {MAX_POOLS} pools, the most that are allowed: define one"
-                    " under the id of a retired pool",
-                    field="pool.pool_id",
-                )
             users = sorted(_users(journeys.values(), desired.pool_id))
             if current is not None and users and current.used != desired.used:
                 raise InvalidField(

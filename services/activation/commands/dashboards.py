@@ -7,12 +7,11 @@ from typing import Final
 
 from services.activation.codec.dashboards import dashboard_definition
 from services.activation.store.dashboards import list_dashboards
-from services.chassis.definitions import Defined, WorkspaceLocks, define
+from services.chassis.definitions import Defined, WorkspaceLocks, check_room, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.kernel.dashboards import Dashboard, check_dashboard
-from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
@@ -48,14 +47,8 @@ class DashboardCommands:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
                 existing = await list_dashboards(conn, workspace_id)
-            current = existing.get(desired.dashboard_id)
-            if current is None and len(existing) >= MAX_DASHBOARDS:
-                raise InvalidField(
-                    f"the workspace has {MAX_DASHBOARDS} dashboards, the most that are allowed:"
-                    " define one under the id of a retired dashboard",
-                    field="dashboard.dashboard_id",
-                )
-            return current
+            check_room(existing, desired.dashboard_id, MAX_DASHBOARDS, thing="dashboard")
+            return existing.get(desired.dashboard_id)
 
         async with self.locks.of(workspace_id):
             return await define(

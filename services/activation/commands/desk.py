@@ -16,7 +16,7 @@ from services.activation.domain.desk.assignment import Assignment, AssignmentRea
 from services.activation.domain.desk.tickets import Ticket, fold_ticket
 from services.activation.store.desk import Q, count_tickets, load_newest_queues, ticket_fact_of
 from services.chassis.codec.fields import token_from_proto
-from services.chassis.definitions import Defined, WorkspaceLocks, define
+from services.chassis.definitions import Defined, WorkspaceLocks, check_room, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient
@@ -85,14 +85,8 @@ class DeskCommands:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
                 existing = await load_newest_queues(conn, workspace_id)
-            current = existing.get(desired.queue_id)
-            if current is None and len(existing) >= MAX_QUEUES:
-                raise InvalidField(
-                    f"the workspace has {MAX_QUEUES} queues, the most that are allowed: define one"
-                    " under the id of a retired queue",
-                    field="queue.queue_id",
-                )
-            return current
+            check_room(existing, desired.queue_id, MAX_QUEUES, thing="queue")
+            return existing.get(desired.queue_id)
 
         async with self.locks.of(workspace_id):
             return await define(

@@ -24,7 +24,13 @@ from services.activation.store.journeys import load_contact_policy, load_journey
 from services.activation.store.run_reads import count_open_runs
 from services.activation.store.templates import load_template, load_templates
 from services.chassis.codec.fields import token_from_proto
-from services.chassis.definitions import Defined, WorkspaceLocks, define, next_definition
+from services.chassis.definitions import (
+    Defined,
+    WorkspaceLocks,
+    check_room,
+    define,
+    next_definition,
+)
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient
@@ -131,12 +137,7 @@ class JourneyCommands:
             resolved = with_coupon_uses(desired, {id_: pool.used for id_, pool in pools.items()})
             history = existing.journeys.get(desired.journey_id)
             current = history.versions[-1].program.journey if history is not None else None
-            if current is None and len(existing.journeys) >= MAX_JOURNEYS:
-                raise InvalidField(
-                    f"the workspace has {MAX_JOURNEYS} journeys, the most that are allowed: define"
-                    " one under the id of a retired journey",
-                    field="journey.journey_id",
-                )
+            check_room(existing.journeys, desired.journey_id, MAX_JOURNEYS, thing="journey")
             if not desired.retired:
                 more = await self.rules.problems(workspace_id, desired, token, taken.names)
                 more += [] if current is None else check_edit(current, desired)
