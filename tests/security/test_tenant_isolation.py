@@ -52,7 +52,8 @@ _LAST = b"\xff" * 16
 
 #: The statements by which the fold of activation deletes what it has of an erased person.
 ERASING = (
-    *("delete_answers", "delete_decisions", "delete_dues", "delete_journey_facts"),
+    *("delete_addresses", "delete_answers", "delete_decisions", "delete_dues"),
+    "delete_journey_facts",
     *("delete_leaf_profiles", "delete_runs", "delete_ticket_facts", "delete_tickets"),
     *("delete_unpublished", "erase_coupons", "erase_effects", "erase_reports", "leave_mirrors"),
     *("hide_profiles", "lock_dues"),
@@ -71,12 +72,13 @@ OF_FOLDS = frozenset(
         "identity/store/erasure.take",
         "ingest/store/erasures.account_facts",
         "ingest/store/erasures.add_counts",
-        "ingest/store/erasures.delete_refused",
         "ingest/store/erasures.facts_in_range",
         "ingest/store/erasures.facts_of_leaf",
         "ingest/store/erasures.mark_erased",
         "ingest/store/erasures.overwrite",
         "ingest/store/erasures.own_facts",
+        "ingest/store/erasures.refused_after",
+        "ingest/store/erasures.refused_with",
         "profile/store/erasure.bury",
         "profile/store/erasure.delete_leaves",
         "profile/store/erasure.delete_names",
@@ -130,6 +132,7 @@ OF_FOLDS = frozenset(
         "chassis/audit/log.lock_heads",
         "chassis/audit/log.save_head",
         "chassis/projection/failed_facts.count_failed_of_workspaces",
+        "chassis/projection/failed_facts.load_units",
         "identity/store/policy.load_rollout_page",
         # Services read the log, which names the workspace to them or not.
         "ingest/log/store.page_of_kinds",

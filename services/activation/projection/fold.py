@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -28,6 +29,7 @@ from services.activation.store.mirrors import save_changes
 from services.activation.store.templates import save_template
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
+from services.chassis.projection.failed_facts import delete_units
 from services.chassis.projection.parked_facts import fold_parked_facts
 from services.kernel.errors import InvalidField
 
@@ -97,6 +99,9 @@ class ActivationProjection:
             self._tickets.add(batch.shard)
         # At the end, as the batch has what happened before: what is recorded later stays.
         await erase_persons(conn, erasures)
+        for each in erasures:
+            is_erased = partial(UNITS.names, ids=frozenset(each.ids))
+            await delete_units(conn, batch.shard, each.workspace_id, batch.next, is_erased)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         await fold_parked_facts(conn, "activation", batch.shard, facts)
         if await fold_access_facts(conn, facts):

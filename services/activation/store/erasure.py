@@ -43,6 +43,7 @@ async def erase_persons(conn: asyncpg.Connection, erasures: Sequence[ErasedProfi
         await conn.execute(Q.delete_runs, *who)
         await conn.execute(Q.delete_unpublished, *who)
         await conn.execute(Q.delete_dues, *who)
+        await conn.execute(Q.delete_addresses, *before)
         await conn.execute(Q.erase_effects, *before, NO_PERSON)
         await conn.execute(Q.erase_reports, *before, NO_PERSON)
         await conn.execute(Q.erase_coupons, *who, NO_PERSON)

@@ -54,6 +54,15 @@ WHERE d.workspace_id = $1 AND d.leaf_id = ANY ($2::bytea[]) AND NOT EXISTS (
     SELECT FROM journey_fact f WHERE f.workspace_id = $1 AND f.leaf_id = d.leaf_id
 );
 
+-- name: delete_addresses
+-- Deletes what is known of the addresses to which messages to persons went, before these forget them.
+DELETE FROM address a USING effect e
+WHERE a.workspace_id = $1 AND e.workspace_id = $1 AND a.address_key = e.address_key AND (
+    e.run_id IS NULL AND e.profile_id = ANY ($2::bytea[]) AND e.changed_at_us <= $3
+    OR e.leaf_id = ANY ($2::bytea[])
+    AND NOT EXISTS (SELECT FROM run r WHERE r.workspace_id = $1 AND r.run_id = e.run_id)
+);
+
 -- name: erase_effects
 -- Ends what is open of persons, and deletes every message. The row stays with its key and its state;
 -- zeros take the place of the person. An attempt whose answer is not known stays unconfirmed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -103,6 +103,19 @@ async def save_error(conn: asyncpg.Connection, shard: int, unit: UnitId, error: 
 async def delete_failed(conn: asyncpg.Connection, shard: int, unit: UnitId) -> None:
     """Remove a unit that the state includes now."""
     await conn.execute(Q.delete_failed, shard, *unit)
+
+
+async def delete_units(
+    conn: asyncpg.Connection,
+    shard: int,
+    workspace_id: str,
+    before: int,
+    is_erased: Callable[[bytes], bool],
+) -> None:
+    """Delete units of before a sequence number, whose messages are of an erased person."""
+    for sequence, key, payload in await conn.fetch(Q.load_units, shard, workspace_id, before):
+        if is_erased(payload):
+            await delete_failed(conn, shard, UnitId(sequence, key))
 
 
 async def retry_failed(

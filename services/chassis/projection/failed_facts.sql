@@ -44,6 +44,11 @@ WHERE shard = $1 AND sequence = $2 AND unit_key = $3 AND NOT parked FOR UPDATE
 -- Removes a unit that is folded now.
 DELETE FROM failed_fact WHERE shard = $1 AND sequence = $2 AND unit_key = $3
 
+-- name: load_units
+-- The units of a workspace that a shard leaves out from before a sequence number.
+SELECT sequence, unit_key, payload FROM failed_fact
+WHERE shard = $1 AND workspace_id = $2 AND sequence < $3 AND payload IS NOT NULL
+
 -- name: retry_failed
 -- Makes failed units due now: of one shard and sequence number, if given.
 UPDATE failed_fact SET next_retry_at = now()

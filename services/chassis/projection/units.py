@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +33,14 @@ class UnitCodec(Generic[M]):
             FoldUnit(UnitId(message.first, key), WorkspaceId(workspace), part.SerializeToString())
             for key, (workspace, part) in units.items()
         ]
+
+    def names(self, payload: bytes, ids: Container[bytes]) -> bool:
+        """Return whether a unit is of one of some profiles or leaves: its changes, an event, or
+        where it belongs."""
+        unit: Any = self.kind.FromString(payload)
+        leaves = (*unit.matched_events, *unit.leaf_moves)
+        named = (*(one.profile_id for one in unit.changes), *(one.leaf_id for one in leaves))
+        return any(id_ in ids for id_ in named)
 
     def without(self, message: M, sequence: int, left_out: Collection[UnitId]) -> M:
         """Return a message without some of its units."""

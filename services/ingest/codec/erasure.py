@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
 from onefold.identity.v1.identity_facts_pb2 import LinkDecided, MatchAssessed
 from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.log.v1.erasure_pb2 import ErasureRequested, FactErased, PersonErased
@@ -16,7 +17,14 @@ from onefold.type.v1.token_pb2 import Token as TokenMessage
 
 from services.chassis.codec.fields import token_to_proto
 from services.ingest.codec.certificate import certify
-from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, ErasureTotals
+from services.ingest.codec.repairs import from_quarantine
+from services.ingest.domain.erasure import (
+    ErasureRequest,
+    ErasureStatus,
+    ErasureTotals,
+    names_blocked,
+)
+from services.ingest.domain.events import QuarantinedEvent, Refusal, Source
 from services.ingest.domain.facts import NewFact
 from services.kernel.identifiers.model import Identifier, validation_error
 from services.kernel.identifiers.normalize import normalize
@@ -182,6 +190,18 @@ def _copy(message: IdentifierMessage) -> IdentifierMessage:
 def searched_values(values: Iterable[str]) -> list[bytes]:
     """Return the bytes by which refused events of the person are found, ascending."""
     return sorted({value.encode() for value in values if len(value) >= _SHORTEST_SEARCHED})
+
+
+def names_person(entry: QuarantinedEvent, person: ErasedPerson) -> bool:
+    """Return whether a refused event names a person, in whatever spelling."""
+    try:
+        incoming = from_quarantine(entry)
+    except DecodeError:
+        return False
+    if incoming is None or isinstance(incoming.event, Refusal):
+        return False
+    source = Source(person.workspace_id, entry.source_id, person.index_key, region=person.region)
+    return names_blocked(incoming.event, source, person.ids)
 
 
 def decode_request(fact: Fact) -> ErasureRequest:

@@ -12,6 +12,7 @@ import asyncio
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 import structlog
@@ -29,6 +30,7 @@ from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.store import erasures as store
 from services.ingest.store.definitions import DefinitionStore
 from services.ingest.store.erasures import ErasureStore, NewContent, StoredFact
+from services.ingest.store.quarantine import delete_entries, quarantined_event
 from services.ingest.store.receipts import ErasureReceipts
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId, WorkspaceId, parse_id
@@ -39,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 #: Facts that are overwritten in one transaction.
 PAGE = 500
+#: Refused events that are read at a time.
+REFUSED_PAGE = 100
 #: The offsets of a shard that may be left for the transaction that holds the locks of the log.
 FEW = 200
 #: Where facts arrive as fast as they are searched, the rest is searched under the locks after this
@@ -79,11 +83,13 @@ class ErasureCommands:
         receipts = self.receipts.read()
         known = await self.store.known([one.request_id for one in receipts])
         lost = [one for one in receipts if one.request_id not in known]
-        key = self.event_log.index_key
         if lost:
-            # A receipt names all that was known when it was written, and the log is older.
+            # The log may have been restored to a state before that by which they were found.
             ends = (await self.event_log.heads()).token.offsets
-            facts = [codec.requested_fact(one._replace(known_to=ends), key) for one in lost]
+            facts = [
+                codec.requested_fact(_known_to_at_most(one, ends), self.event_log.index_key)
+                for one in lost
+            ]
             await self.event_log.append(facts)
             log.warning("erasures_requested_again", erasures=len(lost))
         return len(lost)
@@ -121,6 +127,7 @@ class ErasureCommands:
         await step.erase_own()
         for leaf_id in request.related_ids:
             await step.erase_from_leaf(leaf_id)
+        await step.erase_refused()
         await step.catch_up()
         await step.append()
         log.info("person_erased", workspace=request.workspace_id, request=request.request_id.hex())
@@ -131,6 +138,11 @@ class ErasureCommands:
         ids = frozenset(request.identifier_ids)
         key = self.event_log.index_key
         return ErasedPerson(request.workspace_id, region or DEFAULT_REGION, ids, key)
+
+
+def _known_to_at_most(request: ErasureRequest, ends: Iterable[int]) -> ErasureRequest:
+    """Return a request by which facts are searched from at most these offsets of the shards on."""
+    return request._replace(known_to=tuple(map(min, request.known_to, ends)))
 
 
 async def carrying_out(erasures: ErasureCommands, definitions: DefinitionProjection) -> None:
@@ -157,13 +169,15 @@ class _Overwriting:
         self._event_kind = event_log.kinds.ids[codec.EVENT]
         #: By shard, the offset up to which facts of all leaves were searched.
         self._searched: list[int] = [*request.known_to, *([0] * event_log.shards)]
+        #: The values of the person's identifiers by which refused events were searched.
+        self._values: set[str] = set()
 
     async def erase_own(self) -> None:
         """Overwrite the facts of the person's leaves that are in the log now."""
         while True:
             async with transaction(self._pool) as conn:
                 facts = await store.own_facts(conn, self._request, PAGE)
-                await self._overwrite(conn, facts)
+                await self._delete_refused(conn, await self._overwrite(conn, facts))
             if len(facts) < PAGE:
                 return
 
@@ -174,10 +188,26 @@ class _Overwriting:
             async with transaction(self._pool) as conn:
                 workspace_id = self._request.workspace_id
                 facts = await store.facts_of_leaf(conn, workspace_id, leaf_id, after, PAGE)
-                await self._overwrite(conn, facts)
+                await self._delete_refused(conn, await self._overwrite(conn, facts))
             if len(facts) < PAGE:
                 return
             after = (facts[-1].occurred_at_us, facts[-1].offset)
+
+    async def erase_refused(self) -> None:
+        """Delete the refused events that name the person in another spelling than its facts."""
+        after = (-1, b"")
+        while True:
+            async with transaction(self._pool) as conn:
+                rows = await store.refused_after(
+                    conn, self._request.workspace_id, after, REFUSED_PAGE
+                )
+                named = [
+                    row for row in rows if codec.names_person(quarantined_event(row), self._person)
+                ]
+                await self._count_refused(conn, await delete_entries(conn, named))
+            if len(rows) < REFUSED_PAGE:
+                return
+            after = (rows[-1]["received_at"], rows[-1]["quarantine_id"])
 
     async def catch_up(self) -> None:
         """Search what was appended since the identifiers were found, but for a few facts."""
@@ -188,35 +218,57 @@ class _Overwriting:
             for shard, end in enumerate(heads):
                 while self._searched[shard] < end:
                     async with transaction(self._pool) as conn:
-                        await self._search(conn, shard, min(end, self._searched[shard] + PAGE))
+                        to = min(end, self._searched[shard] + PAGE)
+                        await self._delete_refused(conn, await self._search(conn, shard, to))
 
     async def append(self) -> None:
-        """Search the few facts that are left while nothing is appended, and append the end."""
-        await self._log.append_under_locks([codec.PERSON_ERASED, codec.FACT_ERASED], self._finish)
+        """Search the few facts that are left while nothing is appended, and append the end.
 
-    async def _finish(self, conn: asyncpg.Connection, heads: ShardHeads) -> NewFact:
-        """Overwrite what is left in an open transaction that holds the locks."""
+        The quarantine is not searched under the locks of the log, but after them.
+        """
+        values: set[str] = set()
+        kinds = [codec.PERSON_ERASED, codec.FACT_ERASED]
+        await self._log.append_under_locks(kinds, partial(self._finish, values))
+        async with transaction(self._pool) as conn:
+            await self._delete_refused(conn, values)
+
+    async def _finish(
+        self, values: set[str], conn: asyncpg.Connection, heads: ShardHeads
+    ) -> NewFact:
+        """Overwrite what is left in an open transaction that holds the locks; add the values."""
         while facts := await store.own_facts(conn, self._request, PAGE):
-            await self._overwrite(conn, facts)
+            values |= await self._overwrite(conn, facts)
         for shard, end in heads.next.items():
-            await self._search(conn, shard, end)
+            values |= await self._search(conn, shard, end)
         totals = await store.add_totals(conn, self._request, ErasureTotals())
         token = [heads.next[shard] + 1 for shard in range(self._log.shards)]
         key = (self._request.workspace_id, self._request.request_id)
         await store.mark_erased(conn, *key, heads.instant_us, token)
         return codec.erased_fact(self._request, totals, self._log.index_key)
 
-    async def _search(self, conn: asyncpg.Connection, shard: int, end: int) -> None:
+    async def _search(self, conn: asyncpg.Connection, shard: int, end: int) -> set[str]:
         first = self._searched[shard]
-        if first < end:
-            workspace_id = self._request.workspace_id
-            facts = await store.facts_in_range(conn, workspace_id, shard, first, end)
-            await self._overwrite(conn, facts)
-            self._searched[shard] = end
+        if first >= end:
+            return set()
+        facts = await store.facts_in_range(conn, self._request.workspace_id, shard, first, end)
+        self._searched[shard] = end
+        return await self._overwrite(conn, facts)
 
-    async def _overwrite(self, conn: asyncpg.Connection, facts: Iterable[StoredFact]) -> None:
+    async def _delete_refused(self, conn: asyncpg.Connection, values: set[str]) -> None:
+        """Delete refused events with values that were not searched yet."""
+        searched = codec.searched_values(values - self._values)
+        self._values |= values
+        if searched:
+            found = await store.refused_with(conn, self._request.workspace_id, searched)
+            await self._count_refused(conn, await delete_entries(conn, found))
+
+    async def _count_refused(self, conn: asyncpg.Connection, deleted: int) -> None:
+        if deleted:
+            await store.add_totals(conn, self._request, ErasureTotals(refused_events=deleted))
+
+    async def _overwrite(self, conn: asyncpg.Connection, facts: Iterable[StoredFact]) -> set[str]:
         """Overwrite the facts among these that name the person, and the accounts' copies of them;
-        delete refused events with the same identifiers."""
+        return the values of the person's identifiers that they had."""
         facts = list(facts)
         if not {fact.kind_id for fact in facts} <= self._log.kinds.names.keys():
             await self._log.kinds.reload(conn)  # another replica has added a kind
@@ -227,18 +279,15 @@ class _Overwriting:
         if accounts:
             copies = await store.account_facts(conn, self._request.workspace_id, accounts)
             self._add(copies, contents, set(), values)
-        searched = codec.searched_values(values)
-        refused = 0
-        if searched:
-            refused = await store.delete_refused(conn, self._request.workspace_id, searched)
         if not contents:
-            return
+            return values
         by_place = {one[:2]: one for one in contents}
         await store.overwrite(conn, self._request.workspace_id, list(by_place.values()))
         found = frozenset(leaf_id for leaf_id, _ in accounts)
         changed = frozenset(one.leaf_id for one in contents if one.kind_id == self._event_kind)
-        more = ErasureTotals(own, len(by_place) - own, refused, found, changed - found)
+        more = ErasureTotals(own, len(by_place) - own, 0, found, changed - found)
         await store.add_totals(conn, self._request, more)
+        return values
 
     def _add(
         self,

@@ -172,7 +172,18 @@ class EventIntake:
         refusal: Refusal,
         received_us: Sequence[int],
     ) -> None:
-        """Quarantine events that are refused for one reason, each so that it can be released."""
+        """Quarantine events that are refused for one reason, each so that it can be released.
+
+        Those of blocked persons are stored nowhere.
+        """
+        source = Source(*producer[:2], self._log.index_key, region=producer.region)
+        blocked = self._blocked_ids(producer.workspace_id)
+        own = [
+            (event, at_us)
+            for event, at_us in zip(events, received_us, strict=True)
+            if isinstance(event.event, Refusal) or not names_blocked(event.event, source, blocked)
+        ]
+        events, received_us = [event for event, _ in own], [at_us for _, at_us in own]
         for start in range(0, len(events), MAX_EVENTS):
             part = range(start, min(start + MAX_EVENTS, len(events)))
             refused = {index: (events[index], refusal, received_us[index]) for index in part}
@@ -287,7 +298,7 @@ class EventIntake:
         )
         batch = _AdmittedBatch(producer)
         order = StatementOrder()
-        blocked = self._blocked.of(producer.workspace_id) if self._blocked else NO_IDS
+        blocked = self._blocked_ids(producer.workspace_id)
         for index, incoming in enumerate(events):
             event = incoming.event
             if isinstance(event, Refusal):
@@ -304,6 +315,9 @@ class EventIntake:
             elif type(outcome) is Refusal:
                 batch.refusals[index] = outcome
         return batch
+
+    def _blocked_ids(self, workspace_id: str) -> frozenset[bytes]:
+        return self._blocked.of(workspace_id) if self._blocked else NO_IDS
 
     async def _append(self, batch: _AdmittedBatch) -> IngestResult:
         """Append a batch; events whose message id is reused join its refusals.

@@ -113,11 +113,18 @@ async def overwrite(
     await conn.execute(Q.overwrite, workspace_id, *columns)
 
 
-async def delete_refused(
+async def refused_after(
+    conn: asyncpg.Connection, workspace_id: str, after: tuple[int, bytes], limit: int
+) -> list[asyncpg.Record]:
+    """Return the next refused events, the oldest first, after (received at, id)."""
+    return list(await conn.fetch(Q.refused_after, workspace_id, *after, limit))
+
+
+async def refused_with(
     conn: asyncpg.Connection, workspace_id: str, values: Sequence[bytes]
-) -> int:
-    """Delete the refused events that contain one of some values; return their number."""
-    return int(await conn.fetchval(Q.delete_refused, workspace_id, values))
+) -> list[asyncpg.Record]:
+    """Return the places of the refused events that contain one of some values."""
+    return list(await conn.fetch(Q.refused_with, workspace_id, values))
 
 
 class ErasureStore:

@@ -74,23 +74,18 @@ FROM unnest($2::smallint [], $3::bigint [], $4::smallint [], $5::bytea [], $6::b
     AS t (shard, "offset", kind_id, leaf_id, payload)
 WHERE fact.shard = t.shard AND fact."offset" = t."offset" AND fact.workspace_id = $1
 
--- name: delete_refused
--- Deletes the refused events of a workspace that contain one of some values, and counts those for the
--- quotas of their sources no more that were not released.
-WITH deleted AS (
-    DELETE FROM quarantine AS q
-    WHERE q.workspace_id = $1
-        AND EXISTS (SELECT FROM unnest($2::bytea []) AS v WHERE position(v IN q.raw) > 0)
-    RETURNING source_id, octet_length(raw) AS size_bytes, released_fact_id
-), freed AS (
-    SELECT source_id, count(*) AS entries, sum(size_bytes) AS size_bytes
-    FROM deleted WHERE released_fact_id IS NULL GROUP BY source_id
-), usage AS (
-    UPDATE quarantine_usage AS old
-    SET entries = old.entries - freed.entries, size_bytes = old.size_bytes - freed.size_bytes
-    FROM freed WHERE old.workspace_id = $1 AND old.source_id = freed.source_id
-)
-SELECT count(*) FROM deleted
+-- name: refused_after
+-- Reads the next refused events of a workspace after one, the oldest first; not those of whole requests,
+-- which name several people.
+SELECT * FROM quarantine
+WHERE workspace_id = $1 AND (received_at, quarantine_id) > ($2, $3) AND format <> 'body'
+ORDER BY received_at, quarantine_id LIMIT $4
+
+-- name: refused_with
+-- Reads which refused events of a workspace contain one of some values.
+SELECT shard, quarantine_id, workspace_id, source_id FROM quarantine
+WHERE workspace_id = $1
+    AND EXISTS (SELECT FROM unnest($2::bytea []) AS v WHERE position(v IN raw) > 0)
 
 -- name: try_lock
 -- Lets one replica at a time carry erasures out.

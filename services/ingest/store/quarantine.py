@@ -24,6 +24,19 @@ _MAX_FULL = 10_000
 DELETE_BATCH = 500
 
 
+async def delete_entries(conn: asyncpg.Connection, entries: Sequence[asyncpg.Record]) -> int:
+    """Delete events in an open transaction; return their number.
+
+    The quotas are locked first, as all who change the quarantine do.
+    """
+    if entries:
+        sources = sorted({(row["workspace_id"], row["source_id"]) for row in entries})
+        await conn.execute(Q.lock_usages, *map(list, zip(*sources, strict=True)))
+        shards = [row["shard"] for row in entries]
+        await conn.execute(Q.delete_entries, shards, [row["quarantine_id"] for row in entries])
+    return len(entries)
+
+
 class QuarantineStore:
     """The table `quarantine`. All methods raise StoreUnavailable.
 
@@ -72,14 +85,7 @@ class QuarantineStore:
     async def delete_older(self, before_us: int) -> int:
         """Delete at most DELETE_BATCH events that were received before; return how many."""
         async with transaction(self._pool) as conn:
-            due = await conn.fetch(Q.expired, before_us, DELETE_BATCH)
-            if due:
-                sources = sorted({(row["workspace_id"], row["source_id"]) for row in due})
-                await conn.execute(Q.lock_usages, *map(list, zip(*sources, strict=True)))
-                shards = [row["shard"] for row in due]
-                ids = [row["quarantine_id"] for row in due]
-                await conn.execute(Q.delete_expired, shards, ids)
-        return len(due)
+            return await delete_entries(conn, await conn.fetch(Q.expired, before_us, DELETE_BATCH))
 
     async def get(self, workspace_id: str, quarantine_id: bytes) -> QuarantinedEvent:
         """Return an event of the workspace. Raises NotFound."""
@@ -88,7 +94,7 @@ class QuarantineStore:
             row = await conn.fetchrow(Q.get, shard, quarantine_id, workspace_id)
         if row is None:
             raise NotFound("the workspace has no quarantined event with this id; list them")
-        return _event(row)
+        return quarantined_event(row)
 
     async def page(
         self, workspace_id: str, after: tuple[int, bytes] | None, limit: int, *, released: bool
@@ -102,7 +108,7 @@ class QuarantineStore:
             rows = await conn.fetch(
                 Q.page, workspace_id, received_at_us, quarantine_id, released, limit
             )
-        return [_event(row) for row in rows]
+        return [quarantined_event(row) for row in rows]
 
     async def mark_released(self, event: QuarantinedEvent, fact_id: FactId) -> None:
         """Store the id of the fact that an event became."""
@@ -128,7 +134,8 @@ class QuarantineStore:
         return shard_of(quarantine_id, self._shards)
 
 
-def _event(row: asyncpg.Record) -> QuarantinedEvent:
+def quarantined_event(row: asyncpg.Record) -> QuarantinedEvent:
+    """Return the event of a row."""
     return QuarantinedEvent(
         row["quarantine_id"],
         row["workspace_id"],

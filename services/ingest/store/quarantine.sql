@@ -74,7 +74,7 @@ INNER JOIN unnest($1::text [], $2::text []) AS due (workspace_id, source_id)
 ORDER BY workspace_id, source_id
 FOR UPDATE OF quarantine_usage
 
--- name: delete_expired
+-- name: delete_entries
 -- Deletes events, and counts those for their quotas no more that were not released.
 WITH deleted AS (
     DELETE FROM quarantine

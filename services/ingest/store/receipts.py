@@ -41,11 +41,30 @@ class ErasureReceipts:
             ) from error
 
     def read(self) -> list[ErasureRequest]:
-        """Return the receipts; a line that a crash has cut off is left out."""
+        """Return the receipts; a line that a crash has cut off is left out.
+
+        Raises StoreUnavailable where the file cannot be read, or is damaged.
+        """
         if self._path is None or not self._path.exists():
             return []
-        lines = self._path.read_text("utf-8").splitlines(keepends=True)
-        return [_request(json.loads(line)) for line in lines if line.endswith("}\n")]
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except OSError as error:
+            raise StoreUnavailable(
+                "the file of the receipts of erasures cannot be read: make it readable"
+            ) from error
+        whole = ((at, line) for at, line in enumerate(lines, 1) if line.rstrip().endswith(b"}"))
+        return [_receipt(at, line) for at, line in whole]
+
+
+def _receipt(number: int, line: bytes) -> ErasureRequest:
+    try:
+        return _request(json.loads(line))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StoreUnavailable(
+            f"line {number} of the receipts of erasures is damaged: take the file from its copy."
+            " Without the line, a restored backup would bring a person back"
+        ) from None
 
 
 def _line(request: ErasureRequest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -21,6 +22,7 @@ from services.chassis.messaging.stream import (
 )
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.failed_facts import delete_units
 from services.chassis.projection.parked_facts import fold_parked_facts
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.errors import InvalidField
@@ -94,6 +96,8 @@ class SegmentProjection:
         await save_snapshots(conn, facts)
         for erasure in erasures_in(facts):
             await delete_published(conn, batch.shard, erasure)
+            is_erased = partial(UNITS.names, ids=erasure.ids)
+            await delete_units(conn, batch.shard, erasure.workspace_id, batch.next, is_erased)
         await fold_parked_facts(conn, "segment", batch.shard, facts)
         if await fold_access_facts(conn, facts):
             self._on_access()

@@ -21,6 +21,9 @@ INSERT INTO report VALUES ($5, $2, 'mail', $5, $1, $5, 'j', 's', 'opened', 1, fa
 INSERT INTO entry_answer VALUES ($2, 'j', $1, $4);
 INSERT INTO slot_person (workspace_id, profile_id, row_id) VALUES ($2, $1, gen_random_uuid());
 INSERT INTO mirror_member VALUES ($2, 'crm', $1, '{"s": 1}', '{key}', 1, now(), NULL);
+INSERT INTO address VALUES ($2, $1, 'dead');
+INSERT INTO failed_fact (shard, sequence, unit_key, workspace_id, payload)
+    VALUES (0, 0, $1, $2, $6);
 UPDATE journey_fact SET properties = $4 WHERE leaf_id = $1;
 UPDATE effect SET payload = $4, variables = $4, address_key = $1 WHERE leaf_id = $1;
 """
@@ -28,7 +31,10 @@ UPDATE effect SET payload = $4, variables = $4, address_key = $1 WHERE leaf_id =
 
 async def plant(bench: JourneyBench, of: int) -> None:
     """Plant words in every row of a person, and add the rows that there are none of."""
+    left_out = MembershipsChanged()
+    left_out.matched_events.add(leaf_id=leaf(of), workspace_id=W, properties=PLANTED)
     values = {1: leaf(of), 2: W, 3: PLANTED.decode(), 4: PLANTED, 5: leaf(of)[::-1]}
+    values[6] = left_out.SerializeToString()
     for text in filter(str.strip, ROWS.split(";")):
         used = [n for n in values if f"${n}" in text]
         numbered = text
@@ -76,6 +82,7 @@ async def test_erased_person_is_in_no_table_and_the_other_one_in_all(bench: Jour
         await plant(bench, of)
     before = await tables_with(bench, leaf(2))
     assert {"run", "effect", "journey_fact", "ticket", "coupon", "report"} <= before
+    assert {"address", "failed_fact"} <= before
     await erase(bench, 1)
     # The mirror removes what the receiver has, and names the member until then.
     assert await tables_with(bench, leaf(1)) == {"mirror_member"}

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from index_key import INDEX_KEY
+from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.ingest.codec.certificate import certify
+from services.ingest.codec.erasure import ErasedPerson, names_person
+from services.ingest.codec.events import ProtoEvent
+from services.ingest.commands.intake import EventIntake
 from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, blocked_ids, names_blocked
-from services.ingest.domain.events import RawEvent, Source
+from services.ingest.domain.events import Producer, QuarantinedEvent, RawEvent, Refusal, Source
 from services.ingest.domain.facts import NewFact
 from services.ingest.domain.offsets import ERASED, AppendRequest, dedup_keys, plan_append
 from services.ingest.store.receipts import ErasureReceipts
@@ -46,6 +53,35 @@ def test_receipt_that_was_cut_off_is_left_out_and_the_next_one_is_read(tmp_path:
     other = REQUEST._replace(request_id=b"s" * 16)
     receipts.add(other)
     assert receipts.read() == [other]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("\n", "\r\n"), ("\n", "\n\n")], ids=["windows", "blank lines"]
+)
+def test_receipts_that_an_editor_has_saved_are_read_to_the_last_one(
+    tmp_path: Path, written: str, read: str
+) -> None:
+    file = tmp_path / "erasures.jsonl"
+    receipts = ErasureReceipts(file)
+    receipts.add(REQUEST)
+    text = file.read_text("utf-8").replace(written, read).strip()  # without the last line's end
+    file.write_bytes(text.encode())
+    assert receipts.read() == [REQUEST]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"{\xff}", b"{}", b'{"request_id": 5}', b"not json}"], ids=range(4)
+)
+def test_receipt_that_is_damaged_stops_the_erasures_and_its_line_is_named(
+    tmp_path: Path, damage: bytes
+) -> None:
+    file = tmp_path / "erasures.jsonl"
+    receipts = ErasureReceipts(file)
+    receipts.add(REQUEST)
+    with file.open("ab") as appended:
+        appended.write(damage + b"\n")
+    with pytest.raises(StoreUnavailable, match="line 3 of the receipts"):
+        receipts.read()
 
 
 def test_receipts_in_a_folder_that_cannot_be_made_stop_the_erasure(tmp_path: Path) -> None:
@@ -88,6 +124,83 @@ def test_event_of_a_blocked_identifier_is_found_in_every_spelling(
     source = Source(WORKSPACE, "s", INDEX_KEY, "", "CN", SourceTrust.SERVER)
     event = RawEvent(type=1, identifiers=identifiers)
     assert names_blocked(event, source, blocked[WORKSPACE]) is expected
+
+
+PERSON = ErasedPerson(
+    WORKSPACE,
+    "CN",
+    frozenset(
+        Identifier(*one).id_in(WORKSPACE, INDEX_KEY)
+        for one in (("user_id", "u1"), ("email", "a@x.example"), ("phone", "+8613800000001"))
+    ),
+    INDEX_KEY,
+)
+
+
+def message(namespace: str, value: str) -> bytes:
+    event = Event(identifiers=[IdentifierMessage(namespace=namespace, value=value)])
+    return event.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("format_", "raw", "expected"),
+    [
+        ("call:track", b'{"userId": "u1"}', True),  # too short to be searched as text
+        ("call:track", b'{"userId": "\\u0075\\u0031", "properties": 5}', True),
+        ("call:identify", b'{"userId": "other", "traits": {"email": "A@X.example"}}', True),
+        ("event", message("phone", "138 0000 0001"), True),
+        ("event", message("email", " A@x.EXAMPLE"), True),
+        ("event", message("email", "b@x.example"), False),
+        ("event", b"\xff", False),
+        ("call:track", b'{"userId": "other", "properties": {"of": "u1"}}', False),
+        ("call:track", b"[", False),
+        ("body", b"u1", False),
+    ],
+    ids=range(10),
+)
+def test_refused_event_of_a_person_is_found_in_every_spelling(
+    format_: str, raw: bytes, expected: bool
+) -> None:
+    refusal = Refusal("VALUE_INVALID", "name", "")
+    entry = QuarantinedEvent(b"q" * 16, WORKSPACE, "s", "http", refusal, format_, raw, 1)
+    assert names_person(entry, PERSON) is expected
+
+
+class Blocked:
+    """The identifiers of a person who is blocked in every workspace."""
+
+    def of(self, _workspace_id: str) -> frozenset[bytes]:
+        return PERSON.ids
+
+
+class Saved:
+    """A quarantine that has room for every event."""
+
+    def __init__(self) -> None:
+        self.raw: list[bytes] = []
+
+    async def save(self, entries: Sequence[QuarantinedEvent]) -> frozenset[bytes]:
+        self.raw += [entry.raw for entry in entries]
+        return frozenset()
+
+
+async def test_events_of_a_blocked_person_that_are_refused_as_a_batch_are_not_quarantined() -> None:
+    class Log:
+        index_key = INDEX_KEY
+
+    saved, unused = Saved(), cast(Any, None)
+    metrics = cast(Any, type("Metrics", (), {"count_rejection": lambda *_: None})())
+    intake = EventIntake(
+        cast(Any, Log()), cast(Any, saved), unused, unused, metrics, unused, cast(Any, Blocked())
+    )
+    own, other = message("email", "A@x.example"), message("email", "b@x.example")
+    events = [ProtoEvent(Event.FromString(raw)) for raw in (own, other)]
+    producer = Producer(WORKSPACE, "s", "", "nats", "CN")
+    refusal = Refusal("KEY_EXPIRED", "", "")
+    await intake.quarantine_events(producer, events, refusal, [1, 2])
+    assert saved.raw == [other]
+    await intake.quarantine_events(producer, events[:1], refusal, [1])
+    assert saved.raw == [other]
 
 
 def test_fact_that_was_erased_is_a_repeat_whatever_is_sent_again() -> None:

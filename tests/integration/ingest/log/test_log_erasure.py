@@ -209,6 +209,83 @@ async def test_restored_log_is_erased_again_from_the_receipts(
     assert await again.totals() == EXPECTED
 
 
+async def test_restored_log_loses_the_person_in_facts_that_the_request_did_not_know(
+    logs: Logs, event_log: EventLog, tmp_path: Path
+) -> None:
+    await event_log.append(FACTS)
+    ends = (await event_log.heads()).token.offsets
+    # Appended, and in the backup, between the search for identifiers and the request.
+    unknown = fact("unknown", OTHERS[0], MAIL)
+    await event_log.append([unknown])
+    await event_log.append([requested_fact(REQUEST._replace(known_to=ends), INDEX_KEY)])
+    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
+    assert await erasing.carry_out() == 1
+    await restore(logs, [*FACTS, unknown])
+    again = Erasing(logs, await logs.replica(), tmp_path / "erasures.jsonl")
+    assert await planted(logs) == 13
+    assert await again.commands.replay_receipts() == 1
+    assert await again.carry_out() == 1
+    assert await planted(logs) == 0
+
+
+SPELLED = Event(
+    identifiers=[IdentifierMessage(namespace="email", value=" PL4NTED@Mail.example")]
+).SerializeToString()
+
+
+async def test_refused_events_are_searched_once_for_each_value_and_not_under_the_locks(
+    logs: Logs, event_log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 3)
+    monkeypatch.setattr(module, "REFUSED_PAGE", 2)
+    await event_log.append(FACTS)
+    refused = [(SPELLED, "event"), (b"of pl4nted", "body"), (b"{", "call"), (b"5", "body")]
+    for number, (raw, format_) in enumerate(refused):
+        await logs.database.pool.execute(
+            "INSERT INTO quarantine VALUES (0, $1, $2, 'web', 'http', '', '', '', $3, $4, $5)",
+            *(bytes([number] * 16), WORKSPACE, format_, raw, number // 2),
+        )
+    await logs.database.pool.execute(
+        "INSERT INTO quarantine_usage VALUES ($1, 'web', 4, $2)",
+        *(WORKSPACE, sum(len(raw) for raw, _ in refused)),
+    )
+    values: list[Sequence[bytes]] = []
+    reads: list[str] = []
+    run = store.refused_with
+
+    async def search(conn: Any, workspace_id: str, searched: Sequence[bytes]) -> Any:
+        values.append(searched)
+        # Another session gets the locks of the log at once.
+        async with logs.database.pool.acquire() as other:
+            rows = await other.fetch("SELECT shard FROM head FOR UPDATE SKIP LOCKED")
+        reads.append(f"{len(rows)}")
+        return await run(conn, workspace_id, searched)
+
+    monkeypatch.setattr(store, "refused_with", search)
+    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
+    await erasing.request()
+    late = Identifier("email", "PL4NTED@mail.example")
+    finish, appended = EventLog.append_under_locks, False
+
+    async def append_late(self: EventLog, *arguments: Any) -> Any:
+        nonlocal appended
+        appended = True
+        await self.append([fact("late", LI, late)])
+        return await finish(self, *arguments)
+
+    monkeypatch.setattr(EventLog, "append_under_locks", append_late)
+    assert await erasing.carry_out() == 1
+    assert appended
+    assert set(reads) == {str(SHARDS)}
+    searched = [value for part in values for value in part]
+    assert len(searched) == len(set(searched)) == 3
+    rows = await logs.fetch("SELECT raw FROM quarantine ORDER BY quarantine_id")
+    assert [row["raw"] for row in rows] == [b"{", b"5"]
+    [usage] = await logs.fetch("SELECT entries, size_bytes FROM quarantine_usage")
+    assert tuple(usage) == (2, 2)
+    assert (await erasing.totals()).refused_events == 2
+
+
 async def restore(logs: Logs, facts: Sequence[NewFact]) -> None:
     """Bring the database back to a state before the erasure."""
     for statement in (
