@@ -27,7 +27,7 @@ from integration.segment.segment_fixture import (
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
 from onefold.log.v1.erasure_pb2 import PersonErased
 from onefold.log.v1.log_pb2 import Fact
-from onefold.profile.v1.profile_stream_pb2 import ProfileChange, ProfilesChanged
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 from onefold.segment.v1.segment_stream_pb2 import (
     MEMBERSHIP_CAUSE_DEFINITION,
     MembershipCause,
@@ -571,16 +571,7 @@ async def test_new_life_of_an_erased_profile_has_changes_with_ordinals_of_its_ow
     gone = ProfileChange(workspace_id=W, profile_id=profile(1), version=3, erased=True)
     workers.publish(0, gone, broadcast_facts=[fact])
     workers.publish(1, broadcast_facts=[fact])
-    for n in (1, 2):
-        await workers.pool.execute(
-            "INSERT INTO failed_fact (shard, sequence, unit_key, workspace_id, payload, parked)"
-            " VALUES (0, 0, $1, $2, $3, true)",
-            *(profile(n), W, ProfilesChanged(changes=[evaluated(n, 1)]).SerializeToString()),
-        )
     await workers.fold_all()
-    # What was left out of the person would bring them back.
-    left_out = await workers.pool.fetch("SELECT unit_key FROM failed_fact")
-    assert [row["unit_key"] for row in left_out] == [profile(2)]
     histories = await workers.pool.fetch("SELECT profile_id FROM history")
     assert [row["profile_id"] for row in histories] == [profile(2)]
     workers.publish(0, evaluated(1, 4, BOUGHT_ID, changed_at_us=2 * 10**6), evaluated(2, 2))
