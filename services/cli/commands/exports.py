@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TextIO
 
 import msgspec
 from onefold.log.v1.log_pb2 import Fact
@@ -22,6 +22,7 @@ from services.chassis.codec.fields import token_from_proto
 from services.chassis.projection.exported_log import FILE_FACTS, LogExport
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
+from services.cli.files.csv_rows import unwrap
 from services.client.api import pages
 from services.client.client import Client
 from services.kernel.errors import InvalidField, NotFound
@@ -31,8 +32,9 @@ _PAGE = 5_000
 #: Members in one response.
 _MEMBERS = 1_000
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-#: What a spreadsheet would carry out at the beginning of a cell.
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+#: What a spreadsheet would carry out at the beginning of a cell, also in the width of Chinese.
+_FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_CONTROLS = ("\t", "\r", "\n")
 
 
 def log(
@@ -94,25 +96,39 @@ async def export_segment(
         raise InvalidField(f"{clash[0]} is the name of two columns", field="trait")
     await _check_segment(client, segment_id)
     members = without = 0
-    half = file.with_name(f"{file.name}.new")
-    try:
-        # Spreadsheets read a file without the mark in the encoding of their country.
-        with half.open("w", newline="", encoding="utf-8-sig") as opened:
-            writer = csv.writer(opened)
-            writer.writerow(["profile_id", *identifiers, *traits])
-            async for profile in _members(client, segment_id):
-                named = {each.namespace: each.value for each in reversed(profile.identifiers)}
-                found = {each.name: msgspec.json.decode(each.value) for each in profile.traits}
-                cells = [named.get(namespace, "") for namespace in identifiers]
-                without += not any(cells)
-                members += 1
-                cells += [_cell(found.get(name)) for name in traits]
-                writer.writerow([profile.profile_id, *map(_inert, cells)])
-        half.replace(file)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise InvalidField(f"{file} cannot be written: {error.strerror}", field="file") from None
+    with _replaced(file) as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["profile_id", *identifiers, *traits])
+        async for profile in _members(client, segment_id):
+            named = {each.namespace: each.value for each in reversed(profile.identifiers)}
+            found = {each.name: msgspec.json.decode(each.value) for each in profile.traits}
+            cells = [named.get(namespace, "") for namespace in identifiers]
+            without += not any(cells)
+            members += 1
+            cells += [_cell(found.get(name)) for name in traits]
+            writer.writerow([profile.profile_id, *map(_inert, cells)])
     return SegmentExport(members, without)
+
+
+@contextmanager
+def _replaced(file: Path) -> Iterator[TextIO]:
+    """Yield what replaces a file once it is whole; of a failure nothing is left, also no member.
+
+    Raises InvalidField where it cannot be written.
+    """
+    half = file.parent / f"{file.name}.new"
+    try:
+        half.unlink(missing_ok=True)
+        try:
+            # Spreadsheets read a file without the mark in the encoding of their country.
+            with half.open("x", newline="", encoding="utf-8-sig") as opened:
+                yield opened
+            half.replace(file)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidField(f"{file} cannot be written: {error.strerror}", field="file") from None
 
 
 async def _check_segment(client: Client, segment_id: str) -> None:
@@ -145,7 +161,9 @@ def _cell(value: Any) -> str:
 
 def _inert(cell: str) -> str:
     """Return a cell that spreadsheets take for a text or a number; an import reads it exactly."""
-    if not cell.startswith(_FORMULAS) or _NUMBER.fullmatch(cell):
+    is_formula = cell.startswith(_CONTROLS) or cell.lstrip().startswith(_FORMULAS)
+    # An import removes the marks of texts, such as that of '001.
+    if _NUMBER.fullmatch(cell) or not (is_formula or unwrap(cell) != cell.strip()):
         return cell
     return '="' + cell.replace('"', '""') + '"'
 

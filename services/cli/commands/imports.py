@@ -212,7 +212,8 @@ def rejection_file(
     try:
         if file.exists() and any(map(file.samefile, inputs)):
             raise InvalidField(f"{file} is a file to read: name another one for the rejections")
-        opened = open(file, "w", newline="", encoding="utf-8", opener=open_private)  # noqa: SIM115 - closed below
+        # Every line is there at once: a command that reads again and again is never at its end.
+        opened = open(file, "w", 1, newline="", encoding="utf-8", opener=open_private)  # noqa: SIM115 - closed below
     except OSError as error:
         raise InvalidField(f"{file} cannot be written: {error.strerror}") from None
     with opened:

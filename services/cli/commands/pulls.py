@@ -8,6 +8,7 @@ the last one ended.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -20,6 +21,7 @@ from services.cli.commands.imports import (
     CALL_TIMEOUT_S,
     WRITE_KEY,
     ImportReport,
+    RejectedLine,
     RowSender,
     hash_cells,
     rejection_file,
@@ -35,7 +37,7 @@ from services.cli.databases.position import (
     begin_of_read,
     check_cursor,
     greatest,
-    is_ahead,
+    is_beyond,
     now,
 )
 from services.cli.databases.readers import DatabaseReader, open_database
@@ -114,18 +116,27 @@ async def pull_database(
 
     Raises OnefoldError where the database or the service refuses it.
     """
-    last = positions.load()
     with rejection_file(rejections, (positions.file,)) as on_rejected:
-        report = ImportReport(on_rejected=on_rejected)
-        async with (
-            Client(endpoints, timeout_s=CALL_TIMEOUT_S) as client,
-            open_database(source) as database,
-        ):
-            without = await database.count_without_cursor() if last is None else 0
-            sender = RowSender(
-                source.mapping, client.ingest, report, lambda row: _message_id(source, row)
-            )
-            await _read(source, positions, database, sender, last)
+        return await _pull(source, positions, endpoints, on_rejected)
+
+
+async def _pull(
+    source: DatabaseSource,
+    positions: PositionFile,
+    endpoints: ApiEndpoints,
+    on_rejected: Callable[[RejectedLine], object],
+) -> PullReport:
+    last = positions.load()
+    report = ImportReport(on_rejected=on_rejected)
+    async with (
+        Client(endpoints, timeout_s=CALL_TIMEOUT_S) as client,
+        open_database(source) as database,
+    ):
+        without = await database.count_without_cursor() if last is None else 0
+        sender = RowSender(
+            source.mapping, client.ingest, report, lambda row: _message_id(source, row)
+        )
+        await _read(source, positions, database, sender, last)
     return PullReport(report, without)
 
 
@@ -146,7 +157,7 @@ async def _read(
             if await sender.add(place, row) and last is not None and last != saved:
                 positions.save(last)
                 saved = last
-            if not is_ahead(cursor, began):
+            if not is_beyond(cursor, began):
                 last = greatest(last, cursor)
     await sender.flush()
     if last is not None:
@@ -166,14 +177,39 @@ async def follow_database(
     rejections: Path | None,
 ) -> None:
     """Pull again and again, every `interval_s` seconds, also while database or service are away."""
-    while True:
-        try:
-            report = await pull_database(source, positions, endpoints, rejections)
-            if report.events.accepted or report.events.rejected or report.without_cursor:
-                _print(source, report, rejections)
-        except (DatabaseUnreachable, RetryableError) as error:
-            output.err.print(f"{error}; it is tried again in {interval_s:g} s", soft_wrap=True)
-        await asyncio.sleep(interval_s)
+    with rejection_file(rejections, (positions.file,)) as write:
+        rejected = _NewRejections(write)
+        while True:
+            try:
+                report = await _pull(source, positions, endpoints, rejected.add)
+                if report.events.accepted or rejected.new or report.without_cursor:
+                    _print(source, report, rejections)
+                rejected.end_read()
+            except (DatabaseUnreachable, RetryableError) as error:
+                output.err.print(f"{error}; it is tried again in {interval_s:g} s", soft_wrap=True)
+            await asyncio.sleep(interval_s)
+
+
+class _NewRejections:
+    """Passes on each rejected row once, though reads that overlap reject it again and again."""
+
+    def __init__(self, write: Callable[[RejectedLine], object]) -> None:
+        self._write = write
+        #: Hashes of the rows that the last read has rejected, and this one, with those that failed.
+        self._before: set[int] = set()
+        self._found: set[int] = set()
+        self.new = 0
+
+    def add(self, row: RejectedLine) -> None:
+        """Take a row that is rejected."""
+        if hash(row) not in self._before and hash(row) not in self._found:
+            self.new += 1
+            self._write(row)
+        self._found.add(hash(row))
+
+    def end_read(self) -> None:
+        """End a read that was whole: what it has not rejected is new when it is rejected."""
+        self._before, self._found, self.new = self._found, set(), 0
 
 
 def _print(source: DatabaseSource, report: PullReport, rejections: Path | None) -> None:

@@ -27,6 +27,8 @@ _FLAGS = ("ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
 _UTC, _READ_ONLY = "SET time_zone = '+00:00'", "SET SESSION TRANSACTION READ ONLY"
 #: The type of TIMESTAMP in the protocol: an instant, which the session's zone shows in UTC.
 _TIMESTAMP = 7
+#: With those of DATE and of DATETIME.
+_TIMES = frozenset({_TIMESTAMP, 10, 12})
 
 
 class MysqlReader:
@@ -57,10 +59,13 @@ class MysqlReader:
         parameters = () if begin is None else (begin,)
         cursor = self._connection.cursor(self._streaming)
         await _in_thread(lambda: cursor.execute(sql, parameters))
-        instants = [i for i, each in enumerate(cursor.description) if each[1] == _TIMESTAMP]
+        types = [each[1] for each in cursor.description]
+        instants = [i for i, each in enumerate(types) if each == _TIMESTAMP]
         try:
             while rows := await _in_thread(lambda: cursor.fetchmany(_PREFETCH)):
                 for row in rows:
+                    if types[0] in _TIMES and isinstance(row[0], str):
+                        continue  # a time of zeros is none
                     yield _with_zone(row, instants) if instants else row
         finally:
             if (result := cursor._result) is not None and result.unbuffered_active:

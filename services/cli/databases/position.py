@@ -30,6 +30,10 @@ _TYPES: dict[str, Any] = {
 _DOWN = Context(rounding=ROUND_FLOOR)
 #: A time without a zone may be ahead of UTC by so much.
 _ZONES = timedelta(hours=14)
+#: What stands for the infinite past, and has no zone whatever the column is.
+_PAST = (datetime.min, date.min)
+#: No column of integers has less.
+_LEAST = -(2**63)
 
 
 def check_cursor(column: str, value: Any) -> Cursor:
@@ -57,14 +61,18 @@ def begin_of_read(source: DatabaseSource, last: Cursor) -> Cursor:
         return last
     if isinstance(last, Decimal):
         return _DOWN.subtract(last, source.overlap)
-    return last - source.overlap
+    return max(last - source.overlap, _LEAST)
 
 
-def is_ahead(cursor: Cursor, now: datetime) -> bool:
-    """Return whether a cursor is a time of the future.
+def is_beyond(cursor: Cursor, now: datetime) -> bool:
+    """Return whether a cursor is a time of the future, infinite, or no number.
 
-    A row with such a time is imported, but it must not hide the rows that follow until then.
+    A row with such a cursor is imported, but it must not hide the rows that follow.
     """
+    if isinstance(cursor, Decimal):
+        return not cursor.is_finite()
+    if cursor in _PAST:
+        return True
     if isinstance(cursor, datetime):
         return cursor > now if cursor.tzinfo else cursor > now.replace(tzinfo=None) + _ZONES
     return isinstance(cursor, date) and cursor > (now + _ZONES).date()
@@ -115,8 +123,18 @@ class PositionFile:
 
 
 def greatest(one: Any, other: Any) -> Any:
-    """Return the greater one of two cursors of a column; the first one may be None."""
-    return other if one is None or other > one else one
+    """Return the greater one of two cursors of a column; the first one may be None.
+
+    Raises InvalidField where they are of two types, as the column was another one before.
+    """
+    try:
+        return other if one is None or other > one else one
+    except TypeError:
+        raise InvalidField(
+            "cursor: its values are of another type than at the last read: remove the file of the "
+            "position to read all rows again",
+            field="cursor",
+        ) from None
 
 
 def now() -> datetime:

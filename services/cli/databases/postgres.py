@@ -18,6 +18,14 @@ CONNECT_TIMEOUT_S = 10.0
 _PREFETCH = 1_000
 #: Classes of SQLSTATE whose messages have no values of rows: connections, rights, names, syntax.
 _SAFE = frozenset({"08", "28", "3D", "42", "53", "57"})
+_OTHER_TYPE = (
+    "the cursor has another type than at the last read: remove the file of the position to read "
+    "all rows again"
+)
+_UNREADABLE = (
+    "the database has a value that cannot be read, such as a time after the year 9999: leave it "
+    "out by a query"
+)
 _SETTINGS = {"application_name": "onefold pull", "default_transaction_read_only": "on"}
 
 
@@ -36,7 +44,9 @@ class PostgresReader:
             return int(await self._connection.fetchval(sql))
 
     async def read(self, begin: Cursor | None) -> AsyncGenerator[Sequence[Any]]:
-        condition = f"{self._cursor} IS NOT NULL" if begin is None else f"{self._cursor} >= $1"
+        # A number before the least one of a small column is no number of its type.
+        place = "$1::bigint" if isinstance(begin, int) else "$1"
+        condition = f"{self._cursor} " + ("IS NOT NULL" if begin is None else f">= {place}")
         sql = f"SELECT {self._columns} {self._from} WHERE {condition} ORDER BY {self._cursor}"
         parameters = () if begin is None else (begin,)
         with _translated():
@@ -64,11 +74,17 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
+        if type(error) is asyncpg.DataError:  # of the library; the position is the only parameter
+            raise DatabaseError(_OTHER_TYPE) from None
         state = error.sqlstate or ""
         why = str(error) if state[:2] in _SAFE else f"{type(error).__name__}, SQLSTATE {state}"
         kind = DatabaseUnreachable if state[:2] in ("08", "53", "57") else DatabaseError
         raise kind(f"the database refuses the read: {why}") from None
+    except asyncpg.ClientConfigurationError as error:
+        raise DatabaseError(f"the URL of the database is wrong: {error}") from None
     except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
         raise DatabaseUnreachable(
             f"the database cannot be reached: {str(error) or type(error).__name__}"
         ) from None
+    except (ValueError, OverflowError):
+        raise DatabaseError(_UNREADABLE) from None

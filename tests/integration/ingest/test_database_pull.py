@@ -229,6 +229,69 @@ async def test_row_with_a_time_of_the_future_hides_no_other(pull: Pull) -> None:
     assert counts(await pull.run(form=form)) == (1, 2, 0)
 
 
+@pytest.mark.parametrize(
+    ("cursor", "query", "values"),
+    [
+        (
+            "updated_at",
+            "updated_at::timestamptz",
+            "'-infinity' 'infinity' '2026-11-01' '2026-11-02'",
+        ),
+        ("updated_at", "updated_at", "'-infinity' 'infinity' '2026-11-01' '2026-11-02'"),
+        ("amount", "amount", "'NaN' 'NaN' 5 6"),
+    ],
+    ids=["instant", "time", "number"],
+)
+async def test_row_with_an_infinite_cursor_or_no_number_hides_no_other(
+    pull: Pull, cursor: str, query: str, values: str
+) -> None:
+    if isinstance(pull.shop, MysqlShop):
+        pytest.skip("MySQL has no such values")
+    form = FORM.replace("time: {column: updated_at, zone: UTC}", "channel: offline")
+    form = form.replace("    amount: {column: amount}\n", "")
+    query = f"SELECT id, phone, marker, {query} AS cursor FROM orders"
+    form = form.replace("table: orders", f"query: {query}").replace(
+        "cursor: updated_at", "cursor: cursor"
+    )
+    *first, last = values.split(" ")
+    for number, value in enumerate(first):
+        await pull.insert((number, "2026-11-01"))
+        await pull.shop.execute(f"UPDATE orders SET {cursor} = {value} WHERE id = {number}")
+    assert counts(await pull.run(form=form)) == (3, 0, 0)
+    await pull.insert((3, "2026-11-01"))
+    await pull.shop.execute(f"UPDATE orders SET {cursor} = {last} WHERE id = 3")
+    assert counts(await pull.run(form=form))[0] == 1
+
+
+async def test_overlap_beyond_the_least_number_of_a_column_reads_from_there(pull: Pull) -> None:
+    query = "SELECT *, CAST(id AS smallint) AS small FROM orders"
+    if isinstance(pull.shop, MysqlShop):
+        query = "SELECT *, CAST(id AS unsigned) AS small FROM orders"
+    form = FORM.replace("table: orders", f"query: {query}\noverlap: 100000")
+    form = form.replace("cursor: updated_at", "cursor: small")
+    await pull.insert((1, "2026-11-01 08:00:00"))
+    assert counts(await pull.run(form=form)) == (1, 0, 0)
+    assert counts(await pull.run(form=form)) == (0, 1, 0)
+
+
+async def test_column_of_another_type_or_an_unreadable_time_is_a_final_error(pull: Pull) -> None:
+    if isinstance(pull.shop, MysqlShop):
+        pytest.skip("the statements are those of PostgreSQL")
+    await pull.insert((1, "2026-11-01 08:00:00"))
+    await pull.run()
+    await pull.shop.execute("ALTER TABLE orders ALTER COLUMN updated_at TYPE integer USING 5")
+    with pytest.raises(DatabaseError, match="remove the file of the position") as other:
+        await pull.run()
+    await pull.shop.execute(
+        "ALTER TABLE orders ALTER COLUMN updated_at TYPE timestamp USING TIMESTAMP '20000-01-01'"
+    )
+    with pytest.raises(DatabaseError, match="the year 9999") as unreadable:
+        await pull.run()
+    # A command that reads again and again does not wait for such a database.
+    assert not isinstance(other.value, DatabaseUnreachable)
+    assert not isinstance(unreadable.value, DatabaseUnreachable)
+
+
 async def test_read_that_fails_midway_continues_where_it_was(
     pull: Pull, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +399,27 @@ async def test_new_rows_are_imported_as_long_as_the_command_runs(
         assert not task.done()
         task.cancel()
     await asyncio.gather(*begun, return_exceptions=True)
+
+
+async def test_rejected_row_is_once_in_the_file_of_a_command_that_goes_on(
+    pull: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output.out, "print", lambda *_, **__: None)
+    pull.file.write_text(FORM.replace("cursor: updated_at", "cursor: id\noverlap: 5"))
+    source, file = load_source(pull.file), pull.file.with_name("rejected.csv")
+    positions = PositionFile(pull.file.with_name("p"), source)
+    following = asyncio.create_task(follow_database(source, positions, pull.target(), 0.02, file))
+    await pull.insert((1, "1971-01-01 08:00:00"))
+    # The reads that follow have the row in their overlap, and then no longer.
+    for count, number in enumerate((2, 3, 100, 101, 102), 1):
+        await pull.insert((number, "2026-11-01 08:00:00"))
+        await wait_until(lambda count=count: has_numbers(pull, count))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert [line.split(",")[:2] for line in file.read_text().splitlines()] == [
+        ["line", "reason"],
+        ["id=1", "TIME_OUT_OF_RANGE"],
+    ]
 
 
 async def has_numbers(pull: Pull, count: int) -> bool:

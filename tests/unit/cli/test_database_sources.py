@@ -7,6 +7,7 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,13 @@ from hypothesis import strategies as st
 
 from services.cli.databases.cells import to_cell, to_row
 from services.cli.databases.form import DatabaseSource, read_database_form
+from services.cli.databases.mysql import MysqlReader
 from services.cli.databases.position import (
     PositionFile,
     begin_of_read,
     check_cursor,
     greatest,
-    is_ahead,
+    is_beyond,
 )
 from services.kernel.errors import InvalidField, OnefoldError
 
@@ -158,6 +160,7 @@ def test_read_begins_at_or_before_the_last_cursor(cursor: Any) -> None:
         (date(2026, 11, 1), date(2026, 10, 31)),
         (5_000, 4_000),
         (Decimal(5_000), Decimal(4_000)),
+        (5 - 2**63, -(2**63)),
     ],
     ids=str,
 )
@@ -186,7 +189,7 @@ def test_position_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cursor", "ahead"),
+    ("cursor", "beyond"),
     [
         (2**60, False),
         (datetime(9999, 12, 31), True),
@@ -196,18 +199,55 @@ def test_position_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
         (datetime(2026, 11, 27, 20), False),
         (date(2026, 11, 28), False),
         (date(2027, 1, 1), True),
+        # What a database has for the infinite past and future, and for no number.
+        (datetime.min, True),
+        (date.min, True),
+        (Decimal(5), False),
+        *((Decimal(each), True) for each in ("NaN", "Infinity", "-Infinity")),
     ],
     ids=str,
 )
-def test_time_of_the_future_is_recognised(cursor: Any, ahead: bool) -> None:
-    assert is_ahead(cursor, NOW) is ahead
+def test_cursor_that_would_hide_other_rows_is_recognised(cursor: Any, beyond: bool) -> None:
+    assert is_beyond(cursor, NOW) is beyond
 
 
 def test_greatest_cursor_is_that_of_both() -> None:
     assert [greatest(None, 3), greatest(5, 3), greatest(3, 5)] == [3, 5, 5]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [(3, datetime(2026, 11, 1)), (NOW, datetime(2026, 11, 1))], ids=str
+)
+def test_cursors_of_two_types_are_refused_with_what_to_do(one: Any, other: Any) -> None:
+    with pytest.raises(InvalidField, match="remove the file of the position"):
+        greatest(one, other)
+
+
 @pytest.mark.parametrize("value", ["a", True, b"x", UUID(int=1), 1.5], ids=str)
 def test_cursor_that_is_no_number_and_no_time_is_refused(value: Any) -> None:
     with pytest.raises(InvalidField, match="cursor: v has values of the type"):
         check_cursor("v", value)
+
+
+class RowsOfMysql:
+    """A cursor of MySQL with two rows; their times are a DATETIME (12) beside a number (3)."""
+
+    description = (("updated_at", 12), ("id", 3))
+    connection = None
+    _result = SimpleNamespace(unbuffered_active=False)
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = [("0000-00-00 00:00:00", 1), (datetime(2026, 11, 1), 2)]
+
+    def execute(self, sql: str, parameters: Any) -> None:
+        assert "`updated_at` IS NOT NULL" in sql
+
+    def fetchmany(self, most: int) -> list[tuple[Any, ...]]:
+        rows, self.rows = self.rows, []
+        return rows
+
+
+async def test_row_of_mysql_with_a_time_of_zeros_has_no_cursor() -> None:
+    connection = SimpleNamespace(cursor=lambda _: RowsOfMysql())
+    reader = MysqlReader(connection, None, source(url="mysql://reader@h/shop"))
+    assert [row async for row in reader.read(None)] == [(datetime(2026, 11, 1), 2)]
