@@ -14,6 +14,8 @@ from integration.console.conftest import Watched
 from integration.console.people import NAME, event, send
 from integration.console.places import Places, open_places
 from integration.console.running_console import Console
+from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.profile.v1.profile_service_pb2 import DefineTagRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from playwright.async_api import Page, expect
@@ -85,8 +87,34 @@ async def test_journey_is_played_over_the_past_and_nothing_is_sent(
     # The run of the person, on the page of the person.
     await watched.open(f"profiles/{places.person}")
     runs = page.locator(".ant-card", has_text="参与记录").last
-    await expect(runs.get_by_role("link", name="arrival")).to_be_visible()
+    await expect(runs.get_by_role("link", name="到店")).to_be_visible()
     assert watched.hook.received == before
+
+
+async def test_names_are_titles_and_words_of_the_chosen_language(
+    watched: Watched, places: Places
+) -> None:
+    page, console = watched.page, watched.console
+    rule = rule_to_proto(parse_rule({"count": {"event": "arrived", "at_least": 1}}))
+    tag = TagDefined(tag_id="came", title="来过", rule=rule)
+    await console.system.admin.profile.DefineTag(DefineTagRequest(tag=tag))
+
+    async def has_tag() -> bool:
+        person = {"profile_id": places.person}
+        _, found = await console.plain("profile", "GetProfile", person)
+        return bool(found["profile"].get("tags"))
+
+    await wait_until(has_tag)
+    await watched.open(f"profiles/{places.person}")
+    await expect(page.get_by_text("标签 来过")).to_be_visible()
+    await watched.open("profiles")
+    await expect(page.get_by_role("row", name="来过").first).to_be_visible()
+    await watched.open("tickets")
+    await expect(page.get_by_role("row", name="退款 <b>")).to_contain_text("客服")
+    await expect(page.get_by_role("cell", name="工单", exact=True).first).to_be_visible()
+    await watched.open("journeys/arrival")
+    await expect(page.get_by_role("button", name="进入 事件")).to_be_visible()
+    await expect(page.get_by_role("button", name="等待 later 1天")).to_be_visible()
 
 
 async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(

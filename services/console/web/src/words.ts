@@ -57,6 +57,7 @@ const CHINESE: Record<string, string> = {
   TIMELINE_KIND_OTHER: "其他",
   DECISION_LINK: "合并",
   DECISION_SEPARATE: "分开",
+  DECISION_WITHDRAW: "撤销",
   EVIDENCE_KIND_DECIDED: "人工决定",
   EVIDENCE_KIND_STATED: "来源声明",
   EVIDENCE_KIND_VERIFIED: "已验证",
@@ -118,10 +119,67 @@ const CHINESE: Record<string, string> = {
   FLOW_OPEN: "运行中",
   FLOW_PAUSED: "已暂停",
   FLOW_STOPPED: "已停止",
+  ENTRY_EVENT: "事件",
+  ENTRY_SEGMENT: "人群",
+  ENTRY_STAGE: "阶段",
+  ENTRY_DATE: "周年日期",
+  ENTRY_SCHEDULE: "定时",
+  ENTRY_CALL: "调用",
+  ENTRY_FIRST_SEEN: "首次出现",
+  ERROR_REASON_KEY_MISSING: "缺少密钥",
+  ERROR_REASON_KEY_UNKNOWN: "密钥不存在",
+  ERROR_REASON_KEY_DISABLED: "密钥已停用",
+  ERROR_REASON_NOT_ALLOWED: "无权进行",
+  ERROR_REASON_FIELD_INVALID: "字段有误",
+  ERROR_REASON_NOT_FOUND: "不存在",
+  ERROR_REASON_ETAG_MISMATCH: "期间被修改",
+  ERROR_REASON_TOO_LARGE: "超出大小上限",
+  ERROR_REASON_STORE_UNAVAILABLE: "数据库不可用",
+  ERROR_REASON_TOKEN_NOT_REACHED: "尚未处理到该状态",
+  ERROR_REASON_RANGE_EXPIRED: "超出保留范围",
+  ERROR_REASON_CLOCK_NOT_ADJUSTABLE: "时钟不可调整",
+  ERROR_REASON_INTERNAL: "内部错误",
+  ERROR_REASON_SERVICE_UNAVAILABLE: "服务不可用",
+  ERROR_REASON_RATE_LIMITED: "超出频率限制",
+  ERROR_REASON_KEY_EXPIRED: "密钥已过期",
+  ERROR_REASON_ORIGIN_NOT_ALLOWED: "不允许的页面来源",
+  ERROR_REASON_ADDRESS_NOT_ALLOWED: "不允许的网络地址",
+  ERROR_REASON_UPSTREAM_WENT_BACK: "上游状态回退",
+  ERROR_REASON_NO_IDENTIFIER: "没有可用的标识",
+  ERROR_REASON_IDENTIFIER_INVALID: "标识无效",
+  ERROR_REASON_JSON_INVALID: "不是有效的 JSON",
+  ERROR_REASON_NOT_AN_EVENT: "不是事件",
+  ERROR_REASON_NAME_MISSING: "缺少事件名称",
+  ERROR_REASON_MESSAGE_ID_INVALID: "消息 ID 无效",
+  ERROR_REASON_MESSAGE_ID_REUSED: "消息 ID 被重复使用",
+  ERROR_REASON_TIME_INVALID: "时间无法识别",
+  ERROR_REASON_TIME_OUT_OF_RANGE: "时间超出范围",
+  ERROR_REASON_PROPERTIES_TOO_LARGE: "属性过大",
+  ERROR_REASON_VALUE_INVALID: "值无法保存",
+  ERROR_REASON_BATCH_EMPTY: "批次为空",
+  ERROR_REASON_EVENT_TOO_OLD: "事件过旧",
+  ERROR_REASON_NAMESPACE_NOT_ALLOWED: "不允许的标识类型",
+  ERROR_REASON_EVENT_NAME_NOT_ALLOWED: "不允许的事件名称",
+  ERROR_REASON_TRAIT_NOT_ALLOWED: "不允许的属性",
+  ERROR_REASON_SUPPRESSED: "客户已被删除",
+  ticket: "工单",
+  task: "任务",
+  complaint: "投诉",
+  question: "咨询",
+  OK: "成功",
+  INVALID_ARGUMENT: "参数有误",
+  NOT_FOUND: "不存在",
+  PERMISSION_DENIED: "无权",
 };
 
 /** Writes the value of an enum, such as `DELIVERY_STATE_DEAD`, without its prefix. */
 export function word(name: string | undefined, prefix: string, language: string): string {
   const chinese = language === "zh" ? CHINESE[name ?? ""] : undefined;
   return chinese ?? (name ?? "").replace(prefix, "").toLowerCase().replaceAll("_", " ");
+}
+
+/** Writes a name that may be one of the workspace, such as the kind of a ticket. */
+export function term(name: string | undefined, language: string): string {
+  const own = name ?? "";
+  return language === "zh" && Object.hasOwn(CHINESE, own) ? (CHINESE[own] ?? own) : own;
 }

@@ -11,6 +11,7 @@ import { useAddress } from "../parts/address";
 import { Choice } from "../parts/choice";
 import { More } from "../parts/more";
 import { Shown, useFailureText } from "../parts/states";
+import { useTitles } from "../parts/titles";
 import { word } from "../words";
 
 type State = Schemas["activation.v1.DeliveryState"];
@@ -28,6 +29,7 @@ export default function Deliveries() {
   const { message } = App.useApp();
   const text = useFailureText();
   const queries = useQueryClient();
+  const [destination, segment, journey] = [useTitles("destination"), useTitles("segment"), useTitles("journey")];
   const [search] = useAddress();
   const state = search.get("state") as State | null;
   const filters = {
@@ -115,14 +117,14 @@ export default function Deliveries() {
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.created_at_us, i18n.language) },
-            { title: t("destination"), dataIndex: "destination_id" },
+            { title: t("destination"), render: (_, row) => destination(row.destination_id) },
             {
               title: t("because"),
               render: (_, row) =>
                 row.journey_id ? (
-                  <Link to={`/journeys/${row.journey_id}`}>{row.journey_id}</Link>
+                  <Link to={`/journeys/${row.journey_id}`}>{journey(row.journey_id)}</Link>
                 ) : (
-                  <Link to={`/segments/${row.segment_id}`}>{row.segment_id}</Link>
+                  <Link to={`/segments/${row.segment_id}`}>{segment(row.segment_id)}</Link>
                 ),
             },
             {

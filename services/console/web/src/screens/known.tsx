@@ -10,6 +10,7 @@ import { identifierText, instant, nameOf, number, valueText } from "../format";
 import { isAllowed } from "../parts/consent";
 import { type Known, loadKnown, type Membership } from "../parts/known";
 import { Shown, useFailureText } from "../parts/states";
+import { useTitles } from "../parts/titles";
 import { word } from "../words";
 
 /** The most entries of each list that the page shows; the file has all. */
@@ -75,6 +76,7 @@ function Section(props: { title: string; none: string; lines: ReactNode[] }) {
 
 function Sections(props: { known: Known }) {
   const { t, i18n } = useTranslation();
+  const tag = useTitles("tag");
   const { known } = props;
   const { profile } = known;
   const at = (us: number | undefined) => instant(us, i18n.language);
@@ -113,7 +115,7 @@ function Sections(props: { known: Known }) {
         title={t("tags")}
         none={t("nothingKnown")}
         lines={(profile.tags ?? []).map((each) =>
-          [word(each.kind, "TAG_KIND_", i18n.language), each.tag_id, each.value]
+          [word(each.kind, "TAG_KIND_", i18n.language), tag(each.tag_id), each.value]
             .filter(Boolean)
             .join(" "),
         )}

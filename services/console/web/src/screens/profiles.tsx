@@ -9,6 +9,7 @@ import { call, type Schemas } from "../api/client";
 import { identifierText, instant, nameOf, number } from "../format";
 import { More } from "../parts/more";
 import { Shown } from "../parts/states";
+import { useTitles } from "../parts/titles";
 
 const PAGE = 50;
 
@@ -66,6 +67,7 @@ export default function Profiles() {
 
 function People(props: { rows: Schemas["profile.v1.Profile"][] }) {
   const { t, i18n } = useTranslation();
+  const title = useTitles("tag");
   return (
     <Table
       rowKey="profile_id"
@@ -85,7 +87,7 @@ function People(props: { rows: Schemas["profile.v1.Profile"][] }) {
           title: t("tags"),
           render: (_, row) =>
             (row.tags ?? [])
-              .map((tag) => (tag.value ? `${tag.tag_id}=${tag.value}` : tag.tag_id))
+              .map((tag) => [title(tag.tag_id), tag.value].filter(Boolean).join(": "))
               .join(", "),
         },
         { title: t("events"), render: (_, row) => number(row.event_count, i18n.language) },

@@ -44,7 +44,7 @@ export default function Tags() {
               render: (_, row) =>
                 row.values.map((each) => (
                   <Tag key={each.segment_id}>
-                    {each.segment_id?.split("=")[1] ?? t("all")}: {number(each.size, i18n.language)}
+                    {each.segment_id?.split("=").slice(1).join("=") || t("all")}: {number(each.size, i18n.language)}
                   </Tag>
                 )),
             },

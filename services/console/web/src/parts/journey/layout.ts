@@ -38,9 +38,9 @@ interface Branch {
   steps: Step[];
 }
 
-/** Returns the steps below a box with the entry. */
-export function layoutOf(entry: string, content: unknown, steps: Step[]): Layout {
-  const below = place(steps, 0, BOX_HEIGHT + GAP_Y);
+/** Returns the steps below a box with the entry; spans are written in a language. */
+export function layoutOf(entry: string, content: unknown, steps: Step[], language: string): Layout {
+  const below = place(steps, 0, BOX_HEIGHT + GAP_Y, language);
   const width = Math.max(below.width, BOX_WIDTH);
   const box = { id: "", kind: "entry", detail: entry, content, x: (width - BOX_WIDTH) / 2, y: 0 };
   return {
@@ -51,7 +51,7 @@ export function layoutOf(entry: string, content: unknown, steps: Step[]): Layout
   };
 }
 
-function place(steps: Step[], left: number, top: number): Placed {
+function place(steps: Step[], left: number, top: number, language: string): Placed {
   const placed = steps.map((step) => ({ step, branches: branchesOf(step) }));
   let y = top;
   const result: Placed = { boxes: [], lines: [], width: BOX_WIDTH, height: 0, first: null, ends: [] };
@@ -61,7 +61,7 @@ function place(steps: Step[], left: number, top: number): Placed {
     const [kind, body] = Object.entries(step)[0] ?? ["exit", {}];
     const content = body as { id?: string };
     const x = left + (result.width - BOX_WIDTH) / 2;
-    const box = { id: content.id ?? "", kind, detail: detailOf(kind, body), content: body, x, y };
+    const box = { id: content.id ?? "", kind, detail: detailOf(kind, body, language), content: body, x, y };
     result.boxes.push(box);
     result.first ??= box;
     result.lines.push(...result.ends.map((from) => ({ from, to: box })));
@@ -72,7 +72,7 @@ function place(steps: Step[], left: number, top: number): Placed {
     let height = 0;
     const ends: Box[] = [];
     for (const branch of branches) {
-      const inner = place(branch.steps, at, y + BOX_HEIGHT + GAP_Y);
+      const inner = place(branch.steps, at, y + BOX_HEIGHT + GAP_Y, language);
       const head = {
         ...{ id: "", kind: "branch", detail: branch.name, content: branch.name },
         x: at + (inner.width - BOX_WIDTH) / 2,
@@ -93,7 +93,7 @@ function place(steps: Step[], left: number, top: number): Placed {
 }
 
 function widthOf(branches: Branch[]): number {
-  const widths = branches.map((branch) => place(branch.steps, 0, 0).width);
+  const widths = branches.map((branch) => place(branch.steps, 0, 0, "").width);
   return widths.reduce((sum, width) => sum + width + GAP_X, -GAP_X);
 }
 
@@ -117,19 +117,25 @@ function branchesOf(step: Step): Branch[] {
   return [];
 }
 
-const HOUR_US = 3_600_000_000;
+const UNITS = [
+  ["day", 86_400_000_000, false],
+  ["hour", 3_600_000_000, true],
+  ["minute", 60_000_000, true],
+  ["second", 1_000_000, true],
+] as const;
 
-function spanOf(us: number): string {
-  const hours = us / HOUR_US;
-  if (hours >= 24 && hours % 24 === 0) return `${hours / 24}d`;
-  return hours >= 1 ? `${Math.round(hours * 100) / 100}h` : `${Math.round(us / 1e6)}s`;
+/** Writes a span in the greatest unit that it has, such as 36 hours; days are whole ones. */
+function spanOf(us: number, language: string): string {
+  const [unit, size] = UNITS.find(([, size, parts]) => us >= size && (parts || us % size === 0)) ?? UNITS[3];
+  const style = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 2 } as const;
+  return new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en-GB", style).format(us / size);
 }
 
-function detailOf(kind: string, body: unknown): string {
+function detailOf(kind: string, body: unknown, language: string): string {
   const part = body as Record<string, unknown>;
   const text = (name: string) => String(part[name] ?? "");
-  if (kind === "wait") return spanOf(Number(part["span_us"]));
-  if (kind === "listen") return spanOf(Number(part["at_most_us"]));
+  if (kind === "wait") return spanOf(Number(part["span_us"]), language);
+  if (kind === "listen") return spanOf(Number(part["at_most_us"]), language);
   if (kind === "until" && part["clock"] !== undefined) {
     const minutes = Number(part["clock"]);
     return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}`;

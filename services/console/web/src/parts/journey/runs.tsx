@@ -11,6 +11,7 @@ import { useAddress } from "../address";
 import { Choice } from "../choice";
 import { More } from "../more";
 import { Shown } from "../states";
+import { useTitles } from "../titles";
 
 type State = Schemas["activation.v1.RunState"];
 const STATES: State[] = ["RUN_STATE_OPEN", "RUN_STATE_ASLEEP", "RUN_STATE_ENDED"];
@@ -22,6 +23,7 @@ export function Runs(props: { journey?: string; profile?: string }) {
   const { t, i18n } = useTranslation();
   const [search, set] = useAddress();
   const run = search.get("run");
+  const title = useTitles("journey");
   const filters = {
     journey_id: props.journey ?? "",
     ...(props.profile ? { profile_id: props.profile } : {}),
@@ -66,7 +68,7 @@ export function Runs(props: { journey?: string; profile?: string }) {
             {
               title: t("journey"),
               hidden: props.journey !== undefined,
-              render: (_, row) => <Link to={`/journeys/${row.journey_id}`}>{row.journey_id}</Link>,
+              render: (_, row) => <Link to={`/journeys/${row.journey_id}`}>{title(row.journey_id)}</Link>,
             },
             {
               title: t("profile"),

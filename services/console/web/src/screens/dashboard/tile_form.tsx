@@ -48,6 +48,7 @@ export function TileForm(props: {
           prefix={t("tileDays")}
           min={1}
           max={MOST_DAYS}
+          precision={0}
           value={tile.days || USUAL_DAYS}
           onChange={(days) => set({ days: days ?? USUAL_DAYS })}
         />

@@ -118,8 +118,9 @@ function Tree(props: { journey: Journey; summary: Summary }) {
   const { journey, summary } = props;
   const layout = useMemo(() => {
     const [kind = ""] = Object.keys(journey.entry?.by ?? {});
-    return layoutOf(kind, journey.entry, journey.steps ?? []);
-  }, [journey]);
+    const entry = word(`ENTRY_${kind.toUpperCase()}`, "ENTRY_", i18n.language);
+    return layoutOf(entry, journey.entry, journey.steps ?? [], i18n.language);
+  }, [journey, i18n.language]);
   const counts = new Map((summary.steps ?? []).map((step) => [step.step_id, step]));
   const countOf = (box: Box) => {
     const found = box.id ? counts.get(box.id) : undefined;

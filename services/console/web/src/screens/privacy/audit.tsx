@@ -8,7 +8,7 @@ import { call } from "../../api/client";
 import { instant } from "../../format";
 import { useAddress } from "../../parts/address";
 import { Shown } from "../../parts/states";
-import { word } from "../../words";
+import { term, word } from "../../words";
 
 const SERVICES = ["ingest", "identity", "profile", "segment", "activation"] as const;
 /** The most entries of each service that are shown. */
@@ -67,7 +67,7 @@ export function Audit() {
             { title: t("key"), render: (_, row) => <code>{row.key_id}</code> },
             { title: t("role"), render: (_, row) => word(row.role, "ROLE_", i18n.language) },
             { title: t("call"), render: (_, row) => row.method?.split("/").slice(-1)[0] },
-            { title: t("result"), dataIndex: "outcome" },
+            { title: t("result"), render: (_, row) => term(row.outcome, i18n.language) },
             {
               title: t("concerning"),
               render: (_, row) => (

@@ -11,6 +11,7 @@ import { AsOf, useAsOf } from "../../parts/as_of";
 import { Fact } from "../../parts/explanation";
 import { Runs } from "../../parts/journey/runs";
 import { Shown } from "../../parts/states";
+import { useTitles } from "../../parts/titles";
 import { word } from "../../words";
 import { Consents } from "./consents";
 import { Explanation, Memberships } from "./memberships";
@@ -27,6 +28,7 @@ export default function ProfileView() {
   const id = useParams()["id"] ?? "";
   const [asOf] = useAsOf();
   const [explained, setExplained] = useState<string | null>(null);
+  const segment = useTitles("segment");
   const { hash } = useLocation();
   // A fact that an explanation names is in the timeline behind it.
   useEffect(() => setExplained(null), [hash]);
@@ -85,7 +87,7 @@ export default function ProfileView() {
         open={explained !== null}
         size="large"
         onClose={() => setExplained(null)}
-        title={t("explanationOf", { segment: explained ?? "" })}
+        title={t("explanationOf", { segment: segment(explained ?? "") })}
       >
         {explained && <Explanation id={id} segment={explained} asOf={asOf} />}
       </Drawer>
@@ -161,6 +163,7 @@ function Traits(props: { profile: Profile }) {
 
 function Summary(props: { profile: Profile }) {
   const { t, i18n } = useTranslation();
+  const title = useTitles("tag");
   const { profile } = props;
   return (
     <Card>
@@ -175,7 +178,7 @@ function Summary(props: { profile: Profile }) {
       <Space wrap>
         {(profile.tags ?? []).map((tag) => (
           <Tag key={tag.tag_id} color={tag.kind === "TAG_KIND_STAGE" ? "blue" : "default"}>
-            {word(tag.kind, "TAG_KIND_", i18n.language)} {tag.tag_id}
+            {word(tag.kind, "TAG_KIND_", i18n.language)} {title(tag.tag_id)}
             {tag.value ? `: ${tag.value}` : ""}
           </Tag>
         ))}

@@ -7,10 +7,12 @@ import { call } from "../../api/client";
 import { instant } from "../../format";
 import { More } from "../../parts/more";
 import { Shown } from "../../parts/states";
+import { useTitles } from "../../parts/titles";
 import { word } from "../../words";
 
 export function Messages(props: { id: string }) {
   const { t, i18n } = useTranslation();
+  const [destination, segment, journey] = [useTitles("destination"), useTitles("segment"), useTitles("journey")];
   const query = useInfiniteQuery({
     queryKey: ["deliveries", "of", props.id],
     initialPageParam: "",
@@ -34,8 +36,11 @@ export function Messages(props: { id: string }) {
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.created_at_us, i18n.language) },
-            { title: t("destination"), dataIndex: "destination_id" },
-            { title: t("segment"), dataIndex: "segment_id" },
+            { title: t("destination"), render: (_, row) => destination(row.destination_id) },
+            {
+              title: t("because"),
+              render: (_, row) => (row.journey_id ? journey(row.journey_id) : segment(row.segment_id)),
+            },
             {
               title: t("state"),
               render: (_, row) => word(row.state, "DELIVERY_STATE_", i18n.language),

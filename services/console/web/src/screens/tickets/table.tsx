@@ -6,13 +6,15 @@ import { Link } from "react-router";
 import type { Schemas } from "../../api/client";
 import { instant } from "../../format";
 import { Person, useNames } from "../../parts/people";
-import { word } from "../../words";
+import { useTitles } from "../../parts/titles";
+import { term, word } from "../../words";
 
 export type Ticket = Schemas["activation.v1.Ticket"];
 
 /** `ofOne`: all are of one person, who is not shown. */
 export function TicketTable(props: { rows: Ticket[]; ofOne?: boolean }) {
   const { t, i18n } = useTranslation();
+  const queue = useTitles("queue");
   const names = useNames(props.ofOne ? [] : props.rows.map((each) => each.profile_id ?? ""));
   return (
     <Table
@@ -27,13 +29,13 @@ export function TicketTable(props: { rows: Ticket[]; ofOne?: boolean }) {
           title: t("title"),
           render: (_, row) => <Link to={`/tickets/${row.ticket_id}`}>{row.title}</Link>,
         },
-        { title: t("kind"), dataIndex: "kind" },
+        { title: t("kind"), render: (_, row) => term(row.kind, i18n.language) },
         {
           title: t("profile"),
           hidden: props.ofOne === true,
           render: (_, row) => <Person id={row.profile_id} name={names.get(row.profile_id ?? "")} />,
         },
-        { title: t("queue"), dataIndex: "queue_id" },
+        { title: t("queue"), render: (_, row) => queue(row.queue_id) },
         { title: t("agent"), dataIndex: "agent_id" },
         { title: t("state"), render: (_, row) => word(row.state, "TICKET_STATE_", i18n.language) },
         { title: t("due"), render: (_, row) => <Limits ticket={row} /> },

@@ -9,8 +9,9 @@ import { awaitToken, call, type Schemas } from "../../api/client";
 import { instant, valueText } from "../../format";
 import { Person, useNames } from "../../parts/people";
 import { Shown, useFailureText } from "../../parts/states";
+import { useTitles } from "../../parts/titles";
 import { useSession } from "../../session";
-import { word } from "../../words";
+import { term, word } from "../../words";
 import { Limits, type Ticket } from "./table";
 
 type Change = Omit<Schemas["activation.v1.UpdateTicketRequest"], "ticket_id" | "request_id">;
@@ -24,6 +25,7 @@ export default function TicketView() {
     queryFn: ({ signal }) => call("/api/activation/GetTicket", { ticket_id: id }, signal),
   });
   const ticket: Ticket = query.data?.ticket ?? {};
+  const queue = useTitles("queue");
   const names = useNames([ticket.profile_id ?? ""]);
   return (
     <>
@@ -40,8 +42,8 @@ export default function TicketView() {
                 ),
               },
               { label: t("state"), children: word(ticket.state, "TICKET_STATE_", i18n.language) },
-              { label: t("kind"), children: ticket.kind },
-              { label: t("queue"), children: ticket.queue_id },
+              { label: t("kind"), children: term(ticket.kind, i18n.language) },
+              { label: t("queue"), children: queue(ticket.queue_id) },
               { label: t("agent"), children: ticket.agent_id || t("noAgent") },
               { label: t("opened"), children: instant(ticket.opened_at_us, i18n.language) },
               { label: t("due"), children: <Limits ticket={ticket} /> },
