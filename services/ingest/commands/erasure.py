@@ -48,6 +48,8 @@ FEW = 200
 #: Where facts arrive as fast as they are searched, the rest is searched under the locks after this
 #: number of rounds.
 MOST_ROUNDS = 20
+#: Before every fact of a leaf: (occurred at, offset).
+_FIRST = (-(2**62), -1)
 _LOCK = lock_class("ingest erasures")
 
 
@@ -125,8 +127,7 @@ class ErasureCommands:
             )
         step = _Overwriting(self.event_log, self.pool, request, person)
         await step.erase_own()
-        for leaf_id in request.related_ids:
-            await step.erase_from_leaf(leaf_id)
+        await step.erase_from_others()
         await step.erase_refused()
         await step.catch_up()
         await step.append()
@@ -181,17 +182,22 @@ class _Overwriting:
             if len(facts) < PAGE:
                 return
 
-    async def erase_from_leaf(self, leaf_id: bytes) -> None:
-        """Remove the person from the facts of a leaf of another one."""
-        after = (-(2**62), -1)
-        while True:
+    async def erase_from_others(self) -> None:
+        """Remove the person from the facts of leaves of others."""
+        workspace_id = self._request.workspace_id
+        left = [(leaf_id, _FIRST) for leaf_id in self._request.related_ids]
+        while left:
             async with transaction(self._pool) as conn:
-                workspace_id = self._request.workspace_id
-                facts = await store.facts_of_leaf(conn, workspace_id, leaf_id, after, PAGE)
+                # Most leaves have few facts: a transaction for each would write the ids of those
+                # before it again.
+                facts: list[StoredFact] = []
+                while left and len(facts) < PAGE:
+                    leaf_id, after = left.pop()
+                    page = await store.facts_of_leaf(conn, workspace_id, leaf_id, after, PAGE)
+                    if len(page) == PAGE:
+                        left.append((leaf_id, (page[-1].occurred_at_us, page[-1].offset)))
+                    facts += page
                 await self._delete_refused(conn, await self._overwrite(conn, facts))
-            if len(facts) < PAGE:
-                return
-            after = (facts[-1].occurred_at_us, facts[-1].offset)
 
     async def erase_refused(self) -> None:
         """Delete the refused events that name the person in another spelling than its facts."""

@@ -286,6 +286,29 @@ async def test_refused_events_are_searched_once_for_each_value_and_not_under_the
     assert (await erasing.totals()).refused_events == 2
 
 
+async def test_person_is_removed_from_many_leaves_of_others_in_few_transactions(
+    logs: Logs, event_log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await event_log.append([fact(f"s{number}", one, MAIL) for number, one in enumerate(OTHERS)])
+    related = tuple(one.id_in(WORKSPACE, INDEX_KEY) for one in OTHERS)
+    ends = (await event_log.heads()).token.offsets
+    request = REQUEST._replace(related_ids=related, known_to=ends)
+    await event_log.append([requested_fact(request, INDEX_KEY)])
+    written: list[int] = []
+    run = store.overwrite
+
+    async def overwrite(conn: Any, workspace_id: str, contents: Sequence[Any]) -> None:
+        written.append(len(contents))
+        await run(conn, workspace_id, contents)
+
+    monkeypatch.setattr(store, "overwrite", overwrite)
+    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
+    assert await erasing.carry_out() == 1
+    assert written == [len(OTHERS)]
+    assert await planted(logs) == 0
+    assert (await erasing.totals()).changed_ids == frozenset(related)
+
+
 async def restore(logs: Logs, facts: Sequence[NewFact]) -> None:
     """Bring the database back to a state before the erasure."""
     for statement in (
