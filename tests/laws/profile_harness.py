@@ -28,7 +28,7 @@ from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
 from services.profile.projection.leaves import LeafCache
 from services.profile.projection.predicates import PredicateIndexCache
-from services.profile.store import evaluations
+from services.profile.store import definitions, evaluations
 from services.profile.store.evaluations import evaluation_from_row
 from services.profile.store.profiles import account_row
 from tests.index_key import INDEX_KEY
@@ -82,19 +82,24 @@ _RETRIED = (RolledBack, ServiceUnavailable)
 
 
 class LockOrder:
-    """Checks the statements of a transaction: no profile is waited for once a job's row is held.
+    """Checks the statements of a transaction: no profile is waited for once a shared row is held.
 
-    The step of a job holds profiles when it writes the job's row, so the other order deadlocks.
+    Rows of jobs and predicates are shared: other workers hold profiles when they write them, so the
+    other order deadlocks.
     """
+
+    _SHARED = frozenset(
+        {backfill.Q.schedule_backfill, definitions.Q.save_stages, definitions.Q.drop_everywhere}
+    )
 
     def __init__(self) -> None:
         self.is_broken = False
-        self._holds_job = False
+        self._holds_row = False
 
     def __call__(self, statement: asyncpg.connection.LoggedQuery) -> None:
         """Take the next statement; a logger of asyncpg."""
-        self._holds_job |= statement.query == backfill.Q.schedule_backfill
-        if self._holds_job and statement.query == evaluations.Q.lock:
+        self._holds_row |= statement.query in self._SHARED
+        if self._holds_row and statement.query == evaluations.Q.lock:
             self.is_broken = True
 
 
@@ -161,7 +166,7 @@ class ProfileHarness:
                 order = LockOrder()
                 with conn.query_logger(order):
                     result = await self.projection.fold(conn, batch)
-                assert not order.is_broken, "a fold waits for profiles and holds a job's row"
+                assert not order.is_broken, "a fold waits for profiles and holds a shared row"
                 after = checkpoint.after(result)
                 after, backlog = await save_checkpoint(conn, after, result.outputs, result.deltas)
                 self._roll_back_sometimes()

@@ -83,6 +83,8 @@ class PullSubscription:
         #: The beginning of the subjects on which JetStream expects acknowledgements.
         self._ack_prefix = f"$JS.ACK.{self._stream}.{durable}."
         self._inbox = ""
+        # With its label the counter is served from the beginning, as 0.
+        self._of_other_lives = bus.metrics.bus_messages_of_other_lives.labels(subject)
 
     async def wait(self, timeout: float) -> ReceivedMessage | None:
         """Return the next message and leave it there; None where none arrived within `timeout`.
@@ -111,7 +113,7 @@ class PullSubscription:
 
     def note_other_life(self) -> None:
         """Count a message that is read upstream because it belongs to another life."""
-        self._bus.metrics.bus_messages_of_other_lives.labels(self._subject).inc()
+        self._of_other_lives.inc()
 
     def pop(self) -> None:
         self._received_bytes -= len(self._received.popleft().message.payload)

@@ -8,7 +8,7 @@ or leaves of another workspace, and the jobs of the workspaces take turns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
@@ -73,14 +73,12 @@ class Registration(NamedTuple):
     """The effect of new definitions on a shard."""
 
     predicates_version: int
-    #: The tokens of the shard include the definitions only when they are backfilled.
-    is_blocked: bool = False
+    #: The predicates that a definition of the shard needs, and none has needed before.
+    added: frozenset[ScopedId] = frozenset()
     #: The predicates that no definition of the shard needs any more.
     dropped: frozenset[ScopedId] = frozenset()
-    #: The predicates of workspaces that have no leaf in the shard: there is nothing to sweep.
+    #: Those added in workspaces that have no leaf in the shard: there is nothing to sweep.
     backfilled: frozenset[ScopedId] = frozenset()
-    #: Scheduled at the end of the transaction, see `Backfiller.schedule_jobs`.
-    jobs: Sequence[JobRequest] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,10 @@ class Backfiller:
     async def register(
         self, conn: Connection, shard: int, facts: Sequence[AttributedFact], version: int
     ) -> Registration:
-        """Save definitions, and register the predicates with which later facts are folded."""
+        """Save definitions; return the predicates that change, with which these facts are folded.
+
+        Call `save` with the result at the end of the transaction.
+        """
         before = await self.predicates.for_shard(conn, shard, version)
         await store.save_broadcast_facts(conn, shard, facts)
         after = await store.load_indexes(conn, shard, before)
@@ -110,16 +111,10 @@ class Backfiller:
                 version = await store.change_predicates_version(conn, shard)
                 self.predicates.put(shard, version, after)
             return Registration(version)
-        if change.dropped:
-            await store.lock_registration(conn)
         empty = await self._empty_workspaces(conn, shard, change)
         backfilled = frozenset(key for key in change.added if key.workspace_id in empty)
-        await store.save_stages(conn, shard, backfilled, BackfillStage.BACKFILLED)
-        await store.save_stages(conn, shard, change.added - backfilled, BackfillStage.WAITING)
-        await store.save_stages(conn, shard, change.dropped, BackfillStage.DROPPED)
         version = await store.change_predicates_version(conn, shard)
         self.predicates.put(shard, version, after)
-        jobs = await self._required_jobs(conn, shard, change, empty)
         log.info(
             "definitions_registered",
             shard=shard,
@@ -127,15 +122,25 @@ class Backfiller:
             added=len(change.added),
             dropped=len(change.dropped),
         )
-        is_blocked = any(job.blocking for job in jobs)
-        return Registration(version, is_blocked, change.dropped, backfilled, jobs)
+        return Registration(version, change.added, change.dropped, backfilled)
 
-    async def schedule_jobs(self, conn: Connection, jobs: Iterable[JobRequest]) -> None:
-        """Schedule the jobs of a registration, at the end of its transaction.
+    async def save(self, conn: Connection, shard: int, registered: Registration) -> bool:
+        """Save the stages of registered predicates and schedule jobs; return whether one blocks.
 
-        A worker that waits for profiles while it holds the row of another shard's job would close a
-        cycle with the step of that job, which holds profiles and waits for the row.
+        The tokens of the shard include the definitions only when a job that blocks has ended. This
+        is the end of a transaction: a worker that waits for profiles while it holds a predicate or
+        the row of another shard's job would close a cycle with a worker that holds profiles and
+        waits for the row.
         """
+        if not (registered.added or registered.dropped):
+            return False
+        if registered.dropped:
+            await store.lock_registration(conn)
+        waiting = registered.added - registered.backfilled
+        await store.save_stages(conn, shard, registered.backfilled, BackfillStage.BACKFILLED)
+        await store.save_stages(conn, shard, waiting, BackfillStage.WAITING)
+        await store.save_stages(conn, shard, registered.dropped, BackfillStage.DROPPED)
+        jobs = await self._required_jobs(conn, shard, waiting, registered.dropped)
         for job in jobs:
             if job.dropped:
                 await store.drop_everywhere(conn, job.shards, job.dropped)
@@ -148,6 +153,7 @@ class Backfiller:
                 blocking=job.blocking,
                 restart=False,
             )
+        return any(job.blocking for job in jobs)
 
     async def _empty_workspaces(
         self, conn: Connection, shard: int, change: plan.IndexChange
@@ -162,16 +168,20 @@ class Backfiller:
         )
 
     async def _required_jobs(
-        self, conn: Connection, shard: int, change: plan.IndexChange, empty: frozenset[WorkspaceId]
+        self,
+        conn: Connection,
+        shard: int,
+        waiting: frozenset[ScopedId],
+        dropped: frozenset[ScopedId],
     ) -> list[JobRequest]:
-        """Return the jobs that a change requires."""
+        """Return the jobs that predicates require which wait for a sweep, or are dropped."""
         jobs: list[JobRequest] = []
-        for workspace_id in sorted({key.workspace_id for key in change.added} - empty):
+        for workspace_id in sorted({key.workspace_id for key in waiting}):
             blocking = await profile_store.has_at_most(
                 conn, shard, workspace_id, self.blocking_leaves
             )
             jobs.append(JobRequest([shard], workspace_id, blocking))
-        gone = change.dropped - await store.needed_predicates(conn, change.dropped)
+        gone = dropped - await store.needed_predicates(conn, dropped)
         for workspace_id in sorted({key.workspace_id for key in gone}):
             # The last shard has dropped them: from now on no worker evaluates them.
             own = frozenset(key for key in gone if key.workspace_id == workspace_id)

@@ -171,11 +171,11 @@ class ProfileProjection:
         changes = await self._evaluate(conn, shard, facts, decoded, leaves, scheduled, cached)
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
         await self._fold_broadcast(conn, shard, broadcast)
-        await self.backfiller.schedule_jobs(conn, registered.jobs)
+        is_backfilling = await self.backfiller.save(conn, shard, registered)
         if scheduled.is_behind:
             await due_profiles.schedule_due(conn, shard)
         end = facts[-1].offset + 1
-        is_blocked = registered.is_blocked or scheduled.is_behind
+        is_blocked = is_backfilling or scheduled.is_behind
         is_behind = is_blocked or batch.is_withheld or batch.is_late
         if not batch.is_late:
             self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
@@ -24,6 +24,17 @@ _ProfilesChanged = profile_pb.ProfilesChanged
 MAX_PASSED_BYTES = 500_000
 #: Evaluations in one preview.
 MAX_PREVIEWED = 20_000
+
+
+def split_at_facts(messages: Sequence[profile_pb.ProfilesChanged], kinds: Collection[str]) -> int:
+    """Return how many messages are before the first one with a fact of some kinds.
+
+    The first message of all counts as one without.
+    """
+    for at, message in enumerate(messages):
+        if at and any(fact.kind in kinds for fact in message.broadcast_facts):
+            return at
+    return len(messages)
 
 
 def decode_profiles_changed(payload: bytes) -> profile_pb.ProfilesChanged:

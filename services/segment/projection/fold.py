@@ -33,6 +33,7 @@ from services.segment.codec.bus import (
     encode_memberships_changed,
     evaluation_from_proto,
     passed_on,
+    split_at_facts,
 )
 from services.segment.codec.erasure import erasures_in
 from services.segment.codec.units import UNITS
@@ -83,11 +84,16 @@ class SegmentProjection:
         self._cached: tuple[int, ActiveSegments] | None = None
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        """Fold one batch; see `Projection`."""
+        """Fold one batch, up to the first message after others that has definitions.
+
+        So what was evaluated before a definition is no cause of what the definition changes.
+        """
         decoded = [decode_profiles_changed(m.payload) for m in batch.messages]
+        decoded = decoded[: split_at_facts(decoded, definitions.DEFINITION_KINDS)]
+        end = batch.messages[len(decoded) - 1].next
         messages = [
             UNITS.without(message, at.first, batch.left_out)
-            for at, message in zip(batch.messages, decoded, strict=True)
+            for at, message in zip(batch.messages, decoded, strict=False)
         ]
         facts = [fact for message in messages for fact in message.broadcast_facts]
         sweeps = await self._register(conn, batch.shard, messages, facts)
@@ -97,7 +103,7 @@ class SegmentProjection:
         for erasure in erasures_in(facts):
             await delete_published(conn, batch.shard, erasure)
             is_erased = partial(UNITS.names, ids=erasure.ids)
-            await delete_units(conn, batch.shard, erasure.workspace_id, batch.next, is_erased)
+            await delete_units(conn, batch.shard, erasure.workspace_id, end, is_erased)
         await fold_parked_facts(conn, "segment", batch.shard, facts)
         if await fold_access_facts(conn, facts):
             self._on_access()
@@ -136,7 +142,7 @@ class SegmentProjection:
                     blocking=(shard, workspace_id) in blocking,
                 )
         return FoldResult(
-            batch.next,
+            end,
             log_offset,
             log_time_us,
             tuple(outputs),

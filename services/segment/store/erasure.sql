@@ -5,7 +5,7 @@ RETURNING workspace_id, segment_id, segment_version, profile_id, since_us;
 
 -- name: delete_history
 -- Deletes the history of profiles up to an instant, searched in each segment of the workspace, and
--- stores after which ordinal the changes of a new life are counted.
+-- stores after which ordinal the changes of a new life are counted: an even one, as entries are odd.
 WITH RECURSIVE segment AS (
     (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
     UNION ALL
@@ -21,7 +21,7 @@ WITH RECURSIVE segment AS (
     RETURNING h.profile_id, h.ordinal
 )
 INSERT INTO erased_profile AS old (workspace_id, profile_id, ordinal)
-SELECT $1, profile_id, max(ordinal) FROM deleted GROUP BY profile_id
+SELECT $1, profile_id, max(ordinal) + max(ordinal) % 2 FROM deleted GROUP BY profile_id
 ON CONFLICT (workspace_id, profile_id)
     DO UPDATE SET ordinal = greatest(old.ordinal, excluded.ordinal);
 

@@ -558,7 +558,6 @@ async def test_new_life_of_an_erased_profile_has_changes_with_ordinals_of_its_ow
     workers.backfilled()
     await workers.fold_all()
     workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, BOUGHT_ID))
-    workers.publish(0, evaluated(1, 2))
     await workers.fold_all()
     # Each shard passes the erasure on, as each may have changes that were published before it.
     erased = PersonErased(request_id=bytes(16), identifier_ids=[profile(1)])
@@ -568,15 +567,31 @@ async def test_new_life_of_an_erased_profile_has_changes_with_ordinals_of_its_ow
         payload=erased.SerializeToString(),
         recorded_at_us=10**6,
     )
-    gone = ProfileChange(workspace_id=W, profile_id=profile(1), version=3, erased=True)
+    gone = ProfileChange(workspace_id=W, profile_id=profile(1), version=2, erased=True)
     workers.publish(0, gone, broadcast_facts=[fact])
     workers.publish(1, broadcast_facts=[fact])
     await workers.fold_all()
     histories = await workers.pool.fetch("SELECT profile_id FROM history")
     assert [row["profile_id"] for row in histories] == [profile(2)]
-    workers.publish(0, evaluated(1, 4, BOUGHT_ID, changed_at_us=2 * 10**6), evaluated(2, 2))
+    workers.publish(0, evaluated(1, 3, BOUGHT_ID, changed_at_us=2 * 10**6), evaluated(2, 2))
     await workers.fold_all()
     new = (await workers.changes())[-2:]
     assert sorted((c.profile_id, c.entered, c.ordinal) for c in new) == sorted(
         [(profile(1), True, 3), (profile(2), False, 2)]
     )
+
+
+async def test_definition_after_evaluations_in_a_batch_is_the_cause_of_its_members(
+    workers: SegmentWorkers,
+) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID, occurred_at_us=-7))
+    workers.publish(0, broadcast_facts=[defined("all buyers", BOUGHT)])
+    await workers.fold_all(size=100)
+    changes = {c.segment_id: c for c in await workers.changes()}
+    assert changes["buyers"].occurred_at_us == -7
+    assert changes["all buyers"].cause == MEMBERSHIP_CAUSE_DEFINITION
+    assert changes["all buyers"].occurred_at_us == changes["all buyers"].changed_at_us
+    await workers.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.ingest.settings import IngestSettings
 from services.kernel.errors import NotFound
+from services.kernel.time import SECOND_US
 
 #: Every value of the person has it, and nothing else does.
 PLANTED = "pl4nted"
@@ -99,6 +101,10 @@ async def live(system: WholeSystem, tmp_path: Path) -> list[event_pb2.Event]:
         identifiers=[identifier(WANG)],
     )
     refused = event("", [LI, MAIL], "l7")
+    # Each event has a time of its own, as the earlier of two links decides between two persons.
+    began_us = time.time_ns() // 1_000 - SECOND_US
+    for number, one in enumerate((*own, *wang, group)):
+        one.occurred_at_us = began_us + number
     response = await send(system, *own, *wang, group, refused)
     assert len(response.rejections) == 1
     decision = identity_pb.RecordDecisionRequest(

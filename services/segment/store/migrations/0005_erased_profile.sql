@@ -1,4 +1,4 @@
--- The last ordinals of the changes of erased profiles. A new life of a profile has the same id, and
+-- The even number after which the changes of erased profiles are counted. A new life of a profile has the same id, and
 -- receivers know a change by its profile, its segment and its ordinal.
 CREATE TABLE erased_profile (
     workspace_id text    NOT NULL,
