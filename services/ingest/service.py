@@ -93,7 +93,8 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         door = ReceiptDoor(activation, intake, settings.http_timeout_s)
         http = _http_endpoint(settings, intake, authenticator, sealer, door)
         nats = NatsEndpoint(base.bus, intake, authenticator, index_key=index_key, sealer=sealer)
-        log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
+        may_advance = settings.clock_advance == "allowed"
+        log_rpc = log_grpc.LogRpc(event_log, may_advance=may_advance, blocked=blocked)
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine, duplicates, EventFeed(event_log))
         admin_rpc = admin_grpc.AdminRpc(administration, keys, refused, erasures)
         rpc = _rpc(base, ingest_rpc, admin_rpc, log_rpc)

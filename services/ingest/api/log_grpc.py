@@ -15,12 +15,16 @@ from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.lives import went_back_message
 from services.chassis.rpc.server import Allowed
+from services.ingest.codec.erasure import ErasedPerson, overwrite
 from services.ingest.codec.service_facts import SERVICE_KINDS
+from services.ingest.domain.erasure import NO_IDS
 from services.ingest.domain.facts import FactRow, NewFact
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.store import FOREVER_US, LeafFactsQuery
+from services.ingest.store.erasures import BlockedIdentifiers
 from services.kernel.errors import InvalidField, NotAllowed, TooLarge, UpstreamWentBack
+from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.time import DAY_US
 
@@ -36,26 +40,43 @@ class LogRpc(LogServiceServicer):
     """Implements LogService.
 
     `may_advance`: whether callers may move the log's clock. `kinds`: the kinds of the facts that
-    callers may append.
+    callers may append. `blocked`: the identifiers of persons about whom nothing is appended.
     """
 
     def __init__(
-        self, event_log: EventLog, *, may_advance: bool, kinds: Container[str] = SERVICE_KINDS
+        self,
+        event_log: EventLog,
+        *,
+        may_advance: bool,
+        kinds: Container[str] = SERVICE_KINDS,
+        blocked: BlockedIdentifiers | None = None,
     ) -> None:
         self._log = event_log
         self._kinds = kinds
         self._may_advance = may_advance
+        self._blocked = blocked
 
     async def Append(self, request: pb.AppendRequest, context: Any) -> pb.AppendResponse:
         if len(request.facts) > MAX_FACTS:
             raise TooLarge(f"a call has at most {MAX_FACTS} facts: split it", limit=str(MAX_FACTS))
         facts = [self._decode(message, index) for index, message in enumerate(request.facts)]
-        result = await self._log.append(facts, atomic=True)
+        # A service that has not folded an erasure yet goes on with the person.
+        allowed = [fact for fact in facts if not self._names_blocked(fact)]
+        result = await self._log.append(allowed, atomic=True)
+        token = result.token if allowed or not facts else (await self._log.heads()).token
         return pb.AppendResponse(
             appended=result.appended,
-            duplicates=len(result.duplicates),
-            token=token_to_proto(result.token),
+            duplicates=len(result.duplicates) + len(facts) - len(allowed),
+            token=token_to_proto(token),
         )
+
+    def _names_blocked(self, fact: NewFact) -> bool:
+        ids = self._blocked.of(fact.workspace_id) if self._blocked else NO_IDS
+        if not ids or fact.leaf_id is None:
+            return False
+        # Pairs of identifiers are in canonical form, for which the region does not matter.
+        person = ErasedPerson(fact.workspace_id, DEFAULT_REGION, ids, self._log.index_key)
+        return overwrite(fact.kind, fact.leaf_id, fact.payload, person) is not None
 
     def _decode(self, message: Fact, index: int) -> NewFact:
         fact = decode_fact(message, index, self._log.index_key)

@@ -5,27 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from index_key import INDEX_KEY
+from onefold.identity.v1.identity_facts_pb2 import LinkDecided
+from onefold.log.v1.log_pb2 import Fact
+from onefold.log.v1.log_service_pb2 import AppendRequest
 from onefold.type.v1.event_pb2 import Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
+from services.ingest.api.log_grpc import LogRpc
 from services.ingest.codec.certificate import certify
 from services.ingest.codec.erasure import ErasedPerson, names_person
 from services.ingest.codec.events import ProtoEvent
 from services.ingest.commands.intake import EventIntake
+from services.ingest.domain import offsets
 from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, blocked_ids, names_blocked
 from services.ingest.domain.events import Producer, QuarantinedEvent, RawEvent, Refusal, Source
-from services.ingest.domain.facts import NewFact
-from services.ingest.domain.offsets import ERASED, AppendRequest, dedup_keys, plan_append
+from services.ingest.domain.facts import AppendResult, NewFact
+from services.ingest.domain.offsets import ERASED, dedup_keys, plan_append
 from services.ingest.store.receipts import ErasureReceipts
 from services.kernel.errors import StoreUnavailable
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId
+from services.kernel.tokens import Token
 from services.kernel.trust import SourceTrust
 
 WORKSPACE = "w"
@@ -203,6 +210,49 @@ async def test_events_of_a_blocked_person_that_are_refused_as_a_batch_are_not_qu
     assert saved.raw == [other]
 
 
+class AppendedFacts:
+    """A log that appends every fact."""
+
+    index_key = INDEX_KEY
+
+    def __init__(self) -> None:
+        self.leaves: list[bytes | None] = []
+
+    async def append(self, facts: Sequence[NewFact], *, atomic: bool) -> AppendResult:
+        self.leaves += [fact.leaf_id for fact in facts]
+        token = Token((7,)) if facts else Token()
+        return AppendResult(len(facts), frozenset(), frozenset(), token, 1)
+
+    async def heads(self) -> Any:
+        return SimpleNamespace(token=Token((9,)))
+
+
+def about(leaf_id: bytes, kind: str = "k.0", payload: bytes = b"") -> Fact:
+    fact_id = bytes([len(leaf_id), len(payload)]) * 8
+    return Fact(
+        workspace_id=WORKSPACE, fact_id=fact_id, kind=kind, leaf_id=leaf_id, payload=payload
+    )
+
+
+async def test_facts_of_services_about_a_blocked_person_are_not_appended() -> None:
+    log, kinds = AppendedFacts(), frozenset({"k.0", LinkDecided.DESCRIPTOR.full_name})
+    rpc = LogRpc(cast(Any, log), may_advance=False, kinds=kinds, blocked=cast(Any, Blocked()))
+    own, other = min(PERSON.ids), b"o" * 16
+    one = IdentifierMessage(namespace="user_id", value="wang")
+    pairs = [
+        LinkDecided(a=one, b=IdentifierMessage(namespace="user_id", value=value))
+        for value in ("u1", "u2")
+    ]
+    decided = [about(other, *(p.DESCRIPTOR.full_name, p.SerializeToString())) for p in pairs]
+    facts = [about(own), about(other), *decided, about(b"")]
+    response = await rpc.Append(AppendRequest(facts=facts), None)
+    assert log.leaves == [other, other, None]
+    assert (response.appended, response.duplicates, list(response.token.offsets)) == (3, 2, [7])
+    # The caller gets a state of the log that it can wait for.
+    response = await rpc.Append(AppendRequest(facts=facts[:1]), None)
+    assert (response.appended, response.duplicates, list(response.token.offsets)) == (0, 1, [9])
+
+
 def test_fact_that_was_erased_is_a_repeat_whatever_is_sent_again() -> None:
     fact = NewFact(
         WORKSPACE, FactId(b"f" * 16), "event", LeafId(b"l" * 16), 1, "", "", b"p", b"t" * 16
@@ -211,7 +261,9 @@ def test_fact_that_was_erased_is_a_repeat_whatever_is_sent_again() -> None:
     kinds = {"event": 1, ERASED: 2}
     [key] = keys[0]
     for kind_id, conflicts in ((2, 0), (3, 1)):
-        plan = plan_append([AppendRequest([fact])], [keys], {key: (kind_id, b"o" * 16)}, kinds)
+        plan = plan_append(
+            [offsets.AppendRequest([fact])], [keys], {key: (kind_id, b"o" * 16)}, kinds
+        )
         [outcome] = plan.assignments
         assert not plan.facts
         assert len(outcome.conflicting) == conflicts  # type: ignore[union-attr]

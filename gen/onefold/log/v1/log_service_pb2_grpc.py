@@ -68,7 +68,7 @@ class LogServiceServicer:
 
     def Append(self, request, context):
         """Appends facts and returns after they are committed. Appends all of them or
-        none.
+        none, but for those about blocked persons, which count as duplicates.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
