@@ -40,7 +40,7 @@ class LogRpc(LogServiceServicer):
     """Implements LogService.
 
     `may_advance`: whether callers may move the log's clock. `kinds`: the kinds of the facts that
-    callers may append. `blocked`: the identifiers of persons about whom nothing is appended.
+    callers may append. `blocked`: the identifiers of persons that no fact may name.
     """
 
     def __init__(
