@@ -55,6 +55,8 @@ async def test_ticket_is_opened_answered_and_resolved_and_its_history_is_shown(
     await watched.open("tickets?state=TICKET_STATE_RESOLVED")
     row = page.get_by_role("row", name="换货 <i>")
     await expect(row).to_contain_text("zhao")
+    await expect(row).to_contain_text("客服")
+    await expect(row.get_by_role("cell", name="工单", exact=True)).to_be_visible()
     await expect(row).to_contain_text(NAME)
     await watched.choose("状态", "处理中")
     await expect(row).to_have_count(0)
@@ -69,6 +71,8 @@ async def test_journey_is_played_over_the_past_and_nothing_is_sent(
     page = watched.page
     before = watched.hook.received
     await watched.open("journeys/arrival")
+    await expect(page.get_by_role("button", name="进入 事件")).to_be_visible()
+    await expect(page.get_by_role("button", name="等待 later 1天")).to_be_visible()
     await watched.press("开始演算")
     played = page.locator(".ant-card", has_text="只演算不发送").last
     await expect(played.get_by_role("status")).to_contain_text("已演算")
@@ -91,7 +95,7 @@ async def test_journey_is_played_over_the_past_and_nothing_is_sent(
     assert watched.hook.received == before
 
 
-async def test_names_are_titles_and_words_of_the_chosen_language(
+async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(
     watched: Watched, places: Places
 ) -> None:
     page, console = watched.page, watched.console
@@ -105,23 +109,10 @@ async def test_names_are_titles_and_words_of_the_chosen_language(
         return bool(found["profile"].get("tags"))
 
     await wait_until(has_tag)
-    await watched.open(f"profiles/{places.person}")
-    await expect(page.get_by_text("标签 来过")).to_be_visible()
     await watched.open("profiles")
     await expect(page.get_by_role("row", name="来过").first).to_be_visible()
-    await watched.open("tickets")
-    await expect(page.get_by_role("row", name="退款 <b>")).to_contain_text("客服")
-    await expect(page.get_by_role("cell", name="工单", exact=True).first).to_be_visible()
-    await watched.open("journeys/arrival")
-    await expect(page.get_by_role("button", name="进入 事件")).to_be_visible()
-    await expect(page.get_by_role("button", name="等待 later 1天")).to_be_visible()
-
-
-async def test_what_is_known_of_a_person_is_shown_with_reasons_and_saved_whole(
-    watched: Watched, places: Places
-) -> None:
-    page, console = watched.page, watched.console
     await watched.open(f"profiles/{places.person}")
+    await expect(page.get_by_text("标签 来过")).to_be_visible()
     await watched.press("已知信息与依据")
     await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
     await expect(page.get_by_text("city 为 北京")).to_contain_text("web")
