@@ -8724,7 +8724,7 @@ export interface components {
             occurred_at_us?: number;
             /**
              * Format: uint32
-             * @description The ordinal of the change: counts the changes of this profile in this segment from 1, without gaps; odd = entered, even = left.
+             * @description The ordinal of the change: counts the changes of this profile in this segment from 1, without gaps; odd = entered, even = left. Where the person was erased, the changes of a new life go on after an even number.
              */
             ordinal?: number;
             /** @description The other profile of a merge or split, 16 bytes: the one that this profile was merged into or split from, or the one whose membership it took over or gave back. Empty for the other causes. */
