@@ -7,6 +7,7 @@ any name that is not listed. A workspace overrides the lists by its own classes.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -71,12 +72,20 @@ _SENSITIVE_PARTS = (
     *("身份证", "护照", "银行卡", "病历", "宗教", "指纹", "密码"),
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
+#: Words of a name whose values are a few known words, so that their first characters tell them.
+_CHOICE_WORDS, _CHOICE_PARTS = frozenset({"gender", "sex"}), ("性别",)
 #: A number with this many digits can be one of a telephone or of a card.
 _LONG_NUMBER = 10_000_000
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 #: What only digits of a telephone and signs between them match.
 _PHONE = re.compile(r"\+?[\d ()./-]{11,24}")
+#: The most digits of a telephone (E.164); what has more is a card, and shows no digit.
+_PHONE_DIGITS = 15
+#: An address or the number of a mobile telephone in China within a longer text.
+_ADDRESS_WITHIN = re.compile(r"[^@\s]@[^@\s]+\.[^@\s]|(?<!\d)1[3-9]\d{9}(?!\d)")
 _ID_CARD = re.compile(r"\d{17}[\dXx]")
+_ID_CARD_WITHIN = re.compile(r"(?<!\d)\d{17}[\dXx](?!\d)")
+_BETWEEN_DIGITS = re.compile(r"[\s-]+")
 _ID_CARD_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 #: The bytes that are deleted before names are searched for: all but letters and digits of ASCII.
 _NO_LETTERS = bytes(byte for byte in range(256) if byte >= 128 or not chr(byte).isalnum())
@@ -89,7 +98,7 @@ _OTHER_NAMES = (
     *(part.encode() for part in _SENSITIVE_PARTS if not part.isascii()),
     *(_ESCAPE, "\u017f".encode(), "\u212a".encode()),
 )
-_LONG_DIGITS = re.compile(rb"\d{17}")
+_LONG_DIGITS = re.compile(rb"\d(?:[ -]*\d){16}")
 #: What the text of a rule compares: a text in quotation marks, or a long number.
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|\d{8,}')
 
@@ -169,8 +178,8 @@ def _default_class_of_namespace(base: str) -> FieldClass:
 
 @lru_cache(maxsize=8_192)
 def folded_name(name: str) -> str:
-    """Return a name without regard to case and separators, as classes compare names."""
-    return re.sub(r"[\W_]+", "", name).casefold()
+    """Return a name without regard to case, width and separators, as classes compare names."""
+    return re.sub(r"[\W_]+", "", _plain(name)).casefold()
 
 
 @lru_cache(maxsize=8_192)
@@ -181,7 +190,7 @@ def _default_class(name: str) -> FieldClass | None:
 
 @lru_cache(maxsize=8_192)
 def _default_class_of_part(name: str) -> FieldClass | None:
-    folded, words = folded_name(name), {word.casefold() for word in _WORDS.findall(name)}
+    folded, words = folded_name(name), _words_of(name)
     if words & _SENSITIVE_WORDS or any(part in folded for part in _SENSITIVE_PARTS):
         return FieldClass.SENSITIVE
     if folded in _OPEN_NAMES:
@@ -191,14 +200,41 @@ def _default_class_of_part(name: str) -> FieldClass | None:
     return None
 
 
-def _detect(value: str | float, is_unnamed: bool) -> FieldClass:
+def _words_of(name: str) -> set[str]:
+    return {word.casefold() for word in _WORDS.findall(_plain(name))}
+
+
+@lru_cache(maxsize=8_192)
+def _is_choice(name: str) -> bool:
+    folded = folded_name(name)
+    has_part = any(part in folded for part in _CHOICE_PARTS)
+    return has_part or not _CHOICE_WORDS.isdisjoint(_words_of(name))
+
+
+def _plain(text: str) -> str:
+    """Return a text in which letters, digits and signs have their usual width (NFKC)."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _detect(value: Any, is_unnamed: bool) -> FieldClass:
     """Return the class of a value by its form. `is_unnamed`: nothing is known of its name."""
-    if not isinstance(value, str):
-        is_long = abs(value) >= (_LONG_NUMBER if is_unnamed else 1_000 * _LONG_NUMBER)
-        return FieldClass.PERSONAL if is_long else FieldClass.NONE
-    if _is_id_card(value):
+    if isinstance(value, int | float):
+        if abs(value) < (_LONG_NUMBER if is_unnamed else 1_000 * _LONG_NUMBER):
+            return FieldClass.NONE
+        return FieldClass.SENSITIVE if _is_id_card(str(value)) else FieldClass.PERSONAL
+    if not isinstance(value, str):  # a rule may compare anything; data are taken apart before
+        return FieldClass.PERSONAL
+    if _has_id_card(value):
         return FieldClass.SENSITIVE
-    return FieldClass.PERSONAL if is_unnamed or is_address(value) else FieldClass.NONE
+    return FieldClass.PERSONAL if is_unnamed or _has_address(value) else FieldClass.NONE
+
+
+def _has_address(value: str) -> bool:
+    """Return whether a text has an address or a number of a telephone, or is a JSON text, in which
+    there may be anything."""
+    text = _plain(value)
+    is_json = text.lstrip()[:1] in ("{", "[")
+    return is_json or is_address(text) or _ADDRESS_WITHIN.search(text) is not None
 
 
 def is_address(value: str) -> bool:
@@ -210,21 +246,39 @@ def is_address(value: str) -> bool:
 
 def _is_id_card(value: str) -> bool:
     """Return whether a text is the number of a Chinese identity card with a correct check digit."""
-    if len(value) != 18 or not value.isascii() or _ID_CARD.fullmatch(value) is None:
+    if not 18 <= len(value) <= 36:
         return False
-    total = sum(int(digit) * weight for digit, weight in zip(value, _ID_CARD_WEIGHTS, strict=False))
-    return "10X98765432"[total % 11] == value[-1].upper()
+    digits = _BETWEEN_DIGITS.sub("", _plain(value))
+    if len(digits) != 18 or not digits.isascii() or _ID_CARD.fullmatch(digits) is None:
+        return False
+    pairs = zip(digits, _ID_CARD_WEIGHTS, strict=False)
+    total = sum(int(digit) * weight for digit, weight in pairs)
+    return "10X98765432"[total % 11] == digits[-1].upper()
+
+
+def _has_id_card(value: str) -> bool:
+    """Return whether a text is such a number, or has one in it."""
+    if len(value) < 18:
+        return False
+    return _is_id_card(value) or any(map(_is_id_card, _ID_CARD_WITHIN.findall(_plain(value))))
+
+
+@lru_cache(maxsize=8_192)
+def name_without_value(name: str) -> str:
+    """Return the name of a field as it may be stored: one that is a value itself is masked."""
+    return MASK if _is_id_card(name) or is_address(name) else name
 
 
 def mask_text(value: str) -> str:
     """Return a personal text as far as it may be shown: enough to recognise it, not to learn it."""
     if _EMAIL.fullmatch(value):
         return f"{value[0]}{MASK}@{value.rpartition('@')[2]}"
-    if is_address(value):
-        digits = "".join(filter(str.isdigit, value))
+    digits = "".join(filter(str.isdigit, value))
+    if len(digits) <= _PHONE_DIGITS and is_address(value):
         sign = "+" if value.startswith("+") else ""
         return f"{sign}{digits[:-8]}****{digits[-4:]}"
-    return f"{value[0]}{MASK}" if len(value) > 1 else MASK
+    # The first digit of an age or of a date would tell too much.
+    return MASK if len(value) < 2 or value[0].isdigit() else f"{value[0]}{MASK}"
 
 
 def _may_be_sensitive(encoded: bytes) -> bool:
@@ -234,13 +288,22 @@ def _may_be_sensitive(encoded: bytes) -> bool:
             for name in _OTHER_NAMES:
                 if name in encoded:
                     return True
+            if not _has_usual_width(encoded):
+                return True
         letters = encoded.lower().translate(None, _NO_LETTERS)
         for name in _ASCII_NAMES:
             if name in letters:
                 return True
-    elif _ESCAPE in encoded:
+    elif _ESCAPE in encoded or not (encoded.isascii() or _has_usual_width(encoded)):
         return True
     return _LONG_DIGITS.search(encoded) is not None
+
+
+def _has_usual_width(encoded: bytes) -> bool:
+    try:
+        return unicodedata.is_normalized("NFKC", encoded.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +331,14 @@ class Lens:
         """Return whether every value under a name is hidden."""
         return (self.classes.of_name(name) or FieldClass.NONE) > self.visible
 
+    def hides_text(self, name: str) -> bool:
+        """Return whether a text under a name is hidden, whatever it is."""
+        return (self.classes.of_name(name) or FieldClass.PERSONAL) > self.visible
+
+    def hides_namespace(self, namespace: str) -> bool:
+        """Return whether the identifiers of a namespace are hidden."""
+        return self.classes.of_identifier(namespace) > self.visible
+
     def identifier(self, namespace: str, value: str) -> str:
         """Return the value of an identifier, masked where its namespace is hidden."""
         class_ = self.classes.of_identifier(namespace)
@@ -277,14 +348,27 @@ class Lens:
 
     def text(self, value: str) -> str:
         """Return a free text, hidden as a whole from those who see no personal data."""
-        return value if self.shows_personal or not value else MASK
+        is_hidden = not self.shows_personal or (
+            self.visible < FieldClass.SENSITIVE and _has_id_card(value)
+        )
+        return MASK if value and is_hidden else value
+
+    def raw(self, value: bytes) -> bytes:
+        """Return what a source sent: any bytes, such as a JSON text, of which parts are masked."""
+        if not self.shows_personal:
+            return MASK.encode()
+        is_plain = not self.classes.names and not _may_be_sensitive(b"{" + value)
+        is_shown = is_plain or self.visible is FieldClass.SENSITIVE
+        return value if is_shown else self._decoded("", value)
 
     def rule_text(self, value: str) -> str:
         """Return the text of a rule, without the texts that it compares where they may be hidden.
 
         A text in a rule has no name that could be looked up, so it counts as one without a class.
         """
-        return value if self.shows_personal else _LITERAL.sub(f'"{MASK}"', value)
+        has_sensitive = self.visible < FieldClass.SENSITIVE and _has_id_card(value)
+        is_shown = self.shows_personal and not has_sensitive
+        return value if is_shown else _LITERAL.sub(f'"{MASK}"', value)
 
     def value(self, name: str, encoded: bytes) -> bytes:
         """Return a JSON value under a name, with what is hidden in it masked."""
@@ -300,12 +384,17 @@ class Lens:
         is_plain = self.shows_personal and not self.classes.names and not self.hides_name(name)
         if is_plain and not _may_be_sensitive(encoded):
             return encoded
+        return self._decoded(name, encoded)
+
+    def _decoded(self, name: str, encoded: bytes) -> bytes:
         try:
             value = msgspec.json.decode(encoded)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return _JSON_MASK
         masked = self._walk(name, value)
-        return encoded if masked is value else msgspec.json.encode(masked)
+        # Of a key that an object has twice only the last value was looked at.
+        is_same = masked is value and not isinstance(value, dict | list)
+        return encoded if is_same else msgspec.json.encode(masked)
 
     def _walk(self, name: str, value: Any) -> Any:
         """Return a value with what is hidden masked; the same object where nothing is."""
@@ -313,16 +402,21 @@ class Lens:
             if self.hides_name(name):
                 return MASK
             changed = {self._key(key): self._walk(key, each) for key, each in value.items()}
-            return changed if any(changed.get(key) is not value[key] for key in value) else value
+            is_same = all(changed.get(key, MASK) is each for key, each in value.items())
+            return value if is_same else changed
         if isinstance(value, list):
             elements = [self._walk(name, each) for each in value]
             pairs = zip(elements, value, strict=True)
             return elements if any(new is not old for new, old in pairs) else value
         class_ = self.classes.of_value(name, value)
-        return self._masked(class_, value) if class_ > self.visible else value
+        if class_ <= self.visible:
+            return value
+        return MASK if _is_choice(name) else self._masked(class_, value)
 
     def _key(self, key: str) -> str:
         """Return the key of an object, masked where it is a value rather than a name."""
+        if _is_id_card(key):
+            return MASK if self.visible < FieldClass.SENSITIVE else key
         return key if self.shows_personal or not is_address(key) else mask_text(key)
 
     def _masked(self, class_: FieldClass, value: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import grpc
 import pytest
 from contract.protos.descriptors import rpcs
@@ -21,6 +24,7 @@ from onefold.audit.v1.audit_service_pb2 import AuditEntry, ListAuditEntriesReque
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
 from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER, ROLE_SERVICE
+from onefold.ingest.v1.ingest_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from onefold.profile.v1.profile_service_pb2 import (
     CorrectTraitRequest,
     GetProfileRequest,
@@ -35,7 +39,8 @@ from onefold.type.v1.options_pb2 import (
     FIELD_CLASS_PERSONAL,
     FIELD_CLASS_SENSITIVE,
 )
-from security.masked_reads import CARD, USER, leaks, plant, sweep
+from onefold.type.v1.token_pb2 import Token
+from security.masked_reads import CARD, SEGMENT, USER, leaks, plant, sweep
 from service_fixtures import MakeSettings, wait_until
 
 from services import SERVICES
@@ -45,8 +50,14 @@ from services.chassis.access.rights import roles_of
 from services.chassis.audit.log import chain_of
 from services.chassis.codec.rules import rule_to_proto
 from services.chassis.rpc.errors import from_rpc
+from services.chassis.runtime.http_server import HttpServer
 from services.cli.commands.audit import verify_chain
+from services.cli.commands.exports import export_segment
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
+from services.console.gateway.methods import client_methods
+from services.console.gateway.requests import GatewayLimits
+from services.console.gateway.service_calls import ServiceCalls
+from services.console.service import gateway_app
 from services.kernel.errors import NotAllowed, OnefoldError
 from services.kernel.rules.forms.json_form import parse_rule
 
@@ -81,7 +92,9 @@ async def refusal(address: str, path: str, key: str) -> str:
     return ""
 
 
-async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) -> None:
+async def test_keys_follow_their_roles_in_a_running_system(
+    system: WholeSystem, tmp_path: Path
+) -> None:
     """One system for all of it, because its start takes longer than the calls."""
     reader, _ = await key_of(system, ROLE_READER)
     marketer, marketer_id = await key_of(system, ROLE_SERVICE)
@@ -93,7 +106,10 @@ async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) 
         for client, service in product((reading, marketing), system.names):
             await wait_until(partial(_is_accepted, client, service))
         await _check_reader(system, reader)
+        begin = (await system.admin.profile.ListProfiles(ListProfilesRequest())).token
         await _check_masks(system, reader, marketer)
+        await _check_gateway(system, reader, marketer, begin)
+        await _check_export(reading, marketing, tmp_path / "members.csv")
         await _check_unmasking(system, reader, marketer)
         await _check_marketer(marketing)
         with pytest.raises(OnefoldError):
@@ -137,6 +153,62 @@ async def _check_masks(system: WholeSystem, reader: str, back_end: str) -> None:
         *("ListIdentifiers", "GetGraph", "ListAccounts", "ExplainMembership", "ListSegments"),
     } <= leaks(seen)
     assert not [name for name, text in seen.items() if CARD in text]
+
+
+async def _check_gateway(system: WholeSystem, reader: str, back_end: str, begin: Token) -> None:
+    """What a reader gets over HTTP has no planted value, in any protocol; a back end gets them."""
+    async with AsyncExitStack() as scope:
+        channels = {
+            name: await scope.enter_async_context(grpc.aio.insecure_channel(address))
+            for name, address in system.internal.endpoints.grpc.items()
+        }
+        app = gateway_app(client_methods(), ServiceCalls(channels), GatewayLimits())
+        server = HttpServer(app, host="127.0.0.1", port=0)
+        await scope.enter_async_context(server.serving())
+        url = f"http://127.0.0.1:{server.port}"
+        session = await scope.enter_async_context(aiohttp.ClientSession(url))
+        assert not leaks(await _over_http(session, reader, begin))
+        found = await _over_http(session, back_end, begin)
+        assert leaks(found) == {"plain", "connect", "stream"}
+        assert not [name for name, text in found.items() if CARD in text]
+
+
+async def _over_http(session: aiohttp.ClientSession, key: str, begin: Token) -> dict[str, str]:
+    """Return what a key gets of the planted person by each protocol of the gateway."""
+    named = identifier(f"user_id:{USER}")
+    headers = {"authorization": f"Bearer {key}"}
+    found: dict[str, str] = {}
+    plain = {"identifier": {"namespace": named.namespace, "value": named.value}}
+    async with session.post("/api/profile/GetProfile", json=plain, headers=headers) as response:
+        found["plain"] = await response.text()
+    path, sent = "/connect/profile/onefold.profile.v1.ProfileService", "application/proto"
+    async with session.post(
+        f"{path}/GetProfile",
+        data=GetProfileRequest(identifier=named).SerializeToString(),
+        headers=headers | {"content-type": sent},
+    ) as response:
+        found["connect"] = repr(await response.read())
+    body = WatchEventsRequest(after=begin).SerializeToString()
+    async with session.post(
+        "/connect/ingest/onefold.ingest.v1.IngestService/WatchEvents",
+        data=struct.pack(">BI", 0, len(body)) + body,
+        headers=headers | {"content-type": "application/connect+proto"},
+    ) as response:
+        while "events" not in found.get("stream", ""):
+            flags, size = struct.unpack(">BI", await response.content.readexactly(5))
+            part = await response.content.readexactly(size)
+            assert flags == 0, part
+            found["stream"] = f"{WatchEventsResponse.FromString(part)} {part!r}"
+    return found
+
+
+async def _check_export(reading: Client, calling: Client, file: Path) -> None:
+    """A file that the command line writes has the masks of its key."""
+    columns = ["user_id", "email", "phone"], ["name", "id_card", "home"]
+    for client, is_masked in ((reading, True), (calling, False)):
+        assert (await export_segment(client, SEGMENT, file, *columns)).members == 1
+        assert bool(leaks({"file": file.read_text("utf-8-sig")})) != is_masked
+        assert CARD not in file.read_text("utf-8-sig")
 
 
 async def _check_audit(system: WholeSystem, marketer_id: str) -> None:

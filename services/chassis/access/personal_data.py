@@ -7,6 +7,7 @@ audit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,14 +17,32 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from onefold.type.v1.options_pb2 import PersonalData, personal_data
 
-from services.kernel.errors import NotAllowed
-from services.kernel.masking import CLEAR, Lens
+from services.kernel.errors import InvalidField, NotAllowed
+from services.kernel.masking import CLEAR, MASK, FieldClass, Lens, name_without_value
 
 #: The fields that name a value beside them, the first one that a message has.
 _NAMES = ("name", "trait", "property", "compares")
 _RULES = "onefold.rule.v1."
 #: The fields of rules that name what is read; `same` names the property that events have in common.
-_READ_NAMES = frozenset({"name", "property", "trait", "same"})
+_READ_NAMES = frozenset(
+    {
+        *("name", "property", "trait", "same", "amount", "currency_property", "order_id"),
+        *("refund_amount", "refund_id", "refund_order_id"),
+    }
+)
+_ENTRY = "onefold.activation.v1.JourneyEntry"
+#: The fields that name what is read as a text, whatever the rule compares: a date, a number that is
+#: written as a text, and what is part of the id of a run.
+_READ_TEXTS = {
+    f"{_RULES}DateDistance": ("trait",),
+    f"{_RULES}OrderDefinition": ("amount", "refund_amount"),
+    "onefold.activation.v1.DateTrigger": ("trait",),
+    _ENTRY: ("per",),
+}
+#: A pattern of values of identifiers.
+_PATTERN = "onefold.identity.v1.BlockedValue"
+#: A number as JSON.
+_NUMBER = re.compile(rb"-?\d[\d.eE+-]*")
 _PROFILE_IDS = frozenset({"profile_id", "profile_ids", "member_profile_ids"})
 #: The most profiles, and the most names, that one entry of the audit has.
 _MAX_PROFILES, _MAX_NAMES = 1_000, 100
@@ -51,7 +70,7 @@ class Disclosure:
         """Count a value under a name."""
         self.count += 1
         if len(self.names) < _MAX_NAMES:
-            self.names.add(name)
+            self.names.add(name_without_value(name))
 
     def add_profile(self, profile_id: str) -> None:
         """Note a profile."""
@@ -71,7 +90,11 @@ class _Plan:
         #: Each field with messages: its name, their plan, and whether it is repeated.
         self.below: list[tuple[str, _Plan, bool]] = []
         self.profiles: list[tuple[str, bool]] = []
-        names = [name for name in _NAMES if name in description.fields_by_name]
+        names = [
+            name
+            for name, each in ((name, description.fields_by_name.get(name)) for name in _NAMES)
+            if each is not None and each.type == FieldDescriptor.TYPE_STRING
+        ]
         self.name_field = names[0] if names else ""
 
 
@@ -121,9 +144,12 @@ class PersonalFields:
         self.is_disclosed = response.full_name in _prune(plans)
         rules: dict[str, _Plan] = {}
         self._request = _plan_of(request, rules)
-        self._has_rules = any(name.startswith(_RULES) for name in rules)
+        self._has_rules = any(map(_is_rule, rules))
         for plan in rules.values():
             plan.below = [each for each in plan.below if _leads_to_rules(each[1], set())]
+        sent: dict[str, _Plan] = {}
+        self._sent = _plan_of(request, sent)
+        self._is_sent = request.full_name in _prune(sent)
 
     @property
     def is_empty(self) -> bool:
@@ -157,13 +183,48 @@ class PersonalFields:
                 )
 
 
+    def check_masks(self, request: Any, lens: Lens) -> None:
+        """Raise InvalidField where a request has what stands for a hidden value: its caller has
+        read it masked, and it would replace the true value. With a reason it is the true one.
+        """
+        if self._is_sent and lens.visible < FieldClass.SENSITIVE:
+            for key in _masked_fields(request, self._sent):
+                raise InvalidField(
+                    f"the value is hidden ({MASK}): read it again and state a reason, or send the"
+                    f" true value; where it is {MASK} indeed, state a reason with this call",
+                    field=key,
+                )
+
+
+def _masked_fields(message: Any, plan: _Plan) -> Iterator[str]:
+    """Yield the fields that have the mask of a whole value."""
+    for key, _, is_repeated in plan.marked:
+        value = getattr(message, key)
+        if any(map(_is_mask, value if is_repeated else (value,))):
+            yield key
+    for key, below, is_repeated in plan.below:
+        if is_repeated:
+            for each in getattr(message, key):
+                yield from _masked_fields(each, below)
+        elif message.HasField(key):
+            yield from _masked_fields(getattr(message, key), below)
+
+
+def _is_mask(value: str | bytes) -> bool:
+    return value == MASK if isinstance(value, str) else f'"{MASK}"'.encode() in value
+
+
+def _is_rule(name: str) -> bool:
+    """Return whether a message may read values of people, by its full name."""
+    return name.startswith(_RULES) or name in _READ_TEXTS or name == _PATTERN
+
+
 def _leads_to_rules(plan: _Plan, seen: set[str]) -> bool:
     name = plan.description.full_name
     if name in seen:
         return False
     seen.add(name)
-    is_rule = name.startswith(_RULES)
-    return is_rule or any(_leads_to_rules(below, seen) for _, below, _ in plan.below)
+    return _is_rule(name) or any(_leads_to_rules(below, seen) for _, below, _ in plan.below)
 
 
 def _mask(message: Any, plan: _Plan, lens: Lens, disclosure: Disclosure, above: str) -> None:
@@ -172,6 +233,8 @@ def _mask(message: Any, plan: _Plan, lens: Lens, disclosure: Disclosure, above: 
     is_definition = plan.description.full_name.startswith(_RULES)
     if plan.description.full_name == f"{_RULES}Predicate":
         name = _predicate_name(message)
+    elif plan.name_field and not lens.shows_personal and name_without_value(name) != name:
+        setattr(message, plan.name_field, name_without_value(name))
     for key, kind, is_repeated in plan.marked:
         value = getattr(message, key)
         if not value:
@@ -198,14 +261,21 @@ def _mask(message: Any, plan: _Plan, lens: Lens, disclosure: Disclosure, above: 
 
 def _mask_text(lens: Lens, _: str, value: Any) -> Any:
     """Return a text, or bytes, in which there may be anything."""
-    if isinstance(value, bytes):
-        return value if lens.shows_personal else lens.text("bytes").encode()
-    return lens.text(value)
+    return lens.raw(value) if isinstance(value, bytes) else lens.text(value)
+
+
+def _mask_value(lens: Lens, name: str, value: bytes) -> bytes:
+    """Return a JSON value; a number without a name is a count, an amount or a span of time."""
+    return value if _is_bare_number(name, value) else lens.value(name, value)
+
+
+def _is_bare_number(name: str, value: bytes) -> bool:
+    return not name and _NUMBER.fullmatch(value) is not None
 
 
 _MASKS: Final[dict[int, Callable[[Lens, str, Any], Any]]] = {
     PersonalData.PERSONAL_DATA_IDENTIFIER: Lens.identifier,
-    PersonalData.PERSONAL_DATA_VALUE: Lens.value,
+    PersonalData.PERSONAL_DATA_VALUE: _mask_value,
     PersonalData.PERSONAL_DATA_DOCUMENT: lambda lens, _, value: lens.document(value),
     PersonalData.PERSONAL_DATA_TEXT: _mask_text,
     PersonalData.PERSONAL_DATA_RULE_TEXT: lambda lens, _, value: lens.rule_text(value),
@@ -231,14 +301,30 @@ def _hidden_names(message: Any, plan: _Plan, lens: Lens) -> Iterator[str]:
         if plan.marked and message.value:
             is_predicate = description.name == "Predicate"
             name = _predicate_name(message) if is_predicate else message.property
-            if lens.hides(name, _literal(message.value)):
+            is_bare = _is_bare_number(name, message.value)
+            if not is_bare and lens.hides(name, _literal(message.value)):
                 yield name
+    yield from filter(lens.hides_text, _read_texts(message))
+    if description.full_name == _PATTERN:
+        namespace = message.namespace
+        if not namespace or lens.hides_namespace(namespace):
+            yield namespace or "*"
     for key, below, is_repeated in plan.below:
         if is_repeated:
             for each in getattr(message, key):
                 yield from _hidden_names(each, below, lens)
         elif message.HasField(key):
             yield from _hidden_names(getattr(message, key), below, lens)
+
+
+def _read_texts(message: Any) -> Iterator[str]:
+    """Yield the names of what a message reads as a text."""
+    kind = message.DESCRIPTOR.full_name
+    if kind == f"{_RULES}Trait" and message.cleaner:
+        yield message.name
+    # Only where a person may begin once is the value a part of the id of the run.
+    if kind != _ENTRY or not message.HasField("again_after_us"):
+        yield from (name for key in _READ_TEXTS.get(kind, ()) if (name := getattr(message, key)))
 
 
 def _literal(encoded: bytes) -> Any:

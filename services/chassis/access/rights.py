@@ -60,7 +60,8 @@ def lens_of(caller: Principal, reason: str = "") -> Lens:
             f" administrator, or call without {UNMASK_KEY}",
             role=caller.role.name.lower(),
         )
-    if not MIN_REASON <= len(reason) <= MAX_REASON or not reason.isprintable():
+    is_short = len(reason.strip()) < MIN_REASON
+    if is_short or len(reason) > MAX_REASON or not reason.isprintable():
         raise InvalidField(
             f"state a reason of {MIN_REASON} to {MAX_REASON} printable characters", field=UNMASK_KEY
         )

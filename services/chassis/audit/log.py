@@ -60,13 +60,16 @@ class AuditLog:
         self._waiting: list[tuple[str, AuditEntry, asyncio.Future[None] | None]] = []
         self._arrived, self._urgent = asyncio.Event(), asyncio.Event()
 
-    async def add(self, workspace_id: str, entry: AuditEntry, *, durably: bool) -> None:
-        """Add an entry; where `durably`, return after it is stored.
+    async def add(
+        self, workspace_id: str, entry: AuditEntry, *, durably: bool, is_act: bool = False
+    ) -> None:
+        """Add an entry; where `durably`, return after it is stored. `is_act`: of what is done.
 
-        Raises StoreUnavailable where entries cannot be stored: the entry is written later.
+        Raises StoreUnavailable where entries cannot be stored: the entry is written later. That of
+        a read is not where too many wait.
         """
         future = asyncio.get_running_loop().create_future() if durably else None
-        if future is None and len(self._waiting) >= MAX_WAITING:
+        if not is_act and len(self._waiting) >= MAX_WAITING:
             raise StoreUnavailable("the audit of reads cannot be written: try again")
         self._waiting.append((workspace_id, entry, future))
         self._arrived.set()

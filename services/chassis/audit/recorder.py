@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf import descriptor_pool
@@ -22,6 +24,8 @@ T = TypeVar("T")
 _ACTS = frozenset({Right.RIGHT_OPERATE, Right.RIGHT_ADMINISTER})
 #: The outcome of a call that did not fail.
 OK = "OK"
+#: The outcome of an act whose caller left before it got the response.
+CANCELLED = "CANCELLED"
 #: The most characters of a target.
 _MAX_TARGET = 200
 #: The most characters of the name of a field.
@@ -54,14 +58,22 @@ class MethodAudit:
         self._ids = tuple(_id_paths(rpc.input_type))
 
     async def watch(self, call: AuditedCall, responding: Awaitable[T]) -> T:
-        """Return the response to a call; record an act that fails."""
+        """Return the response to a call; record an act that fails, or whose caller leaves: it may
+        be done all the same."""
         try:
             return await responding
-        except Exception as error:
-            if self._is_done(call):
-                reason = error.reason if isinstance(error, OnefoldError) else OnefoldError.reason
-                await self.record(call, Disclosure(), reason)
+        except asyncio.CancelledError:
+            with suppress(Exception):  # the caller is gone, and the entry is written later
+                await self._record_failure(call, CANCELLED)
             raise
+        except Exception as error:
+            reason = error.reason if isinstance(error, OnefoldError) else OnefoldError.reason
+            await self._record_failure(call, reason)
+            raise
+
+    async def _record_failure(self, call: AuditedCall, outcome: str) -> None:
+        if self._is_done(call):
+            await self.record(call, Disclosure(), outcome)
 
     async def record(self, call: AuditedCall, disclosure: Disclosure, outcome: str = OK) -> None:
         """Record a call, if it was an act or disclosed personal data.
@@ -89,7 +101,7 @@ class MethodAudit:
             reason=call.reason if count else "",
         )
         durably = is_done or bool(call.reason)
-        await self._audit.add(caller.workspace_id, entry, durably=durably)
+        await self._audit.add(caller.workspace_id, entry, durably=durably, is_act=is_done)
 
     def _is_done(self, call: AuditedCall) -> bool:
         """Return whether a call does something; a dry run does nothing."""

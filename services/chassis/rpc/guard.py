@@ -33,7 +33,7 @@ from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, OnefoldError, RateLimited, ServiceUnavailable
-from services.kernel.masking import CLEAR
+from services.kernel.masking import CLEAR, Lens
 from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
@@ -195,9 +195,14 @@ class _GuardedMethod:
     async def _respond_masked(self, call: AuditedCall, context: _Context) -> Any:
         """Return the masked response to a call, which is recorded before if it is an entry."""
         self._personal.check_rules(call.request, call.lens)
-        response = await self._audit.watch(call, self._behaviour(call.request, context))
+        response = await self._audit.watch(call, self._checked(call, context))
         await self._audit.record(call, self._personal.mask(response, call.lens))
         return response
+
+    async def _checked(self, call: AuditedCall, context: _Context) -> Any:
+        if self._audit.is_act:
+            self._personal.check_masks(call.request, call.lens)
+        return await self._behaviour(call.request, context)
 
     async def _respond_with_stream(
         self, requests: _Messages, context: _Context
@@ -219,6 +224,7 @@ class _GuardedMethod:
                 call = AuditedCall(caller, request, lens, credentials.unmask_reason)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):
+                        call, lens = _as_of_now(call, stream)
                         await self._audit.record(call, self._personal.mask(response, lens))
                         yield self._serialize(response, caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
@@ -315,6 +321,14 @@ class _GuardedMethod:
             log.debug("call_rejected", method=self._name, reason=known.reason)
         await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
         raise AssertionError("an aborted call goes on")
+
+
+def _as_of_now(call: AuditedCall, stream: OpenStream) -> tuple[AuditedCall, Lens]:
+    """Return the call of a stream, and its lens, by the classes that its workspace has now."""
+    caller = stream.caller
+    if caller is not None and caller.field_classes != call.caller.field_classes:
+        call = call._replace(caller=caller, lens=lens_of(caller, call.reason))
+    return call, call.lens
 
 
 async def _each(stream: OpenStream, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -95,6 +95,8 @@ class OpenStream(Call):
         super().__init__()
         self.credentials = credentials
         self.roles = roles
+        #: What its key is since it was authenticated again; None = it was not yet.
+        self.caller: Principal | None = None
 
 
 class OpenStreams:
@@ -192,6 +194,7 @@ class OpenStreams:
 
 def _end_without_role(caller: Principal, streams: list[OpenStream]) -> None:
     for stream in streams:
+        stream.caller = caller
         try:
             require_role(caller, stream.roles)
         except NotAllowed as refused:

@@ -45,6 +45,8 @@ def metadata_of(headers: Iterable[tuple[bytes, bytes]], address: str) -> Headers
         if not _NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
             if name == _AUTHORIZATION:
                 raise invalid("the header authorization has characters that no key has")
+            if name == UNMASK_KEY:
+                raise invalid(f"the header {name} has other characters than ASCII: percent-encode")
             # gRPC carries no such header, and a service needs none.
             continue
         passed.append((name, _from_base64(name, value) if name.endswith(_BINARY) else value))

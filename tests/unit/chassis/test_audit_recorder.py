@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 from contract.protos.descriptors import rpcs
@@ -10,13 +11,15 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from onefold.ingest.v1.admin_service_pb2 import DisableKeyRequest
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
+from service_fixtures import HANG_S
 
 from services.chassis.access.personal_data import Disclosure
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.rights import RIGHTS, lens_of, roles_of
+from services.chassis.audit import log
 from services.chassis.audit.recorder import AuditedCall, MethodAudit
 from services.kernel.audit_chain import AuditEntry
-from services.kernel.errors import NotFound
+from services.kernel.errors import NotFound, StoreUnavailable
 from services.kernel.ids import WorkspaceId
 from services.kernel.masking import FieldClass
 
@@ -32,7 +35,10 @@ class Entries:
     def __init__(self) -> None:
         self.added: list[tuple[str, AuditEntry, bool]] = []
 
-    async def add(self, workspace_id: str, entry: AuditEntry, *, durably: bool) -> None:
+    async def add(
+        self, workspace_id: str, entry: AuditEntry, *, durably: bool, is_act: bool
+    ) -> None:
+        assert not is_act or durably
         self.added.append((workspace_id, entry, durably))
 
 
@@ -81,6 +87,33 @@ async def test_act_that_fails_is_an_entry_without_the_text_of_its_caller() -> No
         await audit.watch(call(DisableKeyRequest(key_id="li@example.cn")), fail())
     [(_, entry, durably)] = entries.added
     assert (entry.outcome, entry.target, durably) == ("NOT_FOUND", "", True)
+
+
+async def test_act_whose_caller_leaves_is_an_entry_because_it_may_be_done() -> None:
+    audit, entries = audited(DEFINE)
+    request = DefineSegmentRequest(segment={"segment_id": "vip"})
+    acting = asyncio.ensure_future(audit.watch(call(request), asyncio.sleep(HANG_S)))
+    await asyncio.sleep(0)
+    acting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await acting
+    [(_, entry, durably)] = entries.added
+    assert (entry.outcome, entry.target, durably) == ("CANCELLED", "", True)
+
+
+async def test_read_with_a_reason_is_refused_while_too_many_entries_wait_and_an_act_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "MAX_WAITING", 1)
+    audit = log.AuditLog(cast(Any, None), cast(Any, None), "profile")
+    entry = AuditEntry(1, "key_1", 4, "/s/M", "OK")
+    await audit.add("shop", entry, durably=False)
+    with pytest.raises(StoreUnavailable):
+        await audit.add("shop", entry, durably=True)
+    acting = asyncio.ensure_future(audit.add("shop", entry, durably=True, is_act=True))
+    await asyncio.sleep(0)
+    assert not acting.done()
+    acting.cancel()
 
 
 async def test_read_of_a_person_is_an_entry_beside_the_call() -> None:

@@ -7,17 +7,26 @@ from typing import Any, cast
 import grpc
 import pytest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
-from onefold.profile.v1.profile_service_pb2 import GetProfileRequest, GetProfileResponse
+from onefold.profile.v1.profile_service_pb2 import (
+    CorrectTraitRequest,
+    CorrectTraitResponse,
+    GetProfileRequest,
+    GetProfileResponse,
+)
 
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.rights import UNMASK_KEY
+from services.chassis.audit.recorder import AuditedCall
 from services.chassis.rpc import guard as guards
 from services.chassis.rpc.admission import Admission, CallLimits
 from services.chassis.rpc.sealing import TokenSealer
-from services.chassis.rpc.streams import Credentials
+from services.chassis.rpc.streams import Credentials, OpenStreams
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.ids import WorkspaceId
+from services.kernel.masking import FieldClass, FieldClasses
+from services.kernel.restrictions import Peer
 
+CORRECT = "/onefold.profile.v1.ProfileService/CorrectTrait"
 INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 PROFILE = "/onefold.profile.v1.ProfileService/GetProfile"
 REASON = "a customer has asked for it"
@@ -29,6 +38,8 @@ class Refused(Exception):
 
 class Context:
     """A call as the transport shows it to the guard."""
+
+    message = b""
 
     def __init__(self, *metadata: tuple[str, str]) -> None:
         self._metadata = metadata
@@ -43,7 +54,7 @@ class Context:
         return None
 
     async def read(self) -> bytes:
-        return b""
+        return self.message
 
     async def abort(self, code: grpc.StatusCode, *_: object) -> None:
         raise Refused(code.name)
@@ -71,6 +82,7 @@ async def respond(method: str, role: Role, *metadata: tuple[str, str]) -> bytes:
     request, response = {
         INGEST: (IngestEventsRequest, IngestEventsResponse(accepted=1)),
         PROFILE: (GetProfileRequest, GetProfileResponse()),
+        CORRECT: (CorrectTraitRequest, CorrectTraitResponse(changed=True)),
     }[method]
 
     async def behaviour(_request: Any, _context: Any) -> Any:
@@ -99,6 +111,40 @@ async def test_call_without_personal_data_is_neither_masked_nor_an_entry(
     assert lenses.count == 0
     await respond(PROFILE, Role.READER)
     assert lenses.count == 1
+
+
+async def test_open_stream_goes_by_the_classes_that_its_workspace_has_now() -> None:
+    classes = [{"phone": FieldClass.NONE}, {}]
+
+    def caller() -> Principal:
+        return Principal(
+            *(WorkspaceId("shop"), Role.READER, "key_1"),
+            field_classes=FieldClasses.of(classes[0], {}),
+        )
+
+    async def authenticate(_: Credentials) -> Principal:
+        return caller()
+
+    opened = caller()
+    call = AuditedCall(opened, None, guards.lens_of(opened), "")
+    streams = OpenStreams(authenticate)
+    with streams.open(Credentials("k", "", Peer("")), frozenset(Role)) as stream:
+        assert guards._as_of_now(call, stream)[1].identifier("phone", "+8613812345678")[-8] != "*"
+        del classes[0]
+        await streams._recheck_all()
+        _, lens = guards._as_of_now(call, stream)
+    assert lens.identifier("phone", "+8613812345678") == "+86138****5678"
+
+
+async def test_act_with_the_mask_of_a_value_is_refused_to_a_key_that_has_stated_no_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    masked = CorrectTraitRequest(correction={"trait": "id_card", "value": b'"***"'})
+    monkeypatch.setattr(Context, "message", masked.SerializeToString())
+    with pytest.raises(Refused, match="INVALID_ARGUMENT"):
+        await respond(CORRECT, Role.ADMIN)
+    answer = await respond(CORRECT, Role.ADMIN, (UNMASK_KEY, REASON))
+    assert CorrectTraitResponse.FromString(answer).changed
 
 
 async def test_reason_of_a_call_without_personal_data_is_checked() -> None:

@@ -89,6 +89,13 @@ def test_chain_that_was_computed_again_is_found_by_a_checkpoint() -> None:
     ]
 
 
+def test_checkpoint_of_a_forged_chain_does_not_hide_the_one_before_it() -> None:
+    entries, forged = _entries(10), _entries(10, key="key_2")
+    assert _problems(forged, _end(forged), _end(entries), _end(forged)) == [
+        "entry 10 is not the one of the checkpoint"
+    ]
+
+
 def test_entries_of_another_chain_are_refused() -> None:
     entries = chained(ChainEnd(), "profile/other", [AuditEntry(1, "key_1", 4, "/s/M", "OK")])
     assert _problems(entries, _end(entries))

@@ -91,6 +91,9 @@ def test_namespace_is_personal_unless_it_is_listed(namespace: str, class_: Field
         ("138 1234 5678", "138****5678"),
         ("zhang.san@example.com", "z***@example.com"),
         ("张三", "张***"),
+        ("1990-01-01", "***"),
+        ("34", "***"),
+        ("6222 0212 3456 7890 123", "***"),
         ("x", "***"),
     ],
 )
@@ -121,9 +124,97 @@ def test_document_is_masked_at_every_depth() -> None:
     assert _document(CLEAR, document) == document
 
 
-def test_document_without_hidden_values_is_returned_as_it_is() -> None:
+def test_document_without_hidden_values_has_the_same_values() -> None:
     encoded = b'{"plan" : 1.50}'
-    assert MASKED.document(encoded) is encoded
+    assert BACK_END.document(encoded) is encoded
+    assert json.loads(MASKED.document(encoded)) == {"plan": 1.5}
+
+
+def test_key_of_a_document_that_is_a_value_is_masked_whatever_it_has() -> None:
+    document = {"13812345678": None, "a@example.com": None, ID_CARD: None, "x": None}
+    hidden = {"138****5678": None, "a***@example.com": None, "***": None, "x": None}
+    assert _document(MASKED, document) == hidden
+    shown = {"13812345678": None, "a@example.com": None, "***": None, "x": None}
+    assert _document(BACK_END, document) == shown
+
+
+@pytest.mark.parametrize("lens", [MASKED, BACK_END])
+def test_first_value_of_a_key_that_is_there_twice_is_not_shown(lens: Lens) -> None:
+    encoded = b'{"id_card": "A123", "id_card": null, "x": [{"id_card": "A123", "id_card": 0}]}'
+    assert b"A123" not in lens.document(encoded)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        110105194912310038,
+        "110105 19491231 002x",
+        "110105-19491231-002X",
+        "".join(chr(ord(each) + 0xFEE0) for each in ID_CARD),
+    ],
+    ids=["number", "spaces", "hyphens", "full width"],
+)
+def test_identity_card_is_sensitive_in_every_form(value: Any) -> None:
+    assert _document(BACK_END, {"note": value}) == {"note": "***"}
+    assert _document(BACK_END, {"plan": [value]}) == {"plan": ["***"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "class_"),
+    [
+        ("\uff50\uff41\uff53\uff53\uff50\uff4f\uff52\uff54", SENSITIVE),
+        ("\uff50\uff48\uff4f\uff4e\uff45", PERSONAL),
+        ("\uff43\uff49\uff54\uff59", NONE),
+        ("\u0441ity", PERSONAL),  # its first letter is Cyrillic
+    ],
+)
+def test_width_of_a_name_does_not_matter_and_its_script_does(
+    name: str, class_: FieldClass
+) -> None:
+    assert DEFAULT_CLASSES.of_value(name, "x") is class_
+    is_shown = class_ is not SENSITIVE
+    assert _document(BACK_END, {name: "x"}) == {name: "x" if is_shown else "***"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "call 13812345678 now",
+        "mail li@example.cn",
+        " li@example.cn",
+        "\uff11\uff13\uff18\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18",
+        "li\uff20example.cn",
+        '{"name": "Li"}',
+    ],
+)
+def test_text_of_an_open_name_with_an_address_in_it_is_hidden(value: str) -> None:
+    assert DEFAULT_CLASSES.of_value("channel", value) is PERSONAL
+    assert DEFAULT_CLASSES.of_value("channel", "mini program 2") is NONE
+
+
+def test_choice_of_a_few_words_is_hidden_as_a_whole() -> None:
+    document = {"gender": "male", "Sex": "f", "性别": "女性"}
+    assert _document(MASKED, document) == dict.fromkeys(document, "***")
+
+
+def test_raw_bytes_and_texts_show_a_back_end_nothing_sensitive() -> None:
+    event = {"userId": "u1", "traits": {"id_card": "A123", "name": "Li"}}
+    shown = json.loads(BACK_END.raw(json.dumps(event).encode()))
+    assert shown == {"userId": "u1", "traits": {"id_card": "***", "name": "Li"}}
+    assert BACK_END.raw(b"\x01 name Li") == b"\x01 name Li"
+    assert BACK_END.raw(b"\x01 id_card A123") == b'"***"'
+    assert BACK_END.document(json.dumps({"note": f"card {ID_CARD}, new"}).encode()) == (
+        b'{"note":"***"}'
+    )
+    assert BACK_END.text(f"card {ID_CARD}") == "***"
+    assert BACK_END.text("card 110105194912310021") == "card 110105194912310021"
+    assert CLEAR.raw(json.dumps(event).encode()) == json.dumps(event).encode()
+    assert MASKED.raw(b"x") == b"***"
+
+
+def test_literal_that_is_no_scalar_is_hidden_and_no_error() -> None:
+    assert MASKED.hides("seats", [{"a": 1}, [2]])
+    assert not BACK_END.hides("seats", [{"a": 1}, [2]])
 
 
 def test_bytes_that_are_no_json_are_hidden() -> None:
@@ -136,6 +227,7 @@ def test_text_of_a_rule_loses_what_it_compares() -> None:
         'trait phone = "***" and trait x = "***" and count of order ≥ 3'
     )
     assert BACK_END.rule_text(text) == text
+    assert BACK_END.rule_text(f'trait id_card = "{ID_CARD}"') == 'trait id_card = "***"'
 
 
 @given(
