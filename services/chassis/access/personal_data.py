@@ -182,7 +182,6 @@ class PersonalFields:
                     " may unmask, or ask an administrator to class the field as not personal"
                 )
 
-
     def check_masks(self, request: Any, lens: Lens) -> None:
         """Raise InvalidField where a request has what stands for a hidden value: its caller has
         read it masked, and it would replace the true value. With a reason it is the true one.

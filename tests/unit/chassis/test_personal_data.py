@@ -31,7 +31,6 @@ PREVIEW = PersonalFields.of("/onefold.profile.v1.ProfileService/PreviewRule")
 EXPLAIN = PersonalFields.of("/onefold.profile.v1.ProfileService/ExplainRule")
 
 
-
 def _orders(order_id: str, amount: str) -> dict[str, Any]:
     payments = {"event": "paid", "order_id": order_id, "amount": amount}
     return {"orders": {"definition": {"payments": payments}, "net_spend": {"gt": 3}}}

@@ -168,9 +168,7 @@ def test_identity_card_is_sensitive_in_every_form(value: Any) -> None:
         ("\u0441ity", PERSONAL),  # its first letter is Cyrillic
     ],
 )
-def test_width_of_a_name_does_not_matter_and_its_script_does(
-    name: str, class_: FieldClass
-) -> None:
+def test_width_of_a_name_does_not_matter_and_its_script_does(name: str, class_: FieldClass) -> None:
     assert DEFAULT_CLASSES.of_value(name, "x") is class_
     is_shown = class_ is not SENSITIVE
     assert _document(BACK_END, {name: "x"}) == {name: "x" if is_shown else "***"}
