@@ -11,7 +11,6 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from onefold.ingest.v1.admin_service_pb2 import DisableKeyRequest
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
-from service_fixtures import HANG_S
 
 from services.chassis.access.personal_data import Disclosure
 from services.chassis.access.principal import Principal, Role
@@ -92,7 +91,7 @@ async def test_act_that_fails_is_an_entry_without_the_text_of_its_caller() -> No
 async def test_act_whose_caller_leaves_is_an_entry_because_it_may_be_done() -> None:
     audit, entries = audited(DEFINE)
     request = DefineSegmentRequest(segment={"segment_id": "vip"})
-    acting = asyncio.ensure_future(audit.watch(call(request), asyncio.sleep(HANG_S)))
+    acting = asyncio.ensure_future(audit.watch(call(request), asyncio.Event().wait()))
     await asyncio.sleep(0)
     acting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -108,10 +107,10 @@ async def test_read_with_a_reason_is_refused_while_too_many_entries_wait_and_an_
     audit = log.AuditLog(cast(Any, None), cast(Any, None), "profile")
     entry = AuditEntry(1, "key_1", 4, "/s/M", "OK")
     await audit.add("shop", entry, durably=False)
-    with pytest.raises(StoreUnavailable):
-        await audit.add("shop", entry, durably=True)
+    reading = asyncio.ensure_future(audit.add("shop", entry, durably=True))
     acting = asyncio.ensure_future(audit.add("shop", entry, durably=True, is_act=True))
     await asyncio.sleep(0)
+    assert isinstance(reading.exception(), StoreUnavailable)
     assert not acting.done()
     acting.cancel()
 
