@@ -99,14 +99,7 @@ class SegmentProjection:
         sweeps = await self._register(conn, batch.shard, messages, facts)
         evaluations = [evaluation_from_proto(c) for m in messages for c in m.changes]
         changes, deleted = await self._apply_evaluations(conn, evaluations)
-        await save_snapshots(conn, facts)
-        for erasure in erasures_in(facts):
-            await delete_published(conn, batch.shard, erasure)
-            is_erased = partial(UNITS.names, ids=erasure.ids)
-            await delete_units(conn, batch.shard, erasure.workspace_id, end, is_erased)
-        await fold_parked_facts(conn, "segment", batch.shard, facts)
-        if await fold_access_facts(conn, facts):
-            self._on_access()
+        await self._fold_facts(conn, batch.shard, facts, end)
         # A unit that is folded late comes from an older message.
         log_offset = max(batch.log_offset, messages[-1].log_offset)
         log_time_us = max(batch.log_time_us, messages[-1].log_time_us)
@@ -148,6 +141,19 @@ class SegmentProjection:
             tuple(outputs),
             decisions.digest_deltas([*deleted, *changes]),
         )
+
+    async def _fold_facts(
+        self, conn: asyncpg.Connection, shard: int, facts: Sequence[Any], end: int
+    ) -> None:
+        """Fold snapshots, erasures, parked facts and keys; `end`: of the messages of the facts."""
+        await save_snapshots(conn, facts)
+        for erasure in erasures_in(facts):
+            await delete_published(conn, shard, erasure)
+            is_erased = partial(UNITS.names, ids=erasure.ids)
+            await delete_units(conn, shard, erasure.workspace_id, end, is_erased)
+        await fold_parked_facts(conn, "segment", shard, facts)
+        if await fold_access_facts(conn, facts):
+            self._on_access()
 
     async def _pass_on(
         self, conn: asyncpg.Connection, batch: Batch, parts: Iterable[bytes]
