@@ -290,11 +290,17 @@ def _may_be_sensitive(encoded: bytes) -> bool:
                     return True
             if not _has_usual_width(encoded):
                 return True
-        letters = encoded.lower().translate(None, _NO_LETTERS)
-        for name in _ASCII_NAMES:
-            if name in letters:
-                return True
+        if _names_sensitive(encoded):
+            return True
     elif _ESCAPE in encoded or not (encoded.isascii() or _has_usual_width(encoded)):
+        return True
+    return _LONG_DIGITS.search(encoded) is not None
+
+
+def _names_sensitive(encoded: bytes) -> bool:
+    """Return whether bytes have a sensitive name, or as many digits as an identity card."""
+    letters = encoded.lower().translate(None, _NO_LETTERS)
+    if any(name in letters for name in _ASCII_NAMES):
         return True
     return _LONG_DIGITS.search(encoded) is not None
 
@@ -358,8 +364,12 @@ class Lens:
         if not self.shows_personal:
             return MASK.encode()
         is_plain = not self.classes.names and not _may_be_sensitive(b"{" + value)
-        is_shown = is_plain or self.visible is FieldClass.SENSITIVE
-        return value if is_shown else self._decoded("", value)
+        if is_plain or self.visible is FieldClass.SENSITIVE:
+            return value
+        decoded = self._decoded("", value)
+        # Bytes that are no JSON are hidden as a whole, and only where a sensitive name is in them.
+        is_open = decoded == _JSON_MASK and not _names_sensitive(value)
+        return value if is_open else decoded
 
     def rule_text(self, value: str) -> str:
         """Return the text of a rule, without the texts that it compares where they may be hidden.

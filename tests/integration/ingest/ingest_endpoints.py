@@ -27,6 +27,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from service_fixtures import BUS_KEY, OpenNatsServer, create_database, delete_streams
 
+from services.chassis.access.rights import UNMASK_KEY
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import Ingest, serve
@@ -95,10 +96,14 @@ class IngestEndpoints:
         """Return one quarantined event, as an administrator sees it."""
         async with self.channel(self.admin_key) as channel:
             listed = await IngestServiceStub(channel).ListQuarantined(
-                ListQuarantinedRequest(page_size=1000, include_released=True)
+                ListQuarantinedRequest(page_size=1000, include_released=True), metadata=[UNMASKED]
             )
         [entry] = [e for e in listed.entries if e.quarantine_id == quarantine_id]
         return entry
+
+
+#: With it an administrator sees quarantined bytes as they were sent, whatever they are.
+UNMASKED = (UNMASK_KEY, "the test compares what was sent")
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from integration.ingest.ingest_endpoints import UNMASKED
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ListQuarantinedRequest
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
@@ -210,7 +211,7 @@ async def test_bad_events_over_nats_are_refused_and_quarantined(
 async def entries_by_raw(endpoints: Any, endpoint: str, count: int) -> dict[bytes, str] | None:
     async with endpoints.channel(endpoints.admin_key) as channel:
         listed = await IngestServiceStub(channel).ListQuarantined(
-            ListQuarantinedRequest(page_size=1000)
+            ListQuarantinedRequest(page_size=1000), metadata=[UNMASKED]
         )
     reasons = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.endpoint == endpoint}
     return reasons if len(reasons) >= count else None

@@ -92,12 +92,14 @@ async def test_every_rejected_line_is_listed_with_its_reason(
 
 
 async def quarantined(endpoints: Any) -> list[Any]:
+    from integration.ingest.ingest_endpoints import UNMASKED
     from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest
     from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 
     async with endpoints.channel(endpoints.admin_key) as peer:
         request = ListQuarantinedRequest(page_size=1000)
-        return list((await IngestServiceStub(peer).ListQuarantined(request)).entries)
+        listed = await IngestServiceStub(peer).ListQuarantined(request, metadata=[UNMASKED])
+        return list(listed.entries)
 
 
 async def test_json_lines_are_imported(endpoints: Any, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { App, ConfigProvider, theme } from "antd";
 import enGB from "antd/locale/en_GB";
 import zhCN from "antd/locale/zh_CN";
-import { lazy, StrictMode, Suspense } from "react";
+import { type ComponentType, lazy, StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { useTranslation } from "react-i18next";
 import { createBrowserRouter, RouterProvider } from "react-router";
@@ -26,31 +26,39 @@ const queries = new QueryClient({
   },
 });
 
+/** A screen that is loaded when it is opened. While the page is loaded again after an upgrade, the
+    import has no result, and nothing is shown. */
+function screen(load: () => Promise<{ default: ComponentType }>) {
+  return lazy(() =>
+    load().then((module?: { default: ComponentType }) => module ?? new Promise<never>(() => {})),
+  );
+}
+
 const screens = {
-  dashboards: lazy(() => import("./screens/dashboards")),
-  dashboard: lazy(() => import("./screens/dashboard")),
-  home: lazy(() => import("./screens/home")),
-  profiles: lazy(() => import("./screens/profiles")),
-  profile: lazy(() => import("./screens/profile")),
-  segments: lazy(() => import("./screens/segments")),
-  builder: lazy(() => import("./screens/segment_builder")),
-  identity: lazy(() => import("./screens/identity")),
-  graph: lazy(() => import("./screens/identity_graph")),
-  events: lazy(() => import("./screens/events")),
-  journeys: lazy(() => import("./screens/journeys")),
-  tickets: lazy(() => import("./screens/tickets")),
-  ticket: lazy(() => import("./screens/tickets/ticket")),
-  known: lazy(() => import("./screens/known")),
-  offers: lazy(() => import("./screens/offers")),
-  journey: lazy(() => import("./screens/journey")),
-  destinations: lazy(() => import("./screens/destinations")),
-  definitions: lazy(() => import("./screens/definitions")),
-  segment: lazy(() => import("./screens/segment")),
-  tags: lazy(() => import("./screens/tags")),
-  quarantine: lazy(() => import("./screens/quarantine")),
-  deliveries: lazy(() => import("./screens/deliveries")),
-  privacy: lazy(() => import("./screens/privacy")),
-  sources: lazy(() => import("./screens/sources")),
+  dashboards: screen(() => import("./screens/dashboards")),
+  dashboard: screen(() => import("./screens/dashboard")),
+  home: screen(() => import("./screens/home")),
+  profiles: screen(() => import("./screens/profiles")),
+  profile: screen(() => import("./screens/profile")),
+  segments: screen(() => import("./screens/segments")),
+  builder: screen(() => import("./screens/segment_builder")),
+  identity: screen(() => import("./screens/identity")),
+  graph: screen(() => import("./screens/identity_graph")),
+  events: screen(() => import("./screens/events")),
+  journeys: screen(() => import("./screens/journeys")),
+  tickets: screen(() => import("./screens/tickets")),
+  ticket: screen(() => import("./screens/tickets/ticket")),
+  known: screen(() => import("./screens/known")),
+  offers: screen(() => import("./screens/offers")),
+  journey: screen(() => import("./screens/journey")),
+  destinations: screen(() => import("./screens/destinations")),
+  definitions: screen(() => import("./screens/definitions")),
+  segment: screen(() => import("./screens/segment")),
+  tags: screen(() => import("./screens/tags")),
+  quarantine: screen(() => import("./screens/quarantine")),
+  deliveries: screen(() => import("./screens/deliveries")),
+  privacy: screen(() => import("./screens/privacy")),
+  sources: screen(() => import("./screens/sources")),
 };
 
 function shown(name: keyof typeof screens) {
