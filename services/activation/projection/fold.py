@@ -13,10 +13,8 @@ import structlog
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.dashboards import DASHBOARD_DEFINED
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
-from services.activation.codec.erasure import decode_erasure, is_erasure
 from services.activation.codec.templates import TEMPLATE_DEFINED, decode_template
 from services.activation.codec.units import UNITS
-from services.activation.domain.erasure import ErasedProfile
 from services.activation.domain.transitions import plan_effects
 from services.activation.projection.decisions import SlotIntake
 from services.activation.projection.desk.intake import take_in_desk
@@ -28,9 +26,11 @@ from services.activation.store.erasure import erase_persons, leave_mirrors
 from services.activation.store.mirrors import save_changes
 from services.activation.store.templates import save_template
 from services.chassis.access.tables import fold_access_facts
+from services.chassis.codec.erasures import erasures_in
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.failed_facts import delete_units
 from services.chassis.projection.parked_facts import fold_parked_facts
+from services.kernel.erasures import PersonErasure
 from services.kernel.errors import InvalidField
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class ActivationProjection:
         Changes are matched with the destinations that were defined before them in their shard.
         """
         changes: list[Any] = []
-        erasures: list[ErasedProfile] = []
+        erasures: list[PersonErasure] = []
         messages = [
             UNITS.without(decode_memberships_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages
@@ -84,7 +84,7 @@ class ActivationProjection:
             for fact in message.broadcast_facts:
                 if fact.kind in (TEMPLATE_DEFINED, DASHBOARD_DEFINED):
                     await _save_definition(conn, fact)
-            if erased := [decode_erasure(f) for f in message.broadcast_facts if is_erasure(f)]:
+            if erased := list(erasures_in(message.broadcast_facts)):
                 await self._add_effects(conn, batch.shard, changes)
                 changes = []
                 mirrors = await leave_mirrors(conn, erased)
@@ -100,7 +100,7 @@ class ActivationProjection:
         # At the end, as the batch has what happened before: what is recorded later stays.
         await erase_persons(conn, erasures)
         for each in erasures:
-            is_erased = partial(UNITS.names, ids=frozenset(each.ids))
+            is_erased = partial(UNITS.names, ids=each.ids)
             await delete_units(conn, batch.shard, each.workspace_id, batch.next, is_erased)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         await fold_parked_facts(conn, "activation", batch.shard, facts)

@@ -3,7 +3,7 @@
 SELECT pg_advisory_xact_lock($1);
 
 -- name: lock_dues
--- Waits until nobody decides about these leaves.
+-- Waits until no player decides about these leaves.
 SELECT FROM journey_due WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[])
 ORDER BY journey_id, leaf_id FOR UPDATE;
 
@@ -19,7 +19,7 @@ DELETE FROM journey_fact
 WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND recorded_at_us <= $3;
 
 -- name: delete_leaf_profiles
--- Deletes to whom the leaves have belonged.
+-- Deletes the profiles that the leaves have belonged to.
 DELETE FROM leaf_profile
 WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND since_us <= $3;
 

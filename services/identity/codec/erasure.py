@@ -1,33 +1,16 @@
-"""Decodes erasures of persons, and encodes the requests for them."""
+"""Encodes requests for the erasure of persons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-from onefold.log.v1.erasure_pb2 import ErasureRequested, PersonErased
+from onefold.log.v1.erasure_pb2 import ErasureRequested
 from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.codec.fields import token_to_proto
 from services.identity.codec.requests import Caller
-from services.identity.domain.rows import NotedErasure
-from services.kernel.ids import IdentifierId, WorkspaceId, hash_id
+from services.kernel.ids import hash_id
 from services.kernel.tokens import Token
-
-PERSON_ERASED: str = PersonErased.DESCRIPTOR.full_name
-
-
-def erasures_in(facts: Iterable[Fact]) -> Iterator[NotedErasure]:
-    """Yield the erasures among broadcast facts."""
-    for fact in facts:
-        if fact.kind == PERSON_ERASED:
-            erased = PersonErased.FromString(fact.payload)
-            yield NotedErasure(
-                WorkspaceId(fact.workspace_id),
-                erased.request_id,
-                list(map(IdentifierId, erased.identifier_ids)),
-                list(erased.changed_ids),
-                fact.recorded_at_us,
-            )
 
 
 def request_fact(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -130,18 +130,6 @@ class ResolvedProfile:
 
     profile_id: ProfileId
     identifiers: tuple[SeenIdentifier, ...]
-
-
-class NotedErasure(NamedTuple):
-    """A person who was erased."""
-
-    workspace_id: WorkspaceId
-    request_id: bytes
-    ids: Sequence[IdentifierId]
-    #: The leaves of others whose facts have lost identifiers of the person.
-    changed: Sequence[bytes]
-    #: The last instant of the old life, Unix microseconds.
-    recorded_at_us: int
 
 
 class IdentifierAssignment(NamedTuple):

@@ -19,7 +19,7 @@ from services.identity.codec.bus import decode_facts
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
 from services.identity.domain.normalize import normalize_pair
-from services.identity.domain.rows import IdentifierAssignment, NotedErasure
+from services.identity.domain.rows import IdentifierAssignment
 from services.identity.projection.apply_evidence import apply_evidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.matches import fold_matches, match_share
@@ -34,6 +34,7 @@ from services.identity.store.erasure import (
     take,
 )
 from services.identity.store.evidence import PostgresEvidence
+from services.kernel.erasures import PersonErasure
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.tokens import Token
 
@@ -57,7 +58,7 @@ class LeafFacts(Protocol):
 
 
 async def note_erasures(
-    conn: asyncpg.Connection, shard: int, shards: int, erasures: Iterable[NotedErasure]
+    conn: asyncpg.Connection, shard: int, shards: int, erasures: Iterable[PersonErasure]
 ) -> None:
     """Note erasures to which a shard has come; the last shard schedules the job.
 
@@ -90,7 +91,7 @@ async def erase_person(
     """
     workspace_id = job.workspace_id
     person = await take(conn, workspace_id, from_hex(job.name.removeprefix(_JOB)))
-    ids = person.ids
+    ids = sorted(map(IdentifierId, person.ids))
     # No other worker applies evidence meanwhile.
     await store.lock_all()
     deleted = await delete_rows(conn, workspace_id, ids)
@@ -103,7 +104,7 @@ async def erase_person(
     touched.update(ProfileId(one.id) for one in parted)
     touched.update(deleted.profiles - set(ids))
     # The facts of others of before are evidence already, but for those that were changed.
-    whole = {*ids, *person.changed}
+    whole = {*ids, *person.changed_ids}
     facts = await _facts_of(log, workspace_id, whole, before)
     facts += await _facts_of(log, workspace_id, others - whole, before, person.recorded_at_us)
     decoded = decode_facts(facts)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import asyncpg
 
 from services.chassis.access.tables import fold_access_facts
+from services.chassis.codec.erasures import erasures_in
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
@@ -23,7 +24,6 @@ from services.identity.codec.bus import (
     outputs,
     units_of,
 )
-from services.identity.codec.erasure import erasures_in
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace, Observation, SeenSpan
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
 from services.identity.domain.rows import IdentifierAssignment
@@ -128,7 +128,7 @@ class IdentityProjection:
         store = PostgresEvidence(conn, shards=self._shards)
         if is_erasure(job):
             if self._log is None:
-                raise RuntimeError("a projection without a log erases nobody")
+                raise RuntimeError("a projection without a log cannot erase a person")
             cache = self._cache.emptied(self._shards)
             return await erase_person(conn, store, cache, self._log, job, shards=self._shards)
         return await roll_out_page(conn, store, job)

@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 from onefold.log.v1.log_pb2 import FactBatch
 
+from services.chassis.codec.erasures import erasures_in
 from services.chassis.messaging.stream import Batch, FoldResult, UnitId
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
@@ -23,7 +24,6 @@ from services.chassis.projection.replay import LogReplay, for_each_shard, withou
 from services.chassis.projection.row_load import check_rows, checkpoints_of
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
-from services.identity.codec.erasure import erasures_in
 from services.identity.codec.policy import POLICY_DEFINED, decode_policy
 from services.identity.projection.erase import LeafFacts, erase_person, is_erasure, note_erasures
 from services.identity.projection.evidence_cache import EvidenceCache

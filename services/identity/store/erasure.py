@@ -10,9 +10,10 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.domain.evidence import Decision, Edge, FirstSeen, IdentifierInWorkspace, Pair
-from services.identity.domain.rows import EdgeRow, IdentifierRow, NotedErasure
+from services.identity.domain.rows import EdgeRow, IdentifierRow
 from services.identity.store.matches import StoredMatch
 from services.identity.store.rows import edge_row_of, identifier_of
+from services.kernel.erasures import PersonErasure
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "erasure.sql")
@@ -48,19 +49,22 @@ class DeletedRows:
         return {id_ for pair in pairs for id_ in pair} - set(map(IdentifierId, erased))
 
 
-async def pass_shard(conn: asyncpg.Connection, person: NotedErasure, shard: int) -> int:
+async def pass_shard(conn: asyncpg.Connection, person: PersonErasure, shard: int) -> int:
     """Save that a shard has come to an erasure; return how many shards have."""
-    return int(await conn.fetchval(Q.pass_shard, *person, shard))
+    key, ids = person[:2], (sorted(person.ids), sorted(person.changed_ids))
+    return int(await conn.fetchval(Q.pass_shard, *key, *ids, person.recorded_at_us, shard))
 
 
 async def take(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, request_id: bytes
-) -> NotedErasure:
-    """Delete and return an erasure."""
+) -> PersonErasure:
+    """Delete and return an erasure; the accounts of a person are not stored here."""
     row = await conn.fetchrow(Q.take, workspace_id, request_id)
     if row is None:
         raise LookupError("a job that erases a person has a row")
-    return NotedErasure(workspace_id, request_id, *row)
+    ids, changed_ids, recorded_at_us = row
+    sets = (frozenset(ids), frozenset(changed_ids), frozenset[bytes]())
+    return PersonErasure(workspace_id, request_id, *sets, recorded_at_us)
 
 
 async def delete_rows(

@@ -15,6 +15,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
+from services.chassis.codec.erasures import PERSON_ERASED
 from services.chassis.codec.fields import token_to_proto
 from services.ingest.codec.certificate import certify
 from services.ingest.codec.repairs import from_quarantine
@@ -36,7 +37,6 @@ from services.kernel.trust import SourceTrust
 
 EVENT = Event.DESCRIPTOR.full_name
 ERASURE_REQUESTED: str = ErasureRequested.DESCRIPTOR.full_name
-PERSON_ERASED: str = PersonErased.DESCRIPTOR.full_name
 FACT_ERASED: str = FactErased.DESCRIPTOR.full_name
 _LINK_DECIDED, _MATCH_ASSESSED = (
     LinkDecided.DESCRIPTOR.full_name,
@@ -218,11 +218,6 @@ def decode_request(fact: Fact) -> ErasureRequest:
         tuple(message.related_ids),
         tuple(message.token.offsets),
     )
-
-
-def decode_erased(fact: Fact) -> tuple[str, bytes]:
-    """Return the workspace and the id of the request that a fact says was carried out."""
-    return fact.workspace_id, PersonErased.FromString(fact.payload).request_id
 
 
 def requested_fact(request: ErasureRequest, index_key: IndexKey) -> NewFact:

@@ -17,6 +17,7 @@ from functools import partial
 import asyncpg
 import structlog
 
+from services.chassis.codec.erasures import PERSON_ERASED
 from services.chassis.postgres.database import acquire, lock_class, transaction
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.repeat import repeat
@@ -122,9 +123,7 @@ class ErasureCommands:
             await asyncio.sleep(max(0.0, 2 * self.poll_s - waited_s))
         person = await self._person(request)
         async with acquire(self.pool) as conn:
-            await self.event_log.kinds.ensure(
-                conn, [codec.EVENT, codec.PERSON_ERASED, codec.FACT_ERASED]
-            )
+            await self.event_log.kinds.ensure(conn, [codec.EVENT, PERSON_ERASED, codec.FACT_ERASED])
         step = _Overwriting(self.event_log, self.pool, request, person)
         await step.erase_own()
         await step.erase_from_others()
@@ -233,7 +232,7 @@ class _Overwriting:
         The quarantine is not searched under the locks of the log, but after them.
         """
         values: set[str] = set()
-        kinds = [codec.PERSON_ERASED, codec.FACT_ERASED]
+        kinds = [PERSON_ERASED, codec.FACT_ERASED]
         await self._log.append_under_locks(kinds, partial(self._finish, values))
         async with transaction(self._pool) as conn:
             await self._delete_refused(conn, values)

@@ -11,14 +11,10 @@ from collections.abc import Callable, Sequence
 import asyncpg
 
 from services.chassis.access.tables import ACCESS_KINDS, fold_access_facts
+from services.chassis.codec.erasures import PERSON_ERASED, erasures_in
 from services.chassis.postgres.database import transaction
 from services.ingest.codec.definitions import decode_definition, fact_to_proto
-from services.ingest.codec.erasure import (
-    ERASURE_REQUESTED,
-    PERSON_ERASED,
-    decode_erased,
-    decode_request,
-)
+from services.ingest.codec.erasure import ERASURE_REQUESTED, decode_request
 from services.ingest.domain.definitions import newest
 from services.ingest.store import definitions as store
 from services.ingest.store.erasures import mark_erased, save_requests
@@ -62,9 +58,8 @@ class DefinitionProjection:
             await store.save_definitions(conn, newest(map(decode_definition, access)))
             requested = [fact for fact in page if fact.kind == ERASURE_REQUESTED]
             await save_requests(conn, map(decode_request, requested))
-            for fact in page:
-                if fact.kind == PERSON_ERASED:  # of an imported log; else it is marked already
-                    await mark_erased(conn, *decode_erased(fact), fact.recorded_at_us, None)
+            for erasure in erasures_in(page):  # of an imported log; else it is marked already
+                await mark_erased(conn, *erasure[:2], erasure.recorded_at_us, None)
             is_full = len(page) == _PAGE
             await store.save_checkpoint(conn, page[-1].offset + 1 if is_full else end)
         return bool(page)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onefold.log.v1.erasure_pb2 import PersonErased
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.type.v1.event_pb2 import Event
 
+from services.chassis.codec.erasures import erasures_in
 from services.chassis.codec.tickets import TICKET_KINDS
 from services.kernel.fold.events import GROUP, EventView
 from services.kernel.identifiers.normalize import normalize, object_type_of
@@ -17,11 +17,10 @@ from services.kernel.index_key import IndexKey
 from services.profile.codec.definitions import rule_definition
 from services.profile.codec.records import record_view
 from services.profile.codec.tickets import ticket_view
-from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent, ProfileErasure
+from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
 from services.profile.domain.profile import LeafEvent
 
 EVENT: str = Event.DESCRIPTOR.full_name
-PERSON_ERASED: str = PersonErased.DESCRIPTOR.full_name
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 
 
@@ -59,18 +58,7 @@ def broadcast_fact(fact: Fact) -> BroadcastFact:
         fact.SerializeToString(),
         fact.kind == CLOCK_TICKED,
         rule_definition(fact),
-        _erasure(fact) if fact.kind == PERSON_ERASED else None,
-    )
-
-
-def _erasure(fact: Fact) -> ProfileErasure:
-    erased = PersonErased.FromString(fact.payload)
-    return ProfileErasure(
-        WorkspaceId(fact.workspace_id),
-        erased.request_id,
-        frozenset(erased.identifier_ids),
-        frozenset(erased.account_ids),
-        fact.recorded_at_us,
+        next(erasures_in([fact]), None),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.digest import row_digest
+from services.kernel.erasures import PersonErasure
 from services.kernel.fold.events import EventView
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
@@ -43,19 +44,6 @@ class RuleDefinition(NamedTuple):
     is_slot: bool = False
 
 
-class ProfileErasure(NamedTuple):
-    """A person was erased; what is recorded later is a new life."""
-
-    workspace_id: WorkspaceId
-    request_id: bytes
-    #: The identifiers of the person; leaves and profile ids are among them.
-    ids: frozenset[bytes]
-    #: The leaves of the accounts that the person was a member of.
-    accounts: frozenset[bytes]
-    #: Unix microseconds.
-    recorded_at_us: int
-
-
 @dataclass(frozen=True, slots=True)
 class BroadcastFact:
     """A fact without a leaf, which the log appends to every shard."""
@@ -69,7 +57,7 @@ class BroadcastFact:
     #: None where the fact defines no rule.
     rule_definition: RuleDefinition | None = None
     #: Set where it says that a person was erased.
-    erasure: ProfileErasure | None = None
+    erasure: PersonErasure | None = None
 
 
 class AttributedFact(NamedTuple):
@@ -94,7 +82,7 @@ class AttributedFact(NamedTuple):
         return None if self.broadcast is None else self.broadcast.rule_definition
 
     @property
-    def erasure(self) -> ProfileErasure | None:
+    def erasure(self) -> PersonErasure | None:
         """The person that the fact says was erased; None where it says so of none."""
         return None if self.broadcast is None else self.broadcast.erasure
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from asyncpg import Connection
 
+from services.kernel.erasures import PersonErasure
 from services.kernel.fold.id_sets import replace_ids
 from services.kernel.fold.leaf import decode, encode
 from services.kernel.ids import NO_ID, LeafId, ProfileId
 from services.profile.domain.evaluation import ALL_PREDICATES, Evaluation, EvaluationChanges
-from services.profile.domain.facts import ProfileErasure
 from services.profile.domain.leaves import leaf_delta, leaf_share
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CachedLeaves
@@ -38,7 +38,7 @@ async def erase_persons(
     conn: Connection,
     shard: int,
     shards: int,
-    erasures: Sequence[ProfileErasure],
+    erasures: Sequence[PersonErasure],
     cached: CachedLeaves,
     lock_space: str,
 ) -> ErasedPersons:
@@ -48,7 +48,7 @@ async def erase_persons(
     """
     found = ErasedPersons()
     for erasure in erasures:
-        for leaf_id in (*erasure.ids, *erasure.accounts):
+        for leaf_id in (*erasure.ids, *erasure.account_ids):
             cached.pop(LeafId(leaf_id), None)
         deltas = found.deltas
         for leaf_id, state in (await delete_leaves(conn, erasure, shard)).items():
@@ -65,16 +65,16 @@ async def erase_persons(
     return found
 
 
-async def _leave_accounts(conn: Connection, shard: int, erasure: ProfileErasure) -> int:
+async def _leave_accounts(conn: Connection, shard: int, erasure: PersonErasure) -> int:
     """Take the leaves of a person out of the members of accounts; return the digest's change.
 
     One zero id stands for all members that were erased, as it does in the facts.
     """
-    if not erasure.accounts:
+    if not erasure.account_ids:
         return 0
     change = 0
     rows: list[LeafRow] = []
-    accounts = list(map(LeafId, erasure.accounts))
+    accounts = list(map(LeafId, erasure.account_ids))
     for leaf_id, before in (await load_leaves(conn, shard, accounts)).items():
         state = decode(before)
         state.members = replace_ids(state.members, erasure.ids, NO_ID)

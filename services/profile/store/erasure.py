@@ -8,22 +8,23 @@ from collections.abc import Collection, Sequence
 from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
+from services.kernel.erasures import PersonErasure
 from services.kernel.ids import NO_ID, LeafId, ProfileId
 from services.profile.domain.evaluation import Evaluation
-from services.profile.domain.facts import ProfileAssignment, ProfileErasure, assignment_share
+from services.profile.domain.facts import ProfileAssignment, assignment_share
 from services.profile.store.evaluations import evaluation_from_row
 
 Q = Queries.load(__package__, "erasure.sql")
 
 
-async def pass_shard(conn: Connection, erasure: ProfileErasure, shard: int) -> int:
+async def pass_shard(conn: Connection, erasure: PersonErasure, shard: int) -> int:
     """Save that a shard has deleted its leaves of a person; return how many shards have."""
     ids = list(erasure.ids)
     key = (erasure.workspace_id, erasure.request_id)
     return int(await conn.fetchval(Q.pass_shard, *key, ids, shard))
 
 
-async def end_erasure(conn: Connection, erasure: ProfileErasure) -> None:
+async def end_erasure(conn: Connection, erasure: PersonErasure) -> None:
     """Save that all shards have deleted their leaves of a person."""
     await conn.execute(Q.end_erasure, erasure.workspace_id, erasure.request_id)
 
@@ -34,7 +35,7 @@ async def load_erasing(conn: Connection) -> set[bytes]:
 
 
 async def delete_leaves(
-    conn: Connection, erasure: ProfileErasure, shard: int
+    conn: Connection, erasure: PersonErasure, shard: int
 ) -> dict[LeafId, bytes]:
     """Delete the leaves of a person in a shard, with their names; return their states."""
     key = (erasure.workspace_id, shard, list(erasure.ids))
@@ -43,7 +44,7 @@ async def delete_leaves(
 
 
 async def bury(
-    conn: Connection, erasure: ProfileErasure, at_us: int
+    conn: Connection, erasure: PersonErasure, at_us: int
 ) -> list[tuple[Evaluation, Evaluation]]:
     """Empty the evaluations of a person's profiles; return each as it was, and as it is."""
     key = (erasure.workspace_id, list(erasure.ids), at_us, NO_ID)

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from services.chassis.access.tables import fold_access_facts
+from services.chassis.codec.erasures import erasures_in
 from services.chassis.codec.named_rules import NAMED_KINDS
 from services.chassis.messaging.stream import (
     Batch,
@@ -35,7 +36,6 @@ from services.segment.codec.bus import (
     passed_on,
     split_at_facts,
 )
-from services.segment.codec.erasure import erasures_in
 from services.segment.codec.units import UNITS
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments

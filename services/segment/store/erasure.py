@@ -7,8 +7,9 @@ from collections.abc import Collection
 import asyncpg
 
 from services.chassis.postgres.database import Queries
+from services.kernel.erasures import PersonErasure
 from services.kernel.ids import ProfileId
-from services.segment.codec.erasure import Erasure, passed_without
+from services.segment.codec.erasure import passed_without
 from services.segment.domain.model import MembershipCause, MembershipChange
 
 Q = Queries.load(__package__, "erasure.sql")
@@ -33,9 +34,9 @@ async def delete_memberships(
     ]
 
 
-async def delete_published(conn: asyncpg.Connection, shard: int, erasure: Erasure) -> None:
+async def delete_published(conn: asyncpg.Connection, shard: int, erasure: PersonErasure) -> None:
     """Delete the history of a person, and what a shard has passed on of them."""
     ids = list(erasure.ids)
     await conn.execute(Q.delete_history, erasure.workspace_id, ids, erasure.recorded_at_us)
     for sequence, payload in await conn.fetch(Q.load_passed_with, shard, ids):
-        await conn.execute(Q.replace_passed, shard, sequence, passed_without(payload, erasure))
+        await conn.execute(Q.replace_passed, shard, sequence, passed_without(payload, erasure.ids))

@@ -29,9 +29,9 @@ from onefold.log.v1.erasure_pb2 import PersonErased
 from onefold.log.v1.log_pb2 import Fact
 from service_fixtures import HANG_S
 
+from services.chassis.codec.erasures import PERSON_ERASED
 from services.chassis.projection.checkpoint import digests
 from services.identity.codec.bus import decode_facts
-from services.identity.codec.erasure import PERSON_ERASED
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Evidence
 from services.identity.domain.full_resolution import full_resolution

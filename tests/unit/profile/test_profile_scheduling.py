@@ -5,18 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kernel.erasures import PersonErasure
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.filters import PropertyFilter
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
-from services.profile.domain.facts import (
-    AttributedFact,
-    BroadcastFact,
-    ProfileErasure,
-    RuleDefinition,
-)
+from services.profile.domain.facts import AttributedFact, BroadcastFact, RuleDefinition
 from services.profile.domain.scheduling import (
     MAX_TIME_GAP_US,
     DueProfile,
@@ -53,7 +49,7 @@ def test_definitions_are_folded_apart_from_other_facts() -> None:
 
 
 def test_erasure_of_a_person_is_folded_apart_from_the_old_and_the_new_life() -> None:
-    erasure = ProfileErasure(WorkspaceId("w"), b"r", frozenset(), frozenset(), 1)
+    erasure = PersonErasure(WorkspaceId("w"), b"r", *[frozenset[bytes]()] * 3, 1)
     erased = BroadcastFact("e", b"", is_tick=False, erasure=erasure)
     facts = [fact(0, 1), fact(1, 1, TICK), fact(2, 1, erased), fact(3, 1, erased), fact(4, 1)]
     assert split_at_definitions(facts) == 2

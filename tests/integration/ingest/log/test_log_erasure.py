@@ -13,7 +13,8 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 
-from services.ingest.codec.erasure import FACT_ERASED, PERSON_ERASED, requested_fact
+from services.chassis.codec.erasures import PERSON_ERASED
+from services.ingest.codec.erasure import FACT_ERASED, requested_fact
 from services.ingest.commands import erasure as module
 from services.ingest.commands.erasure import ErasureCommands
 from services.ingest.domain.erasure import ErasureRequest, ErasureTotals
