@@ -27,9 +27,9 @@ _JSON_MASK: Final = b'"***"'
 class FieldClass(IntEnum):
     """How far a value is protected; the numbers are those of onefold.type.v1.FieldClass."""
 
-    #: Everybody who may read sees it.
+    #: Every caller with the right to read sees it.
     NONE = 1
-    #: It tells who a person is, or may do so.
+    #: It identifies a person, or may do so.
     PERSONAL = 2
     #: It can harm a person, such as the number of an identity card.
     SENSITIVE = 3
@@ -38,8 +38,8 @@ class FieldClass(IntEnum):
 #: The namespaces that are not personal: they name a browser or an account, and no person.
 _OPEN_NAMESPACES = frozenset({"anonymous_id", "cookie"})
 _SENSITIVE_NAMESPACES = frozenset({"id_card", "passport", "bank_card", "national_id", "ssn"})
-#: Names of traits and properties, in the form of `_folded`, whose texts tell nothing about who a
-#: person is: vocabularies of a company, and places as large as a city.
+#: Names of traits and properties, in the form of `folded_name`, whose texts identify no person:
+#: vocabularies of a company, and places as large as a city.
 _OPEN_NAMES = frozenset(
     {
         *("amount", "brand", "campaign", "category", "channel", "city", "country", "course"),
@@ -290,19 +290,16 @@ def _may_be_sensitive(encoded: bytes) -> bool:
                     return True
             if not _has_usual_width(encoded):
                 return True
-        if _names_sensitive(encoded):
+        if _has_sensitive_name(encoded):
             return True
     elif _ESCAPE in encoded or not (encoded.isascii() or _has_usual_width(encoded)):
         return True
     return _LONG_DIGITS.search(encoded) is not None
 
 
-def _names_sensitive(encoded: bytes) -> bool:
-    """Return whether bytes have a sensitive name, or as many digits as an identity card."""
+def _has_sensitive_name(encoded: bytes) -> bool:
     letters = encoded.lower().translate(None, _NO_LETTERS)
-    if any(name in letters for name in _ASCII_NAMES):
-        return True
-    return _LONG_DIGITS.search(encoded) is not None
+    return any(name in letters for name in _ASCII_NAMES)
 
 
 def _has_usual_width(encoded: bytes) -> bool:
@@ -367,9 +364,9 @@ class Lens:
         if is_plain or self.visible is FieldClass.SENSITIVE:
             return value
         decoded = self._decoded("", value)
-        # Bytes that are no JSON are hidden as a whole, and only where a sensitive name is in them.
-        is_open = decoded == _JSON_MASK and not _names_sensitive(value)
-        return value if is_open else decoded
+        # Bytes that are no JSON are hidden as a whole where they may have a sensitive value.
+        is_hidden = _has_sensitive_name(value) or _LONG_DIGITS.search(value) is not None
+        return value if decoded == _JSON_MASK and not is_hidden else decoded
 
     def rule_text(self, value: str) -> str:
         """Return the text of a rule, without the texts that it compares where they may be hidden.

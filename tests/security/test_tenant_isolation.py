@@ -546,17 +546,6 @@ async def test_statement_without_its_workspace_shows_nothing_of_another_one(
         await conn.close()
 
 
-async def _add_erasure(admin: asyncpg.Connection) -> None:
-    """Add a request of erasure to the other workspace."""
-    await admin.execute(
-        "INSERT INTO ingest.erasure (workspace_id, request_id, requested_at, actor, legal_ground,"
-        " block, identifier_ids, related_ids, known_to)"
-        " VALUES ($1, $2, 1, $1, '', false, '{}', '{}', '{}')",
-        OTHER,
-        bytes(16),
-    )
-
-
 async def _fuzz(running: WholeSystem, own: Tenant, other: OtherIds, foreign: Foreign) -> None:
     """Call every rpc with random fields that are ids and names of the other workspace.
 

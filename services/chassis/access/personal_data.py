@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from onefold.type.v1.options_pb2 import PersonalData, personal_data
 
+from services.chassis.access.rights import rpc_of
 from services.kernel.errors import InvalidField, NotAllowed
 from services.kernel.masking import CLEAR, MASK, FieldClass, Lens, name_without_value
 
@@ -159,8 +159,7 @@ class PersonalFields:
     @classmethod
     def of(cls, method: str) -> PersonalFields:
         """Return those of a method, `/package.Service/Rpc`. Raises KeyError for an unknown one."""
-        name = method.strip("/").replace("/", ".")
-        found: MethodDescriptor = descriptor_pool.Default().FindMethodByName(name)
+        found = rpc_of(method)
         return cls(found.input_type, found.output_type)
 
     def mask(self, response: Any, lens: Lens) -> Disclosure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from onefold.type.v1.options_pb2 import Right, rights
 
@@ -66,6 +67,16 @@ def lens_of(caller: Principal, reason: str = "") -> Lens:
             f"state a reason of {MIN_REASON} to {MAX_REASON} printable characters", field=UNMASK_KEY
         )
     return Lens(FieldClass.SENSITIVE, caller.field_classes, may_unmask)
+
+
+def rpc_of(method: str) -> MethodDescriptor:
+    """Return the description of a method, `/package.Service/Rpc`.
+
+    Raises KeyError if no such method is known.
+    """
+    name = method.strip("/").replace("/", ".")
+    found: MethodDescriptor = descriptor_pool.Default().FindMethodByName(name)
+    return found
 
 
 def roles_of(rpc: MethodDescriptor) -> frozenset[Role]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from onefold.audit.v1 import audit_service_pb2 as pb
@@ -13,12 +12,12 @@ from services.chassis.access.rights import allowed_roles
 from services.chassis.audit.log import AuditFilter, AuditLog
 from services.chassis.codec.fields import PageToken, page_size_of
 from services.kernel.audit_chain import AuditEntry, ChainedEntry
-from services.kernel.ids import parse_id
+from services.kernel.fold.id_sets import split_ids
+from services.kernel.ids import parse_id, to_hex
 
 #: The roles that may call; every service adds them to its own table.
 ALLOWED = allowed_roles(pb.DESCRIPTOR.services_by_name["AuditService"])
 _PAGE = PageToken("q")
-_ID_BYTES = 16
 
 
 class AuditRpc(AuditServiceServicer):
@@ -57,7 +56,7 @@ def entry_to_proto(chained: ChainedEntry) -> pb.AuditEntry:
         method=entry.method,
         outcome=entry.outcome,
         target=entry.target,
-        profile_ids=_split(entry.profile_ids),
+        profile_ids=map(to_hex, split_ids(entry.profile_ids)),
         names=entry.names,
         count=entry.value_count,
         visible=entry.visible,  # type: ignore[arg-type]  # the numbers are those of the protos
@@ -82,7 +81,3 @@ def entry_from_proto(message: pb.AuditEntry) -> ChainedEntry:
         reason=message.reason,
     )
     return ChainedEntry(message.number, entry, message.hash)
-
-
-def _split(ids: bytes) -> Sequence[str]:
-    return [ids[at : at + _ID_BYTES].hex() for at in range(0, len(ids), _ID_BYTES)]

@@ -7,13 +7,13 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from onefold.type.v1.options_pb2 import Right, personal_data, rights
 
 from services.chassis.access.personal_data import Disclosure
 from services.chassis.access.principal import Principal
+from services.chassis.access.rights import rpc_of
 from services.chassis.audit.log import AuditLog, now_us
 from services.kernel.audit_chain import AuditEntry
 from services.kernel.errors import OnefoldError
@@ -49,8 +49,7 @@ class MethodAudit:
         """`method`: its path, `/package.Service/Rpc`. `audit`: None = nothing is audited."""
         self._method = method
         self._audit = audit
-        name = method.strip("/").replace("/", ".")
-        rpc: MethodDescriptor = descriptor_pool.Default().FindMethodByName(name)
+        rpc = rpc_of(method)
         options: Any = rpc.GetOptions()
         is_read = options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS
         #: Whether every call is an act that is recorded, also one that fails.

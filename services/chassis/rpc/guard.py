@@ -33,7 +33,7 @@ from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, OnefoldError, RateLimited, ServiceUnavailable
-from services.kernel.masking import CLEAR, Lens
+from services.kernel.masking import CLEAR
 from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
@@ -224,8 +224,8 @@ class _GuardedMethod:
                 call = AuditedCall(caller, request, lens, credentials.unmask_reason)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):
-                        call, lens = _as_of_now(call, stream)
-                        await self._audit.record(call, self._personal.mask(response, lens))
+                        call = _as_of_now(call, stream)
+                        await self._audit.record(call, self._personal.mask(response, call.lens))
                         yield self._serialize(response, caller, sealed)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
@@ -323,12 +323,12 @@ class _GuardedMethod:
         raise AssertionError("an aborted call goes on")
 
 
-def _as_of_now(call: AuditedCall, stream: OpenStream) -> tuple[AuditedCall, Lens]:
-    """Return the call of a stream, and its lens, by the classes that its workspace has now."""
+def _as_of_now(call: AuditedCall, stream: OpenStream) -> AuditedCall:
+    """Return the call of a stream, with the lens by the classes that its workspace has now."""
     caller = stream.caller
-    if caller is not None and caller.field_classes != call.caller.field_classes:
-        call = call._replace(caller=caller, lens=lens_of(caller, call.reason))
-    return call, call.lens
+    if caller is None or caller.field_classes == call.caller.field_classes:
+        return call
+    return call._replace(caller=caller, lens=lens_of(caller, call.reason))
 
 
 async def _each(stream: OpenStream, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -17,10 +17,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor
 from onefold.type.v1.token_pb2 import StreamPosition, Token
 
+from services.chassis.access.rights import rpc_of
 from services.kernel.errors import InvalidField
 
 #: The names of the fields from a message to a sealed message in it.
@@ -96,8 +96,7 @@ def method_paths(method: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
 
     Raises KeyError if no such method is known.
     """
-    name = method.strip("/").replace("/", ".")
-    found: MethodDescriptor = descriptor_pool.Default().FindMethodByName(name)
+    found = rpc_of(method)
     return tuple(_paths(found.input_type)), tuple(_paths(found.output_type))
 
 
