@@ -15,9 +15,9 @@ from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.lives import went_back_message
 from services.chassis.rpc.server import Allowed
-from services.ingest.codec.erasure import ErasedPerson, overwrite
+from services.ingest.codec.erasure import overwrite
 from services.ingest.codec.service_facts import SERVICE_KINDS
-from services.ingest.domain.erasure import NO_IDS
+from services.ingest.domain.erasure import NO_IDS, ErasedPerson
 from services.ingest.domain.facts import FactRow, NewFact
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows
 from services.ingest.log.event_log import EventLog

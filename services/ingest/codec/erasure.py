@@ -20,15 +20,14 @@ from services.chassis.codec.fields import token_to_proto
 from services.ingest.codec.certificate import certify
 from services.ingest.codec.repairs import from_quarantine
 from services.ingest.domain.erasure import (
+    ErasedPerson,
     ErasureRequest,
     ErasureStatus,
     ErasureTotals,
-    names_blocked,
 )
-from services.ingest.domain.events import QuarantinedEvent, Refusal, Source
+from services.ingest.domain.events import QuarantinedEvent, Refusal
 from services.ingest.domain.facts import NewFact
-from services.kernel.identifiers.model import Identifier, validation_error
-from services.kernel.identifiers.normalize import normalize
+from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import account_leaf, primary_identifier
 from services.kernel.ids import NO_ID, FactId, hash_id, to_hex
 from services.kernel.index_key import IndexKey
@@ -44,26 +43,6 @@ _LINK_DECIDED, _MATCH_ASSESSED = (
 )
 #: Values that are shorter may occur in the events of anybody.
 _SHORTEST_SEARCHED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ErasedPerson:
-    """The identifiers of a person, by which the parts of facts to erase are found."""
-
-    workspace_id: str
-    #: The default region of the workspace, for phone numbers.
-    region: str
-    ids: frozenset[bytes]
-    index_key: IndexKey
-
-    def id_of(self, namespace: str, value: str) -> tuple[bytes, Identifier] | None:
-        """Return the id and the canonical form of an identifier; None if it identifies no one."""
-        if validation_error(namespace, value):
-            return None
-        identifier = normalize(namespace, value, self.region)
-        if identifier is None:
-            return None
-        return identifier.id_in(self.workspace_id, self.index_key), identifier
 
 
 @dataclass(slots=True)
@@ -200,8 +179,7 @@ def names_person(entry: QuarantinedEvent, person: ErasedPerson) -> bool:
         return False
     if incoming is None or isinstance(incoming.event, Refusal):
         return False
-    source = Source(person.workspace_id, entry.source_id, person.index_key, region=person.region)
-    return names_blocked(incoming.event, source, person.ids)
+    return person.is_named_by(incoming.event)
 
 
 def decode_request(fact: Fact) -> ErasureRequest:

@@ -22,8 +22,12 @@ from services.chassis.postgres.database import acquire, lock_class, transaction
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.repeat import repeat
 from services.ingest.codec import erasure as codec
-from services.ingest.codec.erasure import ErasedPerson
-from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, ErasureTotals
+from services.ingest.domain.erasure import (
+    ErasedPerson,
+    ErasureRequest,
+    ErasureStatus,
+    ErasureTotals,
+)
 from services.ingest.domain.facts import NewFact
 from services.ingest.domain.offsets import ShardHeads
 from services.ingest.log import EventLog

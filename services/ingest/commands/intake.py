@@ -16,7 +16,7 @@ from services.ingest.domain.admission import admit
 from services.ingest.domain.arrivals import ArrivalClock, StatementOrder
 from services.ingest.domain.definitions import SourceDefinition
 from services.ingest.domain.duplicates import DuplicateCounts, SourceKey
-from services.ingest.domain.erasure import NO_IDS, SUPPRESSED, names_blocked
+from services.ingest.domain.erasure import SUPPRESSED, ErasedPerson
 from services.ingest.domain.events import (
     Accepted,
     EventType,
@@ -176,14 +176,13 @@ class EventIntake:
 
         Those of blocked persons are stored nowhere.
         """
-        source = Source(*producer[:2], self._log.index_key, region=producer.region)
-        blocked = self._blocked_ids(producer.workspace_id)
-        own = [
-            (event, at_us)
-            for event, at_us in zip(events, received_us, strict=True)
-            if isinstance(event.event, Refusal) or not names_blocked(event.event, source, blocked)
-        ]
-        events, received_us = [event for event, _ in own], [at_us for _, at_us in own]
+        if (blocked := self._blocked_in(producer)) is not None:
+            own = [
+                (event, at_us)
+                for event, at_us in zip(events, received_us, strict=True)
+                if isinstance(event.event, Refusal) or not blocked.is_named_by(event.event)
+            ]
+            events, received_us = [event for event, _ in own], [at_us for _, at_us in own]
         for start in range(0, len(events), MAX_EVENTS):
             part = range(start, min(start + MAX_EVENTS, len(events)))
             refused = {index: (events[index], refusal, received_us[index]) for index in part}
@@ -298,13 +297,13 @@ class EventIntake:
         )
         batch = _AdmittedBatch(producer)
         order = StatementOrder()
-        blocked = self._blocked_ids(producer.workspace_id)
+        blocked = self._blocked_in(producer)
         for index, incoming in enumerate(events):
             event = incoming.event
             if isinstance(event, Refusal):
                 batch.refusals[index] = event
                 continue
-            if blocked and names_blocked(event, source, blocked):
+            if blocked and blocked.is_named_by(event):
                 batch.refusals[index] = SUPPRESSED
                 continue
             outcome = admit(event, source, received_us[index], new_id)
@@ -316,8 +315,13 @@ class EventIntake:
                 batch.refusals[index] = outcome
         return batch
 
-    def _blocked_ids(self, workspace_id: str) -> frozenset[bytes]:
-        return self._blocked.of(workspace_id) if self._blocked else NO_IDS
+    def _blocked_in(self, producer: Producer) -> ErasedPerson | None:
+        """Return the persons whose events are refused; None = there are none."""
+        workspace_id = producer.workspace_id
+        ids = self._blocked.of(workspace_id) if self._blocked else None
+        if not ids:
+            return None
+        return ErasedPerson(workspace_id, producer.region, ids, self._log.index_key)
 
     async def _append(self, batch: _AdmittedBatch) -> IngestResult:
         """Append a batch; events whose message id is reused join its refusals.

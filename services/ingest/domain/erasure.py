@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from services.ingest.domain.events import RawEvent, Refusal, Source
-from services.kernel.identifiers.model import validation_error
+from services.ingest.domain.events import RawEvent, Refusal
+from services.kernel.identifiers.model import Identifier, validation_error
 from services.kernel.identifiers.normalize import normalize
+from services.kernel.index_key import IndexKey
 
 #: By workspace, the ids of the identifiers whose events are refused.
 BlockedIds: TypeAlias = Mapping[str, frozenset[bytes]]
@@ -19,6 +21,31 @@ SUPPRESSED = Refusal(
     "the person of one of the identifiers was erased, and their data may not be collected again:"
     " stop sending their events. Nothing of this one was stored",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedPerson:
+    """The identifiers of a person, or of several, by which they are found in events and facts."""
+
+    workspace_id: str
+    #: The default region of the workspace, for phone numbers.
+    region: str
+    ids: frozenset[bytes]
+    index_key: IndexKey
+
+    def id_of(self, namespace: str, value: object) -> tuple[bytes, Identifier] | None:
+        """Return the id and the canonical form of an identifier; None if it identifies no one."""
+        if validation_error(namespace, value):
+            return None
+        identifier = normalize(namespace, str(value), self.region)
+        if identifier is None:
+            return None
+        return identifier.id_in(self.workspace_id, self.index_key), identifier
+
+    def is_named_by(self, event: RawEvent) -> bool:
+        """Return whether an event names one of the identifiers, valid as a whole or not."""
+        found = (self.id_of(namespace, value) for namespace, value in event.identifiers)
+        return any(one is not None and one[0] in self.ids for one in found)
 
 
 class ErasureRequest(NamedTuple):
@@ -81,14 +108,3 @@ def blocked_ids(rows: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, frozen
     for workspace_id, ids in rows:
         found.setdefault(workspace_id, set()).update(ids)
     return {workspace_id: frozenset(ids) for workspace_id, ids in found.items()}
-
-
-def names_blocked(event: RawEvent, source: Source, blocked: frozenset[bytes]) -> bool:
-    """Return whether an event names a blocked identifier, valid as a whole or not."""
-    for namespace, value in event.identifiers:
-        if validation_error(namespace, value):
-            continue
-        identifier = normalize(namespace, str(value), source.region)
-        if identifier and identifier.id_in(source.workspace_id, source.index_key) in blocked:
-            return True
-    return False

@@ -39,7 +39,8 @@ from services.identity.domain.policy import DEFAULT, Policy
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection, add_decisions
 from services.identity.rebuild.rebuild import IdentityReplayFold
-from services.ingest.codec.erasure import ErasedPerson, overwrite
+from services.ingest.codec.erasure import overwrite
+from services.ingest.domain.erasure import ErasedPerson
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.ids import NO_ID, IdentifierId, WorkspaceId
 from services.kernel.tokens import Token

@@ -19,7 +19,8 @@ from services.identity.codec.compact_sets import SetCollector, identifier_set_of
 from services.identity.domain.evidence import Evidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import add_decisions
-from services.ingest.codec.erasure import FACT_ERASED, ErasedPerson, overwrite
+from services.ingest.codec.erasure import FACT_ERASED, overwrite
+from services.ingest.domain.erasure import ErasedPerson
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import WorkspaceId

@@ -20,12 +20,12 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.ingest.api.log_grpc import LogRpc
 from services.ingest.codec.certificate import certify
-from services.ingest.codec.erasure import ErasedPerson, names_person
+from services.ingest.codec.erasure import names_person
 from services.ingest.codec.events import ProtoEvent
 from services.ingest.commands.intake import EventIntake
 from services.ingest.domain import offsets
-from services.ingest.domain.erasure import ErasureRequest, ErasureStatus, blocked_ids, names_blocked
-from services.ingest.domain.events import Producer, QuarantinedEvent, RawEvent, Refusal, Source
+from services.ingest.domain.erasure import ErasedPerson, ErasureRequest, ErasureStatus, blocked_ids
+from services.ingest.domain.events import Producer, QuarantinedEvent, RawEvent, Refusal
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import ERASED, dedup_keys, plan_append
 from services.ingest.store.receipts import ErasureReceipts
@@ -33,7 +33,6 @@ from services.kernel.errors import StoreUnavailable
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId
 from services.kernel.tokens import Token
-from services.kernel.trust import SourceTrust
 
 WORKSPACE = "w"
 REQUEST = ErasureRequest(
@@ -128,9 +127,9 @@ def test_event_of_a_blocked_identifier_is_found_in_every_spelling(
 ) -> None:
     id_ = Identifier("email", "a@x.example").id_in(WORKSPACE, INDEX_KEY)
     blocked = blocked_ids([(WORKSPACE, [b"o" * 16]), (WORKSPACE, [id_]), ("v", [])])
-    source = Source(WORKSPACE, "s", INDEX_KEY, "", "CN", SourceTrust.SERVER)
+    person = ErasedPerson(WORKSPACE, "CN", blocked[WORKSPACE], INDEX_KEY)
     event = RawEvent(type=1, identifiers=identifiers)
-    assert names_blocked(event, source, blocked[WORKSPACE]) is expected
+    assert person.is_named_by(event) is expected
 
 
 PERSON = ErasedPerson(
