@@ -47,6 +47,14 @@ RETRY_FOR_S = 60.0
 CALL_TIMEOUT_S = 30.0
 #: The most rejections that a report lists; the others are counted.
 MAX_LISTED = 1_000
+WriteKey = Annotated[
+    str,
+    Option(
+        metavar="@FILE|-",
+        help="The file of the source's write key, or - for standard input; without it "
+        f"{WRITE_KEY} or {WRITE_KEY}_FILE.",
+    ),
+]
 _ENDPOINT = (("onefold-endpoint", "file"),)
 
 #: Is called with the number of lines done since the last call.
@@ -57,14 +65,7 @@ def import_(
     data: DataDir,
     file: Annotated[Path, Argument(help="A .csv, .tsv, .jsonl or .ndjson file.")],
     mapping: Annotated[Path, Option(help="How its columns become events (YAML).")],
-    key: Annotated[
-        str,
-        Option(
-            metavar="@FILE|-",
-            help="The file of the source's write key, or - for standard input; without it "
-            f"{WRITE_KEY} or {WRITE_KEY}_FILE.",
-        ),
-    ] = "",
+    key: WriteKey = "",
     rejections: Annotated[
         Path | None, Option(help="Write every rejected line with its reason into this CSV file.")
     ] = None,

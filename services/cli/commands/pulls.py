@@ -23,6 +23,7 @@ from services.cli.commands.imports import (
     ImportReport,
     RejectedLine,
     RowSender,
+    WriteKey,
     hash_cells,
     rejection_file,
     summary_of,
@@ -60,14 +61,7 @@ class PullReport(NamedTuple):
 def pull(
     data: DataDir,
     file: Annotated[Path, Argument(help="The database, its rows, and their mapping (YAML).")],
-    key: Annotated[
-        str,
-        Option(
-            metavar="@FILE|-",
-            help="The file of the source's write key, or - for standard input; without it "
-            f"{WRITE_KEY} or {WRITE_KEY}_FILE.",
-        ),
-    ] = "",
+    key: WriteKey = "",
     every: Annotated[
         str, Option(metavar="SPAN", help="Read again and again, such as every 30s, until it ends.")
     ] = "",

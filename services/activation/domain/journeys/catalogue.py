@@ -11,7 +11,7 @@ from typing import NamedTuple
 from services.activation.domain.journeys.program import (
     Program,
     Subject,
-    entry_subject,
+    entry_subjects,
     event_subject,
     segment_subject,
     trigger_subject,
@@ -159,7 +159,7 @@ class JourneyHistory:
 
 def subjects_of(journey: model.Journey) -> frozenset[Subject]:
     """Return what the facts say that a journey waits for."""
-    found = set(entry_subject(journey).subjects)
+    found = set(entry_subjects(journey))
     if isinstance(journey.entry.by, model.DateTrigger):
         # A date that is corrected before its day begins no run.
         found.add(segment_subject(MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.LEFT))

@@ -142,11 +142,11 @@ def coupon_subject(name: str) -> Subject:
     return "coupon", name
 
 
-def entry_subject(journey: model.Journey) -> TriggerSubject:
+def entry_subjects(journey: model.Journey) -> frozenset[Subject]:
     """Return what the facts say that begin runs of a journey."""
     match journey.entry.by:
         case model.EventTrigger() | model.SegmentTrigger() as trigger:
-            return trigger_subject(trigger, journey.journey_id)
+            return frozenset(trigger_subject(trigger, journey.journey_id).subjects)
         case model.StageTrigger(stages_id, stage):
             subject = segment_subject(f"stage:{stages_id}={stage}", model.Movement.ENTERED)
         case model.ScheduleTrigger():
@@ -158,7 +158,7 @@ def entry_subject(journey: model.Journey) -> TriggerSubject:
             subject = segment_subject(
                 MEMBERSHIP_PREFIX + journey.journey_id, model.Movement.ENTERED
             )
-    return TriggerSubject((subject,), "")
+    return frozenset({subject})
 
 
 def compile_journey(journey: Journey) -> Program:
@@ -186,7 +186,7 @@ def compile_journey(journey: Journey) -> Program:
         leaves,
         {s.id: s for s in all_steps(journey) if isinstance(s, model.EffectStep)},
         any(step.issue for step in sends),
-        frozenset(entry_subject(journey).subjects),
+        entry_subjects(journey),
         listens,
         frozenset(awaited),
     )
