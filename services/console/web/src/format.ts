@@ -20,6 +20,11 @@ export function identifierText(identifier: Schemas["type.v1.Identifier"] | undef
   return identifier ? `${identifier.namespace}:${identifier.value}` : "";
 }
 
+/** Returns whether a text is the id of a profile. */
+export function isProfileId(text: string): boolean {
+  return /^[0-9a-fA-F]{32}$/.test(text);
+}
+
 /** Writes a JSON value: a text as it is, everything else as JSON. */
 export function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);

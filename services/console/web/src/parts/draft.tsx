@@ -3,7 +3,9 @@ import { Alert, Button, Space } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
+import { CallError } from "../api/client";
 import { useSession } from "../session";
+import { useFailureText } from "./states";
 
 /** A definition as it is edited, and the version that it has. */
 export interface Versioned<T> {
@@ -34,6 +36,18 @@ interface Held<T> {
 const PREFIX = "onefold-draft ";
 /** How often an editor looks for another version, milliseconds. */
 export const LOOK_MS = 10_000;
+
+/** Returns whether a definition was refused as another version of it has become current. */
+export function isStale(error: unknown): boolean {
+  return error instanceof CallError && error.reason === "ETAG_MISMATCH";
+}
+
+/** Returns what a refused definition says; `isNew`: it is the first version of its id. */
+export function useSaveFailureText(isNew: boolean): (error: unknown) => string {
+  const { t } = useTranslation();
+  const failure = useFailureText();
+  return (error) => (isStale(error) ? t(isNew ? "idInUse" : "changedMeanwhile") : failure(error));
+}
 
 /**
  * Returns the draft of an editor with a name. `current`: what is loaded; undefined while it is not.

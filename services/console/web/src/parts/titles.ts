@@ -4,7 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 import { call } from "../api/client";
 
 type Titles = [id: string | undefined, title: string | undefined][];
-const LOADERS = {
+/** What loads the titles of each kind. */
+export const TITLES = {
   tag: async (signal: AbortSignal): Promise<Titles> =>
     (await call("/api/profile/ListTags", {}, signal)).tags.map(({ tag }) => [tag?.tag_id, tag?.title]),
   segment: async (signal: AbortSignal): Promise<Titles> =>
@@ -30,11 +31,11 @@ const LOADERS = {
 };
 
 /** Returns what gives the title of an id. */
-export function useTitles(kind: keyof typeof LOADERS): (id: string | undefined) => string {
+export function useTitles(kind: keyof typeof TITLES): (id: string | undefined) => string {
   const query = useQuery({
     queryKey: ["titles", kind],
     staleTime: 60_000,
-    queryFn: ({ signal }) => LOADERS[kind](signal),
+    queryFn: ({ signal }) => TITLES[kind](signal),
   });
   const found = new Map(query.data);
   return (id) => found.get(id) || (id ?? "");

@@ -5,14 +5,14 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
 import { parse, stringify, YAMLParseError } from "yaml";
 
-import { awaitToken, CallError, type Schemas } from "../api/client";
+import { awaitToken, type Schemas } from "../api/client";
 import { GREEN, RED, TEXT } from "../parts/colours";
 import { type Definition, type Kind, KINDS } from "../parts/definition_kinds";
 import { difference } from "../parts/difference";
-import { type Draft, DraftState, LOOK_MS, useDraft } from "../parts/draft";
+import { type Draft, DraftState, isStale, LOOK_MS, useDraft, useSaveFailureText } from "../parts/draft";
 import { PeopleInside } from "../parts/journey/people_inside";
 import { Replay } from "../parts/journey/replay";
-import { Shown, useFailureText } from "../parts/states";
+import { Shown } from "../parts/states";
 
 const NEW = "new";
 
@@ -133,10 +133,10 @@ function Editor(props: {
 function Apply(props: { kind: string; found: Kind; draft: Draft<string>; isNew: boolean }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
-  const failure = useFailureText();
   const queries = useQueryClient();
   const navigate = useNavigate();
   const { kind, found, draft, isNew } = props;
+  const failure = useSaveFailureText(isNew);
   const text = draft.content ?? "";
   const etag = draft.base?.etag ?? "";
   const define = async (dryRun: boolean) =>
@@ -161,11 +161,8 @@ function Apply(props: { kind: string; found: Kind; draft: Draft<string>; isNew: 
   });
   const isChecked = check.data?.text === text && check.data.etag === etag;
   const error = apply.error ?? check.error;
-  const explain = (found: unknown) => {
-    if (found instanceof YAMLParseError) return found.message;
-    if (isStale(found)) return t(isNew ? "idInUse" : "changedMeanwhile");
-    return failure(found);
-  };
+  const explain = (found: unknown) =>
+    found instanceof YAMLParseError ? found.message : failure(found);
   return (
     <>
       <Space style={{ marginTop: 8 }}>
@@ -199,10 +196,6 @@ function Apply(props: { kind: string; found: Kind; draft: Draft<string>; isNew: 
       )}
     </>
   );
-}
-
-function isStale(error: unknown): boolean {
-  return error instanceof CallError && error.reason === "ETAG_MISMATCH";
 }
 
 const COLOURS = { "+": GREEN, "-": RED, " ": TEXT };

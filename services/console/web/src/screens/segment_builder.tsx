@@ -5,9 +5,9 @@ import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
 
-import { awaitToken, call, CallError, type Schemas } from "../api/client";
+import { awaitToken, call, type Schemas } from "../api/client";
 import { number } from "../format";
-import { type Draft, DraftState, LOOK_MS, useDraft } from "../parts/draft";
+import { type Draft, DraftState, LOOK_MS, useDraft, useSaveFailureText } from "../parts/draft";
 import { Person, useNames } from "../parts/people";
 import { RuleBuilder } from "../parts/rule/builder";
 import { type Form as RuleForm, isComplete } from "../parts/rule/tree";
@@ -270,11 +270,11 @@ function Save(props: {
 }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
-  const failure = useFailureText();
   const navigate = useNavigate();
   const queries = useQueryClient();
   const { draft, rule } = props;
   const { segment, id, title } = props.edited;
+  const failure = useSaveFailureText(!segment);
   const save = useMutation({
     mutationFn: async () => {
       const { token } = await call("/api/segment/DefineSegment", {
@@ -293,7 +293,6 @@ function Save(props: {
     // Another version has become current: it is shown beside the draft.
     onError: () => void queries.invalidateQueries({ queryKey: ["segments"] }),
   });
-  const isStale = save.error instanceof CallError && save.error.reason === "ETAG_MISMATCH";
   return (
     <>
       <Button
@@ -309,7 +308,7 @@ function Save(props: {
         <Alert
           type="error"
           style={{ marginTop: 8 }}
-          title={isStale ? t(segment ? "changedMeanwhile" : "idInUse") : failure(save.error)}
+          title={failure(save.error)}
         />
       )}
     </>

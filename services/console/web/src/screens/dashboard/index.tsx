@@ -5,21 +5,20 @@ import { type DragEvent, type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
 
-import { awaitToken, call, CallError, type Schemas } from "../../api/client";
+import { awaitToken, call, type Schemas } from "../../api/client";
 import { useAddress } from "../../parts/address";
-import { type Draft, DraftState, LOOK_MS, useDraft } from "../../parts/draft";
-import { Shown, useFailureText } from "../../parts/states";
+import { type Draft, DraftState, LOOK_MS, useDraft, useSaveFailureText } from "../../parts/draft";
+import { Shown } from "../../parts/states";
 import { useSession } from "../../session";
 import { TileContent } from "./figures";
 import { type Subjects, type Tile, useSubjects } from "./subjects";
-import { isWhole, TileForm } from "./tile_form";
+import { isWhole, TileForm, USUAL_WIDTH } from "./tile_form";
 
 type Dashboard = Schemas["activation.v1.Dashboard"];
 const NEW: Dashboard = { dashboard_id: "", title: "", tiles: [] };
 /** The etag of what is not defined yet. */
 const NOT_DEFINED = "0";
 const COLUMNS = 12;
-const USUAL_WIDTH = 4;
 
 export default function DashboardScreen() {
   const id = useParams()["id"] ?? "";
@@ -241,10 +240,10 @@ function TileCard(props: {
 function Save(props: { draft: Draft<Dashboard>; dashboard: Dashboard; isNew: boolean }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
-  const failure = useFailureText();
   const navigate = useNavigate();
   const queries = useQueryClient();
   const { draft, dashboard, isNew } = props;
+  const failure = useSaveFailureText(isNew);
   const save = useMutation({
     mutationFn: async () => {
       const { token } = await call("/api/activation/DefineDashboard", {
@@ -262,7 +261,6 @@ function Save(props: { draft: Draft<Dashboard>; dashboard: Dashboard; isNew: boo
     // Another version has become current: it is shown beside the draft.
     onError: () => void queries.invalidateQueries({ queryKey: ["dashboards"] }),
   });
-  const isStale = save.error instanceof CallError && save.error.reason === "ETAG_MISMATCH";
   return (
     <>
       <Button
@@ -274,10 +272,7 @@ function Save(props: { draft: Draft<Dashboard>; dashboard: Dashboard; isNew: boo
         {t("save")}
       </Button>
       {save.error && !draft.other && (
-        <Alert
-          type="error"
-          title={isStale ? t(isNew ? "idInUse" : "changedMeanwhile") : failure(save.error)}
-        />
+        <Alert type="error" title={failure(save.error)} />
       )}
     </>
   );

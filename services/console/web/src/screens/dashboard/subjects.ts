@@ -2,6 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { call, type Schemas } from "../../api/client";
+import { TITLES } from "../../parts/titles";
 import { word } from "../../words";
 
 export type Tile = Schemas["activation.v1.Tile"];
@@ -29,12 +30,12 @@ export function useSubjects() {
     queryFn: async ({ signal }): Promise<Subjects> => {
       const [segments, tags, destinations, journeys, queues] = await Promise.all([
         call("/api/segment/ListSegments", {}, signal),
-        call("/api/profile/ListTags", {}, signal),
-        call("/api/activation/ListDestinations", {}, signal),
-        call("/api/activation/ListJourneys", {}, signal),
-        call("/api/activation/ListQueues", {}, signal),
+        TITLES.tag(signal),
+        TITLES.destination(signal),
+        TITLES.journey(signal),
+        TITLES.queue(signal),
       ]);
-      const titles = new Map(tags.tags.map(({ tag }) => [tag?.tag_id ?? "", tag?.title ?? ""]));
+      const titles = new Map(tags);
       return {
         TILE_DATA_MEMBERS: [
           ...segments.segments
@@ -42,13 +43,9 @@ export function useSubjects() {
             .map(({ segment }) => subject(segment?.segment_id, segment?.title)),
           ...segments.tags.map((each) => subject(each.segment_id, tagTitle(titles, each.segment_id ?? ""))),
         ],
-        TILE_DATA_DELIVERIES: destinations.destinations.map(({ destination }) =>
-          subject(destination?.destination_id, destination?.title),
-        ),
-        TILE_DATA_JOURNEYS: journeys.journeys.map(({ journey }) =>
-          subject(journey?.journey_id, journey?.title),
-        ),
-        TILE_DATA_TICKETS: queues.queues.map(({ queue }) => subject(queue?.queue_id, queue?.title)),
+        TILE_DATA_DELIVERIES: destinations.map((each) => subject(...each)),
+        TILE_DATA_JOURNEYS: journeys.map((each) => subject(...each)),
+        TILE_DATA_TICKETS: queues.map((each) => subject(...each)),
       };
     },
   });
@@ -59,7 +56,7 @@ function subject(id: string | undefined, title: string | undefined): Subject {
 }
 
 /** Returns the title of `tag:ID`, of `tag:ID=VALUE`, or of `stage:SET=STAGE`. */
-function tagTitle(titles: Map<string, string>, id: string): string {
+function tagTitle(titles: Map<string | undefined, string | undefined>, id: string): string {
   const [name, ...value] = id.replace(/^(tag|stage):/, "").split("=");
   const title = titles.get(name ?? "") || (name ?? "");
   return value.length > 0 ? `${title}: ${value.join("=")}` : title;

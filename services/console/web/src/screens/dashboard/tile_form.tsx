@@ -6,7 +6,8 @@ import { word } from "../../words";
 import { CHARTS, DATA, type Subjects, type Tile } from "./subjects";
 
 const WIDTHS = [3, 4, 6, 8, 12];
-const USUAL_WIDTH = 4;
+/** The columns of a tile that states none. */
+export const USUAL_WIDTH = 4;
 const USUAL_DAYS = 30;
 const MOST_DAYS = 60;
 

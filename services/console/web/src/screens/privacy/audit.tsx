@@ -1,11 +1,11 @@
-// Who did and read what, at all services together.
+// What each key did and read, at all services together.
 import { useQuery } from "@tanstack/react-query";
 import { Checkbox, Input, Space, Table } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../../api/client";
-import { instant } from "../../format";
+import { instant, isProfileId } from "../../format";
 import { useAddress } from "../../parts/address";
 import { Shown } from "../../parts/states";
 import { term, word } from "../../words";
@@ -20,7 +20,7 @@ export function Audit() {
   const [search, set] = useAddress();
   const profile = search.get("of") ?? "";
   const reads = search.has("reads");
-  const isId = /^[0-9a-fA-F]{32}$/.test(profile);
+  const isId = isProfileId(profile);
   const query = useQuery({
     queryKey: ["audit", isId ? profile : "", reads],
     queryFn: async ({ signal }) => {

@@ -5,7 +5,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../../api/client";
-import { instant, number } from "../../format";
+import { instant, isProfileId, number } from "../../format";
 import { useAddress } from "../../parts/address";
 import { Shown, useFailureText } from "../../parts/states";
 import { word } from "../../words";
@@ -15,7 +15,7 @@ type Person = Pick<Schemas["identity.v1.RequestErasureRequest"], "profile_id" | 
 /** Returns the person that a text names: a profile id, or NAMESPACE:VALUE. */
 function personOf(text: string): Person | null {
   const entered = text.trim();
-  if (/^[0-9a-fA-F]{32}$/.test(entered)) return { profile_id: entered };
+  if (isProfileId(entered)) return { profile_id: entered };
   const at = entered.indexOf(":");
   if (at < 1 || at === entered.length - 1) return null;
   return { identifier: { namespace: entered.slice(0, at), value: entered.slice(at + 1) } };

@@ -1,4 +1,4 @@
-// Privacy: erasures of persons, who did and read what, and which fields are personal.
+// Privacy: erasures of persons, the audit, and which fields are personal.
 import { Alert, Segmented, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 
