@@ -63,7 +63,7 @@ class AdminApi(Protocol):
 
 
 class AuditApi(Protocol):
-    """Reads who did and read what at one service."""
+    """Lists what each key did and read at one service."""
 
     ListAuditEntries: Unary[audit_pb.ListAuditEntriesRequest, audit_pb.ListAuditEntriesResponse]
 

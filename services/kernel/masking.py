@@ -431,5 +431,5 @@ class Lens:
         return mask_text(value) if is_text else MASK
 
 
-#: The lens of those who see everything, such as the services themselves.
+#: The lens of callers that see everything, such as the services themselves.
 CLEAR = Lens(FieldClass.SENSITIVE, may_unmask=True)

@@ -81,12 +81,12 @@ WHERE e.workspace_id = $1 AND (
 );
 
 -- name: erase_reports
--- Forgets whose messages were reported on; the reports are counted still.
+-- Deletes whose messages the reports are about; the reports are counted still.
 UPDATE report SET leaf_id = $4::bytea, published = true
 WHERE workspace_id = $1 AND leaf_id = ANY ($2::bytea[]) AND at_us <= $3;
 
 -- name: erase_coupons
--- Forgets who has which coupon; its code stays taken.
+-- Deletes which person has a coupon; its code stays taken.
 UPDATE coupon c SET leaf_id = $3::bytea, published = true
 WHERE c.workspace_id = $1 AND c.leaf_id = ANY ($2::bytea[])
   AND NOT EXISTS (SELECT FROM run r WHERE r.workspace_id = $1 AND r.run_id = c.run_id);

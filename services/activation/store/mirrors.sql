@@ -120,7 +120,7 @@ FROM unnest($3::bytea[], $4::text[], $5::float8[]) AS t (profile_id, keys, delay
 WHERE m.workspace_id = $1 AND m.destination_id = $2 AND m.profile_id = t.profile_id;
 
 -- name: delete_erased_members
--- Deletes the erased among profiles, who have neither memberships nor entries any more.
+-- Deletes the rows of erased profiles, which have neither memberships nor entries any more.
 DELETE FROM mirror_member
 WHERE workspace_id = $1 AND destination_id = $2 AND profile_id = ANY ($3::bytea[])
   AND memberships = '{}' AND keys = '{}';

@@ -1,4 +1,4 @@
-"""`./onefold audit`: lists who did and read what, and verifies that no entry was changed."""
+"""`./onefold audit`: lists what each key did and read, and verifies that no entry was changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.client.client import Client
 from services.kernel.audit_chain import ChainEnd, ChainVerifier
 from services.kernel.errors import InvalidField
 
-audit = typer.Typer(no_args_is_help=True, help="Who did and read what.")
+audit = typer.Typer(no_args_is_help=True, help="What each key did and read.")
 
 _PAGE = 1_000
 CheckpointFile = Annotated[
@@ -44,7 +44,7 @@ def list_entries(
     by: Annotated[str, Option(help="Only entries of the key with this id.")] = "",
     reads: Annotated[bool, Option("--reads", help="Only reads of personal data.")] = False,
 ) -> None:
-    """List who did and read what at every service, the latest first."""
+    """List what each key did and read at every service, the latest first."""
     request = ListAuditEntriesRequest(
         page_size=limit, profile_id=profile, key_id=by, reads_only=reads
     )

@@ -20,14 +20,14 @@ erasures = typer.Typer(no_args_is_help=True, help="Erasure of persons.")
 @erasures.command()
 def request(
     data: DataDir,
-    who: Annotated[str, Argument(metavar="PERSON", help="NAMESPACE:VALUE, or a profile id.")],
+    person: Annotated[str, Argument(metavar="PERSON", help="NAMESPACE:VALUE, or a profile id.")],
     ground: Annotated[str, Option(help="The legal ground, without personal data.")],
     block: Annotated[bool, Option("--block", help="Refuse later events of the person.")] = False,
     erase: Annotated[bool, Option("--erase", help="Erase; without it only show what.")] = False,
 ) -> None:
     """Show what an erasure of a person would erase, or erase it for ever."""
     with output.exit_on_error():
-        by: dict[str, Any] = profile_selector(who)
+        by: dict[str, Any] = profile_selector(person)
     message = RequestErasureRequest(**by, legal_ground=ground, block=block, dry_run=not erase)
     response = run_with_client(data, lambda client: client.identity.RequestErasure(message))
     rows = [(each.namespace, each.value) for each in response.identifiers]

@@ -208,7 +208,7 @@ class EventIntake:
     def _count_rate(
         self, producer: Producer, source: SourceDefinition, events: int, sent: Sent
     ) -> None:
-        # Everybody may know the key of a public source.
+        # The key of a public source is no secret.
         sent = Sent(sent.size_bytes, address_group(sent.address))
         self._limits.take(producer, events, sent, monotonic(), is_public=source.is_public)
 

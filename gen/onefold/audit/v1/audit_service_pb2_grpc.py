@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Who did what, and who read what of people. Each service has the audit of the calls
+    """What each key did, and what it read of people. Each service has the audit of the calls
     that it answers. Entries are only ever added; each has a hash that covers the entry
     before it.
     """
@@ -45,7 +45,7 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """Who did what, and who read what of people. Each service has the audit of the calls
+    """What each key did, and what it read of people. Each service has the audit of the calls
     that it answers. Entries are only ever added; each has a hash that covers the entry
     before it.
     """
@@ -74,7 +74,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Who did what, and who read what of people. Each service has the audit of the calls
+    """What each key did, and what it read of people. Each service has the audit of the calls
     that it answers. Entries are only ever added; each has a hash that covers the entry
     before it.
     """

@@ -1,4 +1,4 @@
--- Who did or read what, in a chain of hashes for each workspace. Entries are only ever added.
+-- What each key did or read, in a chain of hashes for each workspace. Entries are only ever added.
 CREATE TABLE audit_entry (
     workspace_id text NOT NULL,
     -- Counts from 1, without gaps.
@@ -22,7 +22,7 @@ CREATE TABLE audit_entry (
     PRIMARY KEY (workspace_id, number)
 );
 
--- The end of each chain. Its lock serialises those who add entries.
+-- The end of each chain. Its lock serialises the workers that add entries.
 CREATE TABLE audit_head (
     workspace_id text PRIMARY KEY,
     number bigint NOT NULL,

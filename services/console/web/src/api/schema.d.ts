@@ -5790,7 +5790,7 @@ export interface components {
             count?: number;
             /** @description The hash of the entry, 32 bytes. */
             hash?: string;
-            /** @description Who: the id of the key. */
+            /** @description The id of the key. */
             key_id?: string;
             /** @description The path of the method. */
             method?: string;
