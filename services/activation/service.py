@@ -49,7 +49,7 @@ from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.mirrors import MirrorContext
 from services.activation.delivery.outcomes import OutcomePublisher
-from services.activation.delivery.render import PersonReader, Renderer
+from services.activation.delivery.render import PersonReader, ProfileReader, Renderer
 from services.activation.delivery.reports import ReportPublisher
 from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext
@@ -228,7 +228,9 @@ def _rpc(
     """Return the gRPC endpoints."""
     database, log = base.database, peers.log
     templates = TemplateCommands(database, runner, log)
-    activation_rpc = ActivationRpc(destinations, templates, retries, receipts, database, runner)
+    activation_rpc = ActivationRpc(
+        destinations, templates, retries, receipts, ProfileReader(peers.profile), database, runner
+    )
     rules = RuleChecker(peers.profile)
     replays = JourneyReplays(database, peers.journeys, peers.past)
     journey_rpc = JourneyRpc(

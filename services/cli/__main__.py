@@ -26,6 +26,7 @@ from services.cli.commands import (
     mirrors,
     nats,
     packs,
+    person_exports,
     profiles,
     pulls,
     rebuild,
@@ -64,6 +65,7 @@ app.add_typer(identity.app, name="identity")
 app.add_typer(explain.app, name="explain")
 packs.export.command("log")(exports.log)
 packs.export.command("segment")(exports.segment)
+packs.export.command("person")(person_exports.person)
 app.add_typer(packs.export, name="export")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journeys.app, name="journeys")

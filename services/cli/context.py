@@ -72,16 +72,21 @@ def _content(option: str, file: Path) -> str:
 
 
 def run_with_client(
-    data: Path, work: Callable[[Client], Awaitable[_Result]], *, as_service: bool = False
+    data: Path,
+    work: Callable[[Client], Awaitable[_Result]],
+    *,
+    as_service: bool = False,
+    unmask_reason: str = "",
 ) -> _Result:
     """Run `work` with a client and return its result; an expected error ends the process.
 
     `as_service`: call a system over `data` with the key of its services, which only the owner of
     the folder can read. A system elsewhere is always called with ONEFOLD_KEY.
+    `unmask_reason`: why sensitive values are shown; empty = they are masked.
     """
 
     async def run() -> _Result:
-        endpoints = find_endpoints(data)
+        endpoints = replace(find_endpoints(data), unmask_reason=unmask_reason)
         if as_service and endpoints.operations_urls:
             endpoints = replace(endpoints, key=load_internal_key(data))
         async with Client(endpoints) as client:

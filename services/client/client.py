@@ -56,6 +56,8 @@ class ApiEndpoints:
     tls_ca: Path | None = None
     #: The certificate of the caller, for services that require one.
     tls_own: TlsFiles | None = None
+    #: Why calls show sensitive values, which the audit keeps; empty = they are masked.
+    unmask_reason: str = ""
 
 
 class Client:
@@ -139,6 +141,7 @@ class Client:
             self._channels[service] = open_channel(
                 self.endpoints.grpc[service],
                 self.endpoints.key,
+                unmask_reason=self.endpoints.unmask_reason,
                 timeout_s=self._timeout_s,
                 credentials=channel_credentials(self.endpoints.tls_ca, self.endpoints.tls_own),
             )

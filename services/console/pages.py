@@ -29,9 +29,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services import SERVICES
+from services.chassis.codec.plain_json import write_plain
 from services.console.gateway.errors import CallFailed, invalid, to_json
 from services.console.gateway.methods import MethodTable
-from services.console.gateway.plain_json import write_plain
 from services.console.gateway.requests import (
     GatewayLimits,
     accepts_gzip,

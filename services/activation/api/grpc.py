@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from onefold.activation.v1 import activation_service_pb2_grpc as pb_grpc
 
 from services.activation.codec.bus import delivery_to_proto
 from services.activation.codec.definitions import destination_from_request, destination_to_response
+from services.activation.codec.recipients import ids_of
 from services.activation.codec.templates import (
     json_object,
     rendered_locales,
@@ -21,6 +23,7 @@ from services.activation.commands.mirrors import reconcile_mirror, show_mirror
 from services.activation.commands.receipts import ReceiptCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.commands.templates import TemplateCommands
+from services.activation.delivery.render import ProfileReader
 from services.activation.domain.templates import check_template
 from services.activation.domain.validation import check_destination_id
 from services.activation.store import effects as store
@@ -50,6 +53,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     templates: TemplateCommands
     retries: RetryCommands
     receipts: ReceiptCommands
+    profiles: ProfileReader
     database: Database
     runner: ProjectionRunner
 
@@ -138,7 +142,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
             request.since_us,
             request.destination_id,
             request.state,
-            parse_id(request.profile_id, "profile_id") if request.profile_id else b"",
+            await self._ids_of(request.profile_id),
             request.segment_id,
             request.journey_id,
         )
@@ -150,6 +154,17 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         return pb.ListDeliveriesResponse(
             deliveries=map(delivery_to_proto, rows), next_page_token=next_page_token
         )
+
+    async def _ids_of(self, profile_id: str) -> Collection[bytes]:
+        """Return the ids of the person of a profile, under which effects may be; () if it is empty.
+
+        An effect has the id of then, and another profile may have been merged since.
+        """
+        if not profile_id:
+            return ()
+        own = parse_id(profile_id, "profile_id")
+        found = await self.profiles.read(workspace_id(), [own], None)
+        return sorted(ids_of(found[own])) if own in found else (own,)
 
     async def CountDeliveries(
         self, request: pb.CountDeliveriesRequest, context: Any

@@ -37,7 +37,8 @@ class EffectFilters(NamedTuple):
     since_us: int = 0
     destination_id: str = ""
     state: int = 0
-    profile_id: bytes = b""
+    #: Those of one person: the id of the profile, and all earlier ones.
+    profile_ids: Collection[bytes] = ()
     segment_id: str = ""
     journey_id: str = ""
 

@@ -174,7 +174,7 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 SELECT *, extract(epoch FROM due_at)::float8 AS due FROM effect
 WHERE workspace_id = $1 AND (changed_at_us, effect_id) < ($2, $3) AND changed_at_us >= $4
   AND ($5 = '' OR destination_id = $5) AND ($6 = 0 OR state = $6)
-  AND ($7::bytea = '' OR profile_id = $7)
+  AND ($7::bytea[] = '{}' OR profile_id = ANY($7))
   AND ($8 = '' OR segment_id = $8) AND ($9 = '' OR journey_id = $9)
 ORDER BY changed_at_us DESC, effect_id DESC LIMIT $10;
 

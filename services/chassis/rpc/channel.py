@@ -16,6 +16,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from typing import Any, Self
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.descriptor_pb2 import MethodOptions
@@ -35,6 +36,7 @@ from onefold.projection.v1 import projection_service_pb2
 from onefold.segment.v1 import segment_service_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.rights import UNMASK_KEY
 from services.chassis.rpc.errors import from_rpc
 from services.chassis.runtime.tasks import clip_to_deadline, deadline
 from services.kernel.errors import ServiceUnavailable
@@ -92,11 +94,13 @@ def open_channel(
     key: str,
     *,
     workspace_id: str = "",
+    unmask_reason: str = "",
     timeout_s: float = 10.0,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> ServiceChannel:
     """Return a channel to the service at `url` (`host:port`); it connects with its first call.
 
+    `unmask_reason`: why sensitive values are shown; empty = they are masked.
     `credentials`: those of TLS; None = the service is called without TLS.
     Raises ValueError if `url` is empty, as a setting is missing then.
     """
@@ -105,6 +109,8 @@ def open_channel(
     metadata = [("authorization", f"Bearer {key}")]
     if workspace_id:
         metadata.append((WORKSPACE_KEY, workspace_id))
+    if unmask_reason:
+        metadata.append((UNMASK_KEY, quote(unmask_reason)))
     return ServiceChannel(open_bytes_channel(url, credentials), metadata, timeout_s)
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TextIO
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from onefold.log.v1.log_pb2 import Fact
@@ -23,6 +21,7 @@ from services.chassis.projection.exported_log import FILE_FACTS, LogExport
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.files.csv_rows import unwrap
+from services.cli.files.new_files import private_files, replaced
 from services.client.api import pages
 from services.client.client import Client
 from services.kernel.errors import InvalidField, NotFound
@@ -44,7 +43,7 @@ def log(
 
     The files have the personal data of all workspaces: store them as you store the log.
     """
-    with output.exit_on_error(), _private_files():
+    with output.exit_on_error(), private_files():
         try:
             export = LogExport(folder)
         except OSError as error:
@@ -74,7 +73,7 @@ def segment(
     ] = None,
 ) -> None:
     """Export the members of a segment as CSV, as they are at one state of the log."""
-    with output.exit_on_error(), _private_files():
+    with output.exit_on_error(), private_files():
         result = run_with_client(
             data, lambda client: export_segment(client, segment_id, file, identifiers, traits or ())
         )
@@ -96,7 +95,8 @@ async def export_segment(
         raise InvalidField(f"{clash[0]} is the name of two columns", field="trait")
     await _check_segment(client, segment_id)
     members = without = 0
-    with _replaced(file) as opened:
+    # Spreadsheets read a file without the mark in the encoding of their country.
+    with replaced(file, encoding="utf-8-sig") as opened:
         writer = csv.writer(opened)
         writer.writerow(["profile_id", *identifiers, *traits])
         async for profile in _members(client, segment_id):
@@ -108,27 +108,6 @@ async def export_segment(
             cells += [_cell(found.get(name)) for name in traits]
             writer.writerow([profile.profile_id, *map(_inert, cells)])
     return SegmentExport(members, without)
-
-
-@contextmanager
-def _replaced(file: Path) -> Iterator[TextIO]:
-    """Yield what replaces a file once it is whole; of a failure nothing is left, also no member.
-
-    Raises InvalidField where it cannot be written.
-    """
-    half = file.parent / f"{file.name}.new"
-    try:
-        half.unlink(missing_ok=True)
-        try:
-            # Spreadsheets read a file without the mark in the encoding of their country.
-            with half.open("x", newline="", encoding="utf-8-sig") as opened:
-                yield opened
-            half.replace(file)
-        except BaseException:
-            half.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InvalidField(f"{file} cannot be written: {error.strerror}", field="file") from None
 
 
 async def _check_segment(client: Client, segment_id: str) -> None:
@@ -166,16 +145,6 @@ def _inert(cell: str) -> str:
     if _NUMBER.fullmatch(cell) or not (is_formula or unwrap(cell) != cell.strip()):
         return cell
     return '="' + cell.replace('"', '""') + '"'
-
-
-@contextmanager
-def _private_files() -> Iterator[None]:
-    """Make files for this account alone, as the data folder is."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 async def _export(client: Client, export: LogExport) -> tuple[int, ...]:

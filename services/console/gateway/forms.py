@@ -8,9 +8,10 @@ from typing import Protocol
 
 from google.protobuf import json_format
 
+from services.chassis.codec.plain_json import write_plain
 from services.console.gateway.errors import invalid, to_json
 from services.console.gateway.methods import MessageClass
-from services.console.gateway.plain_json import read_plain, write_plain
+from services.console.gateway.plain_json import read_plain
 
 #: Bytes of a message that takes some ten milliseconds as JSON: other calls must not wait for it.
 LARGE = 64 << 10

@@ -382,7 +382,7 @@ async def _listed(ledger: Ledger, *before: tuple[int, bytes], **filters: Any) ->
         ({"segment_id": "trial"}, [1_000]),
         ({"segment_id": "paid", "since_us": 2_001}, [3_000]),
         ({"journey_id": "welcome"}, []),
-        ({"profile_id": profile(2)}, [2_000]),
+        ({"profile_ids": [profile(2), profile(9)]}, [2_000]),
         ({"destination_id": "elsewhere"}, []),
         ({"state": DeliveryState.PENDING}, [3_000, 2_000, 1_000]),
         ({"state": DeliveryState.DEAD}, []),

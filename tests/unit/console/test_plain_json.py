@@ -16,10 +16,11 @@ from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.options_pb2 import BytesFormat, bytes_format
 
+from services.chassis.codec.plain_json import write_plain
 from services.console.gateway.errors import CallFailed
 from services.console.gateway.forms import PLAIN
 from services.console.gateway.methods import MessageClass, client_methods
-from services.console.gateway.plain_json import read_plain, write_plain
+from services.console.gateway.plain_json import read_plain
 
 _MESSAGES = sorted(
     {kind for method in client_methods().methods for kind in (method.request, method.response)},

@@ -4170,7 +4170,7 @@ export interface components {
             page_size?: number;
             /** @description The `next_page_token` of an earlier response; empty = the first page. */
             page_token?: string;
-            /** @description Returns only effects of this profile; empty = all. */
+            /** @description Returns only effects of this person, also those from before profiles were merged; empty = all. */
             profile_id?: string;
             /** @description Returns only effects that memberships of this segment triggered; empty = all. */
             segment_id?: string;
