@@ -12,7 +12,7 @@ from onefold.segment.v1 import segment_stream_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
 
 from services.activation.domain.journeys.looks import JourneyFact, LeafMoved
-from services.activation.domain.journeys.program import Subject, event_subject, segment_subject
+from services.activation.domain.journeys.program import Subject, event_subjects, segment_subject
 from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, hash_id
 from services.kernel.journeys.model import Movement
@@ -21,6 +21,8 @@ from services.kernel.journeys.model import Movement
 _NOT_LIVED: Final = (pb.MEMBERSHIP_CAUSE_MERGE, pb.MEMBERSHIP_CAUSE_DEFINITION)
 
 EVENT: Final[str] = Event.DESCRIPTOR.full_name
+#: The properties of events of which journeys name none.
+_NOTHING: Final = (b"{}", b"")
 
 
 class LoggedEvent(NamedTuple):
@@ -98,13 +100,14 @@ def _assigned(event: MatchedEvent) -> LeafMoved:
 
 def event_fact(event: MatchedEvent) -> JourneyFact:
     """Return what an event is to the journeys that wait for it."""
+    properties = event.properties
     return JourneyFact(
         LeafId(event.leaf_id),
         FactId(event.fact_id),
         event.occurred_at_us,
         event.recorded_at_us,
-        tuple(map(event_subject, event.filter_ids)),
-        msgspec.json.decode(event.properties) if event.properties else {},
+        event_subjects(tuple(event.filter_ids)),
+        {} if properties in _NOTHING else msgspec.json.decode(properties),
     )
 
 

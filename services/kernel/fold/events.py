@@ -62,8 +62,13 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
 
 def rule_event_name(event: EventView) -> str:
     """Return the name of an event in rules; empty if rules cannot name it."""
-    if event.type in _NAMED:
-        return event.name or UNNAMED.get(event.type, "")
+    return name_in_rules(event.type, event.name)
+
+
+def name_in_rules(type_: int, name: str) -> str:
+    """Return the name in rules of an event of a type and with a name; empty if it has none."""
+    if type_ in _NAMED:
+        return name or UNNAMED.get(type_, "")
     return ""
 
 

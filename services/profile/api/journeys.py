@@ -16,7 +16,6 @@ from services.chassis.codec.fields import at_least_of
 from services.chassis.codec.journeys import journey_from_proto
 from services.chassis.codec.rules import rule_from_proto
 from services.kernel.ids import LeafId
-from services.profile.codec.bus import fill_matched
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.journeys import JourneyInputs, MatchedPerson, PastQuestion
 from services.profile.queries.profiles import ProfileQueries
@@ -65,6 +64,12 @@ def _page_to_proto(page: Iterable[MatchedPerson]) -> pb.MatchEventsResponse:
     response = pb.MatchEventsResponse()
     for person in page:
         message = response.persons.add(profile_id=person.profile_id, leaf_ids=person.leaf_ids)
-        for event in person.events:
-            fill_matched(message.events.add(), event)
+        add = message.events.add
+        for fact, match in person.events:
+            event = add()  # the person has its workspace and profile
+            event.leaf_id, event.fact_id = fact.leaf_id, fact.fact_id
+            event.occurred_at_us = fact.occurred_at_us
+            event.recorded_at_us = fact.recorded_at_us
+            event.filter_ids.extend(match.filter_ids)
+            event.properties = match.properties
     return response

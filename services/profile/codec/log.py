@@ -9,7 +9,7 @@ from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.codec.erasures import erasures_in
 from services.chassis.codec.tickets import TICKET_KINDS
-from services.kernel.fold.events import GROUP, EventView
+from services.kernel.fold.events import GROUP, EventView, name_in_rules
 from services.kernel.identifiers.normalize import normalize, object_type_of
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
@@ -36,6 +36,17 @@ def event_view(fact: Fact, index_key: IndexKey) -> EventView | None:
     properties, traits, source_id = event.properties, event.traits, fact.source_id
     first = (type_, event.name, at_us, id_, properties, traits, b"", b"", trust, party)
     return EventView(*first, "", source_id, event.touch)
+
+
+def named_event(fact: Fact) -> tuple[str, bytes]:
+    """Return the name of an event in rules, with its properties; no name where rules read none."""
+    if fact.kind == EVENT:
+        event = Event.FromString(fact.payload)
+        return name_in_rules(event.type, event.name), event.properties
+    if fact.kind in TICKET_KINDS:
+        view = ticket_view(fact)
+        return view.name, view.properties
+    return "", b""
 
 
 def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:

@@ -63,12 +63,42 @@ class MatchedEvent(NamedTuple):
     properties: bytes
 
 
+class EventMatch(NamedTuple):
+    """What of an event journeys read."""
+
+    #: The filters that match it, ascending.
+    filter_ids: tuple[int, ...]
+    #: See `MatchedEvent`.
+    properties: bytes
+
+
 class _AwaitedEvent(NamedTuple):
     filter_id: int
     #: None = any properties.
     is_match: Callable[[_Properties], bool] | None
     #: The names of the properties to pass on.
     properties: frozenset[str]
+
+
+class _AwaitedName(NamedTuple):
+    """What journeys wait for among the events with one name."""
+
+    awaited: list[_AwaitedEvent]
+    #: What they read of each event, where no property matters.
+    always: EventMatch | None
+
+    @classmethod
+    def of(cls, awaited: list[_AwaitedEvent]) -> _AwaitedName:
+        reads = any(a.is_match is not None or a.properties for a in awaited)
+        return cls(awaited, None if reads or not awaited else _event_match(awaited, {}))
+
+    def match(self, properties: bytes) -> EventMatch | None:
+        """Return what they read of an event with some properties; None = nothing."""
+        if not self.awaited:
+            return None
+        members = read_object(properties)
+        matching = [a for a in self.awaited if a.is_match is None or a.is_match(members)]
+        return _event_match(matching, members) if matching else None
 
 
 class AwaitedEvents:
@@ -92,21 +122,24 @@ class AwaitedEvents:
             for name in events.names:
                 awaited = _AwaitedEvent(structure_id(events), is_match, names)
                 by_name[name].append(awaited)
-        self._of_any = by_name.pop(ANY_EVENT, [])
-        self._by_name = {name: [*own, *self._of_any] for name, own in by_name.items()}
+        of_any = by_name.pop(ANY_EVENT, [])
+        self._of_any = _AwaitedName.of(of_any)
+        self._by_name = {n: _AwaitedName.of([*own, *of_any]) for n, own in by_name.items()}
 
     def match(self, fact: AttributedFact) -> MatchedEvent | None:
         """Return an event that a journey waits for; None for any other fact."""
         event = fact.event
-        if event is None or not (name := rule_event_name(event)):
+        if event is None:
+            return None
+        match = self.match_named(rule_event_name(event), event.properties)
+        return None if match is None else _matched(fact, event, match)
+
+    def match_named(self, name: str, properties: bytes) -> EventMatch | None:
+        """Return what journeys read of an event with a name in rules; None = they read nothing."""
+        if not name:
             return None
         awaited = self._by_name.get(name, self._of_any)
-        if not awaited:
-            return None
-        reads = any(a.is_match is not None or a.properties for a in awaited)
-        properties = read_object(event.properties) if reads else {}
-        matching = [a for a in awaited if a.is_match is None or a.is_match(properties)]
-        return _matched(fact, event, matching, properties) if matching else None
+        return awaited.always or awaited.match(properties)
 
     def match_call(self, call: JourneyCall) -> MatchedEvent | None:
         """Return a call or a report that a live journey waits for; None for any other."""
@@ -220,25 +253,24 @@ def leaf_moves(reassigned: Iterable[Reassignment], awaited: Awaited) -> list[Rea
     ]
 
 
-def _matched(
-    fact: AttributedFact, event: EventView, matching: list[_AwaitedEvent], properties: _Properties
-) -> MatchedEvent:
-    if len(matching) == 1:
-        [(filter_id, _, names)] = matching
-        filter_ids: tuple[int, ...] = (filter_id,)
-    else:
-        names = frozenset[str]().union(*(awaited.properties for awaited in matching))
-        filter_ids = tuple(sorted(awaited.filter_id for awaited in matching))
+def _event_match(matching: list[_AwaitedEvent], properties: _Properties) -> EventMatch:
+    """Return what some filters read of an event that they match."""
+    names = frozenset[str]().union(*(awaited.properties for awaited in matching))
+    filter_ids = tuple(sorted(awaited.filter_id for awaited in matching))
+    return EventMatch(filter_ids, _selected(properties, names))
+
+
+def _matched(fact: AttributedFact, event: EventView, match: EventMatch) -> MatchedEvent:
     return MatchedEvent(
         fact.workspace_id,
         fact.profile_id,
         0,
         fact.leaf_id,
         FactId(event.fact_id),
-        filter_ids,
+        match.filter_ids,
         event.occurred_at_us,
         fact.recorded_at_us,
-        _selected(properties, names),
+        match.properties,
     )
 
 

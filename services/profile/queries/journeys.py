@@ -22,9 +22,8 @@ from services.kernel.rules.limits import check_cost, check_size
 from services.kernel.rules.model import Rule
 from services.kernel.rules.references import expand
 from services.kernel.tokens import Token
-from services.profile.codec.log import decode_leaf_events, event_view
-from services.profile.domain.facts import AttributedFact
-from services.profile.domain.journeys import AwaitedEvents, MatchedEvent
+from services.profile.codec.log import decode_leaf_events, named_event
+from services.profile.domain.journeys import AwaitedEvents, EventMatch
 from services.profile.domain.objects import reads_objects
 from services.profile.domain.profile import replay
 from services.profile.domain.tags import WorkspaceDefinitions, answer_rule
@@ -39,12 +38,20 @@ PAGE, MAX_QUESTIONS = 500, 1_000
 TURN = 1_000
 
 
+class MatchedFact(NamedTuple):
+    """The fact of an event that a journey would wait for."""
+
+    #: A onefold.log.v1.Fact.
+    fact: Any
+    match: EventMatch
+
+
 class MatchedPerson(NamedTuple):
     """A person with the events that a journey would wait for, the newest first."""
 
     profile_id: ProfileId
     leaf_ids: Sequence[LeafId]
-    events: Sequence[MatchedEvent]
+    events: Sequence[MatchedFact]
 
 
 class _PersonPage(NamedTuple):
@@ -78,7 +85,7 @@ class JourneyInputs:
     ) -> AsyncGenerator[list[MatchedPerson]]:
         """Yield all persons, page by page, with the events from an instant on."""
         awaited = AwaitedEvents([journey])
-        events: dict[ProfileId, list[MatchedEvent]] = {}
+        events: defaultdict[ProfileId, list[MatchedFact]] = defaultdict(list)
         async with aclosing(prefetch(self._read(workspace_id))) as pages:
             async for page, facts in pages:
                 for number, fact in enumerate(facts):
@@ -86,16 +93,15 @@ class JourneyInputs:
                         await asyncio.sleep(0)
                     if fact.occurred_at_us < from_us:
                         continue
-                    profile_id = page.profile_of[LeafId(fact.leaf_id)]
-                    event = awaited.match(self._attributed(fact, profile_id))
-                    if event is not None:
-                        events.setdefault(profile_id, []).append(event)
+                    match = awaited.match_named(*named_event(fact))
+                    if match is not None:
+                        events[page.profile_of[fact.leaf_id]].append(MatchedFact(fact, match))
                 if not facts:
                     yield [
                         MatchedPerson(id_, sorted(leaves), events.get(id_, ()))
                         for id_, leaves in page.leaves.items()
                     ]
-                    events = {}
+                    events.clear()
 
     async def _read(
         self, workspace_id: WorkspaceId
@@ -120,17 +126,6 @@ class JourneyInputs:
             if len(ids) < PAGE:
                 return
             after = ids[-1]
-
-    def _attributed(self, fact: Any, profile_id: ProfileId) -> AttributedFact:
-        return AttributedFact(
-            fact.offset,
-            fact.recorded_at_us,
-            WorkspaceId(fact.workspace_id),
-            LeafId(fact.leaf_id),
-            profile_id,
-            event_view(fact, self.past.index_key),
-            None,
-        )
 
     async def evaluate(
         self, workspace_id: WorkspaceId, questions: Sequence[PastQuestion]

@@ -137,6 +137,11 @@ class JourneyHistory:
         return frozenset(found)
 
     @cached_property
+    def entries(self) -> frozenset[Subject]:
+        """What the facts say that may begin runs of any version."""
+        return frozenset().union(*(version.program.entries for version in self.versions))
+
+    @cached_property
     def subjects(self) -> frozenset[Subject]:
         """What the facts say that any version waits for."""
         found: set[Subject] = set()

@@ -387,6 +387,8 @@ class _Looking:
 
     def _record_of(self, run: PersonRun) -> RunRecord | None:
         """Return the record of a run: by its entry, or by the id that its entry gives."""
+        if not self._records:
+            return None
         for record in self._records.values():
             if record.first.fact_id == run.first.fact_id:
                 return record

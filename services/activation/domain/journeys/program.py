@@ -83,6 +83,19 @@ class Program:
     _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    _awaited_at: dict[str, frozenset[Subject]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def awaited_at(self, step_id: str) -> frozenset[Subject]:
+        """Return what the facts say that a run waits for which stands before a step."""
+        if step_id not in self._awaited_at:
+            triggers = [*self.goals, *self.leaves]
+            if step_id in self.listens:
+                triggers.append(self.listens[step_id])
+            subjects = {subject for trigger in triggers for subject in trigger.subjects}
+            self._awaited_at[step_id] = frozenset(subjects)
+        return self._awaited_at[step_id]
 
     def purposes(self, number: int, counts: Mapping[str, int]) -> frozenset[str]:
         """Return the purposes of the messages that can follow from a node on before a wait.
@@ -120,6 +133,12 @@ def trigger_subject(trigger: model.ListenTrigger, journey_id: str) -> TriggerSub
 def event_subject(filter_id: int) -> Subject:
     """Return the subject of the events that a filter matches; its id is its `structure_id`."""
     return "event", str(filter_id)
+
+
+@lru_cache(maxsize=4_096)
+def event_subjects(filter_ids: tuple[int, ...]) -> tuple[Subject, ...]:
+    """Return the subjects of an event that some filters match."""
+    return tuple(map(event_subject, filter_ids))
 
 
 def segment_subject(segment_id: str, on: model.Movement) -> Subject:

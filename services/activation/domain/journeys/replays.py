@@ -21,6 +21,7 @@ from services.activation.domain.journeys.looks import (
     KnownPerson,
     LeafMoved,
     Look,
+    RunLook,
     RunState,
     ideal_of,
     look_at,
@@ -87,6 +88,10 @@ class LeafGroup:
         return self._persons(self._moved_us)
 
     def _persons(self, at_us: int) -> dict[ProfileId, frozenset[LeafId]]:
+        if len(self.leaves) == len(self.moves) == 1:  # as of most persons
+            [move] = self.moves
+            if move.since_us <= at_us and move.leaf_id in self.leaves:
+                return {move.profile_id: self.leaves}
         newest: dict[LeafId, LeafMoved] = {}
         for move in self.moves:
             known = newest.get(move.leaf_id)
@@ -168,38 +173,106 @@ def replay_as_learnt(
 ) -> Replay:
     """Look whenever something is learnt or due until an instant; what is planned begins at once.
 
-    Where the result has questions, repeat the call with their answers.
+    A person is not looked at where nothing can follow; see `can_change`. Where the result has
+    questions, repeat the call with their answers.
     """
     playing = _Replaying(group, history, hours)
     learnt = {max(fact.occurred_at_us, fact.recorded_at_us) for fact in group.facts}
-    instants = learnt.union(
-        (move.since_us for move in group.moves),
-        (version.defined_at_us for version in history.versions),
-        (change.changed_at_us for change in history.flows),
-    )
-    # Nothing follows before anything has happened.
-    first_us = min(learnt, default=until_us + 1)
-    agenda = [instant for instant in instants if first_us <= instant <= until_us]
+    turns = {
+        *(move.since_us for move in group.moves),
+        *(version.defined_at_us for version in history.versions),
+        *(change.changed_at_us for change in history.flows),
+    }
+    first_us = _first_entry_us(group.facts, history)
+    if first_us is None:
+        return playing.found
+    agenda = [instant for instant in learnt | turns if first_us <= instant <= until_us]
     heapq.heapify(agenda)
+    facts = _by_instant(group.facts) if len(agenda) > 1 else {}
     begun: dict[bytes, set[EffectKey]] = {}
+    looks: dict[ProfileId, Look] = {}
     last_us: int | None = None
     while agenda and not playing.found.questions:
         at_us = heapq.heappop(agenda)
         if at_us == last_us:
             continue
         last_us = at_us
-        playing.found.refusals = []
+        if at_us in turns:
+            looks.clear()
         for profile_id, leaves in group.persons(at_us).items():
+            if profile_id in looks:
+                new = [fact for fact in facts.get(at_us, ()) if fact.leaf_id in leaves]
+                if not can_change(looks[profile_id], new, history, at_us):
+                    continue
             own = {needed.question: a for needed, a in answers.items() if needed[0] == profile_id}
-            look = playing.look(profile_id, leaves, at_us, begun, own)
+            look = looks[profile_id] = playing.look(profile_id, leaves, at_us, begun, own)
             playing.add(profile_id, look, at_us)
             for run in look.runs:
                 if run.record.planned:
                     planned = begun.setdefault(run.record.run_id, set())
                     planned.update(effect.key for effect in run.record.planned)
-            if look.due_us is not None and at_us < look.due_us <= until_us:
-                heapq.heappush(agenda, look.due_us)
+                if run.due_us is not None and at_us < run.due_us <= until_us:
+                    heapq.heappush(agenda, run.due_us)
+    playing.found.refusals = [refusal for look in looks.values() for refusal in look.refusals]
     return playing.found
+
+
+def _first_entry_us(facts: Iterable[JourneyFact], history: JourneyHistory) -> int | None:
+    """Return when the first fact was learnt that may begin a run; None = nothing ever follows."""
+    entries = history.entries
+    instants = [
+        max(fact.occurred_at_us, fact.recorded_at_us)
+        for fact in facts
+        if not entries.isdisjoint(fact.subjects)
+    ]
+    return min(instants, default=None)
+
+
+def _by_instant(facts: Iterable[JourneyFact]) -> Mapping[int, Sequence[JourneyFact]]:
+    """Return facts by when they were learnt."""
+    found: defaultdict[int, list[JourneyFact]] = defaultdict(list)
+    for fact in facts:
+        found[max(fact.occurred_at_us, fact.recorded_at_us)].append(fact)
+    return found
+
+
+def can_change(
+    look: Look, facts: Iterable[JourneyFact], history: JourneyHistory, at_us: int
+) -> bool:
+    """Return whether more can follow for a person at an instant than a look has found before.
+
+    `facts`: those that were learnt since. The versions of the journey, and the leaves of the
+    person, are those of the look; its effects have begun.
+    """
+    for run in look.runs:
+        # What a look has planned has begun by the next one, which may refuse an entry for it.
+        if run.transitions or run.state is RunState.ASLEEP:
+            return True
+        if run.due_us is not None and run.due_us <= at_us:
+            return True
+    version = history.at(at_us)
+    if version is None:
+        return False
+    return any(
+        not version.program.entries.isdisjoint(fact.subjects)
+        or any(_concerns(run, fact, history) for run in look.runs)
+        for fact in facts
+    )
+
+
+def _concerns(run: RunLook, fact: JourneyFact, history: JourneyHistory) -> bool:
+    """Return whether a fact may change the way of a run that is not due.
+
+    What comes after a run stands has no part in the way to there. From there on it matters now
+    where the run waits for it; else the run comes to it when it is due.
+    """
+    ending = run.record.ending
+    if ending is not None:
+        return fact.occurred_at_us <= ending.at_us
+    if fact.occurred_at_us <= run.position.at_us:
+        return True
+    program = history.program(run.record.version)
+    return not program.awaited_at(run.position.step_id).isdisjoint(fact.subjects)
 
 
 def replay_as_happened(

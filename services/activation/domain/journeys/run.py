@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,7 +40,7 @@ class PersonFacts:
         for fact in facts:
             self._by_subject.setdefault(fact.subject, []).append(fact)
         for own in self._by_subject.values():
-            own.sort(key=lambda fact: fact[:2])
+            own.sort(key=itemgetter(0, 1))
 
     def first(
         self, trigger: TriggerSubject, after_us: int, until_us: int, entry: RunEntry

@@ -244,6 +244,8 @@ class JourneyReplays:
 
     async def _hours(self, journey: ReplayedJourney, groups: Sequence[LeafGroup]) -> list[HoursOf]:
         """Return the contact hours of the persons of each group; each person has today's zone."""
+        if not journey.needs_zone:
+            return [_Hours(journey.policies, {}, {}).at] * len(groups)
         current = [
             {
                 ProfileId(leaf_id): profile_id
@@ -253,7 +255,7 @@ class JourneyReplays:
             for group in groups
         ]
         zones: dict[ProfileId, str] = {}
-        if journey.needs_zone and groups:
+        if groups:
             policy = journey.policies[-1][1].zone
             persons = {
                 (group.workspace_id, profile_id): policy
@@ -364,6 +366,8 @@ def check_tried(journey: Journey) -> None:
 
 def count_persons(group: LeafGroup, known_us: int) -> int:
     """Return how many persons a group has at an instant that have facts."""
+    if len(group.leaves) == 1:
+        return 1
     known = {fact.leaf_id for fact in group.facts}
     return sum(not known.isdisjoint(leaves) for leaves in group.persons(known_us).values()) or 1
 
