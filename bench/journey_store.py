@@ -74,7 +74,7 @@ CREATE TABLE plain_effect (effect_id bytea PRIMARY KEY, run_id bytea NOT NULL,
 class AcceptingLog:
     """A log that has every fact as soon as it is appended."""
 
-    async def append(self, facts: list[Fact]) -> None:
+    async def append(self, facts: list[Fact], known_us: int = 0) -> None:
         """Accept facts."""
 
     async def tick(self) -> None:

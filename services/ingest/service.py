@@ -31,7 +31,7 @@ from services.ingest.commands import limits
 from services.ingest.commands.admin import Administration
 from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.duplicates import recording
-from services.ingest.commands.erasure import ErasureCommands, carrying_out
+from services.ingest.commands.erasure import ErasureCommands, carrying_out, guard_of
 from services.ingest.commands.intake import EventIntake
 from services.ingest.commands.keys import KeyCommands
 from services.ingest.commands.refused_calls import RefusedCalls
@@ -134,6 +134,7 @@ def _event_log(base: ServiceContext, settings: IngestSettings, index_key: IndexK
         api_pool=base.database.api_pool,
         metrics=base.metrics,
         clock=LogClock(max_ahead_s=settings.max_clock_ahead_s),
+        guard=guard_of(index_key),
     )
 
 

@@ -15,6 +15,7 @@ from services.activation.codec.desk import (
 from services.activation.domain.desk.assignment import Assignment, AssignmentReason, choose_agent
 from services.activation.domain.desk.tickets import Ticket, fold_ticket
 from services.activation.store.desk import Q, count_tickets, load_newest_queues, ticket_fact_of
+from services.activation.store.run_reads import load_known_us
 from services.chassis.codec.fields import token_from_proto
 from services.chassis.definitions import Defined, WorkspaceLocks, check_room, define
 from services.chassis.postgres.database import Database, acquire
@@ -157,6 +158,8 @@ class DeskCommands:
         """
         _check_request(request_id)
         await self._check_time(occurred_at_us)
+        async with acquire(self.database.api_pool) as conn:
+            known_us = await load_known_us(conn)
         leaf_id, ticket = await self._load(workspace_id, ticket_id)
         if event is TicketEvent.ASSIGNED:
             agent_id = fields["agent_id"]
@@ -171,7 +174,7 @@ class DeskCommands:
             occurred_at_us=occurred_at_us,
             **fields,
         )
-        response = await self.log.append([fact])
+        response = await self.log.append([fact], known_us)
         return response.appended > 0, token_from_proto(response.token)
 
     async def _choose(

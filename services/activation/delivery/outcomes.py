@@ -10,6 +10,7 @@ import structlog
 
 from services.activation.codec.bus import delivery_ended
 from services.activation.store import effects as store
+from services.activation.store.run_reads import load_known_us
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.backoff import Backoff
@@ -52,10 +53,11 @@ class OutcomePublisher:
     async def publish_once(self) -> int:
         """Publish one page; return how many outcomes it had."""
         async with acquire(self.database.pool) as conn:
+            known_us = await load_known_us(conn)
             rows = await conn.fetch(store.Q.load_unpublished_outcomes, PAGE)
         if not rows:
             return 0
-        await self.log_client.append([delivery_ended(row, self.actor) for row in rows])
+        await self.log_client.append([delivery_ended(row, self.actor) for row in rows], known_us)
         async with acquire(self.database.pool) as conn:
             await conn.execute(
                 store.Q.mark_outcomes_published,

@@ -12,6 +12,7 @@ from services.activation.codec.bus import delivery_reported
 from services.activation.delivery.outcomes import PAGE, publish_pages
 from services.activation.store import reports as store
 from services.activation.store.effects import DestinationKey
+from services.activation.store.run_reads import load_known_us
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.rpc.clients import LogClient
 from services.kernel.ids import WorkspaceId
@@ -49,11 +50,13 @@ class ReportPublisher:
     async def publish_once(self) -> int:
         """Publish one page; return how many reports it had."""
         async with acquire(self.database.pool) as conn:
+            known_us = await load_known_us(conn)
             rows = await conn.fetch(store.Q.load_unpublished, PAGE)
         if not rows:
             return 0
         await self._pause_unwanted(rows)
-        await self.log_client.append([delivery_reported(row, self.actor) for row in rows])
+        facts = [delivery_reported(row, self.actor) for row in rows]
+        await self.log_client.append(facts, known_us)
         async with acquire(self.database.pool) as conn:
             await conn.execute(store.Q.mark_published, [row["fact_id"] for row in rows])
         return len(rows)

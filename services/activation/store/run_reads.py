@@ -19,6 +19,14 @@ NEWEST: Final = (2**63 - 1, b"\xff" * 16)
 MAX_RUNS: Final = 100
 
 
+async def load_known_us(conn: asyncpg.Connection) -> int:
+    """Return the instant up to which every shard has taken in the log, Unix microseconds; 1 = none.
+
+    What is read after it follows from at least that much, see `LogClient.append`.
+    """
+    return max(1, await conn.fetchval(Q.load_known_us) or 0)
+
+
 async def leaves_of_profile(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, profile_id: ProfileId
 ) -> list[LeafId]:

@@ -48,9 +48,16 @@ class LogClient:
         response = await self.append([message])
         return DefinitionAppended(response.appended > 0, token_from_proto(response.token))
 
-    async def append(self, facts: list[log_pb2.Fact]) -> log_service_pb2.AppendResponse:
-        """Append facts, whole or not at all. Raises OnefoldError."""
-        return await self._stub.Append(log_service_pb2.AppendRequest(facts=facts))
+    async def append(
+        self, facts: list[log_pb2.Fact], known_us: int = 0
+    ) -> log_service_pb2.AppendResponse:
+        """Append facts, whole or not at all. Raises OnefoldError.
+
+        `known_us`: the facts follow from what was recorded in the log up to this instant; 0 = they
+        do not follow from it. Raises TokenNotReached where a person in them was erased since.
+        """
+        request = log_service_pb2.AppendRequest(facts=facts, known_us=known_us)
+        return await self._stub.Append(request)
 
     async def head(self) -> Token:
         """Return the state of the log that includes everything so far. Raises OnefoldError."""

@@ -15,16 +15,15 @@ from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.lives import went_back_message
 from services.chassis.rpc.server import Allowed
-from services.ingest.codec.erasure import overwrite
+from services.ingest.codec.erasure import names_person_of
 from services.ingest.codec.service_facts import SERVICE_KINDS
-from services.ingest.domain.erasure import NO_IDS, ErasedPerson
+from services.ingest.domain.erasure import NO_IDS
 from services.ingest.domain.facts import FactRow, NewFact
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.store import FOREVER_US, LeafFactsQuery
 from services.ingest.store.erasures import BlockedIdentifiers
 from services.kernel.errors import InvalidField, NotAllowed, TooLarge, UpstreamWentBack
-from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.time import DAY_US
 
@@ -62,7 +61,7 @@ class LogRpc(LogServiceServicer):
         facts = [self._decode(message, index) for index, message in enumerate(request.facts)]
         # A service that has not folded an erasure yet goes on with the person.
         allowed = [fact for fact in facts if not self._names_blocked(fact)]
-        result = await self._log.append(allowed, atomic=True)
+        result = await self._log.append(allowed, atomic=True, known_us=request.known_us)
         token = result.token if allowed or not facts else (await self._log.heads()).token
         return pb.AppendResponse(
             appended=result.appended,
@@ -72,11 +71,7 @@ class LogRpc(LogServiceServicer):
 
     def _names_blocked(self, fact: NewFact) -> bool:
         ids = self._blocked.of(fact.workspace_id) if self._blocked else NO_IDS
-        if not ids or fact.leaf_id is None:
-            return False
-        # Pairs of identifiers are in canonical form, for which the region does not matter.
-        person = ErasedPerson(fact.workspace_id, DEFAULT_REGION, ids, self._log.index_key)
-        return overwrite(fact.kind, fact.leaf_id, fact.payload, person) is not None
+        return bool(ids) and names_person_of(fact, ids, self._log.index_key)
 
     def _decode(self, message: Fact, index: int) -> NewFact:
         fact = decode_fact(message, index, self._log.index_key)

@@ -28,6 +28,7 @@ from services.ingest.domain.erasure import (
 from services.ingest.domain.events import QuarantinedEvent, Refusal
 from services.ingest.domain.facts import NewFact
 from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.identifiers.priority import account_leaf, primary_identifier
 from services.kernel.ids import NO_ID, FactId, hash_id, to_hex
 from services.kernel.index_key import IndexKey
@@ -84,6 +85,15 @@ def overwrite(
     if kind in (_LINK_DECIDED, _MATCH_ASSESSED):
         return _pair(kind, leaf_id, payload, person)
     return Overwritten(FACT_ERASED, b"", loses_leaf=True) if leaf_id in person.ids else None
+
+
+def names_person_of(fact: NewFact, ids: frozenset[bytes], index_key: IndexKey) -> bool:
+    """Return whether a fact of a service is about a person with some identifiers."""
+    if fact.leaf_id is None:
+        return False
+    # Pairs of identifiers are in canonical form, for which the region does not matter.
+    person = ErasedPerson(fact.workspace_id, DEFAULT_REGION, ids, index_key)
+    return overwrite(fact.kind, fact.leaf_id, fact.payload, person) is not None
 
 
 def _own_event(event: Event, leaf_id: bytes, person: ErasedPerson) -> Overwritten:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,20 +23,24 @@ from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.repeat import repeat
 from services.ingest.codec import erasure as codec
 from services.ingest.domain.erasure import (
+    NO_IDS,
     ErasedPerson,
     ErasureRequest,
     ErasureStatus,
     ErasureTotals,
+    WorkspaceIds,
 )
 from services.ingest.domain.facts import NewFact
-from services.ingest.domain.offsets import ShardHeads
+from services.ingest.domain.offsets import AppendRequest, ShardHeads
 from services.ingest.log import EventLog
+from services.ingest.log.writer import AppendGuard
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.store import erasures as store
 from services.ingest.store.definitions import DefinitionStore
 from services.ingest.store.erasures import ErasureStore, NewContent, StoredFact
 from services.ingest.store.quarantine import delete_entries, quarantined_event
 from services.ingest.store.receipts import ErasureReceipts
+from services.kernel.errors import TokenNotReached
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId, WorkspaceId, parse_id
 from services.kernel.index_key import IndexKey
@@ -158,6 +162,40 @@ async def carrying_out(erasures: ErasureCommands, definitions: DefinitionProject
         await erasures.carry_out()
 
     await repeat("carrying out erasures", step, Backoff())
+
+
+def guard_of(index_key: IndexKey) -> AppendGuard:
+    """Return the guard of a log: a service that has not folded an erasure appends nothing about
+    the person, or it would bring parts of the old life back.
+
+    It holds the locks of the shards, so each erasure is committed, or will overwrite the fact.
+    """
+
+    async def guard(
+        conn: asyncpg.Connection, requests: Sequence[AppendRequest]
+    ) -> dict[int, TokenNotReached]:
+        derived = [request for request in requests if request.known_us]
+        workspaces = {fact.workspace_id for request in derived for fact in request.facts}
+        oldest_us = min(request.known_us for request in derived)
+        if not await store.erased_after(conn, workspaces, oldest_us):
+            return {}
+        refused: dict[int, TokenNotReached] = {}
+        for index, request in enumerate(requests):
+            if request.known_us:
+                erased = await store.erased_after(conn, workspaces, request.known_us)
+                if any(_names(fact, erased, index_key) for fact in request.facts):
+                    refused[index] = TokenNotReached(
+                        "the caller has not folded the erasure of a person whom a fact names:"
+                        " repeat the call after it has"
+                    )
+        return refused
+
+    return guard
+
+
+def _names(fact: NewFact, erased: WorkspaceIds, index_key: IndexKey) -> bool:
+    ids = erased.get(fact.workspace_id, NO_IDS)
+    return bool(ids) and codec.names_person_of(fact, ids, index_key)
 
 
 class _Overwriting:

@@ -11,8 +11,8 @@ from services.kernel.identifiers.model import Identifier, validation_error
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.index_key import IndexKey
 
-#: By workspace, the ids of the identifiers whose events are refused.
-BlockedIds: TypeAlias = Mapping[str, frozenset[bytes]]
+#: By workspace, the ids of identifiers of erased persons.
+WorkspaceIds: TypeAlias = Mapping[str, frozenset[bytes]]
 NO_IDS: frozenset[bytes] = frozenset()
 
 SUPPRESSED = Refusal(
@@ -102,8 +102,8 @@ class ErasureStatus(NamedTuple):
     token: Sequence[int] | None
 
 
-def blocked_ids(rows: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, frozenset[bytes]]:
-    """Return the blocked identifiers of each workspace."""
+def ids_by_workspace(rows: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, frozenset[bytes]]:
+    """Return the identifiers of each workspace, of all rows together."""
     found: dict[str, set[bytes]] = {}
     for workspace_id, ids in rows:
         found.setdefault(workspace_id, set()).update(ids)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from services.ingest.domain.facts import AppendResult, FactRow, NewFact
-from services.kernel.errors import Conflict
+from services.kernel.errors import Conflict, TokenNotReached
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
 
@@ -27,7 +28,7 @@ PlannedFact: TypeAlias = tuple[int, int, int, NewFact]
 #: The kind of a fact that an erasure has overwritten: what is sent again of it stays a repeat.
 ERASED = "onefold.log.v1.FactErased"
 #: What one caller gets: a result, or the error to raise.
-AppendOutcome: TypeAlias = AppendResult | Conflict
+AppendOutcome: TypeAlias = AppendResult | Conflict | TokenNotReached
 
 
 class AppendRequest(NamedTuple):
@@ -36,6 +37,9 @@ class AppendRequest(NamedTuple):
     facts: Sequence[NewFact]
     #: Append nothing where one of the fact ids is in the log with other content.
     atomic: bool = False
+    #: The facts about persons follow from what was recorded up to this instant, Unix microseconds;
+    #: 0 = they do not follow from the log.
+    known_us: int = 0
 
 
 class ShardHeads(NamedTuple):
@@ -78,7 +82,7 @@ class AppendPlan:
     facts: list[PlannedFact] = field(default_factory=list)
     #: By shard, the number of new facts.
     counts: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
-    assignments: list[_RequestAssignment | Conflict] = field(default_factory=list)
+    assignments: list[_RequestAssignment | Conflict | TokenNotReached] = field(default_factory=list)
 
     def rows(self, heads: ShardHeads) -> list[FactRow]:
         """Return the rows of the new facts. A fact never occurs after it is recorded."""
@@ -100,7 +104,7 @@ class AppendPlan:
     def outcomes(self, heads: ShardHeads) -> list[AppendOutcome]:
         """Return the outcome of each request, in their order."""
         return [
-            assignment if isinstance(assignment, Conflict) else assignment.result(heads)
+            assignment.result(heads) if isinstance(assignment, _RequestAssignment) else assignment
             for assignment in self.assignments
         ]
 
@@ -173,12 +177,17 @@ def plan_append(
     keys: Iterable[RequestKeys],
     contents: dict[DedupKey, FactContent],
     kinds: Mapping[str, int],
+    refused: Mapping[int, TokenNotReached] = MappingProxyType({}),
 ) -> AppendPlan:
     """Plan the facts of several requests; `keys` are the `dedup_keys` of each request.
 
     `contents` holds the content of keys that are in the log, and gets that of the new facts.
+    `refused`: the requests of which nothing is appended, by index, and why.
     """
     plan = AppendPlan(contents)
-    for request, request_keys in zip(requests, keys, strict=True):
-        plan.add(request, request_keys, kinds)
+    for index, (request, request_keys) in enumerate(zip(requests, keys, strict=True)):
+        if index in refused:
+            plan.assignments.append(refused[index])
+        else:
+            plan.add(request, request_keys, kinds)
     return plan

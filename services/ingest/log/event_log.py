@@ -21,7 +21,7 @@ from services.ingest.log.connection import AppendConnection, ensure_durable
 from services.ingest.log.group_commit import GroupCommit
 from services.ingest.log.recent import RecentFacts
 from services.ingest.log.store import FactKinds, LogHeads, LogReader, Q, load_heads
-from services.ingest.log.writer import Appended, LogWriter, WorkUnderLocks
+from services.ingest.log.writer import Appended, AppendGuard, LogWriter, WorkUnderLocks
 from services.ingest.metrics import IngestMetrics
 from services.kernel.errors import InvalidField
 from services.kernel.index_key import IndexKey
@@ -47,8 +47,12 @@ class EventLog:
         api_pool: asyncpg.Pool | None = None,
         metrics: Metrics | None = None,
         clock: LogClock | None = None,
+        guard: AppendGuard | None = None,
     ) -> None:
-        """`api_pool`: that of the api role; None = `pool` reads everything."""
+        """`api_pool`: that of the api role; None = `pool` reads everything.
+
+        `guard`: see `LogWriter`.
+        """
         self.shards = shards
         self.index_key = index_key
         #: The newest committed facts.
@@ -61,21 +65,26 @@ class EventLog:
         self.metrics = IngestMetrics(metrics or Metrics("ingest"))
         self._pool = pool
         self._group = GroupCommit(self._commit)
-        self._writer = LogWriter(shards, self.kinds, index_key)
+        self._writer = LogWriter(shards, self.kinds, index_key, guard)
         self._connection = AppendConnection(pool, self._opened)
         self._committing: asyncio.Task[None] | None = None
 
-    async def append(self, facts: Sequence[NewFact], *, atomic: bool = False) -> AppendResult:
+    async def append(
+        self, facts: Sequence[NewFact], *, atomic: bool = False, known_us: int = 0
+    ) -> AppendResult:
         """Append facts and return after they are committed.
 
         Facts that are in the log already are not stored again. A fact whose id is in the log with
         other content is listed as conflicting and left out or, with `atomic`, raises Conflict and
         appends nothing. Raises StoreUnavailable: then the facts may be in the log or not, and the
         same call can be repeated. Cancelling the caller does not take the facts back.
+
+        `known_us`: see `AppendRequest`. Raises TokenNotReached and appends nothing where a person
+        whom a fact names was erased since.
         """
         if not facts:
             return AppendResult(0, frozenset(), frozenset(), Token(), 0)
-        return await self._group.append(AppendRequest(facts, atomic))
+        return await self._group.append(AppendRequest(facts, atomic, known_us))
 
     async def tick(self, *, advance_us: int = 0, idle_since_us: int | None = None) -> AppendResult:
         """Append a tick to every shard; `advance_us` moves the log's clock ahead first.

@@ -9,7 +9,7 @@ response sends everything once more.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -30,7 +30,7 @@ from services.ingest.log.codec import CLOCK_TICKED, clock_tick
 from services.ingest.log.copy_format import copy_rows
 from services.ingest.log.store import FactKinds, Q, load_heads
 from services.kernel.cache import RecentCache
-from services.kernel.errors import StoreUnavailable
+from services.kernel.errors import StoreUnavailable, TokenNotReached
 from services.kernel.index_key import IndexKey
 
 #: Up to this number of rows, one call with arrays is faster than the round trips of COPY.
@@ -59,6 +59,13 @@ SET LOCAL lock_timeout = '20s'"""
 WorkUnderLocks: TypeAlias = Callable[[asyncpg.Connection, ShardHeads], Awaitable[NewFact]]
 
 
+#: Returns which requests nothing is appended of, by index, and why. It is called in an open
+#: transaction that holds the locks of the shards of all requests.
+AppendGuard: TypeAlias = Callable[
+    [asyncpg.Connection, Sequence[AppendRequest]], Awaitable[Mapping[int, TokenNotReached]]
+]
+
+
 class ClockAhead(StoreUnavailable):
     """The clock of PostgreSQL is ahead of both the log and this machine."""
 
@@ -82,8 +89,11 @@ class LogWriter:
     must not be used again.
     """
 
-    def __init__(self, shards: int, kinds: FactKinds, index_key: IndexKey) -> None:
-        self._index_key = index_key
+    def __init__(
+        self, shards: int, kinds: FactKinds, index_key: IndexKey, guard: AppendGuard | None = None
+    ) -> None:
+        """`guard`: called where facts follow from the log; None = all of them are appended."""
+        self._index_key, self._guard = index_key, guard
         self._shards = shards
         self._kinds = kinds
         #: Facts that are in the log for certain.
@@ -115,7 +125,8 @@ class LogWriter:
         keys = [dedup_keys(request.facts, self._shards) for request in requests]
         flat = [key for of_request in keys for of_fact in of_request for key in of_fact]
         shards = sorted({shard for shard, _ in flat})
-        if not self._lookups_left:
+        guard = self._guard if any(request.known_us for request in requests) else None
+        if not self._lookups_left and guard is None:
             plan = plan_append(requests, keys, self._recent.get_many(flat), self._kinds.ids)
             try:
                 return await self._append_optimistic(conn, shards, plan, latest_us)
@@ -123,12 +134,13 @@ class LogWriter:
                 self._lookups_left = LOOKUP_AFTER_CONFLICT
             if conn.is_in_transaction():
                 await conn.execute("ROLLBACK")
-        self._lookups_left -= 1
+        self._lookups_left = max(0, self._lookups_left - 1)
         heads = await self._begin(conn, shards, latest_us)
+        refused = {} if guard is None else await guard(conn, requests)
         existing = await _existing_facts(conn, flat)
         if len(existing) > len(self._recent.get_many(existing)):
             self._lookups_left = LOOKUP_AFTER_CONFLICT
-        plan = plan_append(requests, keys, existing, self._kinds.ids)
+        plan = plan_append(requests, keys, existing, self._kinds.ids, refused)
         return await self._commit(conn, plan, heads)
 
     async def tick(

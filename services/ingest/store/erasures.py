@@ -10,11 +10,11 @@ import asyncpg
 from services.chassis.postgres.database import Queries, acquire
 from services.ingest.domain.erasure import (
     NO_IDS,
-    BlockedIds,
     ErasureRequest,
     ErasureStatus,
     ErasureTotals,
-    blocked_ids,
+    WorkspaceIds,
+    ids_by_workspace,
 )
 
 Q = Queries.load(__package__, "erasures.sql")
@@ -113,6 +113,14 @@ async def overwrite(
     await conn.execute(Q.overwrite, workspace_id, *columns)
 
 
+async def erased_after(
+    conn: asyncpg.Connection, workspaces: Collection[str], instant_us: int
+) -> WorkspaceIds:
+    """Return the identifiers of the persons who were erased after an instant, by workspace."""
+    rows = await conn.fetch(Q.erased_after, list(workspaces), instant_us)
+    return ids_by_workspace((row["workspace_id"], row["identifier_ids"]) for row in rows)
+
+
 async def refused_after(
     conn: asyncpg.Connection, workspace_id: str, after: tuple[int, bytes], limit: int
 ) -> list[asyncpg.Record]:
@@ -176,13 +184,13 @@ class BlockedIdentifiers:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._ids: BlockedIds = {}
+        self._ids: WorkspaceIds = {}
 
     async def refresh(self) -> None:
         """Read them again. Raises StoreUnavailable."""
         async with acquire(self._pool) as conn:
             rows = await conn.fetch(Q.blocked)
-        self._ids = blocked_ids((row["workspace_id"], row["identifier_ids"]) for row in rows)
+        self._ids = ids_by_workspace((row["workspace_id"], row["identifier_ids"]) for row in rows)
 
     def of(self, workspace_id: str) -> frozenset[bytes]:
         """Return those of a workspace."""

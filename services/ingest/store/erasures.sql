@@ -94,3 +94,8 @@ SELECT pg_try_advisory_lock($1, 0)
 -- name: unlock
 -- Lets other replicas carry erasures out.
 SELECT pg_advisory_unlock($1, 0)
+
+-- name: erased_after
+-- Reads the identifiers of the persons of some workspaces who were erased after an instant.
+SELECT workspace_id, identifier_ids FROM erasure
+WHERE erased_at > $2 AND workspace_id = ANY ($1::text [])

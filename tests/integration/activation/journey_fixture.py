@@ -40,7 +40,7 @@ from services.chassis.codec.journey_facts import (
 from services.chassis.codec.journeys import journey_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import transaction
-from services.kernel.errors import Conflict
+from services.kernel.errors import Conflict, TokenNotReached
 from services.kernel.ids import ProfileId, shard_of
 from services.kernel.journeys.contact_policy import ZonePolicy
 from services.kernel.journeys.inputs import awaited_events, call_filter_id
@@ -86,10 +86,14 @@ class FakeLog:
     ticks: int = 0
     #: Called before facts are appended.
     before: Callable[[list[Fact]], None] | None = None
+    #: By leaf, when a person was erased from the log, Unix microseconds.
+    erased_us: dict[bytes, int] = field(default_factory=dict)
 
-    async def append(self, facts: list[Fact]) -> None:
+    async def append(self, facts: list[Fact], known_us: int = 0) -> None:
         if self.before is not None:
             self.before(facts)
+        if any(known_us < self.erased_us.get(fact.leaf_id, 0) for fact in facts):
+            raise TokenNotReached("an erasure is not folded")
         for fact in facts:
             known = self.facts.get(fact.fact_id)
             if known is not None and known.payload != fact.payload:

@@ -274,7 +274,7 @@ class _Log:
     async def now(self) -> tuple[Token, int]:
         return Token({}), self._bench.now_us
 
-    async def append(self, facts: list[Any]) -> None:
+    async def append(self, facts: list[Any], known_us: int = 0) -> None:
         await self._bench.log.append(facts)
 
 

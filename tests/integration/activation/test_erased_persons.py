@@ -11,6 +11,10 @@ from onefold.log.v1.erasure_pb2 import PersonErased
 from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 
+from services.activation.codec.bus import DELIVERY_ENDED
+from services.activation.codec.journey_runs import RUN_TRANSITIONED
+from services.kernel.errors import TokenNotReached
+
 PLANTED = b"planted words"
 #: Rows of the person with a leaf, in the tables that runs of these tests do not fill.
 ROWS = """
@@ -96,6 +100,36 @@ async def test_erased_person_is_in_no_table_and_the_other_one_in_all(bench: Jour
     assert await bench.send() == []
     await bench.publish_ends()
     assert not [f for f in bench.log.facts.values() if f.kind.endswith("EffectEnded")]
+
+
+async def test_what_is_appended_before_the_erasure_is_folded_is_refused_and_then_deleted(
+    bench: JourneyBench,
+) -> None:
+    """The log refuses it, by the state that was folded when the facts were read."""
+    await bench.define(**CART)
+    for of in (1, 2):
+        await bench.happen("cart_updated", of)
+    await bench.pass_time(2, us=1)
+    await bench.look()  # both messages are planned
+    await bench.pass_time(1)
+    bench.log.erased_us[leaf(1)] = bench.now_us
+    with pytest.raises(TokenNotReached):
+        await bench.engine.publisher.publish_once()
+    await bench.ledger.database.pool.execute(
+        "UPDATE effect SET state = 3, attempts = 1, begun_at_us = $1, ended_at = now()",
+        bench.now_us,
+    )
+    with pytest.raises(TokenNotReached):
+        await bench.publish_ends()
+    assert bench.log.kinds() == []
+    await erase(bench, 1)
+    # The fact of the erasure has the instant of the clock: later ones may have the same.
+    await bench.come_to_rest()
+    await bench.publish_ends()
+    own = [
+        fact for fact in bench.log.facts.values() if fact.kind in (RUN_TRANSITIONED, DELIVERY_ENDED)
+    ]
+    assert {fact.leaf_id for fact in own} == {leaf(2)}
 
 
 async def test_mirror_member_who_is_erased_is_to_be_removed(bench: JourneyBench) -> None:

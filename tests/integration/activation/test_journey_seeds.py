@@ -142,7 +142,7 @@ class Life:
         self._append = self.bench.log.append
         self.bench.log.append = self.append  # type: ignore[method-assign]
 
-    async def append(self, facts: list[Fact]) -> None:
+    async def append(self, facts: list[Fact], known_us: int = 0) -> None:
         """Append facts to the log, which may end the process."""
         self.kills.pass_moment()
         await self._append(facts)

@@ -91,7 +91,7 @@ class Chain:
         for name in reversed(list(self._scopes)):
             await self.stop(name)
 
-    async def append(self, facts: Iterable[Fact]) -> None:
+    async def append(self, facts: Iterable[Fact], known_us: int = 0) -> None:
         """Append facts, and a tick of the clock after them."""
         facts = list(facts)
         if facts:

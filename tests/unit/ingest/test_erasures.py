@@ -24,7 +24,12 @@ from services.ingest.codec.erasure import names_person
 from services.ingest.codec.events import ProtoEvent
 from services.ingest.commands.intake import EventIntake
 from services.ingest.domain import offsets
-from services.ingest.domain.erasure import ErasedPerson, ErasureRequest, ErasureStatus, blocked_ids
+from services.ingest.domain.erasure import (
+    ErasedPerson,
+    ErasureRequest,
+    ErasureStatus,
+    ids_by_workspace,
+)
 from services.ingest.domain.events import Producer, QuarantinedEvent, RawEvent, Refusal
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import ERASED, dedup_keys, plan_append
@@ -126,7 +131,7 @@ def test_event_of_a_blocked_identifier_is_found_in_every_spelling(
     identifiers: tuple[tuple[str, object], ...], expected: bool
 ) -> None:
     id_ = Identifier("email", "a@x.example").id_in(WORKSPACE, INDEX_KEY)
-    blocked = blocked_ids([(WORKSPACE, [b"o" * 16]), (WORKSPACE, [id_]), ("v", [])])
+    blocked = ids_by_workspace([(WORKSPACE, [b"o" * 16]), (WORKSPACE, [id_]), ("v", [])])
     person = ErasedPerson(WORKSPACE, "CN", blocked[WORKSPACE], INDEX_KEY)
     event = RawEvent(type=1, identifiers=identifiers)
     assert person.is_named_by(event) is expected
@@ -217,7 +222,9 @@ class AppendedFacts:
     def __init__(self) -> None:
         self.leaves: list[bytes | None] = []
 
-    async def append(self, facts: Sequence[NewFact], *, atomic: bool) -> AppendResult:
+    async def append(
+        self, facts: Sequence[NewFact], *, atomic: bool, known_us: int
+    ) -> AppendResult:
         self.leaves += [fact.leaf_id for fact in facts]
         token = Token((7,)) if facts else Token()
         return AppendResult(len(facts), frozenset(), frozenset(), token, 1)

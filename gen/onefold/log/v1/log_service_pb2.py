@@ -27,7 +27,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/log/v1/log_service.proto\x12\x0eonefold.log.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"4\n\rAppendRequest\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"]\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa9\x01\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x0c\n\x04life\x18\x06 \x01(\x04\x12\x32\n\x0cworkspace_id\x18\x07 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\"F\n\x0cReadResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\x12\x0c\n\x04life\x18\x02 \x01(\x04\"\xe5\x01\n\x11ReadLeavesRequest\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x16\n\x08leaf_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x11\n\tbefore_us\x18\x03 \x01(\x03\x12,\n\x0c\x62\x65\x66ore_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x19\n\x11recorded_until_us\x18\x06 \x01(\x03\x12\x19\n\x11recorded_after_us\x18\x07 \x01(\x03\"9\n\x12ReadLeavesResponse\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\"&\n\x10TickClockRequest\x12\x12\n\nadvance_us\x18\x01 \x01(\x03\"J\n\x11TickClockResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\x32\xbd\x03\n\nLogService\x12N\n\x06\x41ppend\x12\x1d.onefold.log.v1.AppendRequest\x1a\x1e.onefold.log.v1.AppendResponse\"\x05\xc2\xbb\x18\x01\x05\x12M\n\x04Read\x12\x1b.onefold.log.v1.ReadRequest\x1a\x1c.onefold.log.v1.ReadResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x12_\n\nReadLeaves\x12!.onefold.log.v1.ReadLeavesRequest\x1a\".onefold.log.v1.ReadLeavesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x12U\n\x07GetHead\x12\x1e.onefold.log.v1.GetHeadRequest\x1a\x1f.onefold.log.v1.GetHeadResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x04\x05\x12X\n\tTickClock\x12 .onefold.log.v1.TickClockRequest\x1a!.onefold.log.v1.TickClockResponse\"\x06\xc2\xbb\x18\x02\x04\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/log/v1/log_service.proto\x12\x0eonefold.log.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"F\n\rAppendRequest\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x10\n\x08known_us\x18\x02 \x01(\x03\"]\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa9\x01\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x0c\n\x04life\x18\x06 \x01(\x04\x12\x32\n\x0cworkspace_id\x18\x07 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\"F\n\x0cReadResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\x12\x0c\n\x04life\x18\x02 \x01(\x04\"\xe5\x01\n\x11ReadLeavesRequest\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x16\n\x08leaf_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x11\n\tbefore_us\x18\x03 \x01(\x03\x12,\n\x0c\x62\x65\x66ore_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x19\n\x11recorded_until_us\x18\x06 \x01(\x03\x12\x19\n\x11recorded_after_us\x18\x07 \x01(\x03\"9\n\x12ReadLeavesResponse\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\"&\n\x10TickClockRequest\x12\x12\n\nadvance_us\x18\x01 \x01(\x03\"J\n\x11TickClockResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\x32\xbd\x03\n\nLogService\x12N\n\x06\x41ppend\x12\x1d.onefold.log.v1.AppendRequest\x1a\x1e.onefold.log.v1.AppendResponse\"\x05\xc2\xbb\x18\x01\x05\x12M\n\x04Read\x12\x1b.onefold.log.v1.ReadRequest\x1a\x1c.onefold.log.v1.ReadResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x12_\n\nReadLeaves\x12!.onefold.log.v1.ReadLeavesRequest\x1a\".onefold.log.v1.ReadLeavesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x12U\n\x07GetHead\x12\x1e.onefold.log.v1.GetHeadRequest\x1a\x1f.onefold.log.v1.GetHeadResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x04\x05\x12X\n\tTickClock\x12 .onefold.log.v1.TickClockRequest\x1a!.onefold.log.v1.TickClockResponse\"\x06\xc2\xbb\x18\x02\x04\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,25 +51,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGSERVICE'].methods_by_name['TickClock']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['TickClock']._serialized_options = b'\302\273\030\002\004\005'
   _globals['_APPENDREQUEST']._serialized_start=138
-  _globals['_APPENDREQUEST']._serialized_end=190
-  _globals['_APPENDRESPONSE']._serialized_start=192
-  _globals['_APPENDRESPONSE']._serialized_end=285
-  _globals['_READREQUEST']._serialized_start=288
-  _globals['_READREQUEST']._serialized_end=457
-  _globals['_READRESPONSE']._serialized_start=459
-  _globals['_READRESPONSE']._serialized_end=529
-  _globals['_READLEAVESREQUEST']._serialized_start=532
-  _globals['_READLEAVESREQUEST']._serialized_end=761
-  _globals['_READLEAVESRESPONSE']._serialized_start=763
-  _globals['_READLEAVESRESPONSE']._serialized_end=820
-  _globals['_GETHEADREQUEST']._serialized_start=822
-  _globals['_GETHEADREQUEST']._serialized_end=838
-  _globals['_GETHEADRESPONSE']._serialized_start=840
-  _globals['_GETHEADRESPONSE']._serialized_end=912
-  _globals['_TICKCLOCKREQUEST']._serialized_start=914
-  _globals['_TICKCLOCKREQUEST']._serialized_end=952
-  _globals['_TICKCLOCKRESPONSE']._serialized_start=954
-  _globals['_TICKCLOCKRESPONSE']._serialized_end=1028
-  _globals['_LOGSERVICE']._serialized_start=1031
-  _globals['_LOGSERVICE']._serialized_end=1476
+  _globals['_APPENDREQUEST']._serialized_end=208
+  _globals['_APPENDRESPONSE']._serialized_start=210
+  _globals['_APPENDRESPONSE']._serialized_end=303
+  _globals['_READREQUEST']._serialized_start=306
+  _globals['_READREQUEST']._serialized_end=475
+  _globals['_READRESPONSE']._serialized_start=477
+  _globals['_READRESPONSE']._serialized_end=547
+  _globals['_READLEAVESREQUEST']._serialized_start=550
+  _globals['_READLEAVESREQUEST']._serialized_end=779
+  _globals['_READLEAVESRESPONSE']._serialized_start=781
+  _globals['_READLEAVESRESPONSE']._serialized_end=838
+  _globals['_GETHEADREQUEST']._serialized_start=840
+  _globals['_GETHEADREQUEST']._serialized_end=856
+  _globals['_GETHEADRESPONSE']._serialized_start=858
+  _globals['_GETHEADRESPONSE']._serialized_end=930
+  _globals['_TICKCLOCKREQUEST']._serialized_start=932
+  _globals['_TICKCLOCKREQUEST']._serialized_end=970
+  _globals['_TICKCLOCKRESPONSE']._serialized_start=972
+  _globals['_TICKCLOCKRESPONSE']._serialized_end=1046
+  _globals['_LOGSERVICE']._serialized_start=1049
+  _globals['_LOGSERVICE']._serialized_end=1494
 # @@protoc_insertion_point(module_scope)

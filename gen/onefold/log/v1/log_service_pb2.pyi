@@ -10,10 +10,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AppendRequest(_message.Message):
-    __slots__ = ("facts",)
+    __slots__ = ("facts", "known_us")
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_US_FIELD_NUMBER: _ClassVar[int]
     facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
-    def __init__(self, facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ...) -> None: ...
+    known_us: int
+    def __init__(self, facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., known_us: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("appended", "duplicates", "token")

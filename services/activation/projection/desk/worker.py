@@ -35,6 +35,7 @@ from services.activation.store.desk import (
     load_tickets,
     save_tickets,
 )
+from services.activation.store.run_reads import load_known_us
 from services.activation.store.runs import Q as RUNS
 from services.chassis.postgres.database import Database, acquire, lock_keys, transaction
 from services.chassis.rpc.clients import LogClient
@@ -117,25 +118,27 @@ class DeskWorker:
     async def publish(self) -> int:
         """Append one page of facts to the log; return how many there were."""
         async with acquire(self.database.pool) as conn:
+            known_us = await load_known_us(conn)
             rows = await conn.fetch(Q.load_unpublished, PAGE)
         if not rows:
             return 0
         try:
-            await self._append(rows)
+            await self._append(rows, known_us)
         except Conflict:
             for row in rows:
-                await self._append_alone(row)
+                await self._append_alone(row, known_us)
         return len(rows)
 
-    async def _append(self, rows: Sequence[Any]) -> None:
-        await self.log_client.append([decode_fact(row["unpublished"]) for row in rows])
+    async def _append(self, rows: Sequence[Any], known_us: int) -> None:
+        facts = [decode_fact(row["unpublished"]) for row in rows]
+        await self.log_client.append(facts, known_us)
         keys = [row["ticket_id"] for row in rows], [row["fact_id"] for row in rows]
         async with acquire(self.database.pool) as conn:
             await conn.execute(Q.mark_published, *keys)
 
-    async def _append_alone(self, row: Any) -> None:
+    async def _append_alone(self, row: Any, known_us: int) -> None:
         try:
-            await self._append([row])
+            await self._append([row], known_us)
         except Conflict:  # a decision of another replica; it comes with the stream
             async with transaction(self.database.pool) as conn:
                 await conn.execute(Q.lock_tickets, [row["ticket_id"]])

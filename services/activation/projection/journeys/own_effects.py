@@ -23,6 +23,7 @@ from services.activation.projection.journeys.knowledge import JourneyReads, Pers
 from services.activation.store.coupons import Q as COUPONS
 from services.activation.store.coupons import load_coupons_of_runs
 from services.activation.store.journeys import load_journeys
+from services.activation.store.run_reads import load_known_us
 from services.activation.store.runs import OWN
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
@@ -71,6 +72,7 @@ class OwnEffects:
     async def carry_out(self) -> int:
         """Carry out one page of effects; return how many there were."""
         async with acquire(self.database.pool) as conn:
+            known_us = await load_known_us(conn)
             now_us = await conn.fetchval("SELECT max(log_time_us) FROM checkpoint")
             rows = await conn.fetch(OWN.begin_own_effects, now_us, PAGE)
             if not rows:
@@ -93,14 +95,14 @@ class OwnEffects:
                 continue
             facts += found
             gone += [voided_coupon(f.payload) for f in found if f.kind == COUPON_VOIDED]
-        await self._append(facts)
+        await self._append(facts, known_us)
         async with transaction(self.database.pool) as conn:
             if gone:
                 await conn.execute(COUPONS.void_coupons, gone)
             await _end(conn, rows, refused)
         return len(rows)
 
-    async def _append(self, facts: list[Any]) -> None:
+    async def _append(self, facts: list[Any], known_us: int) -> None:
         """Append facts. One that the log has with another content stays as it is there.
 
         So does a task whose agent was another one when a repeated effect was begun first.
@@ -108,11 +110,11 @@ class OwnEffects:
         if not facts:
             return
         try:
-            await self.log_client.append(facts)
+            await self.log_client.append(facts, known_us)
         except Conflict:
             for fact in facts:
                 with suppress(Conflict):
-                    await self.log_client.append([fact])
+                    await self.log_client.append([fact], known_us)
 
     def _facts(
         self,

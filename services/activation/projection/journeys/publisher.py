@@ -33,6 +33,7 @@ from services.activation.store.run_effects import (
     release_effects,
     withdraw_effects,
 )
+from services.activation.store.run_reads import load_known_us
 from services.activation.store.runs import DueKey
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
@@ -94,28 +95,29 @@ class TransitionPublisher:
     async def publish_once(self) -> int:
         """Publish the transitions of one page of runs; return how many runs there were."""
         async with acquire(self.database.pool) as conn:
+            known_us = await load_known_us(conn)
             rows = await conn.fetch(store.Q.load_unpublished, PAGE)
         runs = list(map(_unpublished, rows))
         if not runs:
             return 0
         try:
-            await self._append(runs)
+            await self._append(runs, known_us)
         except Conflict:
             # The log refuses the call as a whole: each run is appended alone.
             for run in runs:
                 try:
-                    await self._append([run])
+                    await self._append([run], known_us)
                 except Conflict:
                     await self._read_again(run)
         return len(runs)
 
-    async def _append(self, runs: Collection[_Unpublished]) -> None:
+    async def _append(self, runs: Collection[_Unpublished], known_us: int) -> None:
         facts = [
             transition_fact(run.workspace_id, run.leaf_id, each, self.actor)
             for run in runs
             for each in run.transitions
         ]
-        await self.log_client.append(facts)
+        await self.log_client.append(facts, known_us)
         async with transaction(self.database.pool) as conn:
             queues = await self._release(conn, runs)
         self.on_effects(queues)

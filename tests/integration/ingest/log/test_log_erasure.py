@@ -16,7 +16,7 @@ from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from services.chassis.codec.erasures import PERSON_ERASED
 from services.ingest.codec.erasure import FACT_ERASED, requested_fact
 from services.ingest.commands import erasure as module
-from services.ingest.commands.erasure import ErasureCommands
+from services.ingest.commands.erasure import ErasureCommands, guard_of
 from services.ingest.domain.erasure import ErasureRequest, ErasureTotals
 from services.ingest.log import EventLog, NewFact
 from services.ingest.projection.definitions import DefinitionProjection
@@ -24,6 +24,7 @@ from services.ingest.store import erasures as store
 from services.ingest.store.definitions import DefinitionStore
 from services.ingest.store.erasures import ErasureStore
 from services.ingest.store.receipts import ErasureReceipts
+from services.kernel.errors import TokenNotReached
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from tests.index_key import INDEX_KEY
@@ -190,6 +191,55 @@ async def test_facts_that_arrive_meanwhile_are_erased_before_the_end_and_stay_af
     assert not [row for row in rows if row["is_planted"] and row["offset"] < row["at"]]
     assert len([row for row in rows if row["is_planted"] and row["offset"] > row["at"]]) >= 4
     await logs.check_shards()
+
+
+async def test_service_that_has_not_folded_an_erasure_appends_nothing_about_the_person(
+    logs: Logs, event_log: EventLog, tmp_path: Path
+) -> None:
+    await event_log.append(FACTS)
+    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
+    await erasing.request()
+    await erasing.carry_out()
+    [row] = await logs.fetch("SELECT erased_at FROM erasure")
+    known_us = row["erased_at"] - 1
+    log = await logs.replica(guard=guard_of(INDEX_KEY))
+    with pytest.raises(TokenNotReached):
+        await log.append([fact("other", WANG), fact("own", LI)], known_us=known_us)
+    with pytest.raises(TokenNotReached):  # by an identifier, under the leaf of another person
+        await log.append([fact("pair", WANG, MAIL)], known_us=known_us)
+    assert await planted(logs) == 0
+    # Callers that share a transaction have outcomes of their own.
+    found = await asyncio.gather(
+        log.append([fact("own", LI)], known_us=known_us),
+        log.append([fact("other", WANG)], known_us=known_us),
+        log.append([fact("life", LI)]),
+        log.append([fact("folded", LI)], known_us=known_us + 1),
+        return_exceptions=True,
+    )
+    assert isinstance(found[0], TokenNotReached)
+    assert [one.appended for one in found[1:]] == [1, 1, 1]
+    await logs.check_shards()
+
+
+async def test_service_that_goes_on_while_a_person_is_erased_leaves_nothing_behind(
+    logs: Logs, event_log: EventLog, tmp_path: Path
+) -> None:
+    await event_log.append(FACTS)
+    log = await logs.replica(guard=guard_of(INDEX_KEY))
+    erasing, known_us = Erasing(logs, event_log, tmp_path / "erasures.jsonl"), 1
+    await erasing.request()
+
+    async def go_on() -> int:
+        for number in range(10_000):
+            try:
+                await log.append([fact(f"late{number}", LI)], known_us=known_us)
+            except TokenNotReached:
+                return number
+        raise AssertionError("the log has taken facts for long")
+
+    appended, _ = await asyncio.gather(go_on(), erasing.carry_out())
+    assert appended > 0
+    assert await planted(logs) == 0
 
 
 async def test_restored_log_is_erased_again_from_the_receipts(
