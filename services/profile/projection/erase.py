@@ -17,7 +17,6 @@ from services.profile.domain.leaves import leaf_delta, leaf_share
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CachedLeaves
 from services.profile.store.erasure import bury, delete_leaves, end_erasure, pass_shard
-from services.profile.store.evaluations import lock_ids
 from services.profile.store.profiles import LeafRow, load_leaves, save_leaves
 
 
@@ -40,11 +39,11 @@ async def erase_persons(
     shards: int,
     erasures: Sequence[PersonErasure],
     cached: CachedLeaves,
-    lock_space: str,
 ) -> ErasedPersons:
     """Delete the leaves of persons in a shard, and empty the evaluations of their profiles.
 
-    Until all shards have done so, the evaluator leaves these profiles out.
+    The ids of the persons are locked, see `ProfileEvaluator.lock`. Until all shards have done so,
+    the evaluator leaves these profiles out.
     """
     found = ErasedPersons()
     for erasure in erasures:
@@ -54,7 +53,6 @@ async def erase_persons(
         for leaf_id, state in (await delete_leaves(conn, erasure, shard)).items():
             deltas[erasure.workspace_id] -= int.from_bytes(leaf_share(leaf_id, state))
         deltas[erasure.workspace_id] += await _leave_accounts(conn, shard, erasure)
-        await lock_ids(conn, lock_space, erasure.ids)
         passed = await pass_shard(conn, erasure, shard)
         for before, after in await bury(conn, erasure, erasure.recorded_at_us):
             deltas[erasure.workspace_id] -= before.digest_share

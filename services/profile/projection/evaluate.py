@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from asyncpg import Connection
@@ -97,7 +97,7 @@ class ProfileEvaluator:
         """
         if not request:
             return EvaluationChanges()
-        stored = await self._lock(conn, request)
+        stored = await self.lock(conn, request)
         reassigned = reassignments(request.assignments, stored)
         if reassigned:
             await save_assignments(conn, reassigned, self.shards)
@@ -184,12 +184,15 @@ class ProfileEvaluator:
             )
         return before
 
-    async def _lock(self, conn: Connection, request: EvaluationRequest) -> Assignments:
+    async def lock(
+        self, conn: Connection, request: EvaluationRequest, more_ids: Iterable[bytes] = ()
+    ) -> Assignments:
         """Lock all profiles and identifiers of a request; return the stored assignments.
 
-        Locks are taken in one order. Ids that turn out to be needed afterwards are locked without
-        waiting, because waiting could close a cycle of workers that wait for each other. Raises
-        ProfilesLocked where another worker holds one of these.
+        `more_ids`: others that the transaction writes to. Locks are taken in one order. Ids that
+        turn out to be needed afterwards are locked without waiting, because waiting could close a
+        cycle of workers that wait for each other. Raises ProfilesLocked where another worker holds
+        one of these.
         """
         expected = request.assignments
         # Assignments that were read from facts are mostly stored already.
@@ -199,7 +202,7 @@ class ProfileEvaluator:
             expected = await load_assignments(conn, wanted)
         locked = lock_set(request.assignments, expected, request.members)
         locked |= request.profile_scopes.keys()
-        await lock_ids(conn, self.lock_space, locked)
+        await lock_ids(conn, self.lock_space, locked.union(more_ids))
         while True:
             stored = await load_assignments(conn, wanted)
             more = lock_set(request.assignments, stored, request.members) - locked

@@ -209,10 +209,12 @@ class ProfileProjection:
         """Erase persons, and evaluate the profiles that the facts have changed."""
         evaluator, at_us = self.evaluator, scheduled.at_us
         erasures = [fact.erasure for fact in facts if fact.erasure is not None]
-        erased = await erase_persons(
-            conn, shard, evaluator.shards, erasures, cached, evaluator.lock_space
-        )
         request = _request(leaves, decoded, scheduled.due)
+        if erasures:
+            # All at once: a worker that waits for one person while it has another would close a
+            # cycle with those that take both in order.
+            await evaluator.lock(conn, request, {id_ for each in erasures for id_ in each.ids})
+        erased = await erase_persons(conn, shard, evaluator.shards, erasures, cached)
         changes = EvaluationChanges(erased.buried, deltas=erased.deltas).then(
             await evaluator.evaluate(conn, shard, request, at_us, leaves.states)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from laws.profile_harness import ProfileHarness
 from laws.profile_model import (
     RULES,
+    WORKSPACE,
     MemoryIdentity,
     MemoryLog,
     definition,
@@ -19,14 +21,20 @@ from laws.profile_model import (
     publish,
     random_events,
 )
+from onefold.log.v1.erasure_pb2 import PersonErased
+from onefold.log.v1.log_pb2 import Fact
+from service_fixtures import wait_until
 
+from services.chassis.codec.erasures import PERSON_ERASED
 from services.chassis.codec.named_rules import SEGMENT_DEFINED
+from services.chassis.postgres.database import lock_keys
 from services.chassis.projection.backfill import BackfillJob
 from services.kernel.fold.leaf import decode
 from services.kernel.rules.ids import from_bigint, predicate_id, predicates
 from services.profile.codec.definitions import rule_definition
 from services.profile.domain.accounts import accumulators_of
 from services.profile.projection.backfill import Backfiller
+from services.profile.store.evaluations import lock_ids, try_lock_ids
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -195,3 +203,34 @@ async def test_late_definition_is_backfilled_beside_the_folding(pool: asyncpg.Po
     await harness.finish(log, streams, end_us)
     expected = expected_predicates(events, identity.profile_of, [RULES[1]], end_us)
     assert await harness.true_predicates() == expected
+
+
+async def test_persons_who_are_erased_in_one_transaction_are_locked_in_one_order(
+    pool: asyncpg.Pool,
+) -> None:
+    """Else two workers could wait for each other."""
+    second, first = sorted((b"a" * 16, b"b" * 16), key=lambda id_: lock_keys("profile", [id_]))
+    log = MemoryLog(1)
+    for number, id_ in enumerate((first, second)):
+        erased = PersonErased(request_id=id_, identifier_ids=[id_])
+        payload = erased.SerializeToString()
+        fact = Fact(workspace_id=WORKSPACE, fact_id=id_, kind=PERSON_ERASED, payload=payload)
+        log.append(fact, number + 1)
+    streams = publish(log, MemoryIdentity(), random.Random(0))
+    harness = ProfileHarness(pool, log)
+    await harness.start()
+    async with pool.acquire() as other, other.transaction():
+        await lock_ids(other, "profile", [second])
+        task = asyncio.create_task(harness.fold(0, streams[0], 2))
+
+        async def waits() -> bool:
+            query = (
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+            )
+            return bool(await other.fetchval(query))
+
+        await wait_until(waits)
+        assert await try_lock_ids(other, "profile", [first])
+    await task
+    assert harness.checkpoints[0].next == 2
+    assert await pool.fetchval("SELECT count(*) FROM erasing") == 0
