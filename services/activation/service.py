@@ -261,11 +261,7 @@ def _rpc(
         runner,
     )
     dashboard_rpc = DashboardRpc(
-        DashboardCommands(database, runner, log),
-        journey_rpc,
-        SizeUpstream(peers.segment),
-        database,
-        runner,
+        DashboardCommands(database, runner, log), SizeUpstream(peers.segment), database, runner
     )
     public = {**ALLOWED, **JOURNEYS_ALLOWED, **DECISIONS_ALLOWED, **DESK_ALLOWED}
     public |= DASHBOARDS_ALLOWED

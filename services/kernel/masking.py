@@ -349,6 +349,10 @@ class Lens:
             class_ = FieldClass.SENSITIVE
         return self._masked(class_, value) if class_ > self.visible and value else value
 
+    def may_look_up(self, namespace: str, value: str) -> bool:
+        """Return whether the caller may read by an identifier: it sees it, or could by a reason."""
+        return self.may_unmask or self.identifier(namespace, value) == value
+
     def text(self, value: str) -> str:
         """Return a free text, hidden as a whole from those who see no personal data."""
         is_hidden = not self.shows_personal or (

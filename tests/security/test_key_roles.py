@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
 from onefold.audit.v1.audit_service_pb2 import AuditEntry, ListAuditEntriesRequest
-from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
+from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, LookupProfilesRequest
 from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER, ROLE_SERVICE
 from onefold.ingest.v1.ingest_service_pb2 import WatchEventsRequest, WatchEventsResponse
@@ -30,6 +30,7 @@ from onefold.profile.v1.profile_service_pb2 import (
     GetProfileRequest,
     ListProfilesRequest,
     ListTagsRequest,
+    SearchProfilesRequest,
 )
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
@@ -40,7 +41,7 @@ from onefold.type.v1.options_pb2 import (
     FIELD_CLASS_SENSITIVE,
 )
 from onefold.type.v1.token_pb2 import Token
-from security.masked_reads import CARD, SEGMENT, USER, leaks, plant, sweep
+from security.masked_reads import CARD, EMAIL, PHONE, SEGMENT, USER, leaks, plant, sweep
 from service_fixtures import MakeSettings, wait_until
 
 from services import SERVICES
@@ -155,6 +156,32 @@ async def _check_masks(system: WholeSystem, reader: str, back_end: str) -> None:
         *("ListIdentifiers", "GetGraph", "ListAccounts", "ExplainMembership", "ListSegments"),
     } <= leaks(seen)
     assert not [name for name, text in seen.items() if CARD in text]
+    await _check_digits_that_a_mask_leaves_open(system, reader, back_end, profile_id)
+
+
+async def _check_digits_that_a_mask_leaves_open(
+    system: WholeSystem, reader: str, back_end: str, profile_id: str
+) -> None:
+    """A reader finds no one by the numbers that a mask stands for; a back end may look them up."""
+    numbers = [f"{PHONE[:-8]}{n:04}{PHONE[-4:]}" for n in range(1_000, 2_000)]
+    assert PHONE in numbers
+    lookup = LookupProfilesRequest(identifiers=[identifier(f"phone:{each}") for each in numbers])
+    async with (
+        Client(ApiEndpoints(grpc=system.admin.endpoints.grpc, key=reader)) as reading,
+        Client(ApiEndpoints(grpc=system.admin.endpoints.grpc, key=back_end)) as calling,
+    ):
+        with pytest.raises(NotAllowed, match="profile id"):
+            await reading.identity.LookupProfiles(lookup)
+        found = (await calling.identity.LookupProfiles(lookup)).profile_ids
+        assert found[numbers.index(PHONE)] == profile_id
+        for text in (PHONE, f"phone:{PHONE}", EMAIL, USER):
+            search = SearchProfilesRequest(text=text)
+            assert not (await reading.profile.SearchProfiles(search)).profiles
+            assert (await calling.profile.SearchProfiles(search)).profiles
+        [by_id] = (
+            await reading.profile.SearchProfiles(SearchProfilesRequest(text=profile_id))
+        ).profiles
+        assert by_id.profile_id == profile_id
 
 
 async def _check_gateway(system: WholeSystem, reader: str, back_end: str, begin: Token) -> None:

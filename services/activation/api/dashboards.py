@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,9 +9,7 @@ from typing import Any, Final
 from onefold.activation.v1 import dashboard_service_pb2 as pb
 from onefold.activation.v1 import dashboard_service_pb2_grpc as pb_grpc
 from onefold.activation.v1.activation_facts_pb2 import DeliveryState
-from onefold.activation.v1.journey_service_pb2 import GetJourneyResultsRequest
 
-from services.activation.api.journey_results import JourneyResultRpc
 from services.activation.commands.dashboards import DashboardCommands
 from services.activation.domain.tiles import (
     Counted,
@@ -27,6 +24,7 @@ from services.activation.store import effects, run_reads
 from services.activation.store.dashboards import list_dashboards
 from services.activation.store.desk import count_tickets, load_newest_queues
 from services.activation.store.destinations import load_destinations
+from services.activation.store.journeys import load_journeys_of_workspace
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import at_least_of, token_to_proto
@@ -56,7 +54,6 @@ class DashboardRpc(pb_grpc.DashboardServiceServicer):
     """onefold.activation.v1.DashboardService."""
 
     commands: DashboardCommands
-    journeys: JourneyResultRpc
     upstream: SizeUpstream
     database: Database
     runner: ProjectionRunner
@@ -137,7 +134,7 @@ class DashboardRpc(pb_grpc.DashboardServiceServicer):
             pending,
             await self._deliveries(workspace) if TileData.DELIVERIES in kinds else {},
             await self._tickets(workspace) if TileData.TICKETS in kinds else {},
-            await self._journeys(journeys) if journeys else {},
+            await self._journeys(workspace, journeys) if journeys else {},
         )
 
     async def _deliveries(self, workspace: WorkspaceId) -> Mapping[str, Counts]:
@@ -165,28 +162,21 @@ class DashboardRpc(pb_grpc.DashboardServiceServicer):
         }
 
     async def _journeys(
-        self, journeys: Iterable[tuple[str, int]]
+        self, workspace: WorkspaceId, journeys: Iterable[tuple[str, int]]
     ) -> Mapping[tuple[str, int], Counts]:
         """Return what became of the runs of journeys that began in the last days."""
-        async with acquire(self.database.api_pool) as conn:
-            now_us = await conn.fetchval(run_reads.Q.load_known_us)
         found: dict[tuple[str, int], Counts] = {}
-        for journey_id, days in sorted(journeys):
-            request = GetJourneyResultsRequest(
-                journey_id=journey_id, from_us=max(1, now_us - days * DAY_US)
-            )
-            try:
-                results = await self.journeys.GetJourneyResults(request, None)
-            except NotFound:
-                continue
-            counts: defaultdict[str, int] = defaultdict(int)
-            for group in results.groups:
-                if not group.step_id:
-                    counts["runs"] += group.runs
-                    counts["goals"] += group.converted
-            for name in _MESSAGES:
-                counts[name] = sum(getattr(step, name) for step in results.steps)
-            found[journey_id, days] = {"runs": 0, "goals": 0, **counts}
+        async with acquire(self.database.api_pool) as conn:
+            defined = await load_journeys_of_workspace(conn, workspace)
+            now_us = await conn.fetchval(run_reads.Q.load_known_us)
+            for journey_id, days in journeys:
+                if journey_id not in defined:
+                    continue
+                period = workspace, journey_id, now_us - days * DAY_US, now_us + 1
+                [begun] = await conn.fetch(run_reads.Q.count_begun, *period)
+                steps = await conn.fetch(run_reads.Q.count_results, *period)
+                messages = {name: sum(row[name] for row in steps) for name in _MESSAGES}
+                found[journey_id, days] = {**begun, **messages}
         return found
 
 

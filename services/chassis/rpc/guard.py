@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import grpc
 import structlog
 
+from services.chassis.access.hidden_identifiers import NamedPersons
 from services.chassis.access.keys import key_from_authorization
 from services.chassis.access.personal_data import PersonalFields
 from services.chassis.access.principal import WORKSPACE_KEY, Principal, Role, set_principal
@@ -33,7 +34,7 @@ from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, OnefoldError, RateLimited, ServiceUnavailable
-from services.kernel.masking import CLEAR
+from services.kernel.masking import CLEAR, Lens
 from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
@@ -148,9 +149,12 @@ class _GuardedMethod:
         self._sealing = guard.sealing
         self._tokens_in, self._tokens_out = method_paths(name)
         self._personal = PersonalFields.of(name)
+        self._persons = NamedPersons.of(name)
         self._audit = MethodAudit(name, guard.audit)
-        #: Whether its calls have nothing to mask, and are no entries of the audit.
-        self._is_plain = self._personal.is_empty and not self._audit.is_act
+        #: Whether its calls have nothing to mask, name no persons, and are no entries of the audit.
+        self._is_plain = (
+            self._personal.is_empty and self._persons.is_empty and not self._audit.is_act
+        )
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
         self._check_role = guard.check_role
@@ -194,10 +198,15 @@ class _GuardedMethod:
 
     async def _respond_masked(self, call: AuditedCall, context: _Context) -> Any:
         """Return the masked response to a call, which is recorded before if it is an entry."""
-        self._personal.check_rules(call.request, call.lens)
+        self._check_read(call.request, call.lens)
         response = await self._audit.watch(call, self._checked(call, context))
         await self._audit.record(call, self._personal.mask(response, call.lens))
         return response
+
+    def _check_read(self, request: Any, lens: Lens) -> None:
+        """Raise NotAllowed where a request would tell its caller what it sees masked."""
+        self._personal.check_rules(request, lens)
+        self._persons.check(request, lens)
 
     async def _checked(self, call: AuditedCall, context: _Context) -> Any:
         if self._audit.is_act:
@@ -220,7 +229,7 @@ class _GuardedMethod:
                 else:
                     message = await self._streams.only_message(context.read)
                     request = self._parse(message, caller, sealed)
-                    self._personal.check_rules(request, lens)
+                    self._check_read(request, lens)
                 call = AuditedCall(caller, request, lens, credentials.unmask_reason)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):

@@ -125,9 +125,8 @@ class ProfileRpc(JourneyInputRpc):
     ) -> pb.SearchProfilesResponse:
         size = page_size_of(request)
         api.check_count(size, MAX_FOUND, "profiles")
-        search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key)
-        if lens_of(principal()).hides_name("name"):
-            search = search.without_names()
+        lens = lens_of(principal())
+        search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key, lens)
         await self.queries.runner.catch_up(at_least_of(request))
         profiles, has_more, token = await search.find(self.queries, size, brief=request.brief)
         return pb.SearchProfilesResponse(

@@ -1,5 +1,5 @@
 import { LoadingOutlined } from "@ant-design/icons";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { App, ConfigProvider, theme } from "antd";
 import enGB from "antd/locale/en_GB";
 import zhCN from "antd/locale/zh_CN";
@@ -9,6 +9,7 @@ import { useTranslation } from "react-i18next";
 import { createBrowserRouter, RouterProvider } from "react-router";
 
 import { CallError } from "./api/client";
+import { noteFailure } from "./api/session_end";
 import "./i18n";
 import "./base.css";
 import { Broken, loadAgainAfterUpgrade } from "./parts/broken";
@@ -17,6 +18,8 @@ import { SessionGate } from "./session";
 import { Shell } from "./shell";
 
 const queries = new QueryClient({
+  queryCache: new QueryCache({ onError: noteFailure }),
+  mutationCache: new MutationCache({ onError: noteFailure }),
   defaultOptions: {
     queries: {
       staleTime: 2_000,

@@ -4,6 +4,7 @@ import { createContext, type ReactNode, use, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { call, CallError, type Schemas, send } from "./api/client";
+import { onSessionEnd } from "./api/session_end";
 import { removeDrafts } from "./parts/draft";
 import { useFailureText } from "./parts/states";
 
@@ -39,6 +40,10 @@ export function SessionGate(props: { children: ReactNode }) {
     }
   };
 
+  useEffect(() => onSessionEnd(() => {
+    setCaller(null);
+    setFailure(t("sessionEnded"));
+  }), [t]);
   useEffect(() => {
     const link = takeLink();
     if (link) void begin(link, true);

@@ -1,7 +1,7 @@
 // The frame of every screen: the menu, the session and the language.
 import { Button, Flex, Layout, Menu, Space, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
-import { Link, Outlet, useLocation } from "react-router";
+import { Link, Outlet, ScrollRestoration, useLocation } from "react-router";
 
 import { setLanguage } from "./i18n";
 import { PAPER } from "./parts/colours";
@@ -70,6 +70,7 @@ export function Shell() {
         </Flex>
         <Layout.Content style={{ padding: 24 }}>
           <Outlet />
+          <ScrollRestoration />
         </Layout.Content>
       </Layout>
     </Layout>

@@ -25,13 +25,17 @@ export class CallError extends Error {
   }
 }
 
-/** Makes a call. A failure is a CallError. */
+/**
+ * Makes a call. A failure is a CallError. `reason`: why the call sees sensitive values, which the
+ * audit keeps; empty = it does not see them.
+ */
 export async function call<P extends Path>(
   path: P,
   body: Body<P>,
   signal?: AbortSignal,
+  reason = "",
 ): Promise<Answer<P>> {
-  return (await send("POST", path, body, signal)) as Answer<P>;
+  return (await send("POST", path, body, signal, reason)) as Answer<P>;
 }
 
 /** Sends a request to the console, and returns the JSON of its response. */
@@ -40,12 +44,16 @@ export async function send(
   path: string,
   body: unknown,
   signal?: AbortSignal,
+  reason = "",
 ): Promise<unknown> {
   let response: Response;
   try {
     response = await fetch(path, {
       method,
-      headers: { "content-type": "application/json" },
+      headers: {
+        "content-type": "application/json",
+        ...(reason && { "onefold-unmask-reason": encodeURIComponent(reason) }),
+      },
       body: JSON.stringify(body),
       signal: signal ?? null,
     });

@@ -42,56 +42,59 @@ export function IdentityGraph(props: { graph: Graph }) {
   const { t, i18n } = useTranslation();
   const places = placesOf(props.graph);
   return (
-    <svg
-      role="img"
-      aria-label={t("graph")}
-      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-      style={{ width: "100%", maxHeight: 560 }}
-    >
-      {props.graph.edges.map(({ edge }, index) => {
-        const a = places.get(identifierText(edge?.a));
-        const b = places.get(identifierText(edge?.b));
-        if (!a || !b) return null;
-        const held = edge?.held_reason !== undefined && edge.held_reason !== "HELD_REASON_UNSPECIFIED";
-        return (
-          <line
-            key={index}
-            x1={a.x}
-            y1={a.y}
-            x2={b.x}
-            y2={b.y}
-            style={{ stroke: held ? COLOURS.held : COLOURS.link }}
-            strokeWidth={2}
-            {...(held ? { strokeDasharray: "6 5" } : {})}
-          >
-            <title>
-              {word(edge?.kind, "EVIDENCE_KIND_", i18n.language)}
-              {held ? `: ${word(edge.held_reason, "HELD_REASON_", i18n.language)}` : ""}
-            </title>
-          </line>
-        );
-      })}
-      {[...places].map(([text, node]) => (
-        <g key={text}>
-          <circle
-            cx={node.x}
-            cy={node.y}
-            r={7}
-            style={{ fill: node.own ? COLOURS.own : COLOURS.other }}
-          />
-          <text
-            x={node.x}
-            y={node.y - 14}
-            textAnchor="middle"
-            fontSize={13}
-            strokeWidth={4}
-            paintOrder="stroke"
-            style={{ fill: TEXT, stroke: PAPER }}
-          >
-            {text.length > 34 ? `${text.slice(0, 33)}…` : text}
-          </text>
-        </g>
-      ))}
-    </svg>
+    <div style={{ overflowX: "auto" }} tabIndex={0} role="group" aria-label={t("graph")}>
+      <svg
+        role="img"
+        aria-label={t("graph")}
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        // Its letters can be read, so that on a telephone it is moved.
+        style={{ width: "100%", minWidth: 640, maxHeight: 560 }}
+      >
+        {props.graph.edges.map(({ edge }, index) => {
+          const a = places.get(identifierText(edge?.a));
+          const b = places.get(identifierText(edge?.b));
+          if (!a || !b) return null;
+          const held = edge?.held_reason !== undefined && edge.held_reason !== "HELD_REASON_UNSPECIFIED";
+          return (
+            <line
+              key={index}
+              x1={a.x}
+              y1={a.y}
+              x2={b.x}
+              y2={b.y}
+              style={{ stroke: held ? COLOURS.held : COLOURS.link }}
+              strokeWidth={2}
+              {...(held ? { strokeDasharray: "6 5" } : {})}
+            >
+              <title>
+                {word(edge?.kind, "EVIDENCE_KIND_", i18n.language)}
+                {held ? `: ${word(edge.held_reason, "HELD_REASON_", i18n.language)}` : ""}
+              </title>
+            </line>
+          );
+        })}
+        {[...places].map(([text, node]) => (
+          <g key={text}>
+            <circle
+              cx={node.x}
+              cy={node.y}
+              r={7}
+              style={{ fill: node.own ? COLOURS.own : COLOURS.other }}
+            />
+            <text
+              x={node.x}
+              y={node.y - 14}
+              textAnchor="middle"
+              fontSize={13}
+              strokeWidth={4}
+              paintOrder="stroke"
+              style={{ fill: TEXT, stroke: PAPER }}
+            >
+              {text.length > 34 ? `${text.slice(0, 33)}…` : text}
+            </text>
+          </g>
+        ))}
+      </svg>
+    </div>
   );
 }

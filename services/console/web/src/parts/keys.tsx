@@ -1,12 +1,13 @@
 // The keys of the workspace: issue one, which is shown once, and disable one.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Card, Input, Popconfirm, Select, Space, Table, Tag, Typography } from "antd";
+import { Alert, App, Button, Card, Input, Popconfirm, Select, Space, Tag, Typography } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { awaitToken, call, type Schemas } from "../api/client";
 import { instant } from "../format";
 import { word } from "../words";
+import { Rows } from "./rows";
 import { Shown, useFailureText } from "./states";
 
 type Role = Schemas["ingest.v1.Role"];
@@ -31,11 +32,10 @@ export function Keys(props: { sources: string[] }) {
     <Card title={t("keys")} style={{ marginTop: 24 }}>
       <Issue sources={props.sources} />
       <Shown query={query}>
-        <Table
+        <Rows
           size="small"
           rowKey={(row) => row.key?.key_id ?? ""}
           pagination={{ hideOnSinglePage: true, pageSize: 20 }}
-          scroll={{ x: true }}
           dataSource={query.data?.keys ?? []}
           columns={[
             { title: t("key"), render: (_, row) => <code>{row.key?.key_id}</code> },
@@ -145,11 +145,10 @@ export function RefusedCalls() {
   return (
     <Card title={t("refusedCalls")} style={{ marginTop: 24 }}>
       <Shown query={query} empty={rows.length === 0 && t("noRefusedCalls")}>
-        <Table
+        <Rows
           size="small"
           rowKey="fact_id"
           pagination={{ hideOnSinglePage: true, pageSize: 20 }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.recorded_at_us, i18n.language) },

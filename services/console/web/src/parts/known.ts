@@ -18,26 +18,35 @@ export interface Known {
 
 const PAGE = 500;
 
-/** Returns what is known about a person, with at most `most` entries of each list of the past. */
-export async function loadKnown(id: string, most: number, signal: AbortSignal): Promise<Known> {
+/**
+ * Returns what is known about a person, with at most `most` entries of each list of the past, and
+ * with sensitive values where there is a reason.
+ */
+export async function loadKnown(
+  id: string,
+  most: number,
+  signal: AbortSignal,
+  reason: string,
+): Promise<Known> {
   const of = { profile_id: id };
   const page = (page_token: string) => ({ ...of, page_size: Math.min(PAGE, most), page_token });
   const [{ profile }, { identifiers }, own, { policy }, deliveries, journeys, tickets, timeline] =
     await Promise.all([
-      call("/api/profile/GetProfile", of, signal),
-      call("/api/identity/ListIdentifiers", of, signal),
-      call("/api/segment/ListMemberships", of, signal),
+      call("/api/profile/GetProfile", of, signal, reason),
+      call("/api/identity/ListIdentifiers", of, signal, reason),
+      call("/api/segment/ListMemberships", of, signal, reason),
       call("/api/activation/GetContactPolicy", {}, signal),
       all(most, async (token) => {
         const { deliveries, next_page_token } = await call(
           "/api/activation/ListDeliveries",
           page(token),
           signal,
+          reason,
         );
         return [deliveries, next_page_token];
       }),
       all(most, async (token) => {
-        const { runs, next_page_token } = await call("/api/activation/ListRuns", page(token), signal);
+        const { runs, next_page_token } = await call("/api/activation/ListRuns", page(token), signal, reason);
         return [runs, next_page_token];
       }),
       all(most, async (token) => {
@@ -45,6 +54,7 @@ export async function loadKnown(id: string, most: number, signal: AbortSignal): 
           "/api/activation/ListTickets",
           page(token),
           signal,
+          reason,
         );
         return [tickets, next_page_token];
       }),
@@ -53,16 +63,17 @@ export async function loadKnown(id: string, most: number, signal: AbortSignal): 
           "/api/profile/ListTimeline",
           page(token),
           signal,
+          reason,
         );
         return [entries, next_page_token];
       }),
     ]);
   const segments = await inTurn(own.segment_ids, async (segment_id) => ({
     segment_id,
-    ...(await call("/api/profile/ExplainMembership", { ...of, segment_id }, signal)),
+    ...(await call("/api/profile/ExplainMembership", { ...of, segment_id }, signal, reason)),
   }));
   const histories = await inTurn(tickets, ({ ticket_id = "" }) =>
-    call("/api/activation/GetTicket", { ticket_id }, signal),
+    call("/api/activation/GetTicket", { ticket_id }, signal, reason),
   );
   return {
     profile,

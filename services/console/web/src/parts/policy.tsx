@@ -1,6 +1,6 @@
 // The policy of identity: edited as JSON, previewed over the whole history, and applied.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Card, Input, Space, Table } from "antd";
+import { Alert, App, Button, Card, Input, Space } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -8,6 +8,7 @@ import { awaitToken, call, type Schemas, stream } from "../api/client";
 import { number } from "../format";
 import { DraftState, LOOK_MS, useDraft } from "./draft";
 import { Person, useNames } from "./people";
+import { Rows } from "./rows";
 import { Shown, useFailureText } from "./states";
 
 type Policy = Schemas["identity.v1.IdentityPolicy"];
@@ -120,11 +121,10 @@ function Changes(props: { parts: Part[] }) {
         })}
       </p>
       {rows.length > 0 && (
-        <Table
+        <Rows
           size="small"
           rowKey={(row) => JSON.stringify(row)}
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("before"), render: (_, row) => people(row.before) },

@@ -1,11 +1,12 @@
 // The dashboards of the workspace.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Table, Typography } from "antd";
+import { Button, Flex, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
 import { number } from "../format";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { useSession } from "../session";
 
@@ -30,10 +31,9 @@ export default function Dashboards() {
         )}
       </Flex>
       <Shown query={query} empty={rows.length === 0 && t("noDashboards")}>
-        <Table
+        <Rows
           rowKey="dashboard_id"
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             {

@@ -1,6 +1,6 @@
 // The definitions of the workspace as YAML: all of a kind, and one to edit, compare and apply.
 import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
-import { Alert, App, Button, Card, Empty, Input, Segmented, Space, Table, Typography } from "antd";
+import { Alert, App, Button, Card, Empty, Input, Radio, Space, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
 import { parse, stringify, YAMLParseError } from "yaml";
@@ -12,6 +12,7 @@ import { difference } from "../parts/difference";
 import { type Draft, DraftState, isStale, LOOK_MS, useDraft, useSaveFailureText } from "../parts/draft";
 import { PeopleInside } from "../parts/journey/people_inside";
 import { Replay } from "../parts/journey/replay";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 
 const NEW = "new";
@@ -32,11 +33,12 @@ export default function Definitions() {
   return (
     <>
       <Typography.Title level={2}>{t("definitions")}</Typography.Title>
-      <Segmented
+      <Radio.Group
         aria-label={t("kind")}
-        style={{ marginBottom: 16, maxWidth: "100%", overflowX: "auto" }}
+        optionType="button"
+        style={{ marginBottom: 16 }}
         value={kind}
-        onChange={(next) => void navigate(`/definitions/${next}`)}
+        onChange={(event) => void navigate(`/definitions/${String(event.target.value)}`)}
         options={Object.keys(KINDS).map((each) => ({
           value: each,
           label: t(`kind_${each}` as "kind_segment"),
@@ -62,11 +64,10 @@ function List(props: { kind: string; definitions: Definition[] }) {
           <Button>{t("add")}</Button>
         </Link>
       )}
-      <Table
+      <Rows
         rowKey="id"
         style={{ marginTop: 16 }}
         pagination={{ hideOnSinglePage: true }}
-        scroll={{ x: true }}
         dataSource={props.definitions}
         columns={[
           {

@@ -1,6 +1,6 @@
 // The deliveries, by state, destination, cause and time; a dead one can be attempted again.
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { App, Button, DatePicker, Space, Table, Typography } from "antd";
+import { App, Button, DatePicker, Space, Typography } from "antd";
 import dayjs from "dayjs";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
@@ -10,6 +10,8 @@ import { instant } from "../format";
 import { useAddress } from "../parts/address";
 import { Choice } from "../parts/choice";
 import { More } from "../parts/more";
+import { Person, useNames } from "../parts/people";
+import { Rows } from "../parts/rows";
 import { Shown, useFailureText } from "../parts/states";
 import { useTitles } from "../parts/titles";
 import { word } from "../words";
@@ -73,6 +75,7 @@ export default function Deliveries() {
     onError: (error) => void message.error(text(error)),
   });
   const rows = query.data?.pages.flatMap((page) => page.deliveries) ?? [];
+  const names = useNames(rows.map((row) => row.profile_id ?? ""));
   return (
     <>
       <Typography.Title level={2}>{t("deliveries")}</Typography.Title>
@@ -110,10 +113,9 @@ export default function Deliveries() {
         <Instant name="before" label={t("beforeTime")} />
       </Space>
       <Shown query={query} empty={rows.length === 0 && t("noDeliveries")}>
-        <Table
+        <Rows
           rowKey="effect_id"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.created_at_us, i18n.language) },
@@ -129,11 +131,7 @@ export default function Deliveries() {
             },
             {
               title: t("profile"),
-              render: (_, row) => (
-                <Link to={`/profiles/${row.profile_id}`}>
-                  <code>{row.profile_id?.slice(0, 8)}</code>
-                </Link>
-              ),
+              render: (_, row) => <Person id={row.profile_id} name={names.get(row.profile_id ?? "")} />,
             },
             { title: t("state"), render: (_, row) => word(row.state, "DELIVERY_STATE_", i18n.language) },
             { title: t("attempts"), dataIndex: "attempts" },

@@ -1,16 +1,19 @@
 // The destinations: what each subscribes to, and its deliveries by state.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Space, Table, Tag, Typography } from "antd";
+import { Button, Flex, Space, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
 import { number } from "../format";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
+import { useTitles } from "../parts/titles";
 import { word } from "../words";
 
 export default function Destinations() {
   const { t, i18n } = useTranslation();
+  const segment = useTitles("segment");
   const query = useQuery({
     queryKey: ["destinations", "counts"],
     queryFn: async ({ signal }) => {
@@ -34,10 +37,9 @@ export default function Destinations() {
         </Link>
       </Flex>
       <Shown query={query} empty={query.data?.length === 0 && t("noDestinations")}>
-        <Table
+        <Rows
           rowKey="id"
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={query.data ?? []}
           columns={[
             {
@@ -46,7 +48,7 @@ export default function Destinations() {
                 <Link to={`/definitions/destination/${row.id}`}>{row.title || row.id}</Link>
               ),
             },
-            { title: t("segments"), render: (_, row) => (row.segment_ids ?? []).join(", ") },
+            { title: t("segments"), render: (_, row) => (row.segment_ids ?? []).map(segment).join(", ") },
             {
               title: t("when"),
               render: (_, row) =>

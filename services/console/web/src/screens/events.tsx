@@ -1,6 +1,6 @@
 // The events that arrive now, with filters; the newest first.
 import { useQuery } from "@tanstack/react-query";
-import { Alert, Button, Select, Space, Table, Tag, Typography } from "antd";
+import { Alert, Button, Select, Space, Tag, Typography } from "antd";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
@@ -9,6 +9,7 @@ import { call, type Schemas, stream } from "../api/client";
 import { withStream } from "../api/turns";
 import { identifierText, instant, valueText } from "../format";
 import { GREY } from "../parts/colours";
+import { Rows } from "../parts/rows";
 import { useFailureText } from "../parts/states";
 
 type Watched = Schemas["ingest.v1.WatchedEvent"];
@@ -62,7 +63,7 @@ export default function Events() {
       {hasSkipped && (
         <Alert type="info" style={{ marginBottom: 16 }} title={t("eventsSkipped")} />
       )}
-      <Rows events={events} />
+      <EventRows events={events} />
     </>
   );
 }
@@ -111,14 +112,13 @@ function useEvents(sources: string[], names: string[], paused: boolean) {
   return { events, hasSkipped, isWaiting, error };
 }
 
-function Rows(props: { events: Watched[] }) {
+function EventRows(props: { events: Watched[] }) {
   const { t, i18n } = useTranslation();
   return (
-    <Table
+    <Rows
       size="small"
       rowKey="fact_id"
       pagination={false}
-      scroll={{ x: true }}
       locale={{ emptyText: <span style={{ color: GREY }}>{t("live_waiting")}</span> }}
       dataSource={props.events}
       columns={[

@@ -1,11 +1,12 @@
 // How far each service is behind the log, what it counts, and what waits for a person.
 import { useQuery } from "@tanstack/react-query";
-import { Card, Col, Row, Statistic, Table, Typography } from "antd";
+import { Card, Col, Row, Statistic, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { instant, number } from "../format";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { word } from "../words";
 
@@ -73,11 +74,10 @@ export default function Home() {
             </Col>
           ))}
         </Row>
-        <Table
+        <Rows
           style={{ marginTop: 16 }}
           rowKey="service"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={query.data?.statuses ?? []}
           columns={[
             { title: t("service"), dataIndex: "service" },

@@ -1,6 +1,6 @@
 // Who is one person and why: the held evidence to decide about, and the policy.
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { Button, Card, Select, Space, Table, Tag, Typography } from "antd";
+import { Button, Card, Select, Space, Tag, Typography } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
@@ -11,6 +11,7 @@ import { Decide, type Pair } from "../parts/decide";
 import { More } from "../parts/more";
 import { Person, useNames } from "../parts/people";
 import { PolicyEditor } from "../parts/policy";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { word } from "../words";
 
@@ -66,11 +67,10 @@ function Held() {
         }))}
       />
       <Shown query={query} empty={rows.length === 0 && t("noHeld")}>
-        <Table
+        <Rows
           size="small"
           rowKey={(row) => `${identifierText(row.edge?.a)} ${identifierText(row.edge?.b)} ${row.edge?.kind}`}
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("identifier"), render: (_, row) => identifierText(row.edge?.a) },

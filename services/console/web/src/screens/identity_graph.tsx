@@ -1,6 +1,6 @@
 // The evidence about one person, as a graph and as lists; persons are separated and linked here.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Checkbox, Input, Space, Table, Tag, Typography } from "antd";
+import { Button, Card, Checkbox, Input, Space, Tag, Typography } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
@@ -10,6 +10,7 @@ import { identifierText, instant, nameOf } from "../format";
 import { Decide, type Pair } from "../parts/decide";
 import { IdentityGraph } from "../parts/graph";
 import { Person, useNames } from "../parts/people";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { word } from "../words";
 
@@ -76,11 +77,10 @@ function Choose({ graph, onDecide }: Part) {
   return (
     <Card title={t("identifiers")} style={BELOW}>
       <Typography.Paragraph type="secondary">{t("separateHint")}</Typography.Paragraph>
-      <Table
+      <Rows
         size="small"
         rowKey="text"
         pagination={{ hideOnSinglePage: true }}
-        scroll={{ x: true }}
         dataSource={identifiers}
         columns={[
           {
@@ -138,11 +138,10 @@ function Edges({ graph, onDecide }: Part) {
   const names = useNames(others);
   return (
     <Card title={t("evidence")} style={BELOW}>
-      <Table
+      <Rows
         size="small"
         rowKey={({ edge }) => `${identifierText(edge?.a)} ${identifierText(edge?.b)} ${edge?.kind}`}
         pagination={{ hideOnSinglePage: true }}
-        scroll={{ x: true }}
         dataSource={graph.edges}
         columns={[
           { title: t("identifier"), render: (_, { edge }) => identifierText(edge?.a) },
@@ -204,11 +203,10 @@ function Decisions({ graph, onDecide }: Part) {
   if (graph.decisions.length === 0) return null;
   return (
     <Card title={t("decisions")} style={BELOW}>
-      <Table
+      <Rows
         size="small"
         rowKey="fact_id"
         pagination={{ hideOnSinglePage: true }}
-        scroll={{ x: true }}
         dataSource={graph.decisions}
         columns={[
           { title: t("identifier"), render: (_, row) => identifierText(row.a) },

@@ -1,12 +1,13 @@
 // The journeys, whether each is running, and how many of its runs go on.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Checkbox, Flex, Space, Table, Tag, Typography } from "antd";
+import { Button, Checkbox, Flex, Space, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { useAddress } from "../parts/address";
 import { Choice } from "../parts/choice";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { word } from "../words";
 
@@ -45,10 +46,9 @@ export default function Journeys() {
         </Checkbox>
       </Space>
       <Shown query={query} empty={rows.length === 0 && t("noJourneys")}>
-        <Table
+        <Rows
           rowKey={(row) => row.journey?.journey_id ?? ""}
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             {

@@ -8,7 +8,9 @@ import { Link, useParams } from "react-router";
 import type { Schemas } from "../api/client";
 import { identifierText, instant, nameOf, number, valueText } from "../format";
 import { isAllowed } from "../parts/consent";
+import { download } from "../parts/download";
 import { type Known, loadKnown, type Membership } from "../parts/known";
+import { keptFor, useReveal } from "../parts/reveal";
 import { Shown, useFailureText } from "../parts/states";
 import { useTitles } from "../parts/titles";
 import { word } from "../words";
@@ -20,13 +22,15 @@ export default function KnownView() {
   const { t } = useTranslation();
   const failure = useFailureText();
   const id = useParams()["id"] ?? "";
+  const [reason, reveal] = useReveal(id);
   const query = useQuery({
-    queryKey: ["known", id],
-    queryFn: ({ signal }) => loadKnown(id, SHOWN, signal),
+    queryKey: ["known", id, reason],
+    ...keptFor(reason, false),
+    queryFn: ({ signal }) => loadKnown(id, SHOWN, signal, reason),
   });
   const save = useMutation({
     mutationFn: async () => {
-      const known = await loadKnown(id, Infinity, new AbortController().signal);
+      const known = await loadKnown(id, Infinity, new AbortController().signal, reason);
       download(`person-${id.slice(0, 8)}.json`, JSON.stringify(known, null, 2));
     },
   });
@@ -36,6 +40,7 @@ export default function KnownView() {
       <Flex justify="space-between" align="center" wrap gap="small">
         <Typography.Title level={2}>{name ? t("knownOf", { name }) : t("whatIsKnown")}</Typography.Title>
         <Space wrap className="not-printed">
+          {reveal}
           <Link to={`/profiles/${id}`}>
             <Button>{t("profile")}</Button>
           </Link>
@@ -50,14 +55,6 @@ export default function KnownView() {
       <Shown query={query}>{query.data && <Sections known={query.data} />}</Shown>
     </>
   );
-}
-
-function download(name: string, text: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }
 
 /** A heading with a list of sentences; `none` where there is nothing to say. */

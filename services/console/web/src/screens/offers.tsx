@@ -1,11 +1,12 @@
 // The pools of coupons with what is left of them, and the slots with their variants.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Flex, Table, Tag, Typography } from "antd";
+import { Button, Card, Flex, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
 import { number } from "../format";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 
 const TABLE = { pagination: { hideOnSinglePage: true }, scroll: { x: true } } as const;
@@ -50,7 +51,7 @@ function Pools() {
   return (
     <Card title={t("kind_coupons")} extra={<Add kind="coupons" />}>
       <Shown query={query} empty={rows.length === 0 && t("noCoupons")}>
-        <Table
+        <Rows
           {...TABLE}
           size="small"
           rowKey="id"
@@ -87,7 +88,7 @@ function Slots() {
   return (
     <Card title={t("kind_slot")} style={{ marginTop: 16 }} extra={<Add kind="slot" />}>
       <Shown query={query} empty={rows.length === 0 && t("noSlots")}>
-        <Table
+        <Rows
           {...TABLE}
           size="small"
           rowKey="id"

@@ -1,6 +1,6 @@
 // Finds persons by any identifier or by name, and lists all page by page.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Alert, Input, Table, Typography } from "antd";
+import { Alert, Input, Typography } from "antd";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useSearchParams } from "react-router";
@@ -8,13 +8,16 @@ import { Link, useNavigate, useSearchParams } from "react-router";
 import { call, type Schemas } from "../api/client";
 import { identifierText, instant, nameOf, number } from "../format";
 import { More } from "../parts/more";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { useTitles } from "../parts/titles";
+import { useSession } from "../session";
 
 const PAGE = 50;
 
 export default function Profiles() {
   const { t } = useTranslation();
+  const { caller } = useSession();
   const navigate = useNavigate();
   const [search, setSearch] = useSearchParams();
   const text = search.get("q") ?? "";
@@ -38,6 +41,8 @@ export default function Profiles() {
   useEffect(() => {
     if (text && only) void navigate(`/profiles/${only}`, { replace: true });
   }, [text, only]);
+  const unknown = caller.role === "ROLE_READER" ? "notFoundMasked" : "notFound";
+  const nothing = text ? unknown : "noProfiles";
   const rows = text ? (found.data?.profiles ?? []) : (all.data?.pages.flatMap((p) => p.profiles) ?? []);
   return (
     <>
@@ -54,7 +59,7 @@ export default function Profiles() {
         onChange={(event) => setEntered(event.target.value)}
         onSearch={(value) => setSearch(value.trim() ? { q: value.trim() } : {})}
       />
-      <Shown query={text ? found : all} empty={rows.length === 0 && t(text ? "notFound" : "noProfiles")}>
+      <Shown query={text ? found : all} empty={rows.length === 0 && t(nothing)}>
         {found.data?.has_more && (
           <Alert type="info" showIcon style={{ marginBottom: 16 }} title={t("moreFound")} />
         )}
@@ -69,10 +74,9 @@ function People(props: { rows: Schemas["profile.v1.Profile"][] }) {
   const { t, i18n } = useTranslation();
   const title = useTitles("tag");
   return (
-    <Table
+    <Rows
       rowKey="profile_id"
       pagination={false}
-      scroll={{ x: true }}
       dataSource={props.rows}
       columns={[
         {

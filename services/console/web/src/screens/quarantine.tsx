@@ -1,6 +1,6 @@
 // The events that could not be admitted: why, and their repair.
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Checkbox, Input, Modal, Space, Table, Typography } from "antd";
+import { Alert, App, Button, Checkbox, Input, Modal, Space, Typography } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -9,6 +9,7 @@ import { instant, number } from "../format";
 import { useAddress } from "../parts/address";
 import { DraftState, useDraft } from "../parts/draft";
 import { More } from "../parts/more";
+import { Rows } from "../parts/rows";
 import { Shown, useFailureText } from "../parts/states";
 import { word } from "../words";
 
@@ -55,7 +56,7 @@ export default function Quarantine() {
         </Button>
       </Space>
       <Shown query={query} empty={rows.length === 0 && t("noQuarantined")}>
-        <Table
+        <Rows
           rowSelection={{
             selectedRowKeys: chosen,
             onChange: (keys) => setChosen(keys.map(String)),
@@ -67,7 +68,6 @@ export default function Quarantine() {
           }}
           rowKey="quarantine_id"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("received"), render: (_, row) => instant(row.received_at_us, i18n.language) },

@@ -1,6 +1,6 @@
 // One segment: its rule in words, and its members, now and as of an instant.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Button, Card, Flex, Table, Typography } from "antd";
+import { Button, Card, Flex, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
 
@@ -9,9 +9,11 @@ import { instant, number } from "../format";
 import { AsOf, useAsOf } from "../parts/as_of";
 import { More } from "../parts/more";
 import { Person, useNames } from "../parts/people";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 
 const PAGE = 100;
+const REFRESH_MS = 5_000;
 
 export default function SegmentView() {
   const { t, i18n } = useTranslation();
@@ -43,6 +45,9 @@ export default function SegmentView() {
         signal,
       ),
     getNextPageParam: (page) => page.next_page_token || undefined,
+    // One page of now is loaded again; many pages would be many calls.
+    refetchInterval: ({ state }) =>
+      asOf === 0 && (state.data?.pages.length ?? 0) <= 1 ? REFRESH_MS : false,
   });
   const rows = members.data?.pages.flatMap((page) => page.members) ?? [];
   const names = useNames(rows.map((row) => row.profile_id ?? ""));
@@ -57,17 +62,18 @@ export default function SegmentView() {
       <Typography.Paragraph style={{ whiteSpace: "pre-wrap" }}>
         {i18n.language === "zh" ? words.data?.text_chinese : words.data?.text}
       </Typography.Paragraph>
-      <p>
-        {t("size")}: {number(found?.size, i18n.language)}
-      </p>
+      {found && (
+        <p>
+          {t("size")}: {number(found.size, i18n.language)}
+        </p>
+      )}
       <AsOf from={0} />
       <Card title={t("members")} style={{ marginTop: 16 }}>
         <Shown query={members} empty={rows.length === 0 && t("noMembers")}>
-          <Table
+          <Rows
             rowKey="profile_id"
             size="small"
             pagination={false}
-            scroll={{ x: true }}
             dataSource={rows}
             columns={[
               {

@@ -1,11 +1,12 @@
 // The segments, how many people are in each, and how many are in two of them.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Flex, Table, Tag, Typography } from "antd";
+import { Button, Card, Flex, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { number } from "../format";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 
 type Segment = Schemas["segment.v1.SegmentSummary"];
@@ -29,10 +30,9 @@ export default function Segments() {
         </Link>
       </Flex>
       <Shown query={query} empty={segments.length === 0 && t("noSegments")}>
-        <Table
+        <Rows
           rowKey={(row) => row.segment?.segment_id ?? ""}
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={segments}
           rowSelection={{
             selectedRowKeys: chosen,
@@ -81,11 +81,10 @@ function Overlap(props: { ids: string[]; segments: Segment[] }) {
   return (
     <Card title={t("overlap")} style={{ marginTop: 16 }}>
       <Shown query={query}>
-        <Table
+        <Rows
           size="small"
           rowKey="segment_id"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={query.data?.rows ?? []}
           columns={[
             { title: t("segment"), render: (_, row) => title(row.segment_id) },

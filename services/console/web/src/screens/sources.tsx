@@ -1,11 +1,12 @@
 // The sources, how to send to them, what they send now, and the keys of the workspace.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Table, Typography } from "antd";
+import { Button, Flex, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
 import { Keys, RefusedCalls } from "../parts/keys";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { useSession } from "../session";
 import { word } from "../words";
@@ -27,10 +28,9 @@ export default function Sources() {
         </Link>
       </Flex>
       <Shown query={query} empty={sources.length === 0 && t("noSources")}>
-        <Table
+        <Rows
           rowKey={(row) => row.source?.source_id ?? ""}
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={sources}
           columns={[
             {

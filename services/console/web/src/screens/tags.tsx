@@ -1,10 +1,11 @@
 // The tags and the sets of stages, with the number of people of each value.
 import { useQuery } from "@tanstack/react-query";
-import { Table, Tag, Typography } from "antd";
+import { Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { call } from "../api/client";
 import { number } from "../format";
+import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { word } from "../words";
 
@@ -31,10 +32,9 @@ export default function Tags() {
     <>
       <Typography.Title level={2}>{t("tags")}</Typography.Title>
       <Shown query={query} empty={query.data?.length === 0 && t("noTags")}>
-        <Table
+        <Rows
           rowKey="id"
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={query.data ?? []}
           columns={[
             { title: t("tag"), render: (_, row) => row.tag?.title || row.id },

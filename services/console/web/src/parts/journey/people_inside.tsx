@@ -1,10 +1,11 @@
 // What a new version of a journey does with the people inside, and what is likely to be a mistake.
-import { Alert, Table } from "antd";
+import { Alert } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { number } from "../../format";
 import { word } from "../../words";
 import type { Defined } from "../definition_kinds";
+import { Rows } from "../rows";
 
 export function PeopleInside(props: { defined: Defined }) {
   const { t, i18n } = useTranslation();
@@ -22,12 +23,11 @@ export function PeopleInside(props: { defined: Defined }) {
         />
       ))}
       {people.length > 0 && (
-        <Table
+        <Rows
           size="small"
           style={{ marginTop: 8 }}
           rowKey={(row) => row.step_id ?? ""}
           pagination={false}
-          scroll={{ x: true }}
           title={() => t("peopleInside")}
           dataSource={people}
           columns={[

@@ -1,5 +1,5 @@
 // Plays a journey over what has happened: without sending anything, what it does and would do.
-import { Alert, Button, InputNumber, Segmented, Space, Statistic, Table, Typography } from "antd";
+import { Alert, Button, InputNumber, Segmented, Space, Statistic, Typography } from "antd";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -7,6 +7,7 @@ import { type Schemas, stream } from "../../api/client";
 import { number } from "../../format";
 import { word } from "../../words";
 import { Person, useNames } from "../people";
+import { Rows } from "../rows";
 import { useFailureText } from "../states";
 
 type Journey = Schemas["activation.v1.Journey"];
@@ -164,12 +165,11 @@ function Counts(props: { title: string; counts: Count[]; names: Map<string, stri
   if (props.counts.length === 0) return null;
   const hasDays = props.counts.some((each) => each.day_us);
   return (
-    <Table
+    <Rows
       size="small"
       style={ROW}
       rowKey={(row) => `${row.step_id} ${row.day_us}`}
       pagination={{ hideOnSinglePage: true }}
-      scroll={{ x: true }}
       title={() => <Typography.Text strong>{props.title}</Typography.Text>}
       dataSource={props.counts}
       columns={[

@@ -1,6 +1,6 @@
 // The runs of a journey or of a person by state, and the trace of one of them.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Alert, Button, Card, Drawer, Table } from "antd";
+import { Alert, Button, Card, Drawer } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
@@ -10,6 +10,7 @@ import { word } from "../../words";
 import { useAddress } from "../address";
 import { Choice } from "../choice";
 import { More } from "../more";
+import { Rows } from "../rows";
 import { Shown } from "../states";
 import { useTitles } from "../titles";
 
@@ -57,11 +58,10 @@ export function Runs(props: { journey?: string; profile?: string }) {
       }
     >
       <Shown query={query} empty={rows.length === 0 && t(props.journey ? "noRuns" : "noRunsOfPerson")}>
-        <Table
+        <Rows
           size="small"
           rowKey="run_id"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.begun_at_us, i18n.language) },
@@ -116,12 +116,11 @@ function Trace(props: { id: string }) {
   return (
     <Shown query={query}>
       {query.data?.run && <Alert type="info" title={stateOf(query.data.run, i18n.language)} />}
-      <Table
+      <Rows
         size="small"
         style={BELOW}
         rowKey={(row) => JSON.stringify(row)}
         pagination={false}
-        scroll={{ x: true }}
         dataSource={effects}
         columns={[
           { title: t("time"), render: (_, row) => instant(row.at_us, i18n.language) },
@@ -131,12 +130,11 @@ function Trace(props: { id: string }) {
           { title: t("reason"), dataIndex: "reason" },
         ]}
       />
-      <Table
+      <Rows
         size="small"
         style={BELOW}
         rowKey={(row) => row.number ?? 0}
         pagination={false}
-        scroll={{ x: true }}
         dataSource={transitions}
         columns={[
           { title: t("time"), render: (_, row) => instant(row.known_at_us, i18n.language) },

@@ -1,11 +1,12 @@
 // The figures of a tile: numbers, bars, a funnel or a table, each with a link to what is behind it.
-import { Alert, Empty, Flex, Statistic, Table } from "antd";
+import { Alert, Empty, Flex, Statistic } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import type { Schemas } from "../../api/client";
 import { number } from "../../format";
 import { BLUE } from "../../parts/colours";
+import { Rows } from "../../parts/rows";
 import { type Figure, figureWord, placeOf, type Subjects, type Tile, titleOf } from "./subjects";
 
 type Figures = Schemas["activation.v1.TileFigures"];
@@ -109,11 +110,10 @@ function FigureTable(props: { tile: Tile; figures: Figure[]; subjects: Subjects 
   const of = (id: string, name: string) =>
     figures.find((each) => each.subject_id === id && each.name === name);
   return (
-    <Table
+    <Rows
       size="small"
       rowKey="id"
       pagination={{ hideOnSinglePage: true }}
-      scroll={{ x: true }}
       dataSource={ids.map((id) => ({ id }))}
       columns={[
         { title: t("title"), render: (_, row) => titleOf(props.subjects, tile.data, row.id) },

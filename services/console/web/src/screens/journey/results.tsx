@@ -1,10 +1,11 @@
 // What became of the messages of a journey, and how many reached a goal beside those held out.
 import { useQuery } from "@tanstack/react-query";
-import { Card, Table } from "antd";
+import { Card } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../../api/client";
 import { number } from "../../format";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 
 type Group = Schemas["activation.v1.JourneyGroupResult"];
@@ -32,7 +33,7 @@ export function Results(props: { id: string }) {
   return (
     <Card title={t("results")} style={{ marginTop: 16 }}>
       <Shown query={query} empty={groups.every((each) => !each.runs) && t("noResults")}>
-        <Table
+        <Rows
           {...TABLE}
           rowKey={(row) => `${row.step_id} ${row.arm} ${row.held_out}`}
           dataSource={groups}
@@ -45,7 +46,7 @@ export function Results(props: { id: string }) {
           ]}
         />
         {steps.length > 0 && (
-          <Table
+          <Rows
             {...TABLE}
             style={{ marginTop: 16 }}
             rowKey={(row) => row.step_id ?? ""}

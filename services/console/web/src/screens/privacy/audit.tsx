@@ -1,12 +1,13 @@
 // What each key did and read, at all services together.
 import { useQuery } from "@tanstack/react-query";
-import { Checkbox, Input, Space, Table } from "antd";
+import { Checkbox, Input, Space } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../../api/client";
 import { instant, isProfileId } from "../../format";
 import { useAddress } from "../../parts/address";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 import { term, word } from "../../words";
 
@@ -56,22 +57,27 @@ export function Audit() {
         </Checkbox>
       </Space>
       <Shown query={query} empty={rows.length === 0 && t("noAudit")}>
-        <Table
+        <Rows
           size="small"
           rowKey={(row) => `${row.service}/${row.number}`}
           pagination={{ hideOnSinglePage: true, pageSize: 20 }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.at_us, i18n.language) },
-            { title: t("key"), render: (_, row) => <code>{row.key_id}</code> },
-            { title: t("role"), render: (_, row) => word(row.role, "ROLE_", i18n.language) },
+            {
+              title: t("key"),
+              render: (_, row) => (
+                <>
+                  <code>{row.key_id}</code> {word(row.role, "ROLE_", i18n.language)}
+                </>
+              ),
+            },
             { title: t("call"), render: (_, row) => row.method?.split("/").slice(-1)[0] },
             { title: t("result"), render: (_, row) => term(row.outcome, i18n.language) },
             {
               title: t("concerning"),
               render: (_, row) => (
-                <Space wrap>
+                <Space wrap style={{ overflowWrap: "anywhere" }}>
                   {row.target}
                   {row.profile_ids?.slice(0, SHOWN_PROFILES).map((id) => (
                     <Link key={id} to={`/profiles/${id}`}>
@@ -82,10 +88,12 @@ export function Audit() {
                 </Space>
               ),
             },
-            { title: t("fieldsRead"), render: (_, row) => row.names?.join(", ") },
             {
-              title: t("shownClass"),
-              render: (_, row) => (row.count ? word(row.visible, "FIELD_CLASS_", i18n.language) : ""),
+              title: t("fieldsRead"),
+              render: (_, row) =>
+                row.count
+                  ? `${row.names?.join(", ")} (${word(row.visible, "FIELD_CLASS_", i18n.language)})`
+                  : "",
             },
             { title: t("reason"), dataIndex: "reason" },
           ]}

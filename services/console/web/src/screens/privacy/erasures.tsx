@@ -1,12 +1,14 @@
 // The erasure of a person: a preview first, then the request, and how far each is.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, Button, Card, Checkbox, Descriptions, Input, Popconfirm, Space, Table, Tag } from "antd";
+import { Alert, Button, Card, Checkbox, Descriptions, Input, Popconfirm, Space, Tag } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../../api/client";
 import { instant, isProfileId, number } from "../../format";
 import { useAddress } from "../../parts/address";
+import { download } from "../../parts/download";
+import { Rows } from "../../parts/rows";
 import { Shown, useFailureText } from "../../parts/states";
 import { word } from "../../words";
 
@@ -131,11 +133,10 @@ function List() {
   return (
     <Card title={t("erasures")} style={{ marginTop: 24 }}>
       <Shown query={query} empty={rows.length === 0 && t("noErasures")}>
-        <Table
+        <Rows
           size="small"
           rowKey="request_id"
           pagination={{ hideOnSinglePage: true, pageSize: 20 }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("requested"), render: (_, row) => instant(row.requested_at_us, i18n.language) },
@@ -154,7 +155,24 @@ function List() {
               title: t("erasedAt"),
               render: (_, row) => (row.erased_at_us ? instant(row.erased_at_us, i18n.language) : ""),
             },
-            { title: t("certificate"), render: (_, row) => <code>{row.request_id}</code> },
+            { title: t("requestId"), render: (_, row) => <code>{row.request_id}</code> },
+            {
+              title: t("certificate"),
+              render: (_, row) =>
+                row.certificate && (
+                  <Button
+                    size="small"
+                    onClick={() =>
+                      download(
+                        `erasure-${row.request_id}.json`,
+                        JSON.stringify(row.certificate, null, 2),
+                      )
+                    }
+                  >
+                    {t("saveCertificate")}
+                  </Button>
+                ),
+            },
           ]}
         />
       </Shown>

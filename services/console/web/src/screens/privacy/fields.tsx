@@ -1,10 +1,11 @@
 // Which identifiers, traits and properties are personal or sensitive in this workspace.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, Button, Input, Select, Space, Table, Tag, Typography } from "antd";
+import { Alert, Button, Input, Select, Space, Tag, Typography } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../../api/client";
+import { Rows } from "../../parts/rows";
 import { Shown, useFailureText } from "../../parts/states";
 import { word } from "../../words";
 
@@ -76,11 +77,10 @@ export function FieldClasses(props: { isAdmin: boolean }) {
       )}
       {define.error && <Alert type="error" style={{ marginBottom: 16 }} title={failure(define.error)} />}
       <Shown query={query} empty={rows.length === 0 && t("noFieldClasses")}>
-        <Table
+        <Rows
           size="small"
           rowKey={(row) => `${row.kind}/${row.name}`}
           pagination={{ hideOnSinglePage: true, pageSize: 20 }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("kind"), render: (_, row) => kinds.find((each) => each.value === row.kind)?.label },

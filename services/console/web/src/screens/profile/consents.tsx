@@ -1,12 +1,13 @@
 // What a person has answered for each purpose, and whether messages of it may be sent.
 import { useQuery } from "@tanstack/react-query";
-import { Card, Table, Tag } from "antd";
+import { Card, Tag } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { call, type Schemas } from "../../api/client";
 import { instant } from "../../format";
 import { isAllowed, needOf } from "../../parts/consent";
 import { Fact } from "../../parts/explanation";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 import { word } from "../../words";
 
@@ -29,11 +30,10 @@ export function Consents(props: { consents: Consent[]; isNow: boolean }) {
   return (
     <Card title={t("consents")} style={{ marginTop: 16 }}>
       <Shown query={policy} keep={props.consents.length > 0} empty={rows.length === 0 && t("noConsents")}>
-        <Table
+        <Rows
           size="small"
           rowKey="purpose"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("purpose"), dataIndex: "purpose" },

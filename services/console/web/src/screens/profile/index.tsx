@@ -1,6 +1,6 @@
 // One person: identifiers, traits, tags, consents, segments, messages and the timeline.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Col, Descriptions, Drawer, Flex, Row, Space, Table, Tag, Typography } from "antd";
+import { Button, Card, Col, Descriptions, Drawer, Flex, Row, Space, Tag, Typography } from "antd";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useLocation, useParams } from "react-router";
@@ -10,8 +10,11 @@ import { identifierText, instant, nameOf, number, valueText } from "../../format
 import { AsOf, useAsOf } from "../../parts/as_of";
 import { Fact } from "../../parts/explanation";
 import { Runs } from "../../parts/journey/runs";
+import { keptFor, useReveal } from "../../parts/reveal";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 import { useTitles } from "../../parts/titles";
+import { useSession } from "../../session";
 import { word } from "../../words";
 import { Consents } from "./consents";
 import { Explanation, Memberships } from "./memberships";
@@ -26,7 +29,9 @@ const REFRESH_MS = 5_000;
 export default function ProfileView() {
   const { t } = useTranslation();
   const id = useParams()["id"] ?? "";
+  const { caller } = useSession();
   const [asOf] = useAsOf();
+  const [reason, reveal] = useReveal(id);
   const [explained, setExplained] = useState<string | null>(null);
   const segment = useTitles("segment");
   const { hash } = useLocation();
@@ -34,12 +39,12 @@ export default function ProfileView() {
   useEffect(() => setExplained(null), [hash]);
   const at = asOf ? { as_of_us: asOf } : {};
   const query = useQuery({
-    queryKey: ["profile", id, asOf],
-    refetchInterval: asOf ? false : REFRESH_MS,
+    queryKey: ["profile", id, asOf, reason],
+    ...keptFor(reason, asOf ? false : REFRESH_MS),
     queryFn: async ({ signal }) => {
       const [profile, identifiers] = await Promise.all([
-        call("/api/profile/GetProfile", { profile_id: id, ...at }, signal),
-        call("/api/identity/ListIdentifiers", { profile_id: id, ...at }, signal),
+        call("/api/profile/GetProfile", { profile_id: id, ...at }, signal, reason),
+        call("/api/identity/ListIdentifiers", { profile_id: id, ...at }, signal, reason),
       ]);
       return { profile: profile.profile, identifiers: identifiers.identifiers };
     },
@@ -54,9 +59,17 @@ export default function ProfileView() {
     <>
       <Flex justify="space-between" align="center" wrap gap="small">
         <Typography.Title level={2}>{nameOf(profile) || t("profile")}</Typography.Title>
-        <Link to={`/profiles/${id}/known`}>
-          <Button>{t("whatIsKnown")}</Button>
-        </Link>
+        <Space wrap>
+          {reveal}
+          <Link to={`/profiles/${id}/known`}>
+            <Button>{t("whatIsKnown")}</Button>
+          </Link>
+          {caller.role === "ROLE_ADMIN" && (
+            <Link to={`/privacy?profile=${id}`}>
+              <Button danger>{t("eraseThisPerson")}</Button>
+            </Link>
+          )}
+        </Space>
       </Flex>
       <AsOf from={first.data?.profile.first_seen_us ?? 0} />
       <Shown query={query}>
@@ -81,7 +94,7 @@ export default function ProfileView() {
             />
           </Col>
         </Row>
-        <Events id={id} asOf={asOf} />
+        <Events id={id} asOf={asOf} reason={reason} />
       </Shown>
       <Drawer
         open={explained !== null}
@@ -89,7 +102,7 @@ export default function ProfileView() {
         onClose={() => setExplained(null)}
         title={t("explanationOf", { segment: segment(explained ?? "") })}
       >
-        {explained && <Explanation id={id} segment={explained} asOf={asOf} />}
+        {explained && <Explanation id={id} segment={explained} asOf={asOf} reason={reason} />}
       </Drawer>
     </>
   );
@@ -105,10 +118,9 @@ function Identifiers(props: {
       title={t("identifiers")}
       extra={<Link to={`/identity/${props.id}`}>{t("whyOnePerson")}</Link>}
     >
-      <Table
+      <Rows
         size="small"
         rowKey="identifier_id"
-        scroll={{ x: true }}
         pagination={{ hideOnSinglePage: true }}
         dataSource={props.identifiers}
         columns={[
@@ -133,10 +145,9 @@ function Traits(props: { profile: Profile }) {
   }));
   return (
     <Card title={t("traits")} style={BELOW}>
-      <Table
+      <Rows
         size="small"
         rowKey="name"
-        scroll={{ x: true }}
         pagination={{ hideOnSinglePage: true }}
         dataSource={[...(props.profile.traits ?? []), ...computed]}
         columns={[

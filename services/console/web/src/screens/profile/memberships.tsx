@@ -1,12 +1,14 @@
 // The segments of a person, and why or why not.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Table, Tag, Typography } from "antd";
+import { Button, Card, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../../api/client";
 import { instant } from "../../format";
 import { ExplanationTree } from "../../parts/explanation";
+import { keptFor } from "../../parts/reveal";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 
 const YES = "#237804";
@@ -40,11 +42,10 @@ export function Memberships(props: {
   return (
     <Card title={t("memberships")} style={{ marginTop: 16 }}>
       <Shown query={query} empty={query.data?.length === 0 && t("noSegments")}>
-        <Table
+        <Rows
           size="small"
           rowKey="id"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             {
@@ -75,10 +76,11 @@ export function Memberships(props: {
   );
 }
 
-export function Explanation(props: { id: string; segment: string; asOf: number }) {
+export function Explanation(props: { id: string; segment: string; asOf: number; reason: string }) {
   const { t, i18n } = useTranslation();
   const query = useQuery({
-    queryKey: ["explanation", props.id, props.segment, props.asOf],
+    queryKey: ["explanation", props.id, props.segment, props.asOf, props.reason],
+    ...keptFor(props.reason, false),
     queryFn: ({ signal }) =>
       call(
         "/api/profile/ExplainMembership",
@@ -88,6 +90,7 @@ export function Explanation(props: { id: string; segment: string; asOf: number }
           ...(props.asOf ? { as_of_us: props.asOf } : {}),
         },
         signal,
+        props.reason,
       ),
   });
   const explanation = query.data?.explanation;

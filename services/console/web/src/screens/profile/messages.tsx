@@ -1,11 +1,12 @@
 // What was sent to a person.
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { Card, Table } from "antd";
+import { Card } from "antd";
 import { useTranslation } from "react-i18next";
 
 import { call } from "../../api/client";
 import { instant } from "../../format";
 import { More } from "../../parts/more";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 import { useTitles } from "../../parts/titles";
 import { word } from "../../words";
@@ -28,11 +29,10 @@ export function Messages(props: { id: string }) {
   return (
     <Card title={t("messages")} style={{ marginTop: 16 }}>
       <Shown query={query} empty={rows.length === 0 && t("noDeliveries")}>
-        <Table
+        <Rows
           size="small"
           rowKey="effect_id"
           pagination={false}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("time"), render: (_, row) => instant(row.created_at_us, i18n.language) },

@@ -8,6 +8,7 @@ import { useLocation, useSearchParams } from "react-router";
 import { call, type Schemas } from "../../api/client";
 import { instant, valueText } from "../../format";
 import { More } from "../../parts/more";
+import { keptFor } from "../../parts/reveal";
 import { Shown } from "../../parts/states";
 import { word } from "../../words";
 
@@ -28,13 +29,14 @@ function hasContent(text: string | undefined): boolean {
   return text !== undefined && text !== "" && text !== "{}" && text !== "null";
 }
 
-export function Events(props: { id: string; asOf: number }) {
+export function Events(props: { id: string; asOf: number; reason: string }) {
   const { t, i18n } = useTranslation();
   const hash = useLocation().hash.slice(1);
   const [search, setSearch] = useSearchParams();
   const kinds = search.getAll("kind") as Kind[];
   const query = useInfiniteQuery({
-    queryKey: ["timeline", props.id, props.asOf, kinds],
+    queryKey: ["timeline", props.id, props.asOf, kinds, props.reason],
+    ...keptFor(props.reason, false),
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) =>
       call(
@@ -48,6 +50,7 @@ export function Events(props: { id: string; asOf: number }) {
           ...(props.asOf ? { before_us: props.asOf + 1 } : {}),
         },
         signal,
+        props.reason,
       ),
     getNextPageParam: (page) => page.next_page_token || undefined,
   });

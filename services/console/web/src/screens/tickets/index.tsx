@@ -1,6 +1,6 @@
 // The tickets and tasks: as a list with filters, and as a board with a column a state.
 import { useInfiniteQuery, useQuery, type UseQueryResult } from "@tanstack/react-query";
-import { Badge, Button, Card, Checkbox, Flex, Segmented, Space, Table, Typography } from "antd";
+import { Badge, Button, Card, Checkbox, Flex, Segmented, Space, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
@@ -10,6 +10,7 @@ import { useAddress } from "../../parts/address";
 import { Choice } from "../../parts/choice";
 import { More } from "../../parts/more";
 import { Person, useNames } from "../../parts/people";
+import { Rows } from "../../parts/rows";
 import { Shown } from "../../parts/states";
 import { word } from "../../words";
 import { Limits, TicketTable } from "./table";
@@ -133,7 +134,7 @@ function List() {
 
 function Board() {
   return (
-    <Flex gap="middle" style={{ overflowX: "auto" }} align="start">
+    <Flex gap="middle" wrap align="start">
       {STATES.map((each) => (
         <Column key={each} state={each} />
       ))}
@@ -149,7 +150,7 @@ function Column(props: { state: State }) {
   return (
     <Card
       size="small"
-      style={{ flex: "1 0 230px" }}
+      style={{ flex: "1 1 230px" }}
       title={word(props.state, "TICKET_STATE_", i18n.language)}
     >
       <Shown query={query} empty={rows.length === 0 && t("noTickets")}>
@@ -180,11 +181,10 @@ function Queues(props: { query: UseQueryResult<{ queues: Queue[] }> }) {
   return (
     <Shown query={props.query} empty={props.query.data?.queues.length === 0 && t("noQueues")}>
       {rows.length > 0 && (
-        <Table
+        <Rows
           size="small"
           rowKey="key"
           pagination={{ hideOnSinglePage: true }}
-          scroll={{ x: true }}
           dataSource={rows}
           columns={[
             { title: t("queue"), render: (_, row) => row.queue?.title || row.queue?.queue_id },

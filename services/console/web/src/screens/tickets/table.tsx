@@ -1,11 +1,12 @@
 // Tickets as rows of a table, with the limits of each.
-import { Space, Table, Tag } from "antd";
+import { Space, Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import type { Schemas } from "../../api/client";
 import { instant } from "../../format";
 import { Person, useNames } from "../../parts/people";
+import { Rows } from "../../parts/rows";
 import { useTitles } from "../../parts/titles";
 import { term, word } from "../../words";
 
@@ -17,11 +18,10 @@ export function TicketTable(props: { rows: Ticket[]; ofOne?: boolean }) {
   const queue = useTitles("queue");
   const names = useNames(props.ofOne ? [] : props.rows.map((each) => each.profile_id ?? ""));
   return (
-    <Table
+    <Rows
       size="small"
       rowKey="ticket_id"
       pagination={false}
-      scroll={{ x: true }}
       dataSource={props.rows}
       columns={[
         { title: t("opened"), render: (_, row) => instant(row.opened_at_us, i18n.language) },

@@ -1,1 +1,0 @@
-function e(e){return e?.consent??`CONSENT_NEED_GRANTED`}function t(t,n){let r=e(t);return r===`CONSENT_NEED_NOTHING`?!0:r===`CONSENT_NEED_NOT_REFUSED`?n?.granted!==!1:n?.granted===!0}export{e as n,t};

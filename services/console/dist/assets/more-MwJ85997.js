@@ -1,0 +1,1 @@
+import{A as e}from"./antd-3X6RTp7z.js";import{S as t,u as n}from"./core-C3jthk6X.js";var r=t();function i(t){let{t:i}=n();return t.query.hasNextPage?(0,r.jsx)(e,{style:{marginTop:16},loading:t.query.isFetchingNextPage,onClick:()=>void t.query.fetchNextPage(),children:i(`more`)}):null}export{i as t};

@@ -1,1 +1,0 @@
-import{A as e}from"./antd-3X6RTp7z.js";import{l as t,y as n}from"./core-C_g_YgC2.js";var r=n();function i(n){let{t:i}=t();return n.query.hasNextPage?(0,r.jsx)(e,{style:{marginTop:16},loading:n.query.isFetchingNextPage,onClick:()=>void n.query.fetchNextPage(),children:i(`more`)}):null}export{i as t};

@@ -1,0 +1,1 @@
+import{s as e}from"./antd-3X6RTp7z.js";import{S as t}from"./core-C3jthk6X.js";var n=t();function r(t){let{columns:r=[],...a}=t;return(0,n.jsx)(e,{className:`rows`,scroll:{x:!0},...a,columns:r.map(e=>({...e,onCell:()=>i(e.title)}))})}function i(e){return{"data-title":typeof e==`string`?e:void 0}}export{r as t};
