@@ -18,7 +18,12 @@ SQUAWK_LEFT_OUT = {
     "require-statement-timeout": "a migration that was cut off would only begin again",
 }
 #: Rules that one migration breaks, each with its reason.
-SQUAWK_LET_PASS: dict[tuple[str, str], str] = {}
+SQUAWK_LET_PASS: dict[tuple[str, str], str] = {
+    (
+        "services/ingest/store/migrations/0006_erased_at.sql",
+        "require-concurrent-index-creation",
+    ): "the table has one row for each erasure, and ingest serves only after it"
+}
 
 
 def test_ruff_finds_nothing() -> None:
