@@ -58,7 +58,8 @@ async def frozen(stack: Stack, name: str) -> AsyncIterator[None]:
     pids = {"postgres": _postgres_pids(stack), "nats": [stack.nats.pid]}.get(name)
     pids = pids if pids is not None else [stack.services[name].pid]
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # it is starting again, after an earlier fault
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from services.activation.domain.journeys.looks import ideal_of
 from services.activation.domain.journeys.regrets import RegretKind, person_regrets
 from services.activation.domain.journeys.run import ContactHours
 from services.activation.projection.journeys.player import contact_hours, known_person, needs_zone
-from services.activation.projection.journeys.verification import RunVerifier
+from services.activation.projection.journeys.verification import BEFORE, RunVerifier
 from services.activation.store import run_reads as store
 from services.activation.store.journeys import load_contact_policy, load_journeys_of_workspace
 from services.activation.store.runs import PersonKey, StoredPerson, load_persons, profiles_of
@@ -162,10 +162,7 @@ class JourneyRunRpc(JourneyResultRpc):
         self, request: pb.ListRegretsRequest, context: Any
     ) -> pb.ListRegretsResponse:
         workspace, size = workspace_id(), page_size_of(request)
-        before = _PAGE_TOKEN.decode(request.page_token) or (
-            max(request.from_us, 0) - 1,
-            b"\xff" * 16,
-        )
+        before = _PAGE_TOKEN.decode(request.page_token) or (max(request.from_us, 0) - 1, BEFORE)
         async with acquire(self.database.api_pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace)
             history = histories.get(request.journey_id)
@@ -217,7 +214,8 @@ class JourneyRunRpc(JourneyResultRpc):
             response.left_out += 1
             return
         every = {id_: {(e["step_id"], e["visit"]) for e in own} for id_, own in effects.items()}
-        for each in person_regrets(version.program, person.records, begun, every, ideal):
+        found = person_regrets(version.program, person.records, begun, every, ideal, person.facts)
+        for each in found:
             _, step_id, visit = each.message
             response.regrets.add(
                 profile_id=to_hex(key.profile_id),
@@ -226,14 +224,18 @@ class JourneyRunRpc(JourneyResultRpc):
                 visit=visit,
                 sent_at_us=each.sent_at_us or 0,
                 ideal_at_us=each.ideal_at_us or 0,
+                fact_id=to_hex(each.fact_id) if each.fact_id else "",
             )
 
     async def VerifyRuns(
         self, request: pb.VerifyRunsRequest, context: Any
     ) -> pb.VerifyRunsResponse:
-        period = request.from_us, request.to_us
-        found = await self.verifier.verify(workspace_id(), request.journey_id, *period)
+        before = _PAGE_TOKEN.decode(request.page_token) or (max(request.from_us, 0) - 1, BEFORE)
+        found = await self.verifier.verify(
+            workspace_id(), request.journey_id, before, request.to_us, page_size_of(request)
+        )
         return pb.VerifyRunsResponse(
+            next_page_token=_PAGE_TOKEN.encode(*found.last) if found.last else "",
             runs=found.runs,
             transitions=found.transitions,
             unjustified=[

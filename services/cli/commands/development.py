@@ -34,6 +34,11 @@ HYPOTHESIS_PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
 _MOST_PROCESSES = 4
 #: In the order of the files: the slow ones come first, and unit tests fill up the end.
 _BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+#: They live through as many seeds as are requested.
+_FAULT_TESTS = (
+    *("tests/faults", "tests/fleet"),
+    "tests/integration/activation/test_journey_seeds.py",
+)
 #: A test that fails once is a failure: no plugin may run it again.
 _NO_RERUNS = ("-p", "no:rerunfailures", "-p", "no:flaky")
 
@@ -122,7 +127,7 @@ def run_tests(
     options = [*_NO_RERUNS, *arguments]
     if fault_seeds:
         environ |= {FAULT_SEEDS: str(fault_seeds), FAULT_MINUTES: str(fault_minutes)}
-        options = ["tests/faults", "tests/fleet", "--timeout", "7200", *options]
+        options = [*_FAULT_TESTS, "--timeout", "7200", *options]
     elif not any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         # One more than processors: about a third of the time of a slow test is waiting.
         processes = min(usable_processors() + 1, _MOST_PROCESSES)

@@ -19,6 +19,7 @@ from services.cli.commands import journey_replays
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_cause, format_time
 from services.cli.values import instant_of
+from services.client.api import pages
 from services.client.client import Client
 from services.client.text import profile_selector
 from services.kernel.errors import InvalidField
@@ -276,10 +277,12 @@ def regrets(data: DataDir, journey: JourneyId) -> None:
             each.step_id,
             format_time(each.sent_at_us) if each.sent_at_us else "",
             format_time(each.ideal_at_us) if each.ideal_at_us else "",
+            each.fact_id,
         )
         for each in found
     ]
-    output.print_table(("profile", "what", "step", "sent for", "should be"), rows)
+    columns = ("profile", "what", "step", "sent for", "should be", "late fact")
+    output.print_table(columns, rows)
 
 
 @app.command()
@@ -311,12 +314,15 @@ def stop(data: DataDir, journey: JourneyId) -> None:
 
 def verify_journeys(data: DataDir, journey: str = "") -> None:
     """Compute the transitions of runs again; exit with an error if one does not follow."""
-    request = pb.VerifyRunsRequest(journey_id=journey)
-    response = run_with_client(data, lambda client: client.journeys.VerifyRuns(request))
-    output.out.print(
-        f"{response.transitions:,} transitions of {response.runs:,} runs were computed again"
-    )
-    rows = [(each.run_id, str(each.number), each.problem) for each in response.unjustified]
+
+    async def load(client: Client) -> list[pb.VerifyRunsResponse]:
+        request = pb.VerifyRunsRequest(journey_id=journey, page_size=_RUNS_A_CALL)
+        return [page async for page in pages(client.journeys.VerifyRuns, request)]
+
+    found = run_with_client(data, load)
+    transitions, runs = sum(each.transitions for each in found), sum(each.runs for each in found)
+    output.out.print(f"{transitions:,} transitions of {runs:,} runs were computed again")
+    rows = [(u.run_id, str(u.number), u.problem) for each in found for u in each.unjustified]
     output.print_table(("run", "transition", "problem"), rows)
     if rows:
         output.err.print("error: these transitions do not follow from what the log has")
@@ -340,6 +346,8 @@ async def _profile_id(client: Client, of: str) -> str:
     return response.profile.profile_id
 
 
+#: Runs that one call verifies, within its deadline.
+_RUNS_A_CALL = 200
 _STEP_RESULTS = (
     *("sent", "delivered", "undelivered", "suppressed", "opened", "clicked", "replied"),
     *("complained", "unsubscribed"),

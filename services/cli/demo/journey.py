@@ -20,6 +20,7 @@ from services.cli.demo.dataset import VisitorEvent, person_name
 from services.cli.demo.mailbox import Mailbox
 from services.cli.demo.report import JOURNEY_DAYS, JourneyReport
 from services.cli.demo.system import WAIT_S, DemoSystem
+from services.client.api import pages
 from services.client.client import ApiEndpoints, Client
 from services.kernel.time import DAY_US, HOUR_US, MINUTE_US
 
@@ -254,9 +255,11 @@ class JourneyDemo:
         sent = sum(step.sent for step in results.steps)
         report.expect("mails in the results", sent, sum(row[2] for row in report.groups))
         report.expect("clicked mails in the results", sum(s.clicked for s in results.steps), 1)
-        found = await self._system.client.journeys.VerifyRuns(verified)
-        report.transitions = found.transitions
-        report.expect("transitions that do not follow from the log", len(found.unjustified), 0)
+        verify = self._system.client.journeys.VerifyRuns
+        found = [page async for page in pages(verify, verified)]
+        report.transitions = sum(page.transitions for page in found)
+        unjustified = sum(len(page.unjustified) for page in found)
+        report.expect("transitions that do not follow from the log", unjustified, 0)
 
 
 def _address(person: str) -> str:

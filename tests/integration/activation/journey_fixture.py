@@ -29,7 +29,7 @@ from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.projection.journeys.knowledge import Person, PersonQuestion
 from services.activation.projection.journeys.restore import restore_ledger
-from services.activation.projection.journeys.verification import RunVerifier, Verification
+from services.activation.projection.journeys.verification import BEFORE, RunVerifier, Verification
 from services.activation.store.effects import DestinationKey
 from services.chassis.access.principal import Principal, Role, set_principal
 from services.chassis.codec.journey_facts import (
@@ -410,7 +410,7 @@ class JourneyBench:
             self.log,  # type: ignore[arg-type]
             self.upstream,
         )
-        return await verifier.verify(W, "", 0, 0)
+        return await verifier.verify(W, "", (-1, BEFORE), 0, 10_000)
 
     async def lose_database(self) -> None:
         """Begin with an empty database: restore it from the log, and fold what segment has."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest_asyncio
 from integration.activation.gated_ledger import GatedLedger, gated, leaf
-from integration.activation.journey_fixture import JourneyBench
+from integration.activation.journey_fixture import BEGIN, JourneyBench, calls
 from integration.activation.journey_fixture import leaf as bench_leaf
 from integration.activation.ledger_fixture import Ledger, W, hook
 from integration.activation.receiver import Receiver
 from onefold.activation.v1 import journey_facts_pb2 as pb
+from onefold.activation.v1 import journey_service_pb2 as journeys_pb
 
 from services.activation.codec.coupons import (
     CODES_LOADED,
@@ -25,11 +26,12 @@ from services.activation.domain.coupons import Coupon, coupon_id
 from services.activation.domain.model import DeliveryState
 from services.activation.store.coupons import Q, add_coupons, count_pools, save_pool
 from services.chassis.postgres.database import transaction
-from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.ids import LeafId, WorkspaceId, to_hex
 from services.kernel.journeys.coupons import CouponPool, CouponUse
 from services.kernel.journeys.journey_form import parse_journey
 from services.kernel.journeys.tree import with_coupon_uses
 from services.kernel.rules.filters import EventFilter
+from services.kernel.time import HOUR_US
 
 DELIVERED, SUPPRESSED = DeliveryState.DELIVERED, DeliveryState.SUPPRESSED
 ISSUE = {"issue": {"trial": {"pool": "P", "valid": "3d"}}}
@@ -147,18 +149,20 @@ LIFE: dict[str, Any] = {
 }  # fmt: skip
 
 
-async def begin(bench: JourneyBench, *people: int) -> dict[int, Coupon]:
-    """Let runs of persons send the offer with a coupon; return the coupons."""
+async def begin(
+    bench: JourneyBench, *people: int, form: dict[str, Any] = LIFE, hours: float = 0
+) -> dict[int, Coupon]:
+    """Let runs of persons send the offer with a coupon after some hours; return the coupons."""
     pool = CouponPool("P", used=USE, version=1)
     await bench.broadcast(
         POOL_DEFINED, pb.CouponPoolDefined.FromString(pool_definition(WorkspaceId(W), pool).payload)
     )
     codes = [f"CODE-{n}" for n in people]
     await bench.broadcast(CODES_LOADED, pb.CouponCodesLoaded(pool_id="P", codes=codes))
-    await bench.define_journey(with_coupon_uses(parse_journey(LIFE), {"P": USE}))
+    await bench.define_journey(with_coupon_uses(parse_journey(form), {"P": USE}))
     for n in people:
         await bench.happen("registered", n)
-    await bench.come_to_rest()
+    await bench.come_to_rest(hours)
     await bench.send()
     issued = {}
     for n in people:
@@ -207,6 +211,69 @@ async def test_goal_voids_a_coupon_that_was_not_used(bench: JourneyBench) -> Non
     [voided] = [f for f in bench.log.facts.values() if f.kind.endswith("CouponVoided")]
     message = pb.CouponVoided.FromString(voided.payload)
     assert message.coupon_id == coupons[2].coupon_id.hex()
+
+
+LATE: dict[str, Any] = {
+    "id": "life",
+    "enter": {"event": "registered", "again": "never"},
+    "goal": [{"event": "order_paid"}],
+    "steps": [{"wait": "2h"}, {"send": {"id": "offer", "to": "mail", "template": "t", **ISSUE}}],
+    "on_goal": [{"put": {"tag": "bought"}, "id": "bought"}],
+    "regret": {"unwanted": [{"void": "trial", "id": "void"}]},
+}
+
+
+async def test_order_that_is_learnt_after_the_message_takes_its_unused_coupon_back(
+    bench: JourneyBench,
+) -> None:
+    """An order before the message, at its very instant, before it with a used code, and after it."""
+    sent_us = BEGIN + 2 * HOUR_US
+    await begin(bench, 1, 2, 3, 4, 5, form=LATE, hours=3)
+    orders = {1: sent_us - HOUR_US, 2: sent_us, 3: sent_us - HOUR_US, 4: sent_us + 1}
+    await bench.happen("redeemed", 3, code="CODE-3")
+    late = {n: await bench.happen("order_paid", n, occurred_at_us=at) for n, at in orders.items()}
+    await bench.come_to_rest(1)
+    kinds = sorted(await bench.carry_out())
+    assert kinds == ["CouponVoided"] * 2 + ["TraitCorrected"] * 3
+    assert await coupon_rows(bench) == {
+        "CODE-1": (False, True),
+        "CODE-2": (False, True),
+        "CODE-3": (True, False),
+        "CODE-4": (False, False),
+        "CODE-5": (False, False),
+    }
+    rpc = await calls(bench)
+    found = (await rpc.ListRegrets(journeys_pb.ListRegretsRequest(journey_id="life"), None)).regrets
+    # What follows a regret is none. Each names the order that has shown it.
+    unwanted, shifted = journeys_pb.REGRET_KIND_UNWANTED, journeys_pb.REGRET_KIND_SHIFTED
+    regretted = [
+        *((n, "offer", unwanted) for n in (1, 2, 3)),
+        *((n, "bought", shifted) for n in (1, 3)),
+    ]
+    assert {(r.profile_id, r.step_id, r.kind, r.fact_id) for r in found} == {
+        (to_hex(bench_leaf(n)), step, kind, to_hex(late[n].fact_id)) for n, step, kind in regretted
+    }
+    assert (await bench.verify()).unjustified == []
+    await bench.publish_ends()
+    known = set(bench.log.facts)
+    await bench.lose_database()
+    await bench.come_to_rest(24)
+    assert await bench.carry_out() == []
+    assert set(bench.log.facts) == known
+
+
+async def test_goal_in_time_is_followed_by_its_own_steps_and_by_no_others(
+    bench: JourneyBench,
+) -> None:
+    await begin(bench, 1, form={**LATE, "steps": [*LATE["steps"][1:], {"wait": "2h"}]})
+    await bench.pass_time(1)
+    await bench.happen("order_paid", 1)
+    await bench.come_to_rest(1)
+    assert await bench.carry_out() == ["TraitCorrected"]
+    await bench.happen("order_paid", 1)
+    await bench.come_to_rest(1)
+    assert await bench.carry_out() == []
+    assert await coupon_rows(bench) == {"CODE-1": (False, False)}
 
 
 async def test_coupons_are_restored_with_the_ledger_and_keep_their_codes(

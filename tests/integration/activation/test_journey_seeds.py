@@ -2,12 +2,13 @@
 
 Each seed lives through kills at random statements, appends and calls of providers, before or after
 they are done. Fold, player, publisher, gate and delivery are real. Whole systems of real processes
-are killed in tests/faults.
+are killed in tests/faults. `./onefold test --faults N` lives through N seeds, the suite through 50.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -46,11 +47,15 @@ from services.activation.projection.journeys.engine import JourneyEngine
 from services.activation.store import effects
 from services.chassis.codec.journeys import contact_policy_to_proto
 from services.chassis.runtime.telemetry import Metrics
+from services.cli.commands.development import FAULT_SEEDS
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.journeys.contact_policy import parse_contact_policy
 from services.kernel.tokens import Token
 
-SEEDS, SEEDS_A_TEST, PERSONS, KILLS, MOST_ROUNDS = 50, 10, 5, 3, 40
+SEEDS = max(50, int(os.environ.get(FAULT_SEEDS, 0)))
+SEEDS_A_TEST, PERSONS, KILLS, MOST_ROUNDS = 10, 5, 3, 40
+#: Of the test that loses the database, whose three messages a person are about a thousand.
+MANY_PERSONS, SENT_BEFORE = 334, 500
 JOURNEY: dict[str, Any] = {
     "id": "hello",
     "enter": {"event": "entered", "again": "never"},
@@ -85,10 +90,22 @@ class Kills:
     def __init__(self) -> None:
         #: How many moments the process has still to live; below 1 = for ever.
         self.remaining = 0
+        #: How many messages are still accepted before it ends; below 1 = any number.
+        self.messages = 0
 
     def at(self, moments: int) -> None:
         """End the process after so many moments."""
         self.remaining = moments
+
+    def at_message(self, messages: int) -> None:
+        """End the process once so many messages were accepted."""
+        self.messages = messages
+
+    def accept(self) -> None:
+        """Raise Killed with the last message that is accepted."""
+        self.messages -= 1
+        if self.messages == 0:
+            raise Killed
 
     def pass_moment(self) -> None:
         """Raise Killed where this is the last moment."""
@@ -109,6 +126,7 @@ class Provider(Sender):
         script = self._random.choices(["accepted", "lost", "unanswered", "failed"], [7, 1, 1, 1])[0]
         if script in ("accepted", "unanswered"):
             self.accepted[message.key] += 1
+            self._kills.accept()
         self._kills.pass_moment()
         status = {"accepted": AttemptStatus.DELIVERED, "failed": AttemptStatus.FAILED}
         return AttemptResult(status.get(script, AttemptStatus.LOST), script)
@@ -122,8 +140,9 @@ class Provider(Sender):
 class Life:
     """A journey of some persons, whose process is killed now and then."""
 
-    def __init__(self, ledger: Ledger, seed: int, kills: Kills) -> None:
+    def __init__(self, ledger: Ledger, seed: int, kills: Kills, persons: int = PERSONS) -> None:
         self.bench, self.random, self.kills = JourneyBench(ledger), Random(seed), kills
+        self.persons = persons
         self.pool = ledger.database.pool
         channels = {type(to.channel): to.destination_id for to in DESTINATIONS}
         self.providers = {name: Provider(self.random, kills) for name in channels.values()}
@@ -154,12 +173,7 @@ class Life:
     async def run(self) -> None:
         """Let all persons enter, and do what is due through kills until everything is at rest."""
         bench, random = self.bench, self.random
-        await self.pool.execute(EMPTY)
-        await bench.ledger.define(*DESTINATIONS)
-        await bench.policy(contact_policy_to_proto(parse_contact_policy(POLICY)))
-        await bench.define(**JOURNEY)
-        for n in range(PERSONS):
-            await bench.happen("entered", n, occurred_at_us=BEGIN + n)
+        await self.enter()
         for _ in range(KILLS):
             await bench.pass_time(random.choice((0.0, 1.1)), us=1)
             self.kills.at(random.randrange(1, 90))
@@ -167,6 +181,33 @@ class Life:
             self.kills.at(0)
             self._restart()
         await bench.pass_time(3.0)
+        await self.rest()
+
+    async def run_without_database(self) -> None:
+        """Lose the database and the process when half of the messages are sent."""
+        await self.enter()
+        await self.bench.pass_time(3.0, us=1)
+        self.kills.at_message(SENT_BEFORE)
+        await self._work_until_killed()
+        assert sum(each.accepted.total() for each in self.providers.values()) < 2 * SENT_BEFORE
+        await self.bench.publish_ends()
+        await self.bench.lose_database()
+        self._restart()
+        await self.bench.ledger.define(*DESTINATIONS)
+        await self.rest()
+
+    async def enter(self) -> None:
+        """Let all persons enter an empty store."""
+        bench = self.bench
+        await self.pool.execute(EMPTY)
+        await bench.ledger.define(*DESTINATIONS)
+        await bench.policy(contact_policy_to_proto(parse_contact_policy(POLICY)))
+        await bench.define(**JOURNEY)
+        for n in range(self.persons):
+            await bench.happen("entered", n, occurred_at_us=BEGIN + n)
+
+    async def rest(self) -> None:
+        """Do what is due until nothing is open any more."""
         rounds = 0
         while await self._work():
             assert (rounds := rounds + 1) < MOST_ROUNDS, "it never comes to rest"
@@ -205,13 +246,13 @@ class Life:
                 async with asyncio.TaskGroup() as group:
                     await own._cycle(group)
         rows = await self.bench.ledger.rows()
-        return len(rows) < 4 * PERSONS or any(row["state"] in (1, 2, 7, 8) for row in rows)
+        return len(rows) < 4 * self.persons or any(row["state"] in (1, 2, 7, 8) for row in rows)
 
     async def check(self) -> None:
         """Check what each channel promises, and that each decision follows from the log."""
         rows = await self.bench.ledger.rows()
         assert Counter(row["destination_id"] for row in rows) == dict.fromkeys(
-            ("", *self.providers), PERSONS
+            ("", *self.providers), self.persons
         )
         states = {row["effect_id"].hex(): row["state"] for row in rows if row["destination_id"]}
         of = {
@@ -232,14 +273,14 @@ class Life:
         rpc = await calls(self.bench)
         assert not (await rpc.AuditRuns(pb.AuditRunsRequest(), None)).findings
         summary = await rpc.SummarizeJourney(pb.SummarizeJourneyRequest(journey_id="hello"), None)
-        assert summary.begun == sum(each.count for each in summary.ended) == PERSONS
+        assert summary.begun == sum(each.count for each in summary.ended) == self.persons
 
     async def _persons(
         self, workspace_id: WorkspaceId, leaf_ids: Collection[LeafId], token: Token
     ) -> dict[LeafId, Recipient]:
-        numbers = {leaf(n): n for n in range(PERSONS)}
+        numbers = {leaf(n): n for n in range(self.persons)}
         return {
-            id_: Recipient([("phone", f"+861380000000{numbers[id_]}")], leaf_ids=(id_,))
+            id_: Recipient([("phone", f"+86138{numbers[id_]:08}")], leaf_ids=(id_,))
             for id_ in leaf_ids
         }
 
@@ -281,6 +322,14 @@ async def test_kills_at_random_moments_break_no_promise_of_a_channel(
     ledger: Ledger, kills: Kills, first: int
 ) -> None:
     await live(ledger, kills, first)
+
+
+async def test_lost_database_in_the_midst_of_sending_breaks_no_promise_of_a_channel(
+    ledger: Ledger, kills: Kills
+) -> None:
+    life = Life(ledger, 1, kills, MANY_PERSONS)
+    await life.run_without_database()
+    await life.check()
 
 
 def _forgets_unanswered(original: Any) -> Any:

@@ -616,14 +616,18 @@ class AuditRunsResponse(_message.Message):
     def __init__(self, wait_for_time: _Optional[int] = ..., asleep: _Optional[int] = ..., wait_for_answers: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[RunFinding, _Mapping]]] = ...) -> None: ...
 
 class VerifyRunsRequest(_message.Message):
-    __slots__ = ("journey_id", "from_us", "to_us")
+    __slots__ = ("journey_id", "from_us", "to_us", "page_size", "page_token")
     JOURNEY_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_US_FIELD_NUMBER: _ClassVar[int]
     TO_US_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     journey_id: str
     from_us: int
     to_us: int
-    def __init__(self, journey_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, journey_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class UnjustifiedTransition(_message.Message):
     __slots__ = ("run_id", "number", "problem")
@@ -636,14 +640,16 @@ class UnjustifiedTransition(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., number: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class VerifyRunsResponse(_message.Message):
-    __slots__ = ("runs", "transitions", "unjustified")
+    __slots__ = ("runs", "transitions", "unjustified", "next_page_token")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
     UNJUSTIFIED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     runs: int
     transitions: int
     unjustified: _containers.RepeatedCompositeFieldContainer[UnjustifiedTransition]
-    def __init__(self, runs: _Optional[int] = ..., transitions: _Optional[int] = ..., unjustified: _Optional[_Iterable[_Union[UnjustifiedTransition, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, runs: _Optional[int] = ..., transitions: _Optional[int] = ..., unjustified: _Optional[_Iterable[_Union[UnjustifiedTransition, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListRegretsRequest(_message.Message):
     __slots__ = ("journey_id", "from_us", "to_us", "page_size", "page_token")
@@ -660,20 +666,22 @@ class ListRegretsRequest(_message.Message):
     def __init__(self, journey_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class JourneyRegret(_message.Message):
-    __slots__ = ("profile_id", "kind", "step_id", "visit", "sent_at_us", "ideal_at_us")
+    __slots__ = ("profile_id", "kind", "step_id", "visit", "sent_at_us", "ideal_at_us", "fact_id")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STEP_ID_FIELD_NUMBER: _ClassVar[int]
     VISIT_FIELD_NUMBER: _ClassVar[int]
     SENT_AT_US_FIELD_NUMBER: _ClassVar[int]
     IDEAL_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     kind: RegretKind
     step_id: str
     visit: int
     sent_at_us: int
     ideal_at_us: int
-    def __init__(self, profile_id: _Optional[str] = ..., kind: _Optional[_Union[RegretKind, str]] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., sent_at_us: _Optional[int] = ..., ideal_at_us: _Optional[int] = ...) -> None: ...
+    fact_id: str
+    def __init__(self, profile_id: _Optional[str] = ..., kind: _Optional[_Union[RegretKind, str]] = ..., step_id: _Optional[str] = ..., visit: _Optional[int] = ..., sent_at_us: _Optional[int] = ..., ideal_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
 
 class ListRegretsResponse(_message.Message):
     __slots__ = ("regrets", "persons", "left_out", "next_page_token")

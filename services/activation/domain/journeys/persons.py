@@ -60,6 +60,8 @@ class FixedRun(msgspec.Struct, frozen=True, gc=False):
     program: Program | None = None
     #: How an edit has ended it; None = it has not.
     ending: RunEnding | None = None
+    #: The instant of the last effect of its steps whose attempt has begun; None = none has.
+    begun_us: int | None = None
 
 
 class PersonRun(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +78,8 @@ class PersonRun(msgspec.Struct, frozen=True, gc=False):
     repeated: frozenset[tuple[str, int]] = frozenset()
     #: The version that it goes by; None = the newest.
     program: Program | None = None
+    #: The effects that follow as something was sent which a goal or a leave should have stopped.
+    amends: tuple[PlannedEffect, ...] = ()
 
     @property
     def planned(self) -> tuple[PlannedEffect, ...]:
@@ -84,7 +88,8 @@ class PersonRun(msgspec.Struct, frozen=True, gc=False):
             return ()
         # A run that has ended by its goal plans again what follows the goal.
         done = self.repeated.union(effect.key for effect in self.sent)
-        return tuple(effect for effect in self.play.effects if effect.key not in done)
+        wanted = (*self.play.effects, *self.amends)
+        return tuple(effect for effect in wanted if effect.key not in done)
 
     @property
     def effects(self) -> tuple[PlannedEffect, ...]:
@@ -97,9 +102,8 @@ class PersonRun(msgspec.Struct, frozen=True, gc=False):
         if self.play.overtaken_by is None:
             return self.planned
         ending = self.play.ending
-        if ending is None or ending.reason is not RunEnd.GOAL:
-            return ()
-        return tuple(effect for effect in self.planned if effect.at_us == ending.at_us)
+        goal_us = ending.at_us if ending and ending.reason is RunEnd.GOAL else None
+        return tuple(e for e in self.planned if e.at_us == goal_us or e in self.amends)
 
 
 class PersonPlay(msgspec.Struct, frozen=True, gc=False):
@@ -169,6 +173,20 @@ def entry_key(program: Program, entry: RunEntry) -> str | None:
     return None if value is None else canonical_json(value)
 
 
+def amends_of(program: Program, played: RunPlay, begun_us: int | None) -> tuple[PlannedEffect, ...]:
+    """Return what follows a regret: the goal or leave of a run took place before it sent something.
+
+    `begun_us`: the instant of its last effect whose attempt has begun; None = none has.
+    """
+    ending, overtaken_by = played.ending, played.overtaken_by
+    if ending is None or overtaken_by is None or begun_us is None or overtaken_by.at_us > begun_us:
+        return ()
+    return tuple(
+        PlannedEffect(step.id, 0, ending.at_us, played.position)
+        for step in program.journey.regret.unwanted
+    )
+
+
 class _Group:
     """The runs of a person with one key."""
 
@@ -191,7 +209,10 @@ class _Group:
     def add_fixed(self, own: FixedRun) -> None:
         """Add a run that is fixed; those of earlier entries are added before it."""
         played = self._play(own)
-        run = PersonRun(own.first, own.start, played, own.effects, program=own.program)
+        amends = amends_of(own.program or self._program, played, own.begun_us)
+        run = PersonRun(
+            own.first, own.start, played, own.effects, program=own.program, amends=amends
+        )
         for rival in self._awake:
             if self._refusal_beside(rival, own.first) is not None:
                 self._asleep.append(msgspec.structs.replace(run, asleep_beside=rival.first))

@@ -80,6 +80,8 @@ class Program:
     listens: Mapping[str, TriggerSubject]
     #: What the facts say that a run waits for once it has begun, uses of its coupons included.
     awaited: frozenset[Subject]
+    #: The steps that follow a goal or a regret, by id.
+    after_end: frozenset[str]
     _purposes: dict[tuple[int, tuple[tuple[str, int], ...]], frozenset[str]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -208,6 +210,7 @@ def compile_journey(journey: Journey) -> Program:
         entry_subjects(journey),
         listens,
         frozenset(awaited),
+        frozenset(s.id for s in (*journey.on_goal, *journey.regret.unwanted)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks that something carries out the steps of a journey: messages, a mirror, facts."""
+"""Checks that the steps of a journey use destinations for what they do."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ from services.kernel.journeys.tree import all_steps
 def receiver_problems(
     journey: Journey, destinations: Mapping[str, Destination]
 ) -> Iterator[JourneyProblem]:
-    """Yield the steps that send to a mirror, those that add a person to what is none, and those
-    that nothing carries out.
-    """
-    for step in journey.regret.unwanted:
-        problem = "regrets are listed, and nothing carries out steps that follow them"
-        yield JourneyProblem(step.id, problem, "write `regret: {unwanted: report}`")
+    """Yield the steps that send to a mirror, and those that add a person to what is none."""
     for step in all_steps(journey):
         if not isinstance(step, (SendStep, JoinStep, DropStep)):
             continue

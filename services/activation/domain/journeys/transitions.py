@@ -157,7 +157,11 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
             return None
         position = self.moved[0] if self.moved and self.moved[1] == len(effects) else None
         ending = self.ending if ended else None
-        return FixedRun(self.first, self.start, effects, position, program, ending)
+        begun_us = max(
+            (e.at_us for e in effects if e.key in begun and e.step_id not in program.after_end),
+            default=None,
+        )
+        return FixedRun(self.first, self.start, effects, position, program, ending, begun_us)
 
 
 def run_id(workspace_id: WorkspaceId, program: Program, entry: RunEntry) -> bytes:

@@ -43,8 +43,8 @@ from services.kernel.journeys.inputs import select_properties
 from services.kernel.rules.filters import ANY_EVENT, EventFilter, matcher
 from services.kernel.rules.ids import structure_id
 
-#: Leaves whose runs are verified together.
-_PAGE: Final = 200
+#: Before the first run that begins at an instant.
+BEFORE: Final = b"\xff" * 16
 #: The most findings that are returned.
 MAX_FINDINGS: Final = 100
 NOT_LOGGED: Final = "the log does not have it, or has another one"
@@ -60,6 +60,8 @@ class Verification:
     runs: int = 0
     transitions: int = 0
     unjustified: list[Unjustified] = field(default_factory=list)
+    #: When the last run began, and its id, where more may follow.
+    last: tuple[int, bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,25 +73,26 @@ class RunVerifier:
     upstream: JourneyReads
 
     async def verify(
-        self, workspace_id: WorkspaceId, journey_id: str, from_us: int, to_us: int
+        self,
+        workspace_id: WorkspaceId,
+        journey_id: str,
+        before: tuple[int, bytes],
+        to_us: int,
+        size: int,
     ) -> Verification:
-        """Verify the runs that began in a period, in the order in which they began.
+        """Verify a page of the runs that began in a period, in the order in which they began.
 
-        Empty `journey_id` = all. Raises OnefoldError.
+        Empty `journey_id` = all; `before`: when a run began, and its id. Raises OnefoldError.
         """
         result = Verification()
         async with acquire(self.pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace_id)
-        before = max(from_us, 0) - 1, b"\xff" * 16
-        while len(result.unjustified) < MAX_FINDINGS:
-            async with acquire(self.pool) as conn:
-                key = workspace_id, journey_id
-                rows = await conn.fetch(run_reads.Q.runs_after, *key, *before, to_us, _PAGE)
-            if not rows:
-                break
-            await self._verify_page(workspace_id, rows, histories, result)
-            before = rows[-1]["begun_at_us"], rows[-1]["run_id"]
+            key = workspace_id, journey_id
+            rows = await conn.fetch(run_reads.Q.runs_after, *key, *before, to_us, size)
+        await self._verify_page(workspace_id, rows, histories, result)
         del result.unjustified[MAX_FINDINGS:]
+        if len(rows) == size:
+            result.last = rows[-1]["begun_at_us"], rows[-1]["run_id"]
         return result
 
     async def _verify_page(

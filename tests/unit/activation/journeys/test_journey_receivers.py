@@ -37,18 +37,3 @@ def test_step_uses_a_destination_for_what_it_does(step: dict[str, Any], remedy: 
     problems = list(receiver_problems(journey, DESTINATIONS))
     assert len(problems) == bool(remedy)
     assert all(f"`{remedy}`" in each.remedy for each in problems)
-
-
-@pytest.mark.parametrize(
-    ("more", "at"),
-    [
-        ({"steps": [{"task": {"id": "t", "queue": "q", "title": "call", "due": "1d"}}]}, []),
-        ({"regret": {"unwanted": [{"void": "first_order", "id": "v"}]}}, ["v"]),
-        ({"on_goal": [{"void": "first_order", "id": "v"}]}, []),
-    ],
-)
-def test_step_that_nothing_carries_out_is_refused(more: dict[str, Any], at: list[str]) -> None:
-    enter = {"event": "registered", "again": "always"}
-    put = {"put": {"tag": "t"}, "id": "p"}
-    journey = parse_journey({"id": "j", "enter": enter, "steps": [put], **more})
-    assert [each.at for each in receiver_problems(journey, {})] == at
