@@ -55,8 +55,13 @@ async def _configure(dsn: str, setting: str) -> None:
 @asynccontextmanager
 async def frozen(stack: Stack, name: str) -> AsyncIterator[None]:
     """One process stops where it is, with its connections open."""
-    pids = {"postgres": _postgres_pids(stack), "nats": [stack.nats.pid]}.get(name)
-    pids = pids if pids is not None else [stack.services[name].pid]
+    match name:
+        case "postgres":
+            pids = _postgres_pids(stack)
+        case "nats":
+            pids = [stack.nats.pid]
+        case _:
+            pids = [stack.services[name].pid]
     for pid in pids:
         with suppress(ProcessLookupError):  # it is starting again, after an earlier fault
             os.kill(pid, signal.SIGSTOP)

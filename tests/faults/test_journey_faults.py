@@ -150,20 +150,22 @@ class Journeys:
 
     async def kill(self, random: Random, injected: list[str]) -> None:
         """Kill processes at random moments, activation most often, or stop others for a while."""
-        stack = self.stack
         for _ in range(FAULTS):
             await asyncio.sleep(random.uniform(0.3, 1.7) * SPREAD_S / FAULTS)
             target = random.choice(TARGETS)
             injected.append(target)
-            if target in FROZEN:
-                async with outages.frozen(stack, target):
-                    await asyncio.sleep(FROZEN_S)
-                continue
-            if target == "postgres":
-                with suppress(ServerError):  # it is starting again, after an earlier kill
-                    kill_all([stack.postgres.pid, *workers_in(stack.postgres.cluster)])
-            else:
-                kill_all([stack.services[target].pid])
+            with suppress(ServerError):  # it is starting again, after an earlier fault
+                await self._inject(target)
+
+    async def _inject(self, target: str) -> None:
+        stack = self.stack
+        if target in FROZEN:
+            async with outages.frozen(stack, target):
+                await asyncio.sleep(FROZEN_S)
+        elif target == "postgres":
+            kill_all([stack.postgres.pid, *workers_in(stack.postgres.cluster)])
+        else:
+            kill_all([stack.services[target].pid])
 
     async def ended(self, number: int) -> list[Delivery]:
         """Return all messages of the journey once there are so many, and none is open."""

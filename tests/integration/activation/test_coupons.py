@@ -226,7 +226,7 @@ LATE: dict[str, Any] = {
 async def test_order_that_is_learnt_after_the_message_takes_its_unused_coupon_back(
     bench: JourneyBench,
 ) -> None:
-    """An order before the message, at its very instant, before it with a used code, and after it."""
+    """An order before the message, at its instant, before it with a used code, and after it."""
     sent_us = BEGIN + 2 * HOUR_US
     await begin(bench, 1, 2, 3, 4, 5, form=LATE, hours=3)
     orders = {1: sent_us - HOUR_US, 2: sent_us, 3: sent_us - HOUR_US, 4: sent_us + 1}
