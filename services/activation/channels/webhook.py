@@ -22,6 +22,8 @@ from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 #: Statuses after which a retry may succeed, beside every 5xx.
 _RETRYABLE = frozenset({408, 409, 425, 429})
+#: The receiver has ended for good, and wants no more requests.
+_GONE = 410
 _HEADERS = {"content-type": "application/json", "user-agent": "onefold"}
 
 
@@ -75,6 +77,8 @@ def judge(answer: HttpAnswer) -> AttemptResult:
     status, reason = answer.status, f"HTTP {answer.status}"
     if 200 <= status < 300:
         return AttemptResult(AttemptStatus.DELIVERED, reason)
+    if status == _GONE:
+        return AttemptResult(AttemptStatus.CREDENTIALS, reason)
     if status in _RETRYABLE or status >= 500:
         return AttemptResult(AttemptStatus.FAILED, reason, answer.retry_after)
     return AttemptResult(AttemptStatus.REJECTED, reason)

@@ -82,7 +82,7 @@ class AttemptStatus(Enum):
     REJECTED = "rejected"
     #: No message to this address can succeed.
     ADDRESS_DEAD = "address_dead"
-    #: No message of the destination can succeed until it has other credentials.
+    #: No message of the destination can succeed until it is defined otherwise.
     CREDENTIALS = "credentials"
     #: The message was sent, and whether the receiver has it is not known.
     LOST = "lost"

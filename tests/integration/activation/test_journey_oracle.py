@@ -110,6 +110,7 @@ async def test_regrets_are_the_difference_of_what_was_sent_and_what_the_oracle_w
         )
         late = [h for h in case.happenings if case.recorded.get(h.id, h.at) > h.at]
         assert any(h.at <= first_us for h in late), "the first regret follows from a late fact"
+        assert {r.fact_id for r in found.regrets} <= {"", *(h.id.hex() for h in late)}
 
 
 ORACLE_MUTANTS: dict[str, tuple[Any, Any, str, str]] = {

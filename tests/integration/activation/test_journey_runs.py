@@ -23,7 +23,7 @@ from services.chassis.codec.journeys import contact_policy_to_proto
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId
 from services.kernel.journeys.contact_policy import parse_contact_policy
-from services.kernel.time import DAY_US, HOUR_US
+from services.kernel.time import DAY_US, HOUR_US, MINUTE_US
 
 CHOOSE: dict[str, Any] = {
     "id": "choose",
@@ -93,6 +93,24 @@ async def test_payment_of_another_shard_at_the_last_microsecond_stops_the_messag
     await bench.come_to_rest(1)
     assert bench.log.kinds() == ["began", "ended"]
     assert await bench.effects() == {}
+
+
+async def test_payment_of_another_shard_a_microsecond_after_the_due_leaves_one_message(
+    bench: JourneyBench,
+) -> None:
+    await bench.define(**CART)
+    await bench.happen("cart_updated", 1)
+    await bench.move(2, 1, version=1)
+    bench.now_us = BEGIN + 2 * HOUR_US
+    await bench.come_to_rest()
+    assert bench.now_us == BEGIN + 2 * HOUR_US + 1
+    assert await bench.send() == ["reminder"]
+    await bench.happen("order_paid", 2, profile=1, version=1)
+    await bench.come_to_rest(24)
+    assert await bench.send() == []
+    rpc = await calls(bench)
+    request = pb.ListRegretsRequest(journey_id="cart")
+    assert not (await rpc.ListRegrets(request, None)).regrets, "it should have been sent"
 
 
 async def test_payment_before_the_attempt_withdraws_the_message(bench: JourneyBench) -> None:
@@ -469,9 +487,9 @@ async def test_look_that_is_not_taken_for_a_minute_raises_the_metric(bench: Jour
     await bench.define(**CART)
     await bench.happen("cart_updated", 1)
     await bench.come_to_rest()
-    await bench.pass_time(2)
+    await bench.pass_time(2, us=MINUTE_US - 1)
     assert await bench.engine.upkeep.count_overdue() == 0
-    await bench.pass_time(0.1)
+    await bench.pass_time(us=1)
     metric = bench.engine.upkeep.metrics.overdue._value
     await bench.engine.upkeep.measure()
     assert metric.get() == 1
@@ -510,7 +528,7 @@ async def test_late_payment_is_a_regret_and_a_message_that_follows_is_none(
         await bench.happen("cart_updated", number)
     await bench.come_to_rest(2)
     await bench.send()
-    await bench.happen("order_paid", 1, occurred_at_us=BEGIN + HOUR_US)
+    late = await bench.happen("order_paid", 1, occurred_at_us=BEGIN + HOUR_US)
     await bench.come_to_rest()
     rpc = await calls(bench)
     response = await rpc.ListRegrets(pb.ListRegretsRequest(journey_id="cart"), None)
@@ -518,6 +536,7 @@ async def test_late_payment_is_a_regret_and_a_message_that_follows_is_none(
     [regret] = response.regrets
     assert (regret.profile_id, regret.step_id) == (leaf(1).hex(), "reminder")
     assert (regret.kind, regret.sent_at_us) == (pb.REGRET_KIND_UNWANTED, BEGIN + 2 * HOUR_US)
+    assert regret.fact_id == late.fact_id.hex()
 
 
 async def test_every_entry_of_a_person_is_explained(bench: JourneyBench) -> None:

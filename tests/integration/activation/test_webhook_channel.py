@@ -116,10 +116,8 @@ async def test_signature_follows_standard_webhooks(
     ("status", "expected"),
     [
         *[(status, AttemptStatus.DELIVERED) for status in (200, 201, 202, 204, 299)],
-        *[
-            (status, AttemptStatus.REJECTED)
-            for status in (300, 301, 304, 400, 401, 403, 404, 410, 422)
-        ],
+        *[(status, AttemptStatus.REJECTED) for status in (300, 301, 304, 400, 401, 403, 404, 422)],
+        (410, AttemptStatus.CREDENTIALS),
         *[
             (status, AttemptStatus.FAILED)
             for status in (408, 409, 425, 429, 500, 501, 502, 503, 504)

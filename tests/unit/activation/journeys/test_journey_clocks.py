@@ -72,6 +72,19 @@ TABLE = [
     Row("autumn", NEW_YORK, "2026-10-31T11:30", NONE, until("07:00"), "2026-11-01T12:00"),
     Row("night, spring", NEW_YORK, "2026-03-08T04:00", NIGHT, {}, "2026-03-08T12:00"),
     Row("night, autumn", NEW_YORK, "2026-11-01T03:00", NIGHT, {}, "2026-11-01T13:00"),
+    # Each rule in each zone. Kathmandu is at +05:45.
+    Row("night", KATHMANDU, "2026-03-06T17:00", NIGHT, {}, "2026-03-07T02:15"),
+    Row("daytime", KATHMANDU, "2026-03-06T06:00", DAYTIME, {}, "2026-03-06T16:15"),
+    Row("night, autumn", CHATHAM, "2026-04-04T09:00", NIGHT, {}, "2026-04-04T19:15"),
+    Row("daytime, autumn", CHATHAM, "2026-04-04T20:00", DAYTIME, {}, "2026-04-05T09:15"),
+    Row("daytime, spring", NEW_YORK, "2026-03-08T13:00", DAYTIME, {}, "2026-03-09T02:00"),
+    Row("daytime, autumn", NEW_YORK, "2026-11-01T14:00", DAYTIME, {}, "2026-11-02T03:00"),
+    Row("workdays, spring", LORD_HOWE, "2026-10-01T21:00", NONE, SEVEN, "2026-10-04T20:00"),
+    Row("workdays, autumn", LORD_HOWE, "2026-04-02T21:00", NONE, SEVEN, "2026-04-05T20:30"),
+    Row("night, autumn", LORD_HOWE, "2026-04-04T12:00", NIGHT, {}, "2026-04-04T21:30"),
+    Row("daytime, spring", LORD_HOWE, "2026-10-03T22:00", DAYTIME, {}, "2026-10-04T11:00"),
+    Row("daytime, autumn", LORD_HOWE, "2026-04-04T22:00", DAYTIME, {}, "2026-04-05T11:30"),
+    Row("daytime before no Friday", SAMOA, "2011-12-29T19:00", DAYTIME, {}, "2011-12-30T08:00"),
     # It does not exist: the first instant after the gap.
     Row("02:30, spring", NEW_YORK, "2026-03-08T05:00", NONE, until("02:30"), "2026-03-08T07:00"),
     # It occurs twice: the first time.

@@ -61,9 +61,14 @@ def case_without_rules(seed: int) -> Case:
             return case
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_answer_changes_without_the_cited_facts_and_stays_without_any_other(seed: int) -> None:
-    case = case_without_rules(seed)
+@pytest.mark.parametrize("first", range(0, 500, 50))
+def test_answer_changes_without_the_cited_facts_and_stays_without_any_other(first: int) -> None:
+    for seed in range(first, first + 50):
+        check_citations(case_without_rules(seed))
+
+
+def check_citations(case: Case) -> None:
+    """Take the cited facts of each entry away, and then each of the others alone."""
     program = compile_journey(case.journey)
     facts = [
         JourneyFact(
