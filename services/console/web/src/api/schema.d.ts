@@ -3930,6 +3930,8 @@ export interface components {
         };
         /** @description A difference between what was sent to a person and what should have been, by what is known now. */
         "activation.v1.JourneyRegret": {
+            /** @description The fact that was learnt after it and decides what should have been; empty = it follows from another difference. */
+            fact_id?: string;
             /**
              * Format: int64
              * @description The instant that it should have been planned for, Unix microseconds; 0 = none.
@@ -5630,6 +5632,13 @@ export interface components {
             /** @description The journey; empty = all. */
             journey_id?: string;
             /**
+             * Format: uint32
+             * @description The most runs to verify; 0 = 50, at most 1,000.
+             */
+            page_size?: number;
+            /** @description The `next_page_token` of the page before; empty = the first page. */
+            page_token?: string;
+            /**
              * Format: int64
              * @description The runs that began before this instant, Unix microseconds; 0 = all.
              */
@@ -5637,6 +5646,8 @@ export interface components {
         };
         /** @description The response of `VerifyRuns`. */
         "activation.v1.VerifyRunsResponse": {
+            /** @description For the next page; empty = this is the last one. */
+            next_page_token?: string;
             /**
              * Format: uint64
              * @description The runs that were computed again.
