@@ -30,6 +30,7 @@ from services.profile.projection.upstream import IdentityUpstream, LogEventReade
 from services.profile.projection.visibility import Visibility
 from services.profile.queries.explanations import RuleExplanationQueries
 from services.profile.queries.history import HistoryQueries
+from services.profile.queries.latency import LookupLatency
 from services.profile.queries.past import PastReader
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import ProfileQueries
@@ -91,16 +92,21 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         queries = ProfileQueries(base.database, runner)
         past = PastReader(queries, log, IdentityClient(identity), index_key)
         watched = ProfileWatch(queries, upstream)
-        endpoint = _profile_rpc(past, limiter, watched, index_key)
+        lookups = LookupLatency(base.metrics, settings.found_within_s)
+        endpoint = _profile_rpc(past, limiter, watched, index_key, lookups)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)
-        counts = visibility.adding_to(count_rows)
+        counts = visibility.adding_to(lookups.adding_to(count_rows))
         async with base.serving(rpc, runner, counts=counts, rebuild=rebuild) as endpoints:
             yield endpoints
 
 
 def _profile_rpc(
-    past: PastReader, limiter: RuleLimiter, watched: ProfileWatch, index_key: IndexKey
+    past: PastReader,
+    limiter: RuleLimiter,
+    watched: ProfileWatch,
+    index_key: IndexKey,
+    lookups: LookupLatency,
 ) -> ProfileRpc:
     queries, log = past.queries, past.log
     database, runner = queries.database, queries.runner
@@ -114,6 +120,7 @@ def _profile_rpc(
         definitions=ProfileDefinitions(database, runner, log, limiter),
         records=ProfileRecords(database, runner, log, index_key),
         watch=watched,
+        lookups=lookups,
     )
 
 

@@ -17,6 +17,7 @@ from services.chassis.runtime.telemetry import Metrics
 from services.identity.projection import metrics as identity
 from services.ingest.metrics import IngestMetrics
 from services.profile.projection import metrics as profile
+from services.profile.queries.latency import LookupLatency
 
 #: Stands for the name of a service while the registry of what all services have is filled.
 _ANY = "any_service"
@@ -95,11 +96,13 @@ def _of_services() -> dict[str, list[MetricWrapperBase]]:
     DeliveryMetrics(activation)
     JourneyMetrics(activation)
     latency_of_decisions(activation, limit_s=0)
+    lookups, of_lookups = _metrics("profile")
+    LookupLatency(lookups, limit_s=0)
     return {
         "ingest": of_ingest.metrics,
         "activation": of_activation.metrics,
         "identity": _of_module(identity),
-        "profile": _of_module(profile),
+        "profile": [*_of_module(profile), *of_lookups.metrics],
     }
 
 

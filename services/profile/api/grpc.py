@@ -50,6 +50,7 @@ from services.profile.domain.profile import Profile
 from services.profile.domain.settings import check_settings
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.explanations import RuleExplanationQueries
+from services.profile.queries.latency import LookupLatency
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage
 from services.profile.queries.rule_preview import RulePreview
@@ -76,6 +77,7 @@ class ProfileRpc(JourneyInputRpc):
     definitions: ProfileDefinitions
     records: ProfileRecords
     watch: ProfileWatch
+    lookups: LookupLatency
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -88,7 +90,8 @@ class ProfileRpc(JourneyInputRpc):
             profile = await self.history.profile(workspace, id_, as_of)
         else:
             await self.queries.runner.catch_up(at_least_of(request))
-            profiles, token = await self._profiles([id_])
+            with self.lookups.measured():
+                profiles, token = await self._profiles([id_])
             if not profiles:
                 raise NotFound("no profile has this id or identifier; check it")
             profile = profiles[0]
@@ -128,7 +131,8 @@ class ProfileRpc(JourneyInputRpc):
         lens = lens_of(principal())
         search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key, lens)
         await self.queries.runner.catch_up(at_least_of(request))
-        profiles, has_more, token = await search.find(self.queries, size, brief=request.brief)
+        with self.lookups.measured():
+            profiles, has_more, token = await search.find(self.queries, size, brief=request.brief)
         return pb.SearchProfilesResponse(
             profiles=map(api.profile_writer(request.brief), profiles),
             has_more=has_more,

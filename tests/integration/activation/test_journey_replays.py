@@ -1,11 +1,14 @@
 """A backtest is the truth: thirty simulated days with late events, merges, delays and edits.
 
 The store, the fold, the player, the publisher and the calls are real; the log, the clock and the
-sending are the test's. Nothing can leave: no sender exists here.
+sending are the test's.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ from services.activation.projection.journeys.knowledge import GroupQuestion, Pas
 from services.activation.projection.journeys.replays import JourneyReplays
 from services.activation.projection.journeys.verification import RunVerifier
 from services.chassis.access.principal import Principal, Role, set_principal
+from services.devstack.folders import ROOT
 from services.kernel.ids import LeafId, ProfileId, to_hex
 from services.kernel.journeys.inputs import awaited_events
 from services.kernel.journeys.model import Journey
@@ -259,6 +263,41 @@ async def check_regrets(bench: JourneyBench, month: Month, rpc: Calls) -> None:
     assert unwanted == sent - wanted
     assert missed == wanted - sent - held
     assert (len(unwanted) > 3, len(missed) > 3) == (True, True)
+
+
+#: A network of its own, which has no route to anywhere.
+ALONE = ("unshare", "--net", *(() if os.geteuid() == 0 else ("--map-root-user",)))
+#: Runs a test with the loopback interface alone, and counts the packets that had no route.
+WITHOUT_ROUTE = """
+import contextlib, fcntl, socket, struct, sys
+import pytest
+
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+with socket.socket() as opened:
+    fcntl.ioctl(opened, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+
+def without_route():
+    with open("/proc/self/net/snmp") as file:
+        names, values = [line.split() for line in file if line.startswith("Ip:")]
+    return int(values[names.index("OutNoRoutes")])
+
+
+assert pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]]) == 0
+assert without_route() == 0, "it has sent something"
+with contextlib.suppress(OSError), socket.socket() as opened:
+    opened.connect(("192.0.2.1", 9))
+assert without_route() == 1, "what is sent would be counted"
+"""
+
+
+def test_backtest_without_a_route_sends_no_packet() -> None:
+    if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets no process have a network of its own")
+    test = test_backtest_of_a_month_is_its_ledger_and_its_regrets.__name__
+    command = [*ALONE, sys.executable, "-c", WITHOUT_ROUTE, f"{__file__}::{test}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def test_backtest_finds_a_system_that_looks_too_early(

@@ -10,6 +10,7 @@ import pytest
 from integration.profile.profile_stack import ProfileStack
 from laws.profile_model import SourceEvent
 from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
 
 from services.kernel.errors import OnefoldError
 from services.kernel.identifiers.model import Identifier
@@ -93,3 +94,21 @@ async def _translate(stack: ProfileStack) -> None:
     ):
         with pytest.raises(OnefoldError, match=r"."):
             await stack.profile.TranslateRule(wrong)
+
+
+async def test_search_by_a_telephone_number_is_measured_against_the_declared_limit(
+    open_stack: OpenStack,
+) -> None:
+    async with open_stack() as stack:
+
+        async def measured() -> int:
+            request = projection_pb.GetStatusRequest(counts=True)
+            return int((await stack.projection.GetStatus(request)).counts["profiles_found"])
+
+        at_us = await stack.tick() - DAY_US
+        await stack.ingest([SourceEvent((LI, PHONE), at_us, 1, "", "identify")])
+        before = await measured()
+        search = pb.SearchProfilesRequest(text="136 1234 9876", at_least=stack.token)
+        [profile] = (await stack.profile.SearchProfiles(search)).profiles
+        await stack.profile.GetProfile(pb.GetProfileRequest(profile_id=profile.profile_id))
+        assert await measured() == before + 2
