@@ -22,9 +22,9 @@ class ProfileSettings(ServiceSettings):
     #: The declared limit from recording a fact in the log to its being visible in the profile,
     #: seconds. Facts that take longer are counted: see `./onefold status`, and the metrics.
     visible_within_s: Annotated[float, Field(gt=0)] = 1.0
-    #: The declared limit from a request for a profile, by an identifier or a name, to what is found,
-    #: seconds. The time for which the request waits for a token is not part of it. Requests that
-    #: take longer are counted: see `./onefold status`, and the metrics.
+    #: The declared limit from a request for a profile, by an identifier or a name, to what is
+    #: found, seconds. The time for which it waits for a token is not part of it. Requests that take
+    #: longer are counted: see `./onefold status`, and the metrics.
     found_within_s: Annotated[float, Field(gt=0)] = 0.5
     #: Predicates over events of one name, and over traits, that the rules of one workspace may have
     #: in all their versions. Each one adds about 5 us to an event that it matches.

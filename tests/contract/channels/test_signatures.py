@@ -1,7 +1,8 @@
 """Tests signatures against those of the official libraries of the providers.
 
 The files in `signed` have random requests: what those of SMS consist of (see `sms_requests`), as
-`botocore` 1.44 signs those of a bucket, and all codes of errors that Tencent's library lists.
+`botocore` 1.44 signs those of a bucket, all codes of errors that Tencent's library lists, and those
+that the documentation of Alibaba Cloud lists for messages and their delivery.
 """
 
 from __future__ import annotations
@@ -94,10 +95,34 @@ def test_requests_of_s3_are_signed_as_the_library_of_its_maker_signs_them() -> N
         assert signed == each["authorization"]
 
 
-def test_every_code_that_tencent_lists_has_a_meaning() -> None:
-    codes = (SIGNED / "tencent_codes.txt").read_text("utf-8").split()
-    assert len(codes) == 94
-    assert not [code for code in codes if tencent_sms.CODES.status_of(code) is None]
+@pytest.mark.parametrize(
+    ("name", "codes", "number"),
+    [("tencent", tencent_sms.CODES, 94), ("aliyun", aliyun_sms.CODES, 67)],
+)
+def test_every_code_that_a_provider_lists_has_a_meaning(
+    name: str, codes: Codes, number: int
+) -> None:
+    listed = (SIGNED / f"{name}_codes.txt").read_text("utf-8").split()
+    assert len(listed) == number
+    assert not [code for code in listed if codes.status_of(code) is None]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("isv.MOBILE_NUMBER_ILLEGAL", AttemptStatus.ADDRESS_DEAD),
+        # They say nothing against the number: too many of them, or a word of the message.
+        ("isv.MOBILE_COUNT_OVER_LIMIT", AttemptStatus.REJECTED),
+        ("isv.BLACK_KEY_CONTROL_LIMIT", AttemptStatus.REJECTED),
+        ("isv.SMS_SIGNATURE_SCENE_ILLEGAL", AttemptStatus.CREDENTIALS),
+        ("isv.SMS_SIGN_TEMPLATE_NOT_MATCH", AttemptStatus.REJECTED),
+        ("isv.DAY_LIMIT_CONTROL", AttemptStatus.FAILED),
+        ("InvalidAccessKeyId.NotFound", AttemptStatus.CREDENTIALS),
+    ],
+)
+def test_code_of_aliyun_decides_the_result(code: str, status: AttemptStatus) -> None:
+    answer = HttpAnswer(200, {}, json.dumps({"Code": code}).encode())
+    assert aliyun_sms.judge_aliyun(answer).status is status
 
 
 @pytest.mark.parametrize(
