@@ -324,6 +324,7 @@ async def test_kills_at_random_moments_break_no_promise_of_a_channel(
     await live(ledger, kills, first)
 
 
+@pytest.mark.timeout(300)
 async def test_lost_database_in_the_midst_of_sending_breaks_no_promise_of_a_channel(
     ledger: Ledger, kills: Kills
 ) -> None:
