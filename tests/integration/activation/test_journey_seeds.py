@@ -194,6 +194,7 @@ class Life:
         await self.bench.lose_database()
         self._restart()
         await self.bench.ledger.define(*DESTINATIONS)
+        await self.bench.pass_time(us=1)
         await self.rest()
 
     async def enter(self) -> None:
