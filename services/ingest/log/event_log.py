@@ -79,8 +79,8 @@ class EventLog:
         appends nothing. Raises StoreUnavailable: then the facts may be in the log or not, and the
         same call can be repeated. Cancelling the caller does not take the facts back.
 
-        `known_us`: see `AppendRequest`. Raises TokenNotReached and appends nothing where a person
-        whom a fact names was erased since.
+        `known_us`: see `AppendRequest`. Raises TokenNotReached and appends nothing where the person
+        of a fact was erased since.
         """
         if not facts:
             return AppendResult(0, frozenset(), frozenset(), Token(), 0)
