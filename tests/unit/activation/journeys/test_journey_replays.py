@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -253,6 +254,16 @@ def test_replay_looks_no_more_often_than_something_happens(monkeypatch: pytest.M
     hours = [(at - BEGIN) // HOUR_US for at in looks]
     # The first look after the end of the run sees what it has sent; nothing follows from others.
     assert hours == [0, 2, 6]
+
+
+def test_goal_that_is_learnt_after_the_end_of_a_run_ends_it_earlier() -> None:
+    group, history = _simple([("entered", 1, 0), ("paid", 1, 4), ("paid", 1, 5), ("paid", 1, 1)])
+    late = msgspec.structs.replace(group.facts[-1], recorded_at_us=BEGIN + 6 * HOUR_US)
+    group = replace(group, facts=[*group.facts[:-1], late])
+    found = replay_as_learnt(group, history, _hours, BEGIN + 9 * HOUR_US, {})
+    [run] = found.runs.values()
+    assert run.record.ending is not None
+    assert run.record.ending.fact_id == late.fact_id
 
 
 @given(st.randoms(use_true_random=False))
