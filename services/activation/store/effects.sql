@@ -67,12 +67,14 @@ RETURNING e.effect_id;
 
 -- name: end_attempts
 -- Records transitions, and makes the effects behind a final state due; the row count is theirs. An
--- attempt whose lease another replica has taken over changes nothing.
+-- attempt whose lease another replica has taken over changes nothing. One that was not made says
+-- nothing about the attempt before it, so an answer that is missing stays so.
 WITH ended AS (
     UPDATE effect e
     SET state = t.state, reason = t.reason, attempts = e.attempts - t.uncounted,
         due_at = now() + t.delay * interval '1 s', held_until_us = t.held_until_us,
-        ended_at = CASE WHEN t.state NOT IN (1, 2, 8) THEN now() END, unanswered = t.unanswered
+        ended_at = CASE WHEN t.state NOT IN (1, 2, 8) THEN now() END,
+        unanswered = t.unanswered OR t.uncounted = 1 AND e.unanswered
     FROM unnest($1::bytea[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::float8[],
                 $7::int[], $8::boolean[], $9::bigint[])
         AS t (effect_id, shard, attempts, state, reason, delay, uncounted, unanswered,

@@ -459,3 +459,28 @@ async def test_lost_answer_is_repeated_only_for_what_needs_no_consent(gate: Gate
         "bill.reminder": DeliveryState.ACCEPTED,
     }
     assert len(provider.taken) == 3
+
+
+async def test_message_that_may_have_been_sent_is_not_sent_again_after_it_was_held(
+    gate: GatedLedger,
+) -> None:
+    mail = Smtp("mail.x.example", from_address="shop@x.example")
+    await gate.ledger.define(destination(mail, "mail", template_id="cart"))
+    await gate.define({"steps": [{"send": {"id": "reminder", "to": "mail", "template": "cart"}}]})
+    quiet = {"from": "11:00", "to": "13:00"}
+    purposes = {"marketing": {"consent": "implied", "quiet": quiet}}
+    await gate.policy({"zone": {"else": "Asia/Shanghai"}, "purposes": purposes})
+    person(gate, 0)
+    effect = await gate.plan(0)
+    # The process was killed in the midst of the attempt.
+    await gate.ledger.database.pool.execute(
+        "UPDATE effect SET state = 2, attempts = 1, payload = '{}', due_at = now()"
+        " WHERE effect_id = $1",
+        effect.effect_id,
+    )
+    provider = LosingProvider()
+    async with gate.dispatching(senders={Smtp: provider}):
+        await gate.ledger.all_are(HELD)
+        await gate.move_to(NOON_US + HOUR_US)
+        await gate.ledger.all_are(DeliveryState.UNCONFIRMED)
+    assert provider.taken == []
