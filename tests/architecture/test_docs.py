@@ -224,7 +224,9 @@ def test_documents_name_existing_commands_only() -> None:
         assert used <= first, f"{page.path}: {used - first}"
 
 
-@pytest.mark.parametrize(("name", "least"), [("threats", 90), ("faults", 90), ("journeys", 80)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("threats", 90), ("faults", 90), ("journeys", 80), ("console", 50)]
+)
 def test_tests_on_the_pages_of_what_is_proven_exist(name: str, least: int) -> None:
     page = source(f"docs/reference/{name}.md")
     named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", "\n".join(page.lines))

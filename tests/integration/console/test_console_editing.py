@@ -189,7 +189,9 @@ async def test_journey_is_edited_as_yaml_with_what_becomes_of_its_people(watched
     await expect(page.locator("pre")).to_contain_text("sooner")
 
 
-async def test_page_of_an_older_build_is_loaded_again_by_itself_once(watched: Watched) -> None:
+async def test_page_of_an_older_build_is_loaded_again_by_itself_once_with_its_draft(
+    watched: Watched,
+) -> None:
     page, requested = watched.page, 0
 
     async def gone(route: Route) -> None:
@@ -198,11 +200,15 @@ async def test_page_of_an_older_build_is_loaded_again_by_itself_once(watched: Wa
         await (route.fulfill(status=404) if requested == 1 else route.continue_())
 
     await page.route(re.compile("/assets/tags-"), gone)
-    await watched.open("")
-    await expect(page.get_by_role("heading", name="概览")).to_be_visible()
+    await watched.open("definitions/segment/new")
+    await watched.enter("定义", "segment_id: draft\n")
     await page.get_by_role("link", name="标签与阶段").press("Enter")
     await expect(page.get_by_role("heading", name="标签与阶段")).to_be_visible()
     assert requested == 2
+    # What was entered before is there.
+    await watched.open("definitions/segment/new")
+    await expect(page.get_by_label("定义")).to_have_value("segment_id: draft\n")
+    await watched.press("放弃修改")
 
 
 async def test_consents_of_a_person_say_which_messages_they_allow(watched: Watched) -> None:
