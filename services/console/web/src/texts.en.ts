@@ -39,8 +39,7 @@ export const en = {
   searchHint: "Name, pinyin, telephone, e-mail, user id or profile id",
   noProfiles: "There are no profiles yet. Send events to a source: see Sources.",
   notFound: "Nobody has this name or identifier.",
-  notFoundMasked:
-    "Nobody is found. Your role sees names and most identifiers masked, so it finds people by profile id only, and by identifiers that it sees.",
+  notFoundMasked: "Nobody is found. Your role sees names and most identifiers masked, so it finds people by profile id only, and by identifiers that it sees.",
   identifiers: "Identifiers",
   introducedBy: "Introduced by",
   traits: "Traits",
@@ -384,8 +383,7 @@ export const en = {
   whatIsKnown: "What is known, and why",
   sessionEnded: "The session has ended: its key has expired or was disabled. Log in again.",
   reveal: "Show sensitive values",
-  revealHint:
-    "Identity cards, bank cards and other sensitive values of this person are shown for five minutes. Your key and the reason are in the audit for good: write no personal data into the reason.",
+  revealHint: "Identity cards, bank cards and other sensitive values of this person are shown for five minutes. Your key and the reason are in the audit for good: write no personal data into the reason.",
   show: "Show",
   hideAgain: "Hide sensitive values",
   knownOf: "What is known about {{name}}, and why",
