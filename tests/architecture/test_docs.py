@@ -225,7 +225,8 @@ def test_documents_name_existing_commands_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("threats", 90), ("faults", 90), ("journeys", 80), ("console", 50)]
+    ("name", "least"),
+    [("threats", 90), ("faults", 90), ("journeys", 80), ("console", 50), ("laws", 20)],
 )
 def test_tests_on_the_pages_of_what_is_proven_exist(name: str, least: int) -> None:
     page = source(f"docs/reference/{name}.md")
