@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,7 +12,12 @@ from onefold.segment.v1 import segment_stream_pb2 as pb
 from onefold.type.v1.event_pb2 import Event
 
 from services.activation.domain.journeys.looks import JourneyFact, LeafMoved
-from services.activation.domain.journeys.program import Subject, event_subjects, segment_subject
+from services.activation.domain.journeys.program import (
+    SEGMENT,
+    Subject,
+    event_subjects,
+    segment_subject,
+)
 from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId, hash_id
 from services.kernel.journeys.model import Movement
@@ -62,17 +67,25 @@ def workspaces_of(messages: Iterable[pb.MembershipsChanged]) -> set[WorkspaceId]
 
 
 def journey_facts(
-    messages: Iterable[pb.MembershipsChanged], awaited: Mapping[WorkspaceId, Container[Subject]]
+    messages: Iterable[pb.MembershipsChanged], awaited: Mapping[WorkspaceId, Collection[Subject]]
 ) -> Iterator[tuple[WorkspaceId, JourneyFact]]:
     """Yield what happened to persons, by messages of segment, with their workspaces.
 
     Of the memberships those that are `awaited`: journeys wait for few of them.
     """
+    segments = {
+        (workspace_id, subject[1])
+        for workspace_id, subjects in awaited.items()
+        for subject in subjects
+        if subject[0] == SEGMENT
+    }
     for message in messages:
         for event in message.matched_events:
             yield WorkspaceId(event.workspace_id), event_fact(event)
-        for change in message.changes:
+        for change in message.changes if segments else ():
             workspace_id = WorkspaceId(change.workspace_id)
+            if (workspace_id, change.segment_id) not in segments:
+                continue
             fact = membership_fact(change, awaited[workspace_id])
             if fact is not None:
                 yield workspace_id, fact

@@ -27,13 +27,19 @@ class ProtoEvent:
     def __init__(self, message: Event) -> None:
         self.message = message
         type_ = message.type
+        identifiers: list[tuple[str, str]] = []
+        verified: tuple[tuple[str, str], ...] = ()
         # Each step through a field of protobuf makes objects, so there is one for both tuples.
-        marked = [((each.namespace, each.value), each.verified) for each in message.identifiers]
+        for each in message.identifiers:
+            pair = (each.namespace, each.value)
+            identifiers.append(pair)
+            if each.verified:
+                verified = (*verified, pair)
         values = (
             type_,
             message.name,
             message.message_id,
-            tuple([pair for pair, _ in marked]),
+            tuple(identifiers),
             message.occurred_at_us or None,
             None,
             message.properties,
@@ -42,7 +48,7 @@ class ProtoEvent:
             message.channel,
             message.group_id,
             _group_identifiers(message) if type_ == EVENT_TYPE_GROUP else (),
-            tuple([pair for pair, is_verified in marked if is_verified]),
+            verified,
         )
         # At half the cost of RawEvent(...), and this runs once an event.
         self.event: RawEvent | Refusal = tuple.__new__(RawEvent, values)

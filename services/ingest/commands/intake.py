@@ -390,9 +390,12 @@ class _AdmittedBatch:
         fact_id, leaf_id, _, occurred_us, _, _, tag, copy, _, unusable, *_ = accepted
         self.unusable_identifiers += unusable
         payload = incoming.payload(accepted)
-        fact = NewFact(
-            workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload, tag
-        )
+        # fmt: off
+        # At half the cost of NewFact(...), and this runs once an event.
+        fact = tuple.__new__(NewFact, (
+            workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload, tag,
+        ))
+        # fmt: on
         if copy is None:
             self.facts.append(fact)
             self.indices.append(index)
