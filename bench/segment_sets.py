@@ -44,9 +44,14 @@ SELECT n % $2::int, decode(md5(n::text), 'hex'), $1, n, '', 0, n
 FROM generate_series(1, $3::int) AS n
 """
 _JOIN = """
-INSERT INTO membership (shard, workspace_id, segment_id, profile_id, segment_version, since_us)
-SELECT shard, workspace_id, $1, profile_id, 1, 0 FROM evaluation
-WHERE hashtextextended($1, number) % $2::bigint = 0
+WITH joined AS (
+    INSERT INTO membership (shard, workspace_id, segment_id, profile_id, segment_version, since_us)
+    SELECT shard, workspace_id, $1, profile_id, 1, 0 FROM evaluation
+    WHERE hashtextextended($1, number) % $2::bigint = 0
+    RETURNING workspace_id, segment_id
+)
+INSERT INTO changed_segment (workspace_id, segment_id)
+SELECT DISTINCT workspace_id, segment_id FROM joined ON CONFLICT DO NOTHING
 """
 _CHANGE = """
 INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,

@@ -41,10 +41,11 @@ from services.chassis.postgres.roles import ServiceRoles
 from services.chassis.postgres.workspace import WorkspaceConnection
 from services.devstack.folders import ROOT
 
-#: A condition on the workspace that a parameter names, in its forms.
+#: A condition on the workspace that a parameter names, in its forms; the key of a segment is one.
 CONDITION = re.compile(
-    r"(?:\b\w+\.)?\bworkspace_id\s*(?:=\s*(?P<one>\$\d+)|IN\s*\((?P<two>\$\d+), ''\)"
-    r"|=\s*any\s*\((?P<many>\$\d+)::text ?\[\]\))",
+    r"(?:\b\w+\.)?\bworkspace_id(?: \|\| '')?\s*(?:=\s*(?P<one>\$\d+)"
+    r"|IN\s*\((?P<two>\$\d+), ''\)|=\s*any\s*\((?P<many>\$\d+)::text ?\[\]\))"
+    r"|\bsegment_key = segment_key\((?P<key>\$\d+), \$\d+\)",
     re.IGNORECASE,
 )
 _FOREVER = 2**62
@@ -338,7 +339,7 @@ class Statement(NamedTuple):
         def lifted(match: re.Match[str]) -> str:
             if only is not None and next(found) != only:
                 return match[0]
-            single = match["one"] or match["two"]
+            single = match["one"] or match["two"] or match["key"]
             return (
                 f"{single}::text IS NOT NULL" if single else f"{match['many']}::text[] IS NOT NULL"
             )
@@ -380,6 +381,9 @@ def test_conditions_of_every_form_are_found() -> None:
     assert len(list(Statement("m", "n", text).mutants())) == 4
     regions = Statement("m", "n", "SELECT 1 WHERE workspace_id = any($1::text[])")
     assert regions.without() == "SELECT 1 WHERE $1::text[] IS NOT NULL"
+    text = "SELECT 1 WHERE segment_key = segment_key($1, $2) AND a.workspace_id || '' = $1"
+    keyed = Statement("m", "n", text).without()
+    assert keyed == "SELECT 1 WHERE $1::text IS NOT NULL AND $1::text IS NOT NULL"
 
 
 @contextmanager

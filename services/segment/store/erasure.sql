@@ -6,18 +6,14 @@ RETURNING workspace_id, segment_id, segment_version, profile_id, since_us;
 -- name: delete_history
 -- Deletes the history of profiles up to an instant, searched in each segment of the workspace, and
 -- stores after which ordinal the changes of a new life are counted: an even one, as entries are odd.
-WITH RECURSIVE segment AS (
-    (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
-    UNION ALL
-    SELECT next.segment_id FROM segment CROSS JOIN LATERAL (
-        SELECT h.segment_id FROM history h
-        WHERE h.workspace_id = $1 AND h.segment_id > segment.segment_id
-        ORDER BY h.segment_id LIMIT 1
-    ) AS next
+WITH searched AS MATERIALIZED (
+    SELECT s.segment_key, s.segment_id, gone.profile_id
+    FROM changed_segment s CROSS JOIN unnest($2::bytea[]) AS gone (profile_id)
+    WHERE s.workspace_id = $1
 ), deleted AS (
-    DELETE FROM history h USING segment, unnest($2::bytea[]) AS gone (profile_id)
-    WHERE h.workspace_id = $1 AND h.segment_id = segment.segment_id
-        AND h.profile_id = gone.profile_id AND h.changed_at_us <= $3
+    DELETE FROM history h USING searched s
+    WHERE h.segment_key = s.segment_key AND h.profile_id = s.profile_id
+        AND h.workspace_id || '' = $1 AND h.segment_id = s.segment_id AND h.changed_at_us <= $3
     RETURNING h.profile_id, h.ordinal
 )
 INSERT INTO erased_profile AS old (workspace_id, profile_id, ordinal)

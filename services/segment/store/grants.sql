@@ -1,6 +1,6 @@
 -- name: migrations
 -- Callers read the published changes.
-GRANT SELECT ON history TO {api}
+GRANT SELECT ON history, changed_segment TO {api}
 
 -- name: state
 -- Callers read segments and their members.

@@ -150,7 +150,9 @@ async def add_changes(
         ],
     )
     workspaces = sorted({change.workspace_id for change in changes})
-    await conn.execute(Q.add_changed_workspaces, shard, sequence, workspaces)
+    segments = {(change.workspace_id, change.segment_id) for change in changes}
+    names = zip(*segments, strict=True)
+    await conn.execute(Q.add_changed, shard, sequence, workspaces, *names)
 
 
 async def add_broadcast_facts(

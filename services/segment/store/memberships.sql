@@ -8,7 +8,8 @@ SELECT workspace_id, segment_id, segment_version, profile_id, true AS entered,
        since_us AS changed_at_us, 3 AS cause, NULL::bytea AS other_profile_id, 0 AS ordinal,
        NULL::bigint AS occurred_at_us
 FROM membership
-WHERE workspace_id = $1 AND segment_id = $2 ORDER BY profile_id;
+WHERE segment_key = segment_key($1, $2) AND workspace_id = $1 AND segment_id = $2
+ORDER BY profile_id;
 
 -- name: delete_memberships
 -- Deletes memberships.
@@ -19,11 +20,17 @@ WHERE m.profile_id = t.profile_id AND m.segment_id = t.segment_id;
 -- name: list_members
 -- Members of a segment after one, by profile id.
 SELECT profile_id, since_us FROM membership
-WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3 ORDER BY profile_id LIMIT $4;
+WHERE segment_key = segment_key($1, $2) AND workspace_id = $1 AND segment_id = $2
+    AND profile_id > $3
+ORDER BY profile_id LIMIT $4;
 
 -- name: count_members
--- The number of members of each segment of a workspace.
-SELECT segment_id, count(*) AS size FROM membership WHERE workspace_id = $1 GROUP BY segment_id;
+-- The number of members of each segment of a workspace that has some.
+SELECT m.segment_id, count(*) AS size
+FROM changed_segment s JOIN membership m
+    ON m.segment_key = s.segment_key AND m.workspace_id = s.workspace_id
+    AND m.segment_id = s.segment_id
+WHERE s.workspace_id = $1 GROUP BY m.segment_id;
 
 -- name: load_difference
 -- The memberships that exist in one of two schemas only, as rows of the history with the cause RULE.
@@ -67,7 +74,8 @@ FROM unnest($1::text[], $2::bytea[], $3::text[]) AS t (workspace_id, profile_id,
 LEFT JOIN erased_profile e ON e.workspace_id = t.workspace_id AND e.profile_id = t.profile_id
 LEFT JOIN LATERAL (
     SELECT ordinal, changed_at_us, cause FROM history h
-    WHERE h.workspace_id = t.workspace_id AND h.segment_id = t.segment_id
+    WHERE h.segment_key = segment_key(t.workspace_id, t.segment_id)
+        AND h.workspace_id = t.workspace_id AND h.segment_id = t.segment_id
         AND h.profile_id = t.profile_id
     ORDER BY ordinal DESC LIMIT 1
 ) h ON true
@@ -78,8 +86,15 @@ WHERE h.ordinal IS NOT NULL OR e.ordinal IS NOT NULL;
 INSERT INTO broadcast_fact (shard, sequence, position, fact)
 SELECT $1, $2, t.* FROM unnest($3::int[], $4::bytea[]) AS t;
 
--- name: add_changed_workspaces
--- Adds the workspaces that one message has changes of.
+-- name: add_changed
+-- Adds the workspaces that one message has changes of, given in order, and the segments. New segments
+-- are added in one order, so that two workers never wait for each other in a circle.
+WITH segments AS (
+    INSERT INTO changed_segment (workspace_id, segment_id)
+    SELECT * FROM unnest($4::text[], $5::text[]) AS t (workspace_id, segment_id)
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+)
 INSERT INTO changed_workspace (shard, sequence, workspace_id)
 SELECT $1, $2, unnest($3::text[]);
 
@@ -140,21 +155,14 @@ ORDER BY h.sequence, h.position;
 
 -- name: load_changes_of_profile
 -- The last changes of one profile in each segment, so many or all (null), searched in each segment of
--- the workspace that has any. The order of each segment makes every plan take the index that has it.
-WITH RECURSIVE segment AS (
-    (SELECT segment_id FROM history WHERE workspace_id = $1 ORDER BY segment_id LIMIT 1)
-    UNION ALL
-    SELECT next.segment_id FROM segment CROSS JOIN LATERAL (
-        SELECT h.segment_id FROM history h
-        WHERE h.workspace_id = $1 AND h.segment_id > segment.segment_id
-        ORDER BY h.segment_id LIMIT 1
-    ) AS next
-)
-SELECT h.* FROM segment CROSS JOIN LATERAL (
+-- the workspace that has any. No plan can take the index by workspace, which would read all its changes.
+SELECT h.* FROM changed_segment AS s CROSS JOIN LATERAL (
     SELECT * FROM history
-    WHERE workspace_id = $1 AND segment_id = segment.segment_id AND profile_id = $2
+    WHERE segment_key = s.segment_key AND profile_id = $2
+        AND workspace_id || '' = $1 AND segment_id = s.segment_id
     ORDER BY ordinal DESC LIMIT $3
 ) AS h
+WHERE s.workspace_id = $1
 ORDER BY h.changed_at_us, h.segment_id, h.ordinal;
 
 -- name: load_next_sequences
@@ -166,7 +174,8 @@ FROM generate_series(0, $1::int - 1) AS s (shard) ORDER BY shard;
 -- Members of a segment as published at an instant, after one, by profile id.
 SELECT profile_id, changed_at_us AS since_us FROM (
     SELECT DISTINCT ON (profile_id) profile_id, changed_at_us, entered FROM history
-    WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3 AND changed_at_us <= $5
+    WHERE segment_key = segment_key($1, $2) AND workspace_id = $1 AND segment_id = $2
+        AND profile_id > $3 AND changed_at_us <= $5
     ORDER BY profile_id, ordinal DESC
 ) last WHERE entered ORDER BY profile_id LIMIT $4;
 
@@ -175,7 +184,8 @@ SELECT profile_id, changed_at_us AS since_us FROM (
 -- profile id.
 SELECT profile_id, changed_at_us AS since_us FROM (
     SELECT DISTINCT ON (profile_id) profile_id, changed_at_us, entered FROM history
-    WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3
+    WHERE segment_key = segment_key($1, $2) AND workspace_id = $1 AND segment_id = $2
+        AND profile_id > $3
         AND reached_offset < ($5::bigint[])[shard + 1]
     ORDER BY profile_id, ordinal DESC
 ) last WHERE entered ORDER BY profile_id LIMIT $4;

@@ -1,8 +1,11 @@
 -- name: load_number_sets
 -- The numbers of the members of some segments, each big-endian in 4 bytes.
 SELECT m.segment_id, string_agg(int4send(e.number), ''::bytea) AS numbers
-FROM membership m JOIN evaluation e USING (profile_id)
-WHERE m.workspace_id = $1 AND m.segment_id = ANY ($2::text[]) GROUP BY m.segment_id;
+FROM changed_segment s JOIN membership m
+    ON m.segment_key = s.segment_key AND m.workspace_id = s.workspace_id
+    AND m.segment_id = s.segment_id
+JOIN evaluation e USING (profile_id)
+WHERE s.workspace_id = $1 AND s.segment_id = ANY ($2::text[]) GROUP BY m.segment_id;
 
 -- name: load_everyone
 -- The numbers of all profiles of a workspace that exist.
@@ -13,7 +16,8 @@ WHERE workspace_id = $1 AND merged_into IS NULL GROUP BY workspace_id;
 -- The numbers of the members of a segment in the first state that included one offset of each shard.
 SELECT e.workspace_id, string_agg(int4send(e.number), ''::bytea) AS numbers FROM (
     SELECT DISTINCT ON (profile_id) profile_id, entered FROM history
-    WHERE workspace_id = $1 AND segment_id = $2 AND reached_offset < ($3::bigint[])[shard + 1]
+    WHERE segment_key = segment_key($1, $2) AND workspace_id = $1 AND segment_id = $2
+        AND reached_offset < ($3::bigint[])[shard + 1]
     ORDER BY profile_id, ordinal DESC
 ) last JOIN evaluation e USING (profile_id) WHERE last.entered GROUP BY e.workspace_id;
 

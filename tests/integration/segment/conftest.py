@@ -15,8 +15,8 @@ from services.devstack.postgres import PostgresServer
 
 _TABLES = (
     "evaluation, membership, definition, snapshot, ready_predicate, backfill, history,"
-    " changed_workspace, broadcast_fact, passed_on, outbox, digest, access_key, access_source,"
-    " erased_profile"
+    " changed_workspace, changed_segment, broadcast_fact, passed_on, outbox, digest, access_key,"
+    " access_source, erased_profile"
 )
 
 

@@ -30,10 +30,15 @@ CREATE TABLE membership (
     profile_id      bytea   NOT NULL,
     segment_version integer NOT NULL,
     since_us        bigint  NOT NULL,
+    -- As in the history: two segments may share it.
+    segment_key     bigint  NOT NULL
+        GENERATED ALWAYS AS (segment_key(workspace_id, segment_id)) STORED,
     PRIMARY KEY (profile_id, segment_id, shard)
 );
 
-CREATE INDEX membership_by_segment ON membership (workspace_id, segment_id, profile_id);
+-- With the texts, members are counted in it alone.
+CREATE INDEX membership_by_segment ON membership (segment_key, profile_id)
+INCLUDE (workspace_id, segment_id);
 
 -- The newest version of each segment, tag and set of stages.
 CREATE TABLE definition (
