@@ -14,7 +14,7 @@ from typing import Any, Self
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.principal import Principal, Role
@@ -162,9 +162,9 @@ class RpcServer:
         it responds with a stream. Anything else, such as a method that the servicer does not
         define, is not served.
         """
-        register(servicer, self._internal.server)
+        self._internal.add(register, servicer)
         if public:
-            register(servicer, self._public.server)
+            self._public.add(register, servicer)
         self._servicers.append(servicer)
 
     async def __aenter__(self) -> Self:
@@ -206,9 +206,23 @@ class RpcServer:
         return any(is_served(getattr(servicer, name, None)) for servicer in self._servicers)
 
     async def _add_health(self) -> None:
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._internal.server)
+        self._internal.add(health_pb2_grpc.add_HealthServicer_to_server, self._health)
         for service in ("", health.SERVICE_NAME, *_service_names(self._allowed)):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+
+class _GenericHandlers:
+    """Adds the handlers of a service to a server, and does not register its methods.
+
+    At each call grpc.aio waits anew for the next call of every registered method, with a task for
+    each of them. The others have one task together.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
+        """Do nothing: the generic handlers serve the methods."""
 
 
 class _Endpoint:
@@ -230,11 +244,16 @@ class _Endpoint:
             interceptors=[guard], options=options, maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS
         )
 
+    def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
+        """Serve a service."""
+        register(servicer, _GenericHandlers(self.server))
+
     def add_reflection(self) -> None:
         """Describe the services of this endpoint to callers with any key."""
         names = (*_service_names(self.guard.allowed), reflection.SERVICE_NAME)
         self.guard.allowed = {**self.guard.allowed, REFLECTION: _ANY_KEY}
-        reflection.enable_server_reflection(names, self.server)
+        servicer = reflection.aio.ReflectionServicer(names)
+        self.add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
 
     async def start(self) -> None:
         """Listen. Raises OSError, also on files of TLS that cannot be used."""

@@ -577,6 +577,13 @@ async def test_call_to_a_server_that_greets_its_connections_late_succeeds() -> N
         assert response.accepted == 3
 
 
+async def test_server_of_many_methods_waits_for_calls_with_one_task_an_endpoint() -> None:
+    async with serving():
+        works: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+        waiting = [work.__name__ for work in works if work.__name__.startswith("_request")]
+        assert waiting == ["_request_call", "_request_call"]
+
+
 def test_empty_address_raises_value_error() -> None:
     with pytest.raises(ValueError, match="not set"):
         open_channel("", SOURCE)
