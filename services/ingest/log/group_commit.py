@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 
 from services.ingest.domain.facts import AppendResult
 from services.ingest.domain.offsets import AppendOutcome, AppendRequest
@@ -14,11 +15,10 @@ Commit = Callable[[Sequence[AppendRequest]], Awaitable[Sequence[AppendOutcome]]]
 
 #: The size of a fact beside its payload, bytes.
 _FACT_OVERHEAD = 256
-#: While callers are concurrent, a group waits for as many requests as the one before it had, which
-#: come from the same callers, and at most this long, seconds: a commit and the messages that relay
-#: it cost as much as the processing of several requests. A single caller never waits.
-GATHER_S = 0.01
-_GATHER_STEP_S = 0.002
+#: After a group of several requests, the next one waits for as many as were answered or pending at
+#: its end, which come from the same callers, and at most this long, seconds: a commit and the
+#: messages that relay it cost as much as ten requests over gRPC. A single caller never waits.
+GATHER_S = 0.02
 #: A group of this size does not wait for more, bytes.
 _FULL_ENOUGH = 32 << 10
 
@@ -66,6 +66,9 @@ class GroupCommit:
         self._pending: deque[_PendingAppend] = deque()
         self._pending_bytes = 0
         self._has_pending = asyncio.Event()
+        #: The number of requests that the next group waits for.
+        self._expected = 1
+        self._has_enough = asyncio.Event()
         self._backpressure = asyncio.Condition()
         self._closed = False
 
@@ -82,33 +85,36 @@ class GroupCommit:
         self._pending.append(pending)
         self._pending_bytes += pending.size
         self._has_pending.set()
+        if self._is_enough():
+            self._has_enough.set()
         return await pending.outcome
 
     async def run(self) -> None:
         """Commit groups until cancelled; requests that are pending then get StoreUnavailable."""
-        group: list[_PendingAppend] = []
         try:
             while True:
                 await self._has_pending.wait()
-                if len(group) > 1:
-                    await self._gather(len(group))
+                await self._gather()
                 group = self._next_group()
                 await self._commit_group(group)
+                self._expected = len(group) + len(self._pending) if len(group) > 1 else 1
                 await self._release_backpressure()
         finally:
             self._closed = True
             _complete_all(self._pending, _closing())
             await self._release_backpressure()
 
-    async def _gather(self, expected: int) -> None:
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + GATHER_S
-        while (  # noqa: ASYNC110 - the number of requests that come is not known
-            len(self._pending) < expected
-            and self._pending_bytes < _FULL_ENOUGH
-            and clock() < ends_at
-        ):
-            await asyncio.sleep(_GATHER_STEP_S)
+    def _is_enough(self) -> bool:
+        """Return whether what is pending makes a group that does not wait for more."""
+        return len(self._pending) >= self._expected or self._pending_bytes >= _FULL_ENOUGH
+
+    async def _gather(self) -> None:
+        if self._is_enough():
+            return
+        self._has_enough.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._has_enough.wait()
 
     def _next_group(self) -> list[_PendingAppend]:
         group: list[_PendingAppend] = []

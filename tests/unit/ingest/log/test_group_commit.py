@@ -108,6 +108,32 @@ async def test_group_waits_for_as_many_requests_as_the_one_before_it(
     assert store.groups == [["first"], ["a", "b", "c"], ["d", "e", "f"]]
 
 
+async def test_group_waits_for_requests_that_were_answered_and_for_those_that_were_pending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "GATHER_S", 60.0)
+    store = FakeStore()
+
+    def hold_next(request: AppendRequest) -> None:
+        if name_of(request) == "first":
+            store.may_commit.clear()
+
+    store.failure = hold_next
+    async with running(store) as group:
+        async with committing(store, group):
+            answered = append_each(group, "a", "b")
+            await asyncio.sleep(0)
+        pending = append_each(group, "c", "d")
+        await asyncio.sleep(0)
+        store.may_commit.set()
+        await asyncio.gather(*answered)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert store.groups == [["first"], ["a", "b"]]
+        await asyncio.gather(*pending, *append_each(group, "e", "f"))
+    assert store.groups == [["first"], ["a", "b"], ["c", "d", "e", "f"]]
+
+
 @pytest.mark.parametrize("size", [40_000, 1])
 async def test_large_or_late_requests_wait_for_no_others(
     monkeypatch: pytest.MonkeyPatch, size: int
