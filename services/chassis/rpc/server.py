@@ -214,8 +214,8 @@ class RpcServer:
 class _GenericHandlers:
     """Adds the handlers of a service to a server, and does not register its methods.
 
-    At each call grpc.aio waits anew for the next call of every registered method, with a task for
-    each of them. The others have one task together.
+    For each call grpc.aio waits once more for the next call of every registered method, with a task
+    for each of them. The others have one task together.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
