@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from services.identity.domain.co_occurrence import (
     CO_OCCURRENCE_KINDS,
     JOINT_KINDS,
     Neighbour,
-    counted_kinds,
+    counts_as_neighbour,
     holders_to_compare,
     joint_kinds,
 )
@@ -22,7 +23,7 @@ from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkspaceEvidence:
     """New evidence of one workspace, and the state and the policy that it meets."""
 
@@ -49,11 +50,40 @@ class WorkspaceEvidence:
 
     def is_neighbour(self, one: IdentifierId, other: IdentifierId, kind: int) -> bool:
         """Return whether an edge of a kind makes `other` a neighbour of `one`."""
-        identifiers, policy = self.evidence.identifiers, self.policy
-        if kind not in counted_kinds(identifiers[one].namespace, policy):
-            return False
-        own = policy.priority(identifiers[one].namespace)
-        return policy.priority(identifiers[other].namespace) < own
+        identifiers = self.evidence.identifiers
+        return counts_as_neighbour(
+            identifiers[one].namespace, identifiers[other].namespace, kind, self.policy
+        )
+
+    @cached_property
+    def new_neighbours(self) -> Mapping[IdentifierId, list[Neighbour]]:
+        """The neighbours that the evidence adds to each identifier whose class may depend on
+        them."""
+        neighbours: dict[IdentifierId, list[Neighbour]] = {}
+        if not self.policy.uses_co_occurrence:
+            return neighbours
+        identifiers = self.evidence.identifiers
+        # Edges are many, and pairs of namespaces are few.
+        counting: dict[tuple[str, str, int], tuple[bool, bool]] = {}
+        for (a, b, kind), span in self.evidence.edges.items():
+            names = identifiers[a].namespace, identifiers[b].namespace
+            found = counting.get((*names, kind))
+            if found is None:
+                found = counting[*names, kind] = self._counting_ends(*names, kind)
+            if found[0]:
+                neighbours.setdefault(a, []).append(Neighbour(b, names[1], span, kind))
+            if found[1]:
+                neighbours.setdefault(b, []).append(Neighbour(a, names[0], span, kind))
+        return neighbours
+
+    def _counting_ends(self, a: str, b: str, kind: int) -> tuple[bool, bool]:
+        """Return for each end of an edge between two namespaces whether the other end counts as its
+        neighbour, and decides its class."""
+        policy = self.policy
+        return (
+            policy.rule(a).uses_co_occurrence and counts_as_neighbour(a, b, kind, policy),
+            policy.rule(b).uses_co_occurrence and counts_as_neighbour(b, a, kind, policy),
+        )
 
     def joint_with(self, stored: Iterable[Edge]) -> dict[Pair, int]:
         """Return the joint kinds of stored edges and of all the evidence."""
@@ -155,7 +185,7 @@ def compared_holders(
     given: WorkspaceEvidence, neighbours: Mapping[IdentifierId, Sequence[Neighbour]]
 ) -> set[IdentifierId]:
     """Return the holders that must be compared with each other. `neighbours`: as in `classify`."""
-    new_neighbours = new_neighbours_of(given)
+    new_neighbours = given.new_neighbours
     return {
         holder
         for id_ in new_neighbours.keys() | neighbours.keys()
@@ -164,17 +194,3 @@ def compared_holders(
             [*neighbours.get(id_, ()), *new_neighbours.get(id_, ())], given.rule(id_)
         )
     }
-
-
-def new_neighbours_of(given: WorkspaceEvidence) -> dict[IdentifierId, list[Neighbour]]:
-    """Return the neighbours that new evidence adds to each identifier whose class may depend on
-    them."""
-    neighbours: dict[IdentifierId, list[Neighbour]] = {}
-    if not given.policy.uses_co_occurrence:
-        return neighbours
-    for (a, b, kind), span in given.evidence.edges.items():
-        for one, other in ((a, b), (b, a)):
-            if given.rule(one).uses_co_occurrence and given.is_neighbour(one, other, kind):
-                namespace = given.evidence.identifiers[other].namespace
-                neighbours.setdefault(one, []).append(Neighbour(other, namespace, span, kind))
-    return neighbours

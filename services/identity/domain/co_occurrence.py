@@ -104,6 +104,14 @@ def counted_kinds(namespace: str, policy: Policy) -> list[EvidenceKind]:
     return [kind for kind in kinds if kind not in policy.ignored]
 
 
+def counts_as_neighbour(namespace: str, other: str, kind: int, policy: Policy) -> bool:
+    """Return whether an edge of a kind makes an identifier of the namespace `other` a neighbour of
+    one of `namespace`."""
+    if kind not in counted_kinds(namespace, policy):
+        return False
+    return policy.priority(other) < policy.priority(namespace)
+
+
 def holders_to_compare(neighbours: Iterable[Neighbour], rule: NamespaceRule) -> set[IdentifierId]:
     """Return the holders of an identifier if it depends on their joint kinds whether it is shared;
     else nothing."""
@@ -128,12 +136,14 @@ def joint_kinds(edges: Iterable[Edge], ids: Collection[IdentifierId]) -> dict[Pa
 
 
 def classify_neighbours(
-    neighbours: Iterable[Neighbour], rule: NamespaceRule, joint: JointKinds, policy: Policy
+    neighbours: Collection[Neighbour], rule: NamespaceRule, joint: JointKinds, policy: Policy
 ) -> CoOccurrence:
     """Return the class of an identifier; a neighbour may have several edges.
 
     `joint` has the joint kinds of `holders_to_compare`.
     """
+    if len(neighbours) < 2:  # the usual case; sharing and a handover take two holders
+        return UNREMARKABLE
     by_namespace: dict[str, dict[IdentifierId, SeenSpan]] = {}
     trusted: set[IdentifierId] = set()
     for id_, namespace, span, kind in neighbours:

@@ -17,16 +17,11 @@ Each function takes the result of the one before it:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from services.identity.domain.candidates import (
-    CoOccurrenceCandidates,
-    WorkspaceEvidence,
-    new_neighbours_of,
-)
+from services.identity.domain.candidates import CoOccurrenceCandidates, WorkspaceEvidence
 from services.identity.domain.changes import EdgeChange, ResolutionChanges
 from services.identity.domain.co_occurrence import (
     SHARED,
@@ -62,7 +57,7 @@ class Cluster:
     new: list[IdentifierId] = field(default_factory=list)
     #: How many new identifiers it has of each namespace with a limit. A new alias of a stored
     #: identifier of the same namespace counts with that one.
-    new_counts: Counter[str] = field(default_factory=Counter)
+    new_counts: Mapping[str, int] = field(default_factory=dict)
     #: Stored identifiers at which new edges attach.
     attachment_points: set[IdentifierId] = field(default_factory=set)
     #: Some of its edges are new, or earlier than stored.
@@ -124,7 +119,7 @@ def classify(
     `neighbours` are the stored ones of each candidate; `joint` the joint kinds of
     `compared_holders`.
     """
-    new_neighbours, policy = new_neighbours_of(given), given.policy
+    new_neighbours, policy = given.new_neighbours, given.policy
     reclassified = set(candidates.recycled)
     for id_, before in neighbours.items():
         rule, after = given.rule(id_), [*before, *new_neighbours[id_]]
@@ -266,12 +261,12 @@ class _ClusterBuilder:
                     found.add(a)
         return found
 
-    def _count_new(self, cluster: Cluster, aliases: Collection[IdentifierId]) -> Counter[str]:
-        counts = Counter[str]()
+    def _count_new(self, cluster: Cluster, aliases: Collection[IdentifierId]) -> dict[str, int]:
+        counts: dict[str, int] = {}
         for id_ in cluster.new:
             namespace = self._given.evidence.identifiers[id_].namespace
             if self._given.policy.limit(namespace) and id_ not in aliases:
-                counts[namespace] += 1
+                counts[namespace] = counts.get(namespace, 0) + 1
         return counts
 
 
@@ -295,17 +290,18 @@ def check_limits(classified: Classified, counts: Mapping[ProfileNamespace, int])
 
     `counts`: how many identifiers of each namespace the profiles of `limit_queries` have.
     """
-    by_profile: dict[ProfileId, Counter[str]] = {}
+    by_profile: dict[ProfileId, dict[str, int]] = {}
     for (profile_id, namespace), count in counts.items():
-        by_profile.setdefault(profile_id, Counter())[namespace] = count
+        by_profile.setdefault(profile_id, {})[namespace] = count
     split = Split([], [])
     limit = classified.given.policy.limit
     for cluster in classified.clusters:
         is_slow = cluster.needs_full_resolution
         if not is_slow and len(cluster.profiles) > 1:
-            total = Counter(cluster.new_counts)
+            total = dict(cluster.new_counts)
             for profile_id in cluster.profiles:
-                total.update(by_profile.get(profile_id, {}))
+                for name, count in by_profile.get(profile_id, {}).items():
+                    total[name] = total.get(name, 0) + count
             is_slow = any(count > limit(name) > 0 for name, count in total.items())
         (split.slow if is_slow else split.fast).append(cluster)
     return split

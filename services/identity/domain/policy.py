@@ -142,6 +142,11 @@ class Policy:
         """Return whether any rule depends on co-occurrence."""
         return any(rule.uses_co_occurrence for rule in self.rules.values())
 
+    @cached_property
+    def uses_match_modes(self) -> bool:
+        """Return whether any rule restricts which evidence may link."""
+        return any(rule.match_mode != MatchMode.ALWAYS for rule in self.rules.values())
+
     def _position(self, namespace: str) -> tuple[int, NamespaceRule]:
         positions = self._positions
         found = positions.get(namespace)

@@ -207,7 +207,7 @@ def held_by_ends(a: Node, b: Node, kind: int, policy: Policy) -> HeldEdge | None
         return HeldEdge(HeldReason.IGNORED, "")
     if kind == _CLAIMED and names_person(a.namespace) and names_person(b.namespace):
         return HeldEdge(HeldReason.UNTRUSTED, "")
-    if kind in CO_OCCURRENCE_KINDS:
+    if policy.uses_match_modes and kind in CO_OCCURRENCE_KINDS:
         for _, namespace in _weaker_first((a, a.namespace), (b, b.namespace), policy):
             mode = policy.rule(namespace).match_mode
             is_unchecked = mode == MatchMode.VERIFIED and kind != EvidenceKind.VERIFIED
