@@ -1,9 +1,11 @@
 """Measures what the console lists and finds among a million people, beside the bare queries.
 
 The people are copied into the tables of profile. Each call is made over HTTP, so it passes the
-console and profile; the bare query is the statement that reads the same rows, made from here. What
-a call costs whatever it reads, in the two processes and in its transaction, is seen from a page of
-one person; `console_rows_cpu` compares what the other people of a page cost beside that.
+console and profile. The bare query is what a program with access to the database does for the same
+page: one statement over an open connection, its rows decoded and written as JSON. The goal is about
+the median time that a caller waits; the processor time of all processes stands beside it. What a
+call costs whatever it reads is seen from a page of one person; `console_rows_cpu` compares what the
+other people of a page cost beside that.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import os
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
+import msgspec
 import uvloop
 
 from bench import cpu
@@ -34,7 +37,7 @@ from services.chassis.runtime import logs
 from services.cli.demo.dataset import GIVEN_NAMES, SURNAMES
 from services.devstack.stack import Stack
 from services.kernel.fold.events import IDENTIFY, EventView
-from services.kernel.fold.leaf import LeafState, encode, fold_event
+from services.kernel.fold.leaf import LeafState, decode, encode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId, shard_of
@@ -64,6 +67,28 @@ WORKSPACE = "large"
 INDEXES = ("leaf_by_workspace", "name_by_form", "assignment_by_profile", "evaluation_by_workspace")
 INDEX_KEY = IndexKey.parse(INDEX_KEY_TEXT)
 NO_PREDICATES = PredicateIndex.from_rules([])
+#: The bare queries: the identifiers and the states of the next people, of the people of some
+#: identifiers, and of the people with a name that has a form with a beginning.
+BARE_ROWS = """
+CROSS JOIN LATERAL (
+    SELECT a.profile_id, a.namespace, a.value, l.state
+    FROM assignment a LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+    WHERE a.workspace_id = $1 AND a.profile_id = e.profile_id OFFSET 0
+) AS r ORDER BY r.profile_id, r.namespace, r.value
+"""
+BARE_PAGE = (
+    "SELECT r.* FROM (SELECT profile_id FROM evaluation WHERE workspace_id = $1"
+    " AND merged_into IS NULL AND profile_id > $2 ORDER BY profile_id LIMIT $3) AS e" + BARE_ROWS
+)
+BARE_LOOKUP = (
+    "SELECT r.* FROM (SELECT DISTINCT profile_id FROM assignment WHERE workspace_id = $1"
+    " AND identifier_id = ANY ($2::bytea[])) AS e" + BARE_ROWS
+)
+BARE_SEARCH = (
+    "SELECT r.* FROM (SELECT DISTINCT a.profile_id FROM (SELECT shard, leaf_id FROM name"
+    " WHERE workspace_id = $1 AND forms @@ $2::text::tsquery LIMIT $3) AS n JOIN assignment a"
+    " ON a.identifier_id = n.leaf_id AND a.shard = n.shard) AS e" + BARE_ROWS
+)
 SENT_US = 1_700_000_000_000_000
 Call = Callable[[], Awaitable[object]]
 T = TypeVar("T")
@@ -171,7 +196,7 @@ class ConsoleBench:
         }
 
     async def compare(self, call_name: str, call: Call, query: Call, people: int) -> list[Result]:
-        """Return the result of the times, and that of the processor times, of a call."""
+        """Return the results of the median, of the p95 and of the processor time of a call."""
         times: dict[str, list[list[float]]] = {"call": [], "query": []}
         costs: dict[str, Counter[str]] = {"call": Counter(), "query": Counter()}
         for _ in range(ROUNDS):
@@ -182,16 +207,14 @@ class ConsoleBench:
                     own = seconds - self._idle.get(name, 0.0) * sum(found) / 1e3
                     costs[kind][_part(name)] += max(0.0, own) * 1e3 / CALLS / ROUNDS
         shown = ", ".join(f"{part} {ms:.2f}" for part, ms in costs["call"].most_common())
-        middle = [median(map(median, times[kind])) for kind in ("call", "query")]
+        middle = [[median(each) for each in times[kind]] for kind in ("call", "query")]
         p95 = [[each[int(0.95 * CALLS)] for each in times[kind]] for kind in ("call", "query")]
         limit = GOALS_MS[call_name]
-        scale = (
-            f"{people:,} people; median {middle[0]:.1f} ms, of the bare query {middle[1]:.1f} ms"
-        )
-        whole = _result(f"console_{call_name}", *p95, f"p95, at most {limit} ms; {scale}")
+        slow = _result(f"console_{call_name}_p95", *p95, f"at most {limit} ms")
         spent = [[sum(costs[kind].values())] for kind in ("call", "query")]
         return [
-            whole.with_holds(whole.figure <= limit),
+            _result(f"console_{call_name}", *middle, f"median time of a call; {people:,} people"),
+            slow.with_holds(slow.figure <= limit),
             _result(f"console_{call_name}_cpu", *spent, f"processor time a call: {shown}"),
         ]
 
@@ -231,7 +254,7 @@ async def measure(folder: Path, people: int) -> list[Result]:
             await contenders(http, stack, large, conn, people)
         ).items():
             results += await measured.compare(call_name, call, query, people)
-            for result in results[-2:]:
+            for result in results[-3:]:
                 print_progress(
                     f"{result.name}: {result.figure} to {result.reference}; {result.note}"
                 )
@@ -268,11 +291,16 @@ async def contenders(
 
         return made
 
-    def page_after(after: bytes, size: int = PAGE) -> Call:
-        return lambda: profile_store.list_profiles(conn, workspace_id, after, size + 1)
+    def bare(statement: str, size: int, *arguments: object) -> Call:
+        async def made() -> None:
+            answer = page_of(await conn.fetch(statement, workspace_id, *arguments), size)
+            if b'"profile_id":' not in answer:
+                raise RuntimeError("the bare query finds no person")
 
-    def search(ids: list[bytes], beginning: str, size: int) -> Call:
-        return lambda: profile_store.search_profiles(conn, workspace_id, ids, beginning, size + 1)
+        return made
+
+    def page_after(after: bytes, size: int = PAGE) -> Call:
+        return bare(BARE_PAGE, size, after, size + 1)
 
     skipped = min(PAGE * PAGES_ON, people // 2)
     after = await conn.fetchval(
@@ -287,12 +315,29 @@ async def contenders(
         "one_person": (call("ListProfiles", page_size=1), page_after(b"", 1)),
         "first_page": (call("ListProfiles", page_size=PAGE), page_after(b"")),
         "page_10000": (call("ListProfiles", page_size=PAGE, page_token=token), page_after(after)),
-        "by_telephone": (call("SearchProfiles", text=number), search([phone], "", PAGE)),
+        "by_telephone": (call("SearchProfiles", text=number), bare(BARE_LOOKUP, 1, [phone])),
         "by_name": (
             call("SearchProfiles", text=surname, page_size=PAGE),
-            search([], surname, PAGE),
+            bare(BARE_SEARCH, PAGE, f"'{workspace_id}/{surname}':*", PAGE + 1),
         ),
     }
+
+
+def page_of(rows: Iterable[asyncpg.Record], size: int) -> bytes:
+    """Return what a page shows of its people, as JSON."""
+    people: dict[bytes, dict[str, Any]] = {}
+    for profile_id, namespace, value, state in rows:
+        person = people.get(profile_id)
+        if person is None:
+            person = people[profile_id] = {"profile_id": profile_id.hex(), "identifiers": []}
+        person["identifiers"].append({"namespace": namespace, "value": value})
+        if state is not None:
+            leaf = decode(state)
+            person["name"] = msgspec.Raw(leaf.traits["name"][3])
+            person["event_count"] = leaf.event_count
+            person["first_seen_us"] = leaf.first_seen_us
+            person["last_seen_us"] = leaf.last_seen_us
+    return msgspec.json.encode({"profiles": list(people.values())[:size]})
 
 
 def _result(name: str, figures: list[float], references: list[float], note: str) -> Result:
