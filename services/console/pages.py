@@ -228,10 +228,9 @@ class ConsolePages:
         if method is None:
             raise invalid(f"{service} has no method {name}")
         metadata = key_metadata(key, request, self._limits)
-        sent, timeout_s = [message.SerializeToString()], self._limits.timeout_s
-        async with self._calls.call(method, sent, metadata, timeout_s) as responses:
-            [body] = [each async for each in responses.messages()]
-        return answer.FromString(body)
+        sent, timeout_s = message.SerializeToString(), self._limits.timeout_s
+        response = await self._calls.unary(method, sent, metadata, timeout_s)
+        return answer.FromString(response.message)
 
 
 async def _to_console(_request: Request) -> Response:

@@ -57,9 +57,7 @@ class KeyCheck:
         if caller not in self._known:
             metadata = call_metadata(request, self._limits)
             try:
-                async with self._calls.call(self._method, [b""], metadata, 10.0) as responses:
-                    async for _ in responses.messages():
-                        pass
+                await self._calls.unary(self._method, b"", metadata, 10.0)
             except CallFailed as failure:
                 # A key of a source may not call this method, and is a key all the same.
                 if failure.code in _REFUSED:

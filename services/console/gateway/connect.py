@@ -91,23 +91,14 @@ class ConnectGateway:
             body = message_of_query(request) if is_get else await read_body(request, limit)
             sent = decompress(body, encoding, limit)
             message = await read_message(form, sent, method.request)
-            call = self._call(request, method, message, timeout_s)
+            metadata = call_metadata(request, self._limits)
+            call = self._parts.calls.unary(method, message, metadata, timeout_s)
             answer, headers, trailers = await until_disconnect(request.receive, call)
         except CallFailed as failure:
             body, status = to_json(failure.connect_error()), failure.connect_status
             return self._response(request, body, _JSON, failure.headers, failure.trailers, status)
         body = await write_message(form, answer, method.response)
         return self._response(request, body, content_type, headers, trailers)
-
-    async def _call(
-        self, request: Request, method: Method, message: bytes, timeout_s: float | None
-    ) -> tuple[bytes, Headers, Headers]:
-        """Return the response to a call, its headers and its trailers. Raises CallFailed."""
-        metadata = call_metadata(request, self._limits)
-        async with self._parts.calls.call(method, [message], metadata, timeout_s) as responses:
-            headers = await responses.headers()
-            [response] = [each async for each in responses.messages()]
-            return response, headers, responses.trailers
 
     def _response(
         self,

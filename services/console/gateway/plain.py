@@ -98,6 +98,11 @@ class _PlainCall:
 
     async def _copy(self, method: Method, messages: list[bytes], timeout_s: float | None) -> None:
         metadata = call_metadata(self._request, self._limits)
+        if not (method.takes_stream or method.gives_stream):
+            answer = await self._calls.unary(method, messages[0], metadata, timeout_s)
+            body = await write_message(PLAIN, answer.message, method.response)
+            await self._whole(HTTPStatus.OK, body)
+            return
         async with self._calls.call(method, messages, metadata, timeout_s) as responses:
             async for message in responses.messages():
                 body = await write_message(PLAIN, message, method.response)

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from services.chassis.runtime.addresses import Network, client_address
-from services.chassis.runtime.tasks import cancel_and_wait
 from services.console.gateway.errors import Headers, invalid, too_large
 from services.console.gateway.headers import metadata_of
 
@@ -103,23 +102,28 @@ def message_of_query(request: Request) -> bytes:
         raise invalid("the parameter `message` is no base64 of the alphabet for URLs") from None
 
 
-async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
     """Return the result of `work`, which is cancelled where the caller leaves before.
 
     Call it when the body has been read. Raises ClientDisconnect.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(receive))
+    working: Any = asyncio.current_task()
+    has_left = False
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        has_left = True
+        working.cancel()
+
+    leaving = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        # Where something else cancels the task, too, the cancellation goes on.
+        if not has_left or working.uncancel():
+            raise
+        raise ClientDisconnect from None
     finally:
-        await cancel_and_wait(working)
-        await cancel_and_wait(leaving)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        leaving.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -51,6 +51,14 @@ class Responses:
             raise CallFailed.from_rpc(error) from None
 
 
+class Response(NamedTuple):
+    """The response to a call that has one."""
+
+    message: bytes
+    headers: Headers
+    trailers: Headers
+
+
 class ServiceCalls:
     """The channels to the services."""
 
@@ -73,6 +81,18 @@ class ServiceCalls:
             yield Responses(call, method.gives_stream)
         finally:
             call.cancel()
+
+    async def unary(
+        self, method: Method, request: bytes, metadata: Headers, timeout_s: float | None
+    ) -> Response:
+        """Make a call that has one request and one response. Raises CallFailed."""
+        call = self._start(method, [request], tuple(metadata), timeout_s)
+        try:
+            message = await call
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed.from_rpc(error) from None
+        headers, trailers = await call.initial_metadata(), await call.trailing_metadata()
+        return Response(message, tuple(headers or ()), tuple(trailers or ()))
 
     def _start(
         self, method: Method, requests: Sequence[bytes], metadata: Headers, timeout_s: float | None

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from unit.console.asgi import Answer, call
 
+from services.console.gateway import service_calls as calls
 from services.console.gateway.errors import CallFailed
 from services.console.gateway.methods import client_methods
 from services.console.gateway.requests import GatewayLimits
@@ -27,30 +28,20 @@ SESSIONS = Sessions(SessionSealer(b"k" * 32), 3600)
 SAME = {"sec-fetch-site": "same-origin"}
 
 
-class FakeResponses:
-    """What ingest returns to `GetCaller`."""
-
-    async def messages(self) -> Any:
-        yield GetCallerResponse(workspace_id="default", role=ROLE_ADMIN).SerializeToString()
-
-
 class FakeUpstream:
     """Ingest, which knows one key."""
 
     def __init__(self) -> None:
         self.metadata: list[Any] = []
 
-    def call(self, method: Any, requests: Any, metadata: Any, timeout_s: Any) -> FakeUpstream:
+    async def unary(
+        self, method: Any, request: bytes, metadata: Any, timeout_s: float | None
+    ) -> calls.Response:
         self.metadata.append(dict(metadata))
-        return self
-
-    async def __aenter__(self) -> FakeResponses:
         if self.metadata[-1]["authorization"] != f"Bearer {KEY}":
             raise CallFailed(grpc.StatusCode.UNAUTHENTICATED, "the key is unknown")
-        return FakeResponses()
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
+        caller = GetCallerResponse(workspace_id="default", role=ROLE_ADMIN)
+        return calls.Response(caller.SerializeToString(), (), ())
 
 
 async def _echo(request: Request) -> Response:
