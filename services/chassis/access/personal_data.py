@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -55,6 +55,10 @@ _FEATURES = (
 )
 
 
+#: Returns a value, which stands under a name, as a lens shows it.
+_Mask: TypeAlias = Callable[[Lens, str, Any], Any]
+
+
 @dataclass(slots=True)
 class Disclosure:
     """What a response says about people."""
@@ -65,11 +69,14 @@ class Disclosure:
     names: set[str] = field(default_factory=set)
     #: How many values there were.
     count: int = 0
+    #: The name that was added last, as many values of a page have the same.
+    _last: str | None = None
 
     def add(self, name: str) -> None:
         """Count a value under a name."""
         self.count += 1
-        if len(self.names) < _MAX_NAMES:
+        if name != self._last and len(self.names) < _MAX_NAMES:
+            self._last = name
             self.names.add(name_without_value(name))
 
     def add_profile(self, profile_id: str) -> None:
@@ -78,15 +85,29 @@ class Disclosure:
             self.profile_ids[profile_id] = None
 
 
+class _Marked(NamedTuple):
+    """A field with personal data."""
+
+    key: str
+    is_repeated: bool
+    #: Masks a value.
+    mask: _Mask
+    is_identifier: bool
+    #: Whether a value counts under the name beside it, and not under that of the field.
+    is_named: bool
+    #: Whether a value is said about a person; else it is part of a definition.
+    is_disclosed: bool
+
+
 class _Plan:
     """What of a message is personal, and which of its fields lead to more."""
 
-    __slots__ = ("below", "description", "marked", "name_field", "profiles")
+    __slots__ = ("below", "description", "is_predicate", "marked", "name_field", "profiles")
 
     def __init__(self, description: Descriptor) -> None:
         self.description = description
-        #: Each marked field: its name, what it has, and whether it is repeated.
-        self.marked: list[tuple[str, int, bool]] = []
+        self.is_predicate = description.full_name == f"{_RULES}Predicate"
+        self.marked: list[_Marked] = []
         #: Each field with messages: its name, their plan, and whether it is repeated.
         self.below: list[tuple[str, _Plan, bool]] = []
         self.profiles: list[tuple[str, bool]] = []
@@ -108,12 +129,24 @@ def _plan_of(description: Descriptor, plans: dict[str, _Plan]) -> _Plan:
         options: Any = each.GetOptions()
         mark: int = options.Extensions[personal_data]
         if mark:
-            plan.marked.append((each.name, mark, each.is_repeated))
+            plan.marked.append(_marked(description, each, mark))
         elif each.name in _PROFILE_IDS and each.type == FieldDescriptor.TYPE_STRING:
             plan.profiles.append((each.name, each.is_repeated))
         elif each.message_type is not None and not each.message_type.GetOptions().map_entry:
             plan.below.append((each.name, _plan_of(each.message_type, plans), each.is_repeated))
     return plan
+
+
+def _marked(message: Descriptor, described: FieldDescriptor, kind: int) -> _Marked:
+    is_definition = message.full_name.startswith(_RULES)
+    return _Marked(
+        key=described.name,
+        is_repeated=described.is_repeated,
+        mask=_MASKS[kind],
+        is_identifier=kind == PersonalData.PERSONAL_DATA_IDENTIFIER,
+        is_named=kind in _NAMED,
+        is_disclosed=not is_definition and kind != PersonalData.PERSONAL_DATA_RULE_TEXT,
+    )
 
 
 def _prune(plans: dict[str, _Plan]) -> set[str]:
@@ -196,10 +229,10 @@ class PersonalFields:
 
 def _masked_fields(message: Any, plan: _Plan) -> Iterator[str]:
     """Yield the fields that have the mask of a whole value."""
-    for key, _, is_repeated in plan.marked:
-        value = getattr(message, key)
-        if any(map(_is_mask, value if is_repeated else (value,))):
-            yield key
+    for field_ in plan.marked:
+        value = getattr(message, field_.key)
+        if any(map(_is_mask, value if field_.is_repeated else (value,))):
+            yield field_.key
     for key, below, is_repeated in plan.below:
         if is_repeated:
             for each in getattr(message, key):
@@ -228,22 +261,21 @@ def _leads_to_rules(plan: _Plan, seen: set[str]) -> bool:
 def _mask(message: Any, plan: _Plan, lens: Lens, disclosure: Disclosure, above: str) -> None:
     """Mask a message. `above`: the nearest name above it, for values that have none beside them."""
     name = getattr(message, plan.name_field) if plan.name_field else above
-    is_definition = plan.description.full_name.startswith(_RULES)
-    if plan.description.full_name == f"{_RULES}Predicate":
+    if plan.is_predicate:
         name = _predicate_name(message)
     elif plan.name_field and not lens.shows_personal and name_without_value(name) != name:
         setattr(message, plan.name_field, name_without_value(name))
-    for key, kind, is_repeated in plan.marked:
+    for key, is_repeated, mask, is_identifier, is_named, is_disclosed in plan.marked:
         value = getattr(message, key)
         if not value:
             continue
-        if kind == PersonalData.PERSONAL_DATA_IDENTIFIER:
+        if is_identifier:
             name = message.namespace
-        if not is_definition and kind != PersonalData.PERSONAL_DATA_RULE_TEXT:
-            disclosure.add(name if kind in _NAMED else key)
+        if is_disclosed:
+            disclosure.add(name if is_named else key)
         if is_repeated:
-            value[:] = [_MASKS[kind](lens, name, each) for each in value]
-        elif (masked := _MASKS[kind](lens, name, value)) is not value:
+            value[:] = [mask(lens, name, each) for each in value]
+        elif (masked := mask(lens, name, value)) is not value:
             setattr(message, key, masked)
     for key, is_repeated in plan.profiles:
         found = getattr(message, key)
@@ -271,7 +303,7 @@ def _is_bare_number(name: str, value: bytes) -> bool:
     return not name and _NUMBER.fullmatch(value) is not None
 
 
-_MASKS: Final[dict[int, Callable[[Lens, str, Any], Any]]] = {
+_MASKS: Final[dict[int, _Mask]] = {
     PersonalData.PERSONAL_DATA_IDENTIFIER: Lens.identifier,
     PersonalData.PERSONAL_DATA_VALUE: _mask_value,
     PersonalData.PERSONAL_DATA_DOCUMENT: lambda lens, _, value: lens.document(value),
