@@ -137,16 +137,24 @@ class ServiceContext:
 
 @asynccontextmanager
 async def open_service(
-    settings: ServiceSettings, *, has_state: bool = True, index_key: IndexKey | None = None
+    settings: ServiceSettings,
+    *,
+    has_state: bool = True,
+    index_key: IndexKey | None = None,
+    point_lookups: bool = False,
 ) -> AsyncIterator[ServiceContext]:
     """Migrate and connect; close everything at the end of the scope. Raises StoreUnavailable.
 
     `has_state`: whether the service folds the log into state that can be rebuilt. `index_key`: the
-    key that it derives ids with. Raises IndexKeyMismatch where its stored ids have another one, and
-    RoleRefused or IsolationMissing where PostgreSQL lacks the roles of the service.
+    key that it derives ids with. `point_lookups`: see `Database`. Raises IndexKeyMismatch where its
+    stored ids have another one, and RoleRefused or IsolationMissing where PostgreSQL lacks the
+    roles of the service.
     """
     metrics = Metrics(settings.service)
-    async with _database(settings, metrics, has_state) as database, _bus(settings, metrics) as bus:
+    async with (
+        _database(settings, metrics, has_state, point_lookups) as database,
+        _bus(settings, metrics) as bus,
+    ):
         if index_key is not None:
             await check_index_key(database.pool, settings.service, index_key)
         authenticator = Authenticator(
@@ -166,14 +174,18 @@ async def open_service(
 
 @asynccontextmanager
 async def _database(
-    settings: ServiceSettings, metrics: Metrics, has_state: bool
+    settings: ServiceSettings, metrics: Metrics, has_state: bool, point_lookups: bool
 ) -> AsyncIterator[Database]:
     dsn, service = settings.postgres_dsn.get_secret_value(), settings.service
     is_isolated = settings.postgres_roles == "separate"
     roles = ServiceRoles.from_dsn(dsn, service) if is_isolated else None
     await migrate(dsn, service, shards=settings.shards if has_state else 0, roles=roles)
     async with Database(
-        dsn, service, max_size=settings.postgres_connections, roles=roles
+        dsn,
+        service,
+        max_size=settings.postgres_connections,
+        roles=roles,
+        point_lookups=point_lookups,
     ) as database:
         metrics.database_isolated.set(is_isolated)
         if is_isolated:

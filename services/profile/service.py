@@ -46,7 +46,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
     """Serve profile until the scope ends."""
     index_key = IndexKey.parse(settings.index_key.get_secret_value())
     async with (
-        open_service(settings, index_key=index_key) as base,
+        open_service(settings, index_key=index_key, point_lookups=True) as base,
         base.channel(settings.identity_url) as identity,
         base.channel(settings.ingest_url) as ingest,
     ):

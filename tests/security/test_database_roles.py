@@ -28,6 +28,7 @@ from services.ingest.log.store import Q as log
 from services.ingest.store.quarantine import Q as quarantine
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import WorkspaceId
+from services.profile.store.evaluations import Q as evaluations
 from services.profile.store.profiles import Q as profiles
 from services.segment.store.memberships import Q as memberships
 
@@ -159,7 +160,12 @@ async def test_login_of_a_service_cannot_extend_its_rights(
 HOT = {
     "ingest": (quarantine, "page get", log, "leaf_facts"),
     "identity": (identities, "lookup_profiles list_identifiers list_held"),
-    "profile": (profiles, "profiles_of load_profiles list_profiles leaf_states member_page"),
+    "profile": (
+        *(profiles, "profiles_of load_profiles list_profiles search_profiles leaf_states"),
+        *(profiles, "member_page list_accounts account_names accounts_with_parent object_leaves"),
+        *(profiles, "stated_parents leaves_of_profiles"),
+        *(evaluations, "count_persons sample_page"),
+    ),
     "segment": (memberships, "list_members load_memberships load_changes_of_profile"),
     "activation": (effects, "list_effects retry lock_dead"),
 }

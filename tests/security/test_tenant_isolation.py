@@ -271,7 +271,7 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "profile/store/profiles.accounts_with_parent": lambda b: (OWN, [b.parent]),
     # The lexemes are those of the other tenant, so that the condition alone hides its rows.
     "profile/store/profiles.search_profiles": lambda b: (
-        *(OWN, [b.profile], f"'{OTHER}/':*", 100, 100),
+        *(OWN, [b.profile], f"'{OTHER}/':*", 100, 100, MARK),
     ),
     "profile/store/profiles.leaf_states": lambda b: (OWN, [b.profile]),
     "profile/store/profiles.leaves_of_profiles": lambda b: (OWN, [b.profile]),

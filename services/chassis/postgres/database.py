@@ -90,14 +90,16 @@ async def acquire(
     async with pool.shares.hold(named) if isinstance(pool, CallPool) else nullcontext():
         with translate_store_errors():
             with nullcontext() if workspace_id is None else workspace_scope(workspace_id):
-                proxy = await pool.acquire(timeout=clip_to_deadline(ACQUIRE_TIMEOUT))
+                # The timeout of asyncpg would cost a task.
+                async with asyncio.timeout(clip_to_deadline(ACQUIRE_TIMEOUT)):
+                    proxy = await pool.acquire()
             try:
                 # The proxy has all of Connection's methods; the stubs have them as two types.
                 conn = cast(asyncpg.Connection, proxy)
                 with translate_store_errors(conn):
                     yield conn
             finally:
-                await pool.release(proxy)
+                await pool.release(proxy, timeout=ACQUIRE_TIMEOUT)
 
 
 @asynccontextmanager
@@ -131,13 +133,18 @@ async def connect_pool(
 
 
 async def connect_api_pool(
-    dsn: str, *, schema: str, max_size: int, role: str | None = None
+    dsn: str,
+    *,
+    schema: str,
+    max_size: int,
+    role: str | None = None,
+    settings: Mapping[str, str] = {},
 ) -> CallPool:
     """Open a pool for calls, as `connect_pool` does.
 
     `role`: the api role, whose connections see the rows of the current call's workspace alone.
     """
-    args = _connect_args(schema, _POOL, role=role, command_timeout=COMMAND_TIMEOUT)
+    args = _connect_args(schema, {**_POOL, **settings}, role=role, command_timeout=COMMAND_TIMEOUT)
     bound = {"setup": use_current_workspace, "connection_class": WorkspaceConnection}
     with translate_store_errors(), _explain_refusal(role):
         return await CallPool(
@@ -287,17 +294,25 @@ class Database:
 
     Use: `async with Database(dsn, "profile", roles=roles) as database:`, after `migrate`. When a
     rebuild makes another generation live, the pools point there. `roles` None: everything is done
-    as the user of the DSN, through one pool. `max_size`: of both pools together.
+    as the user of the DSN, through one pool. `max_size`: of both pools together. `point_lookups`:
+    calls look rows up by their keys alone, so their statements are not planned each time.
     """
 
     def __init__(
-        self, dsn: str, service: str, *, max_size: int = 8, roles: ServiceRoles | None = None
+        self,
+        dsn: str,
+        service: str,
+        *,
+        max_size: int = 8,
+        roles: ServiceRoles | None = None,
+        point_lookups: bool = False,
     ) -> None:
         self.dsn = dsn
         self.service = service
         self.roles = roles
         #: The live generation, as last read.
         self.generation = 0
+        self._api_settings = _POINT_LOOKUPS if point_lookups else _POOL
         self._api_size = max_size // 2 if roles else 0
         self._fold_size = max_size - self._api_size
         self._pool: asyncpg.Pool | None = None
@@ -365,7 +380,8 @@ class Database:
                 return False
             self.generation = live
             for pool, role in self._pools():
-                args = _connect_args(self.schema, _POOL, role=role, command_timeout=COMMAND_TIMEOUT)
+                more = self._api_settings if pool is self._api_pool else _POOL
+                args = _connect_args(self.schema, more, role=role, command_timeout=COMMAND_TIMEOUT)
                 pool.set_connect_args(self.dsn, **args)
                 await pool.expire_connections()
             return True
@@ -397,7 +413,11 @@ class Database:
         )
         try:
             self._api_pool = await connect_api_pool(
-                self.dsn, schema=self.schema, max_size=self._api_size, role=self.roles.api
+                self.dsn,
+                schema=self.schema,
+                max_size=self._api_size,
+                role=self.roles.api,
+                settings=self._api_settings,
             )
         except BaseException:
             await self._close()

@@ -16,10 +16,13 @@ from services.chassis.messaging.stream import (
     UnitId,
 )
 from services.chassis.postgres.database import Queries
+from services.chassis.postgres.together import Statement
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.tokens import Token
 
 Q = Queries.load(__package__, "checkpoint.sql")
+#: Reads the columns of the checkpoints of all shards, in order.
+CHECKPOINTS = Statement(Q.load_checkpoints)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,7 +28,6 @@ from services.kernel.ids import parse_id
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.limits import MAX_PREDICATES
-from services.kernel.tokens import Token
 from services.profile.api.journeys import JourneyInputRpc
 from services.profile.codec import api
 from services.profile.codec.bus import change_to_proto
@@ -46,7 +45,6 @@ from services.profile.codec.timeline import filter_from_proto
 from services.profile.codec.trait_survey import survey_to_proto
 from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.commands.records import ProfileRecords
-from services.profile.domain.profile import Profile
 from services.profile.domain.settings import check_settings
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.explanations import RuleExplanationQueries
@@ -57,6 +55,7 @@ from services.profile.queries.rule_preview import RulePreview
 from services.profile.queries.search import ProfileSearch
 from services.profile.queries.trait_survey import survey_traits
 from services.profile.queries.watch import ProfileWatch, WatchedPage
+from services.profile.store.profiles import persons_after
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
@@ -91,7 +90,7 @@ class ProfileRpc(JourneyInputRpc):
         else:
             await self.queries.runner.catch_up(at_least_of(request))
             with self.lookups.measured():
-                profiles, token = await self._profiles([id_])
+                profiles, _, token = await self.queries.profiles(workspace, [id_])
             if not profiles:
                 raise NotFound("no profile has this id or identifier; check it")
             profile = profiles[0]
@@ -105,10 +104,10 @@ class ProfileRpc(JourneyInputRpc):
         api.check_count(len(request.profile_ids), MAX_BATCH, "profile_ids")
         ids = [parse_id(text, "profile_ids") for text in request.profile_ids]
         await self.queries.runner.catch_up(at_least_of(request))
-        profiles, token = await self._profiles(ids, brief=request.brief)
-        return pb.BatchGetProfilesResponse(
-            profiles=map(api.profile_writer(request.brief), profiles), token=token_to_proto(token)
-        )
+        page = await self.queries.profiles(workspace_id(), ids, brief=request.brief)
+        response = pb.BatchGetProfilesResponse(token=token_to_proto(page.token))
+        api.add_profiles(response.profiles, page.profiles, brief=request.brief)
+        return response
 
     async def ListProfiles(
         self, request: pb.ListProfilesRequest, context: Any
@@ -116,12 +115,14 @@ class ProfileRpc(JourneyInputRpc):
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
         await self.queries.runner.catch_up(at_least_of(request))
-        profiles, last, at = await self.queries.page(workspace, after, size, brief=request.brief)
-        return pb.ListProfilesResponse(
-            profiles=map(api.profile_writer(request.brief), profiles),
-            next_page_token=api.encode_page_token(last),
-            token=token_to_proto(at.token),
+        next_ones = persons_after(workspace, after, size + 1)
+        page = await self.queries.page(workspace, next_ones, size, brief=request.brief)
+        last = page.profiles[-1].profile_id if page.has_more else b""
+        response = pb.ListProfilesResponse(
+            next_page_token=api.encode_page_token(last), token=token_to_proto(page.token)
         )
+        api.add_profiles(response.profiles, page.profiles, brief=request.brief)
+        return response
 
     async def SearchProfiles(
         self, request: pb.SearchProfilesRequest, context: Any
@@ -132,12 +133,12 @@ class ProfileRpc(JourneyInputRpc):
         search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key, lens)
         await self.queries.runner.catch_up(at_least_of(request))
         with self.lookups.measured():
-            profiles, has_more, token = await search.find(self.queries, size, brief=request.brief)
-        return pb.SearchProfilesResponse(
-            profiles=map(api.profile_writer(request.brief), profiles),
-            has_more=has_more,
-            token=token_to_proto(token),
+            page = await search.find(self.queries, size, brief=request.brief)
+        response = pb.SearchProfilesResponse(
+            has_more=page.has_more, token=token_to_proto(page.token)
         )
+        api.add_profiles(response.profiles, page.profiles, brief=request.brief)
+        return response
 
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: Any
@@ -378,13 +379,6 @@ class ProfileRpc(JourneyInputRpc):
         if as_of is not None and as_of.token is not None:
             await self.queries.runner.reach(as_of.token)
         return as_of
-
-    async def _profiles(
-        self, ids: Sequence[bytes], *, brief: bool = False
-    ) -> tuple[list[Profile], Token]:
-        async with self.queries.snapshot() as at:
-            found = await self.queries.profiles(at, workspace_id(), ids, brief=brief)
-            return found, at.token
 
 
 def _watch_response(page: WatchedPage) -> pb.WatchProfilesResponse:

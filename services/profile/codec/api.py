@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nsmallest
 from typing import Any, TypeAlias
 
@@ -118,18 +118,16 @@ def scores_of_request(
     return scores
 
 
-def identifiers_to_proto(
-    identifiers: Sequence[Identifier], most: int = MAX_LISTED
-) -> list[identifier_pb2.Identifier]:
-    """Return the messages of the `most` identifiers with the highest priority."""
-    if len(identifiers) > most:
-        identifiers = nsmallest(most, identifiers, key=priority_of)
+def identifiers_to_proto(identifiers: Sequence[Identifier]) -> list[identifier_pb2.Identifier]:
+    """Return the messages of the identifiers; of too many those with the highest priority."""
+    if len(identifiers) > MAX_LISTED:
+        identifiers = nsmallest(MAX_LISTED, identifiers, key=priority_of)
     return [identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in identifiers]
 
 
 def traits_to_proto(view: ProfileView, cleaners: Mapping[str, str] = {}) -> list[pb.Trait]:
     """Return the messages of the traits that are present, with the standard forms of `cleaners`."""
-    traits = [_trait_to_proto(name, won, view) for name, won in view.traits().items()]
+    traits = [_fill_trait(pb.Trait(), name, won, view) for name, won in view.traits().items()]
     for trait in traits:
         if cleaner := cleaners.get(trait.name):
             trait.cleaner = cleaner
@@ -138,11 +136,11 @@ def traits_to_proto(view: ProfileView, cleaners: Mapping[str, str] = {}) -> list
     return traits
 
 
-def _trait_to_proto(name: str, won: WinningTrait, view: ProfileView) -> pb.Trait:
+def _fill_trait(trait: Any, name: str, won: WinningTrait, view: ProfileView) -> Any:
+    """Fill the message of a trait, and return it."""
     trust, at_us, fact_id, value, source_id, party = won
-    trait: Any = pb.Trait(
-        name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value, source_id=source_id
-    )
+    trait.name, trait.value, trait.source_id = name, value, source_id
+    trait.occurred_at_us, trait.fact_id = at_us, to_hex(fact_id)
     if trust == CORRECTED:
         *_, actor, reason = correction_of(view.additions, name) or ("", "")
         trait.correction.CopyFrom(pb.Correction(actor=actor, reason=reason))
@@ -211,24 +209,30 @@ def _tags_to_proto(profile: Profile) -> list[pb.ProfileTag]:
     ]
 
 
-def profile_writer(brief: bool) -> Callable[[Profile], pb.Profile]:
-    """Return what writes a profile, or of a brief one what a list shows."""
-    return _brief_to_proto if brief else profile_to_proto
+def add_profiles(listed: Any, profiles: Iterable[Profile], *, brief: bool) -> None:
+    """Add profiles to the list of a response; of brief ones what a list shows."""
+    # A message is filled in its place, as it would be copied otherwise.
+    for profile in profiles:
+        if brief:
+            _add_brief(listed, profile)
+        else:
+            listed.append(profile_to_proto(profile))
 
 
-def _brief_to_proto(profile: Profile) -> pb.Profile:
-    view, won = profile.view, profile.view.trait_value(NAME)
-    message = pb.Profile(
-        profile_id=to_hex(profile.profile_id),
-        identifiers=identifiers_to_proto(profile.identifiers, MAX_BRIEF),
-        traits=[_trait_to_proto(NAME, won, view)] if won and won.value != b"null" else (),
-        tags=_tags_to_proto(profile),
-        event_count=view.event_count,
-        identifier_count=len(profile.identifiers),
-    )
+def _add_brief(listed: Any, profile: Profile) -> None:
+    view, own = profile.view, profile.identifiers
+    message = listed.add(profile_id=profile.profile_id.hex(), identifier_count=len(own))
+    shown = own if len(own) <= MAX_BRIEF else nsmallest(MAX_BRIEF, own, key=priority_of)
+    for namespace, value in shown:
+        message.identifiers.add(namespace=namespace, value=value)
+    won = view.trait_value(NAME)
+    if won is not None and won.value != b"null":
+        _fill_trait(message.traits.add(), NAME, won, view)
+    if profile.tags:
+        message.tags.extend(_tags_to_proto(profile))
     if view.event_count:
+        message.event_count = view.event_count
         message.first_seen_us, message.last_seen_us = view.first_seen_us, view.last_seen_us
-    return message
 
 
 def account_name_to_proto(name: AccountName) -> pb.AccountName:

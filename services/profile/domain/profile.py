@@ -26,7 +26,7 @@ class Profile:
     view: ProfileView
     #: Sorted.
     tags: Sequence[TagOfProfile]
-    leaf_ids: Sequence[LeafId]
+    leaf_ids: Sequence[LeafId] = ()
     accounts: Sequence[AccountName] = ()
     #: The name and value of each computed trait that has one, by name.
     computed_traits: Sequence[tuple[str, Json]] = ()

@@ -8,11 +8,15 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
+
+from asyncpg import Connection
 
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
-from services.chassis.postgres.database import Database
-from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.postgres.database import Database, acquire
+from services.chassis.postgres.together import Statement
+from services.chassis.projection.checkpoint import Checkpoint, token_of
 from services.chassis.projection.runner import ProjectionRunner
 from services.kernel.cache import MemoizedFunction
 from services.kernel.errors import InvalidField, NotFound
@@ -20,6 +24,7 @@ from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicates
+from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.blocks import ProfileBlocks
@@ -35,6 +40,7 @@ from services.profile.store.evaluations import shard_evaluations
 from services.profile.store.profiles import (
     ProfileRow,
     Snapshot,
+    StoredPage,
     account_names,
     open_snapshot,
     profiles_of,
@@ -96,6 +102,64 @@ class ProfileRows:
     other_ids: list[IdentifierId] = field(default_factory=list)
 
 
+class ProfilePage(NamedTuple):
+    """Some profiles."""
+
+    profiles: Sequence[Profile]
+    #: Whether there are more profiles than were asked for.
+    has_more: bool
+    #: The state of the log that was read.
+    token: Token
+
+
+@dataclass(slots=True)
+class _Found:
+    """The rows of a page, and what they are read with."""
+
+    stored: StoredPage
+    reading: ProfileReading
+    rows: Mapping[ProfileId, ProfileRows]
+    #: The profiles of the page that are persons.
+    persons: Mapping[ProfileId, ProfileView]
+    has_more: bool
+    #: Of the accounts that the persons belong to, by leaf.
+    names: Mapping[bytes, AccountName] = field(default_factory=dict)
+
+    def needs_more(self, brief: bool) -> bool:
+        """Return whether the profiles need rows of other tables, too."""
+        is_whole = not brief and any(view.accounts for view in self.persons.values())
+        return is_whole or self.reading.reads_objects
+
+    async def page(self, brief: bool) -> ProfilePage:
+        """Return the page; other calls have their turn while it is made."""
+        checkpoints = self.stored.checkpoints
+        now_us = max(checkpoint.log_time_us for checkpoint in checkpoints)
+        profiles: list[Profile] = []
+        for position, (profile_id, view) in enumerate(self.persons.items(), 1):
+            # A page with many tags takes long, and must not hold up the calls of others.
+            if self.reading.tags or position % _ROWS_IN_A_TURN == 0:
+                await asyncio.sleep(0)
+            profiles.append(self._profile(profile_id, view, now_us, brief))
+        return ProfilePage(profiles, self.has_more, token_of(checkpoints))
+
+    def _profile(
+        self, profile_id: ProfileId, view: ProfileView, now_us: int, brief: bool
+    ) -> Profile:
+        reading, rows = self.reading, self.rows[profile_id]
+        tags = reading.tags.true_of(view, now_us) if reading.tags else ()
+        if brief:
+            return Profile(profile_id, rows.identifiers, view, tags)
+        profile = Profile(
+            *(profile_id, rows.identifiers, view, tags, sorted(rows.leaves)),
+            accounts=_accounts_of(view, self.names),
+            computed_traits=computed_values(
+                reading.settings, view, now_us, self.stored.workspace.backfilled
+            ),
+            other_ids=rows.other_ids,
+        )
+        return profile.in_blocks(reading.blocks)
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileQueries:
     """Reads the live state. The caller's key binds all reads to its workspace."""
@@ -108,87 +172,60 @@ class ProfileQueries:
         return open_snapshot(self.database)
 
     async def profiles(
-        self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes], *, brief: bool = False
-    ) -> list[Profile]:
+        self, workspace_id: WorkspaceId, ids: Sequence[bytes], *, brief: bool = False
+    ) -> ProfilePage:
         """Return each known profile of identifier ids or (also old) profile ids once, in order."""
-        rows = await profile_store.search_profiles(at.conn, workspace_id, ids, "", len(ids))
-        return (await self.page_of(at, workspace_id, rows, len(ids), brief=brief))[0]
+        found = profile_store.profiles_found(workspace_id, ids, "", len(ids))
+        return await self.page(workspace_id, found, len(ids), brief=brief)
 
     async def page(
-        self, workspace_id: WorkspaceId, after: bytes, size: int, *, brief: bool = False
-    ) -> tuple[list[Profile], bytes, Snapshot]:
-        """Return the persons after a profile id, ascending, and the state that was read.
+        self, workspace_id: WorkspaceId, statement: Statement, size: int, *, brief: bool = False
+    ) -> ProfilePage:
+        """Return the first `size` profiles that a statement of the store reads.
 
-        The second value is the last profile id of the page; b"" where the page is the last one.
+        A brief profile lacks accounts, computed traits and blocks. Brief profiles and single ones
+        rarely need other tables, so they are read in one trip; what does is read in a transaction.
         """
-        async with self.snapshot() as at:
-            rows = await profile_store.list_profiles(at.conn, workspace_id, after, size + 1)
-            profiles, is_last = await self.page_of(at, workspace_id, rows, size, brief=brief)
-            return profiles, b"" if is_last else profiles[-1].profile_id, at
+        async with acquire(self.database.api_pool) as conn:
+            found = None
+            if brief or size == 1:
+                found = await self._read(conn, workspace_id, statement, size)
+            if found is None or found.needs_more(brief):
+                async with conn.transaction(isolation="repeatable_read", readonly=True):
+                    found = await self._read_all(conn, workspace_id, statement, size, brief)
+        return await found.page(brief)
 
-    async def page_of(
+    async def page_in(
+        self, conn: Connection, workspace_id: WorkspaceId, statement: Statement, size: int
+    ) -> ProfilePage:
+        """Return the same page in the transaction of the caller."""
+        found = await self._read_all(conn, workspace_id, statement, size, brief=False)
+        return await found.page(brief=False)
+
+    async def _read_all(
         self,
-        at: Snapshot,
+        conn: Connection,
         workspace_id: WorkspaceId,
-        rows: Iterable[ProfileRow],
+        statement: Statement,
         size: int,
-        *,
-        brief: bool = False,
-    ) -> tuple[list[Profile], bool]:
-        """Return the first `size` profiles of these rows, and whether there are no more.
-
-        A brief profile lacks accounts, computed traits and blocks.
-        """
-        found = await group(rows)
-        page = dict(islice(found.items(), size))
-        return await self._to_profiles(at, workspace_id, page, brief=brief), len(found) <= size
-
-    async def _to_profiles(
-        self,
-        at: Snapshot,
-        workspace_id: WorkspaceId,
-        rows: Mapping[ProfileId, ProfileRows],
-        *,
         brief: bool,
-    ) -> list[Profile]:
-        """Return the profiles among these rows that are persons."""
-        state = await definition_store.load_state(at.conn, workspace_id, len(at.checkpoints))
-        reading = _READINGS(state)
-        tags_of, settings = reading.tags.true_of, reading.settings
-        views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
-        persons = {p: view for p, view in views.items() if not view.is_account}
-        if reading.reads_objects:
-            persons = await with_objects(at, persons)
-        names = {} if brief else await self._account_names(at, workspace_id, persons.values())
-        profiles: list[Profile] = []
-        for position, (profile_id, view) in enumerate(persons.items(), 1):
-            # A page with many tags takes long, and must not hold up the calls of others.
-            if reading.tags or position % _ROWS_IN_A_TURN == 0:
-                await asyncio.sleep(0)
-            tags = tags_of(view, at.now_us)
-            identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
-            if brief:
-                profiles.append(Profile(profile_id, identifiers, view, tags, leaves))
-                continue
-            accounts = _accounts_of(view, names)
-            computed = computed_values(settings, view, at.now_us, state.backfilled)
-            profile = Profile(
-                *(profile_id, identifiers, view, tags, leaves, accounts, computed),
-                other_ids=rows[profile_id].other_ids,
-            )
-            profiles.append(profile.in_blocks(reading.blocks))
-        return profiles
+    ) -> _Found:
+        found = await self._read(conn, workspace_id, statement, size)
+        if found.reading.reads_objects:
+            found.persons = await with_objects(conn, found.persons)
+        if not brief:
+            found.names = await _account_names(conn, workspace_id, found.persons.values())
+        return found
 
-    async def _account_names(
-        self, at: Snapshot, workspace_id: WorkspaceId, views: Iterable[ProfileView]
-    ) -> dict[bytes, AccountName]:
-        """Return the accounts that persons belong to, by the account's leaf."""
-        leaves = {leaf for view in views for leaf in view.accounts}
-        if not leaves:
-            return {}
-        found = await profiles_of(at.conn, workspace_id, leaves)
-        names = await account_names(at.conn, workspace_id, set(found.values()))
-        return {leaf: names[account] for leaf, account in found.items() if account in names}
+    async def _read(
+        self, conn: Connection, workspace_id: WorkspaceId, statement: Statement, size: int
+    ) -> _Found:
+        stored = await profile_store.load_page(conn, workspace_id, self.runner.shards, statement)
+        rows = await group(stored.rows)
+        page = dict(islice(rows.items(), size))
+        views = {p: view_of(own.leaves.values()) for p, own in page.items() if own.leaves}
+        persons = {p: view for p, view in views.items() if not view.is_account}
+        return _Found(stored, _READINGS(stored.workspace), page, persons, len(rows) > size)
 
     async def identifiers_of(
         self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes
@@ -244,6 +281,18 @@ class ProfileQueries:
         return shard
 
 
+async def _account_names(
+    conn: Connection, workspace_id: WorkspaceId, views: Iterable[ProfileView]
+) -> dict[bytes, AccountName]:
+    """Return the accounts that persons belong to, by the account's leaf."""
+    leaves = {leaf for view in views for leaf in view.accounts}
+    if not leaves:
+        return {}
+    found = await profiles_of(conn, workspace_id, leaves)
+    names = await account_names(conn, workspace_id, set(found.values()))
+    return {leaf: names[account] for leaf, account in found.items() if account in names}
+
+
 async def group(rows: Iterable[ProfileRow]) -> dict[ProfileId, ProfileRows]:
     """Group rows by profile; other calls have their turn now and then."""
     profiles: dict[ProfileId, ProfileRows] = defaultdict(ProfileRows)
@@ -261,11 +310,11 @@ async def group(rows: Iterable[ProfileRow]) -> dict[ProfileId, ProfileRows]:
 
 
 async def with_objects(
-    at: Snapshot, views: Mapping[ProfileId, ProfileView]
+    conn: Connection, views: Mapping[ProfileId, ProfileView]
 ) -> dict[ProfileId, ProfileView]:
     """Return persons with their related objects as they are now."""
     objects = await profile_store.load_objects(
-        at.conn, {leaf for view in views.values() for leaf in view.accounts}
+        conn, {leaf for view in views.values() for leaf in view.accounts}
     )
     return {p: view.with_related(objects.of(view.accounts)) for p, view in views.items()}
 

@@ -113,7 +113,7 @@ class RulePreview:
             views = {profile_id: view_of(own) for profile_id, own in leaves.items() if own}
             views = {profile_id: v for profile_id, v in views.items() if not v.is_account}
             if preview.reads_objects:
-                views = await with_objects(at, views)
+                views = await with_objects(at.conn, views)
         return [one async for one in _evaluated(preview, views, at.now_us)], ids
 
     async def _refill(

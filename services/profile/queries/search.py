@@ -13,11 +13,9 @@ from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
 from services.kernel.ids import WorkspaceId, parse_id
 from services.kernel.index_key import IndexKey
 from services.kernel.masking import Lens
-from services.kernel.tokens import Token
 from services.profile.domain.names import plain_form
-from services.profile.domain.profile import Profile
-from services.profile.queries.profiles import ProfileQueries
-from services.profile.store.profiles import search_profiles
+from services.profile.queries.profiles import ProfilePage, ProfileQueries
+from services.profile.store.profiles import profiles_found
 
 #: Characters of a text that is searched for.
 MAX_TEXT = 200
@@ -53,18 +51,10 @@ class ProfileSearch:
         ]
         return cls(workspace_id, ids, "" if lens.hides_name("name") else plain_form(entered))
 
-    async def find(
-        self, queries: ProfileQueries, size: int, *, brief: bool = False
-    ) -> tuple[list[Profile], bool, Token]:
-        """Return at most `size` persons, whether there are more, and the state that was read."""
-        async with queries.snapshot() as at:
-            rows = await search_profiles(
-                at.conn, self.workspace_id, self.ids, self.beginning, size + 1
-            )
-            profiles, is_last = await queries.page_of(
-                at, self.workspace_id, rows, size, brief=brief
-            )
-            return profiles, not is_last, at.token
+    async def find(self, queries: ProfileQueries, size: int, *, brief: bool = False) -> ProfilePage:
+        """Return at most `size` persons."""
+        found = profiles_found(self.workspace_id, self.ids, self.beginning, size + 1)
+        return await queries.page(self.workspace_id, found, size, brief=brief)
 
 
 def _identifiers(text: str, region: str) -> Iterator[Identifier]:

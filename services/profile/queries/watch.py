@@ -13,7 +13,7 @@ from services.kernel.tokens import Token
 from services.profile.codec.bus import profiles_in
 from services.profile.domain.profile import Profile
 from services.profile.queries.profiles import ProfileQueries
-from services.profile.store.profiles import profiles_of
+from services.profile.store.profiles import profiles_found, profiles_of
 
 #: Profiles in one page, of up to 1,000 traits and identifiers each.
 PAGE = 200
@@ -110,7 +110,8 @@ class ProfileWatch:
             found = await profiles_of(at.conn, workspace_id, ids)
             merged = {id_: found[id_] for id_ in ids if found.get(id_, id_) != id_}
             own = [id_ for id_ in ids if id_ not in merged]
-            persons = await self.queries.profiles(at, workspace_id, own)
+            wanted = profiles_found(workspace_id, own, "", len(own))
+            persons, *_ = await self.queries.page_in(at.conn, workspace_id, wanted, len(own))
             others = [*{*own} - {person.profile_id for person in persons}]
             return WatchedPage(token, persons, merged, others)
 

@@ -10,6 +10,7 @@ from asyncpg import Connection
 
 from services.chassis.codec.named_rules import TAG_DEFINED
 from services.chassis.postgres.database import Queries, lock_class
+from services.chassis.postgres.together import Statement
 from services.kernel.cache import MemoizedFunction
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
@@ -97,9 +98,13 @@ class WorkspaceState(NamedTuple):
     backfilled: frozenset[int]
 
 
-async def load_state(conn: Connection, workspace_id: WorkspaceId, shards: int) -> WorkspaceState:
+def state_of(workspace_id: WorkspaceId, shards: int) -> Statement:
+    """Return what reads the definitions of a workspace, for `workspace_state`."""
+    return Statement(Q.workspace_state, (workspace_id, RULE_KINDS, shards))
+
+
+def workspace_state(workspace_id: WorkspaceId, rows: Iterable[Any]) -> WorkspaceState:
     """Return the definitions of a workspace as they are stored, for `definitions_of`."""
-    rows = await conn.fetch(Q.workspace_state, workspace_id, RULE_KINDS, shards)
     facts = tuple(sorted((row[0], row[1]) for row in rows if row[0]))
     # As the eight bytes of a bigint, which are those of the id.
     ids = (int.from_bytes(row[1], "big") for row in rows if not row[0])

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from asyncpg import Connection
 
 from services.chassis.postgres.database import Database, Queries, acquire
-from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, token_of
+from services.chassis.postgres.together import Statement, fetch_together
+from services.chassis.projection.checkpoint import (
+    CHECKPOINTS,
+    Checkpoint,
+    load_checkpoints,
+    token_of,
+)
 from services.kernel.fold.leaf import LeafState
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
@@ -19,6 +25,8 @@ from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName, StatedParent, stated_parent
 from services.profile.domain.facts import ProfileAssignment, Reassignment
 from services.profile.domain.objects import ObjectLeaf, RelatedObjects, encode_traits
+from services.profile.store import definitions as definition_store
+from services.profile.store.definitions import WorkspaceState
 
 Q = Queries.load(__package__, "profiles.sql")
 
@@ -230,21 +238,44 @@ async def list_profiles(
     return _profile_rows(await conn.fetch(Q.list_profiles, workspace_id, after, limit))
 
 
-async def search_profiles(
-    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes], beginning: str, limit: int
-) -> list[ProfileRow]:
-    """Return the identifiers of at most `limit` profiles: those of `ids` first, in their order,
-    then those with a name that has a form with a beginning.
+def persons_after(workspace_id: WorkspaceId, after: bytes, limit: int) -> Statement:
+    """Return what reads the next `limit` persons after a profile id, ascending."""
+    return Statement(Q.list_profiles, (workspace_id, after, limit))
 
-    `beginning` consists of letters and digits, see `plain_form`; empty = of no name. Needs a
-    transaction.
+
+def profiles_found(
+    workspace_id: WorkspaceId, ids: Collection[bytes], beginning: str, limit: int
+) -> Statement:
+    """Return what reads at most `limit` profiles: those of `ids` first, in their order, then those
+    with a name that has a form with a beginning.
+
+    `beginning` consists of letters and digits, see `plain_form`; empty = of no name.
     """
     forms = f"'{_lexeme(workspace_id, beginning)}':*" if beginning else None
-    if beginning:
-        await conn.execute(Q.search_for, beginning)
     leaves = limit * _LEAVES_A_PROFILE
-    rows = await conn.fetch(Q.search_profiles, workspace_id, ids, forms, leaves, limit)
-    return _profile_rows(rows)
+    return Statement(Q.search_profiles, (workspace_id, ids, forms, leaves, limit, beginning))
+
+
+class StoredPage(NamedTuple):
+    """The rows of some profiles, and what else is needed to read them, all of one state."""
+
+    checkpoints: Sequence[Checkpoint]
+    workspace: WorkspaceState
+    rows: Sequence[ProfileRow]
+
+
+async def load_page(
+    conn: Connection, workspace_id: WorkspaceId, shards: int, profiles: Statement
+) -> StoredPage:
+    """Return what `persons_after` or `profiles_found` reads, in one trip."""
+    checkpoints, state, rows = await fetch_together(
+        conn, CHECKPOINTS, definition_store.state_of(workspace_id, shards), profiles
+    )
+    return StoredPage(
+        [Checkpoint(*row) for row in checkpoints],
+        definition_store.workspace_state(workspace_id, state),
+        _profile_rows(rows),
+    )
 
 
 async def count_rows(conn: Connection) -> dict[str, int]:

@@ -92,22 +92,21 @@ SELECT r.* FROM (
 ) AS r
 ORDER BY r.profile_id, r.namespace, r.value, r.identifier_id
 
--- name: search_for
--- Names the beginning of a name to the policy of the names, until the transaction ends.
-SELECT set_config('onefold.beginning', $1, true)
-
 -- name: search_profiles
 -- The same columns of the profiles of some ids, in their order, and then of profiles with a name
--- that has a form with a beginning (null = of none).
+-- that has a form with a beginning (null = of none). The policy of the names reads the beginning from
+-- the session, so it is set until the statement ends; LATERAL sets it before names are read.
 WITH known AS (
     SELECT a.profile_id, min(i.position) AS position
     FROM unnest($2::bytea[]) WITH ORDINALITY AS i (id, position)
     JOIN assignment a ON a.identifier_id = i.id
     WHERE a.workspace_id = $1 GROUP BY a.profile_id
 ), named AS (
-    SELECT DISTINCT a.profile_id FROM (
+    SELECT DISTINCT a.profile_id
+    FROM (SELECT set_config('onefold.beginning', $6, true) AS beginning OFFSET 0) AS s
+    CROSS JOIN LATERAL (
         SELECT shard, leaf_id FROM name
-        WHERE workspace_id = $1 AND forms @@ $3::text::tsquery LIMIT $4
+        WHERE s.beginning <> '' AND workspace_id = $1 AND forms @@ $3::text::tsquery LIMIT $4
     ) AS n JOIN assignment a ON a.identifier_id = n.leaf_id AND a.shard = n.shard
 ), found AS (
     SELECT profile_id, position FROM known

@@ -14,6 +14,7 @@ from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.chassis.codec.rules import rule_to_proto
+from services.chassis.postgres.together import Statement
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import priority_of
@@ -64,12 +65,12 @@ async def test_pages_have_every_person_once_with_the_profile_of_a_batch_read(
 ) -> None:
     limits: list[int] = []
 
-    async def counting(conn: Any, workspace_id: Any, after: bytes, limit: int) -> Any:
-        limits.append(limit)
-        return await list_profiles(conn, workspace_id, after, limit)
+    async def counting(conn: Any, workspace_id: Any, shards: int, statement: Statement) -> Any:
+        limits.append(statement.parameters[-1])
+        return await load_page(conn, workspace_id, shards, statement)
 
-    list_profiles = profile_store.list_profiles
-    monkeypatch.setattr(profile_store, "list_profiles", counting)
+    load_page = profile_store.load_page
+    monkeypatch.setattr(profile_store, "load_page", counting)
     async with open_stack() as stack:
         tag = facts_pb.TagDefined(tag_id="keen", title="t", rule=rule_to_proto(VIEWED))
         await stack.profile.DefineTag(pb.DefineTagRequest(tag=tag))
