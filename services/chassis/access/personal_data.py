@@ -95,7 +95,7 @@ class _Marked(NamedTuple):
     is_identifier: bool
     #: Whether a value counts under the name beside it, and not under that of the field.
     is_named: bool
-    #: Whether a value is said about a person; else it is part of a definition.
+    #: Whether a value is that of a person; else it is part of a definition.
     is_disclosed: bool
 
 

@@ -106,14 +106,14 @@ class ProfilePage(NamedTuple):
     """Some profiles."""
 
     profiles: Sequence[Profile]
-    #: Whether there are more profiles than were asked for.
+    #: Whether there are more profiles than the page may have.
     has_more: bool
     #: The state of the log that was read.
     token: Token
 
 
 @dataclass(slots=True)
-class _Found:
+class _FoundPage:
     """The rows of a page, and what they are read with."""
 
     stored: StoredPage
@@ -209,7 +209,7 @@ class ProfileQueries:
         statement: Statement,
         size: int,
         brief: bool,
-    ) -> _Found:
+    ) -> _FoundPage:
         found = await self._read(conn, workspace_id, statement, size)
         if found.reading.reads_objects:
             found.persons = await with_objects(conn, found.persons)
@@ -219,13 +219,13 @@ class ProfileQueries:
 
     async def _read(
         self, conn: Connection, workspace_id: WorkspaceId, statement: Statement, size: int
-    ) -> _Found:
+    ) -> _FoundPage:
         stored = await profile_store.load_page(conn, workspace_id, self.runner.shards, statement)
         rows = await group(stored.rows)
         page = dict(islice(rows.items(), size))
         views = {p: view_of(own.leaves.values()) for p, own in page.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
-        return _Found(stored, _READINGS(stored.workspace), page, persons, len(rows) > size)
+        return _FoundPage(stored, _READINGS(stored.workspace), page, persons, len(rows) > size)
 
     async def identifiers_of(
         self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes

@@ -12,7 +12,7 @@ from services.console.gateway.requests import until_disconnect
 
 
 class Caller:
-    """A caller that leaves when it is told to."""
+    """A caller that leaves when the event is set."""
 
     def __init__(self) -> None:
         self.leaving = asyncio.Event()
