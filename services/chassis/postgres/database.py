@@ -90,9 +90,8 @@ async def acquire(
     async with pool.shares.hold(named) if isinstance(pool, CallPool) else nullcontext():
         with translate_store_errors():
             with nullcontext() if workspace_id is None else workspace_scope(workspace_id):
-                # The timeout of asyncpg would cost a task.
                 async with asyncio.timeout(clip_to_deadline(ACQUIRE_TIMEOUT)):
-                    proxy = await pool.acquire()
+                    proxy = await pool.acquire()  # its own timeout would cost a task
             try:
                 # The proxy has all of Connection's methods; the stubs have them as two types.
                 conn = cast(asyncpg.Connection, proxy)
@@ -140,10 +139,8 @@ async def connect_api_pool(
     role: str | None = None,
     settings: Mapping[str, str] = {},
 ) -> CallPool:
-    """Open a pool for calls, as `connect_pool` does.
-
-    `role`: the api role, whose connections see the rows of the current call's workspace alone.
-    """
+    """Open a pool for calls, as `connect_pool` does. With `role`, the api role, its connections see
+    the rows of the current call's workspace alone."""
     args = _connect_args(schema, {**_POOL, **settings}, role=role, command_timeout=COMMAND_TIMEOUT)
     bound = {"setup": use_current_workspace, "connection_class": WorkspaceConnection}
     with translate_store_errors(), _explain_refusal(role):
@@ -162,8 +159,7 @@ async def connect(
 ) -> asyncpg.Connection:
     """Open a single connection, as `connect_pool` does a pool.
 
-    `point_lookups`: all its statements look rows up by their keys. `settings` of the session.
-    """
+    `point_lookups`: all its statements look rows up by their keys. `settings` of the session."""
     lookups = _POINT_LOOKUPS if point_lookups else {}
     args = _connect_args(schema, {**lookups, **settings}, role=role)
     with translate_store_errors(), _explain_refusal(role):
@@ -294,8 +290,8 @@ class Database:
 
     Use: `async with Database(dsn, "profile", roles=roles) as database:`, after `migrate`. When a
     rebuild makes another generation live, the pools point there. `roles` None: everything is done
-    as the user of the DSN, through one pool. `max_size`: of both pools together. `point_lookups`:
-    calls look rows up by their keys alone, so their statements are not planned each time.
+    as the user of the DSN, through one pool. `max_size`: of both pools. `point_lookups`: calls look
+    rows up by their keys alone, so plans are kept.
     """
 
     def __init__(
