@@ -1,7 +1,8 @@
-"""Refuses reads that name a person by an identifier which their caller sees masked.
+"""Refuses reads that name several persons by identifiers which their caller sees masked.
 
-A mask leaves four digits of a number open. What a read finds would tell them to a caller who tries
-all of them, in ten calls of a thousand identifiers.
+An agent who has the number of a customer finds the customer by it. A mask leaves four digits of a
+number open, though, and a caller who tries all of them would have the right ones after ten calls of
+a thousand identifiers: so a call names few.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from onefold.type.v1.options_pb2 import Right, rights
 from services.chassis.access.rights import rpc_of
 from services.kernel.errors import NotAllowed
 from services.kernel.masking import Lens
+
+#: Identifiers in one call that its caller sees masked: those of one person, or of the two of a
+#: match.
+MAX_HIDDEN = 2
 
 
 class _FieldOfPath(NamedTuple):
@@ -48,15 +53,15 @@ class NamedPersons:
         return not self._paths
 
     def check(self, request: Any, lens: Lens) -> None:
-        """Raise NotAllowed where a request has an identifier that its caller sees masked."""
-        for path in self._paths:
-            for each in _at(request, path):
-                if not lens.may_look_up(each.namespace, each.value):
-                    raise NotAllowed(
-                        f"keys of this role see identifiers of {each.namespace!r} masked, so they"
-                        " read nothing by one: name the profile id, use a key that may unmask, or"
-                        " ask an administrator to class the namespace as not personal"
-                    )
+        """Raise NotAllowed where a request has many identifiers that its caller sees masked."""
+        named = (each for path in self._paths for each in _at(request, path))
+        hidden = [each for each in named if not lens.may_look_up(each.namespace, each.value)]
+        if len(hidden) > MAX_HIDDEN:
+            raise NotAllowed(
+                f"keys of this role see identifiers of {hidden[0].namespace!r} masked, so a call"
+                f" has at most {MAX_HIDDEN} of them: name profile ids, use a key that may unmask,"
+                " or ask an administrator to class the namespace as not personal"
+            )
 
 
 def _paths(description: Descriptor, seen: tuple[str, ...]) -> Iterator[_Path]:

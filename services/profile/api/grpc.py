@@ -129,8 +129,9 @@ class ProfileRpc(JourneyInputRpc):
     ) -> pb.SearchProfilesResponse:
         size = page_size_of(request)
         api.check_count(size, MAX_FOUND, "profiles")
-        lens = lens_of(principal())
-        search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key, lens)
+        search = ProfileSearch.of(request.text, workspace_id(), region(), self.index_key)
+        if lens_of(principal()).hides_name("name"):
+            search = search.without_names()
         await self.queries.runner.catch_up(at_least_of(request))
         with self.lookups.measured():
             page = await search.find(self.queries, size, brief=request.brief)

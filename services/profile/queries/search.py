@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier, validation_error
@@ -12,7 +12,6 @@ from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
 from services.kernel.ids import WorkspaceId, parse_id
 from services.kernel.index_key import IndexKey
-from services.kernel.masking import Lens
 from services.profile.domain.names import plain_form
 from services.profile.queries.profiles import ProfilePage, ProfileQueries
 from services.profile.store.profiles import profiles_found
@@ -33,23 +32,22 @@ class ProfileSearch:
 
     @classmethod
     def of(
-        cls, text: str, workspace_id: WorkspaceId, region: str, index_key: IndexKey, lens: Lens
+        cls, text: str, workspace_id: WorkspaceId, region: str, index_key: IndexKey
     ) -> ProfileSearch:
-        """Return the search for a text by what its caller sees: a search for what is hidden would
-        tell a name letter by letter, and the digits that a mask leaves open. Raises InvalidField.
-        """
+        """Return the search for a text. Raises InvalidField."""
         entered = text.strip()
         if not entered or len(entered) > MAX_TEXT:
             raise InvalidField(f"write 1 to {MAX_TEXT} characters to search for", field="text")
         ids: list[bytes] = []
         with suppress(InvalidField):
             ids.append(parse_id(entered, "text"))
-        ids += [
-            each.id_in(workspace_id, index_key)
-            for each in _identifiers(entered, region)
-            if lens.may_look_up(each.namespace, each.value)
-        ]
-        return cls(workspace_id, ids, "" if lens.hides_name("name") else plain_form(entered))
+        ids += [i.id_in(workspace_id, index_key) for i in _identifiers(entered, region)]
+        return cls(workspace_id, ids, plain_form(entered))
+
+    def without_names(self) -> ProfileSearch:
+        """Return the search for whole identifiers alone, for callers who see no names: a search for
+        beginnings would tell them letter by letter."""
+        return replace(self, beginning="")
 
     async def find(self, queries: ProfileQueries, size: int, *, brief: bool = False) -> ProfilePage:
         """Return at most `size` persons."""

@@ -1,4 +1,4 @@
-"""No method that reads tells a caller the digits of a number which a mask leaves open."""
+"""No caller tries many numbers that a mask may stand for in one call."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from contract.protos.descriptors import rpcs
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
+from onefold.identity.v1.identity_service_pb2 import LookupProfilesRequest
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.access.hidden_identifiers import NamedPersons
+from services.chassis.access.hidden_identifiers import MAX_HIDDEN, NamedPersons
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.rights import lens_of, roles_of
 from services.kernel.errors import NotAllowed
@@ -46,29 +47,43 @@ def reading_by_identifier() -> list[MethodDescriptor]:
     ]
 
 
-def _requests(description: Descriptor, value: Identifier, depth: int = 0) -> Iterator[Any]:
-    """Yield requests with an identifier in each place that has one, however deep."""
+def _requests(
+    description: Descriptor, value: Identifier, depth: int = 0, *, times: int = 1
+) -> Iterator[Any]:
+    """Yield requests with an identifier in each place that has one, however deep.
+
+    `times`: how often it is there; places that have fewer are left out.
+    """
     for field in description.fields:
         if field.message_type is None or depth > 5:
             continue
         is_identifier = field.message_type.full_name == _IDENTIFIER
-        parts = [value] if is_identifier else _requests(field.message_type, value, depth + 1)
+        each = times if is_identifier or not field.is_repeated else 1
+        if is_identifier:
+            parts = iter([value])
+        else:
+            parts = _requests(field.message_type, value, depth + 1, times=each)
         for part in parts:
             message = GetMessageClass(description)()
             if field.is_repeated:
-                getattr(message, field.name).append(part)
+                getattr(message, field.name).extend([part] * times)
+            elif is_identifier and times > 1:
+                continue
             else:
                 getattr(message, field.name).CopyFrom(part)
             yield message
 
 
 @pytest.mark.parametrize("rpc", reading_by_identifier(), ids=lambda rpc: rpc.name)
-def test_reader_reads_nothing_by_an_identifier_that_is_masked(rpc: MethodDescriptor) -> None:
+def test_reader_names_few_persons_by_identifiers_that_are_masked(rpc: MethodDescriptor) -> None:
     persons = NamedPersons.of(f"/{rpc.containing_service.full_name}/{rpc.name}")
     assert not persons.is_empty
     for namespace, value in HIDDEN:
-        for request in _requests(rpc.input_type, Identifier(namespace=namespace, value=value)):
-            with pytest.raises(NotAllowed, match="profile id"):
+        one = Identifier(namespace=namespace, value=value)
+        for request in _requests(rpc.input_type, one):
+            persons.check(request, lens(Role.READER))
+        for request in _requests(rpc.input_type, one, times=MAX_HIDDEN + 1):
+            with pytest.raises(NotAllowed, match="profile ids"):
                 persons.check(request, lens(Role.READER))
             # Those who may see it may read by it.
             persons.check(request, lens(Role.SERVICE))
@@ -94,3 +109,11 @@ def test_methods_that_read_by_identifiers_are_known_by_their_fields() -> None:
 def test_sender_of_events_may_name_anyone() -> None:
     persons = NamedPersons.of("/onefold.ingest.v1.IngestService/IngestEvents")
     assert persons.is_empty
+
+
+def test_lookup_of_many_masked_identifiers_is_refused() -> None:
+    persons = NamedPersons.of("/onefold.identity.v1.IdentityService/LookupProfiles")
+    numbers = [Identifier(namespace="phone", value=f"+861381234567{n}") for n in range(3)]
+    persons.check(LookupProfilesRequest(identifiers=numbers[:MAX_HIDDEN]), lens(Role.READER))
+    with pytest.raises(NotAllowed):
+        persons.check(LookupProfilesRequest(identifiers=numbers), lens(Role.READER))
