@@ -84,7 +84,9 @@ async def test_history_of_a_profile_is_searched_by_index_in_each_segment_of_its_
         assert await conn.fetch(statement, "quiet", profile_id, None) == []
 
 
-async def test_changes_of_segments_that_share_a_key_are_distinguished(workers: SegmentWorkers) -> None:
+async def test_changes_of_segments_that_share_a_key_are_distinguished(
+    workers: SegmentWorkers,
+) -> None:
     async with workers.pool.acquire() as conn:
         transaction = conn.transaction()
         await transaction.start()
