@@ -6,6 +6,7 @@ Services that outlived their file would take messages of the tests that follow, 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from integration.console.people import begin
 from integration.console.running_console import Console, running_console
 from playwright.async_api import (
     Browser,
+    BrowserContext,
     ConsoleMessage,
     Locator,
     Page,
@@ -108,7 +110,9 @@ class Watched:
 
     async def press(self, name: str) -> None:
         """Press a button with the keyboard, as soon as it is enabled."""
-        button = self.button(name)
+        await self.press_button(self.button(name))
+
+    async def press_button(self, button: Locator) -> None:
         await expect(button).to_be_enabled()
         await button.focus()
         await expect(button).to_be_focused()
@@ -224,3 +228,27 @@ async def watched(
     yield shown
     await context.close()
     assert not shown.faults, "\n".join(shown.faults)
+
+
+@asynccontextmanager
+async def logged_in(
+    browser: Browser, console: Console, key: str, **settings: Any
+) -> AsyncIterator[tuple[BrowserContext, Watched]]:
+    """Open a browser of another person, whose faults fail the test."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
+    context.set_default_timeout(HANG_MS)
+    url = f"{console.url}/console/session"
+    headers = {"sec-fetch-site": "same-origin"}
+    response = await context.request.post(url, data={"key": key}, headers=headers)
+    assert response.ok
+    shown = Watched(await context.new_page(), console, Hook())
+    shown.watch()
+    yield context, shown
+    await context.close()
+    assert not shown.faults, "\n".join(shown.faults)
+
+
+async def loaded(page: Page) -> None:
+    """Wait until a screen shows what it has loaded."""
+    await expect(page.get_by_role("heading").nth(1)).to_be_visible()
+    await expect(page.locator(".ant-skeleton, [aria-busy=true]")).to_have_count(0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,11 @@ from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
-from integration.console.conftest import HANG_MS, Hook, Watched
+from integration.console.conftest import Watched, loaded, logged_in
 from integration.console.places import FILTERED, Places, open_places
-from integration.console.running_console import METHODS, Console
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, expect
+from integration.console.running_console import Console
+from playwright.async_api import Browser, CDPSession, Page, expect
 from service_fixtures import wait_until
-
-from services.chassis.access.principal import Role
-from services.chassis.access.rights import roles_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,30 +69,6 @@ LOOP = "() => { let x = 1; for (let i = 0; i < 4e7; i++) x = (x * 31 + i) | 0; r
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def places(console: Console) -> Places:
     return await open_places(console)
-
-
-@asynccontextmanager
-async def logged_in(
-    browser: Browser, console: Console, key: str, **settings: Any
-) -> AsyncIterator[tuple[BrowserContext, Watched]]:
-    """Open a browser of another person, whose faults fail the test."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
-    context.set_default_timeout(HANG_MS)
-    url = f"{console.url}/console/session"
-    headers = {"sec-fetch-site": "same-origin"}
-    response = await context.request.post(url, data={"key": key}, headers=headers)
-    assert response.ok
-    shown = Watched(await context.new_page(), console, Hook())
-    shown.watch()
-    yield context, shown
-    await context.close()
-    assert not shown.faults, "\n".join(shown.faults)
-
-
-async def loaded(page: Page) -> None:
-    """Wait until a screen shows what it has loaded."""
-    await expect(page.get_by_role("heading").nth(1)).to_be_visible()
-    await expect(page.locator(".ant-skeleton, [aria-busy=true]")).to_have_count(0)
 
 
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"], indirect=True)
@@ -231,34 +202,6 @@ def random_state(chosen: random.Random) -> str:
 async def _show_the_same(one: Page, other: Page) -> bool:
     found: bool = await one.evaluate(ROWS) == await other.evaluate(ROWS)
     return found
-
-
-async def test_session_of_a_reader_may_do_what_a_reader_may_and_nothing_else(
-    browser: Browser, console: Console, places: Places
-) -> None:
-    headers = {"sec-fetch-site": "same-origin"}
-    wrong = []
-    async with logged_in(browser, console, places.reader_key) as (context, reader):
-        for method in METHODS.methods:
-            if method.takes_stream or method.gives_stream:
-                continue
-            found: Any = method.request.DESCRIPTOR.file.pool
-            rpc = found.FindMethodByName(method.path[1:].replace("/", "."))
-            url = f"{console.url}/api/{method.service}/{method.name}"
-            response = await context.request.post(url, data={}, headers=headers)
-            is_refused = response.status == 403
-            if is_refused == (Role.READER in roles_of(rpc)):
-                wrong.append(f"{method.name}: {response.status}")
-        # What is refused is not offered.
-        await reader.open(f"tickets/{places.ticket}")
-        await loaded(reader.page)
-        for name in ("已答复", "解决", "分配", "Answered", "Resolve", "Assign"):
-            assert not await reader.button(name).count(), name
-        await reader.open("sources")
-        await loaded(reader.page)
-        for name in ("签发密钥", "Issue a key"):
-            assert not await reader.button(name).count(), name
-    assert not wrong, "\n".join(wrong)
 
 
 async def test_instants_are_those_of_the_api_in_the_zone_of_the_browser(
