@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from contract.channels import fakes
-from contract.channels.fake_mirrors import FakeHubspot, FakeMeta
+from contract.channels.fake_mirrors import FakeHubspot, FakeMeta, FakeSalesforce
 from integration.whole.test_journeys import SENT, SUPPRESSED, advance, define, ended, track
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
+from onefold.activation.v1.activation_service_pb2 import ReconcileMirrorRequest
+from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
 from onefold.type.v1 import event_pb2
+from onefold.type.v1.source_trust_pb2 import (
+    SOURCE_TRUST_SERVER,
+    SOURCE_TRUST_SYSTEM_OF_RECORD,
+    SourceTrust,
+)
 from service_fixtures import MakeSettings, wait_until
 
+from services.client.client import Client
 from services.kernel.time import HOUR_US, MINUTE_US
 
 PACK = """
@@ -79,6 +90,28 @@ journeys:
     steps: [{{send: {{id: note, to: notes, template: plain}}}}]
 """
 
+#: Two systems that write one field of a person, and get it from the other one.
+TWO_PACK = """
+segments:
+  - {{id: shared, title: Shared, rule: {{trait: {{name: shared, eq: true}}}}}}
+  - {{id: turn, title: Turn, rule: {{trait: {{name: turn, eq: true}}}}}}
+destinations:
+  - id: sales
+    salesforce:
+      endpoint: "{sales}"
+      client_id: client
+      client_secret: sf-secret
+      external_id: Onefold_Id__c
+      member_field: In_Trial__c
+    segments: [shared, turn]
+    on: [entered, left]
+    traits: [plan]
+  - id: desk
+    hubspot: {{access_token: hs-token, member_property: in_trial, endpoint: "{desk}"}}
+    segments: [shared, turn]
+    on: [entered, left]
+    traits: [plan]
+"""
 
 MEMBERS, CONSENTING = 5, 3
 
@@ -116,6 +149,120 @@ async def check_crm(system: WholeSystem, crm: FakeHubspot) -> None:
     await identify(system, "li@x.example", grade="silver")
     await wait_until(lambda: crm.members.keys() == {"wang@x.example"})
     assert (crm.writes, crm.problems) == (3, [])
+
+
+@dataclass
+class TwoCrms:
+    """Two CRMs with a copy of each person, which report every change of their records."""
+
+    system: WholeSystem
+    sales: FakeSalesforce
+    desk: FakeHubspot
+    #: Before all reports, Unix microseconds.
+    base_us: int
+    #: The sources by their ids; `shop` is as trusted as `desk`, `sales` more.
+    sources: dict[str, Client] = field(default_factory=dict)
+    numbers: count[int] = field(default_factory=lambda: count(1))
+    #: Those whose membership in `turn` has begun and not ended.
+    turned: set[str] = field(default_factory=set)
+
+    async def add_source(self, source_id: str, trust: SourceTrust) -> None:
+        admin = self.system.admin.admin
+        source = SourceDefined(source_id=source_id, title=source_id, trust=trust)
+        await admin.DefineSource(DefineSourceRequest(source=source))
+        request = IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id, title=source_id)
+        key = (await admin.IssueKey(request)).key
+        self.sources[source_id] = await self.system.open_client(key)
+
+    async def report(self, source_id: str, email: str, at: int, **traits: Any) -> None:
+        """Let a source report what a person has since an instant after the base."""
+        event = event_pb2.Event(
+            type=event_pb2.EVENT_TYPE_IDENTIFY,
+            message_id=f"{source_id} {next(self.numbers)}",
+            identifiers=[identifier(f"email:{email}")],
+            occurred_at_us=self.base_us + at,
+            traits=json.dumps(traits).encode(),
+        )
+        ingest = self.sources[source_id].ingest
+        response = await ingest.IngestEvents(IngestEventsRequest(events=[event]))
+        assert not response.rejections, response.rejections
+
+    async def plans(self, email: str) -> list[str]:
+        """Return what each system has of a person: the profile, sales, the desk."""
+        [profile_id] = await self.system.profiles(f"email:{email}")
+        traits = await traits_of(self.system, f"email:{email}")
+        copies = self.sales.members[profile_id], self.desk.members[email]
+        return [traits["plan"], *(each["plan"] for each in copies)]
+
+    async def derive(self, email: str, at: int) -> None:
+        """Have the copies of a person derived again by a change of a membership, and written.
+
+        Entries of another person that enters afterwards are written after those.
+        """
+        self.turned ^= {email}
+        await self.report("shop", email, at, turn=email in self.turned)
+        await self.system.drain()
+        witness = f"w{next(self.numbers)}@x.example"
+        await self.report("shop", witness, at, shared=True, plan="any")
+        await wait_until(lambda: witness in self.desk.members)
+        [profile_id] = await self.system.profiles(f"email:{witness}")
+        await wait_until(lambda: profile_id in self.sales.members)
+
+    async def written(self, email: str) -> list[int]:
+        """Return how often each CRM got an entry of a person."""
+        [profile_id] = await self.system.profiles(f"email:{email}")
+        return [
+            sum(key.encode() in body for body in crm.bodies)
+            for key, crm in ((profile_id, self.sales), (email, self.desk))
+        ]
+
+    async def echo(self, email: str, first: str, at: int) -> None:
+        """Let both report again and again what they have, with copies derived in between."""
+        [profile_id] = await self.system.profiles(f"email:{email}")
+        for n in range(at, at + 4):
+            await self.report(first, email, n, **self.sales.members[profile_id])
+            await self.report("desk", email, n, **self.desk.members[email])
+            await self.derive(email, n)
+
+
+async def check_two_crms(system: WholeSystem, sales: FakeSalesforce, desk: FakeHubspot) -> None:
+    """Of two CRMs that write one field, the more trusted wins, and of equal ones the last."""
+    crms = TwoCrms(system, sales, desk, await system.now_us() - HOUR_US)
+    await crms.add_source("sales", SOURCE_TRUST_SYSTEM_OF_RECORD)
+    await crms.add_source("desk", SOURCE_TRUST_SERVER)
+    await crms.add_source("shop", SOURCE_TRUST_SERVER)
+    for first, wins in (("sales", "gold"), ("shop", "silver")):
+        email = f"{first}@x.example"
+        await crms.report(first, email, 0, plan="new", shared=True)
+        await crms.derive(email, 1)
+        assert await crms.plans(email) == ["new"] * 3
+        await crms.echo(email, first, 2)
+        assert await crms.written(email) == [1, 1], "an echo is written again"
+        # Both change the field, and what is earlier arrives later, as does an earlier echo.
+        desk.members[email]["plan"] = "silver"
+        [profile_id] = await system.profiles(f"email:{email}")
+        sales.members[profile_id]["plan"] = "gold"
+        await crms.report("desk", email, 21, plan="silver")
+        await crms.report(first, email, 20, plan="gold")
+        await crms.report("desk", email, 10, plan="new")
+        await crms.derive(email, 21)
+        assert await crms.plans(email) == [wins] * 3
+        await crms.echo(email, first, 22)
+        assert await crms.plans(email) == [wins] * 3
+        assert await crms.written(email) == [2, 2], "the systems write in a circle"
+
+    # What loses stays in its own system until the copy is reconciled: nothing else has changed.
+    email = "sales@x.example"
+    desk.members[email]["plan"] = "silver"
+    await crms.report("desk", email, 40, plan="silver")
+    await crms.derive(email, 40)
+    assert await crms.plans(email) == ["gold", "gold", "silver"]
+    assert await crms.written(email) == [2, 2]
+    await system.service.activation.ReconcileMirror(ReconcileMirrorRequest(destination_id="desk"))
+    await wait_until(lambda: desk.members[email]["plan"] == "gold")
+    await crms.echo(email, "sales", 41)
+    assert await crms.plans(email) == ["gold"] * 3
+    assert (await crms.written(email), sales.problems, desk.problems) == ([2, 3], [], [])
 
 
 async def check_batch(system: WholeSystem, occurs_us: int) -> None:
@@ -191,10 +338,14 @@ async def test_copies_batches_and_stages_follow_what_persons_do(
     async with (
         fakes.serving(FakeHubspot({"access_token": "hs-token"})) as crm,
         fakes.serving(FakeMeta({"access_token": "meta-token"})) as ads,
+        fakes.serving(FakeSalesforce({"client_secret": "sf-secret"})) as sales,
+        fakes.serving(FakeHubspot({"access_token": "hs-token"})) as desk,
     ):
         assert isinstance(crm, FakeHubspot)
         assert isinstance(ads, FakeMeta)
-        targets = f"127.0.0.1:{crm.port},127.0.0.1:{ads.port}"
+        assert isinstance(sales, FakeSalesforce)
+        assert isinstance(desk, FakeHubspot)
+        targets = ",".join(f"127.0.0.1:{each.port}" for each in (crm, ads, sales, desk))
         async with whole_system(
             make_settings, internal_key, tmp_path, private_targets=targets
         ) as system:
@@ -203,6 +354,9 @@ async def test_copies_batches_and_stages_follow_what_persons_do(
             await define(system, tmp_path, PACK.format(url=crm.url, ads=ads.url, at=at))
             await system.drain()
             await check_crm(system, crm)
+            two = await system.new_workspace()
+            await define(two, tmp_path, TWO_PACK.format(sales=sales.url, desk=desk.url))
+            await check_two_crms(two, sales, desk)
             await check_cart(system, ads)
             await check_stage(system)
             await check_names(system)
