@@ -131,7 +131,8 @@ async def _insert(
     ]
     names_ = ", ".join(f'"{name}"' for name, _ in columns)
     await conn.execute(
-        f"CREATE TEMPORARY TABLE added (LIKE {table} INCLUDING DEFAULTS INCLUDING IDENTITY)"
+        f"CREATE TEMPORARY TABLE added (LIKE {table} INCLUDING DEFAULTS INCLUDING IDENTITY"
+        " INCLUDING GENERATED)"
     )
     # The driver writes no values of this type.
     vectors = {name for name, at in columns if types[at] == "tsvector"}

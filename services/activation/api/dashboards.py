@@ -45,6 +45,8 @@ from services.kernel.tokens import Token
 
 #: The roles that may call each method.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["DashboardService"])
+#: What a tile shows of the runs of a journey.
+_RUNS: Final = ("runs", "goals")
 #: What a tile shows of the messages of a journey.
 _MESSAGES: Final = ("sent", "delivered", "opened", "clicked")
 
@@ -173,10 +175,11 @@ class DashboardRpc(pb_grpc.DashboardServiceServicer):
                 if journey_id not in defined:
                     continue
                 period = workspace, journey_id, now_us - days * DAY_US, now_us + 1
-                [begun] = await conn.fetch(run_reads.Q.count_begun, *period)
+                begun = await conn.fetch(run_reads.Q.count_begun, *period)
                 steps = await conn.fetch(run_reads.Q.count_results, *period)
+                runs = {name: sum(row[name] for row in begun) for name in _RUNS}
                 messages = {name: sum(row[name] for row in steps) for name in _MESSAGES}
-                found[journey_id, days] = {**begun, **messages}
+                found[journey_id, days] = runs | messages
         return found
 
 

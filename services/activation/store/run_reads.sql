@@ -49,8 +49,9 @@ GROUP BY step_id, state ORDER BY step_id, state;
 
 -- name: count_begun
 -- The runs of a journey that began in a period, and how many of them a goal has ended.
-SELECT count(*) AS runs, count(*) FILTER (WHERE end_reason = 2) AS goals FROM run
-WHERE workspace_id = $1 AND journey_id = $2 AND begun_at_us >= $3 AND begun_at_us < $4;
+SELECT journey_id, count(*) AS runs, count(*) FILTER (WHERE end_reason = 2) AS goals FROM run
+WHERE workspace_id = $1 AND journey_id = $2 AND begun_at_us >= $3 AND begun_at_us < $4
+GROUP BY journey_id;
 
 -- name: count_results
 -- What became of the messages of the runs of a journey that began in a period, by step. What
