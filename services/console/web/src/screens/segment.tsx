@@ -22,6 +22,7 @@ export default function SegmentView() {
   const segments = useQuery({
     queryKey: ["segments"],
     queryFn: ({ signal }) => call("/api/segment/ListSegments", {}, signal),
+    refetchInterval: REFRESH_MS,
   });
   const found = segments.data?.segments.find((each) => each.segment?.segment_id === id);
   const rule = found?.segment?.rule;
