@@ -183,6 +183,20 @@ def test_too_old_python_is_skipped(checkout: Checkout, tmp_path: Path) -> None:
     assert "too old" in done.stderr
 
 
+def test_python_in_a_path_with_blanks_is_used(checkout: Checkout, tmp_path: Path) -> None:
+    python = tmp_path / "my python" / "python3"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    done = subprocess.run(
+        [checkout.root / "onefold", "--help"],
+        env=checkout.environment(python),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_python_without_ensurepip_is_reported_in_one_line(
     checkout: Checkout, tmp_path: Path
 ) -> None:
