@@ -170,7 +170,7 @@ class DashboardRpc(pb_grpc.DashboardServiceServicer):
         found: dict[tuple[str, int], Counts] = {}
         async with acquire(self.database.api_pool) as conn:
             defined = await load_journeys_of_workspace(conn, workspace)
-            now_us = await conn.fetchval(run_reads.Q.load_known_us)
+            now_us = await run_reads.load_known_us(conn)
             for journey_id, days in journeys:
                 if journey_id not in defined:
                     continue

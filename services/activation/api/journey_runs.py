@@ -162,7 +162,7 @@ class JourneyRunRpc(JourneyResultRpc):
         self, request: pb.ListRegretsRequest, context: Any
     ) -> pb.ListRegretsResponse:
         workspace, size = workspace_id(), page_size_of(request)
-        before = _PAGE_TOKEN.decode(request.page_token) or (max(request.from_us, 0) - 1, BEFORE)
+        before = _before_page(request)
         async with acquire(self.database.api_pool) as conn:
             histories = await load_journeys_of_workspace(conn, workspace)
             history = histories.get(request.journey_id)
@@ -230,7 +230,7 @@ class JourneyRunRpc(JourneyResultRpc):
     async def VerifyRuns(
         self, request: pb.VerifyRunsRequest, context: Any
     ) -> pb.VerifyRunsResponse:
-        before = _PAGE_TOKEN.decode(request.page_token) or (max(request.from_us, 0) - 1, BEFORE)
+        before = _before_page(request)
         found = await self.verifier.verify(
             workspace_id(), request.journey_id, before, request.to_us, page_size_of(request)
         )
@@ -255,6 +255,11 @@ async def _load_effects(
     for row in await conn.fetch(store.Q.load_run_effects, workspace_id(), list(leaves)):
         found[row["run_id"]].append(row)
     return found
+
+
+def _before_page(request: pb.ListRegretsRequest | pb.VerifyRunsRequest) -> tuple[int, bytes]:
+    """Return when the run before those of a page began, and its id: the page is of a period."""
+    return _PAGE_TOKEN.decode(request.page_token) or (max(request.from_us, 0) - 1, BEFORE)
 
 
 def _run(row: Any) -> pb.JourneyRun:

@@ -185,8 +185,8 @@ def guard_of(index_key: IndexKey) -> AppendGuard:
                 erased = await store.erased_after(conn, workspaces, request.known_us)
                 if any(_names(fact, erased, index_key) for fact in request.facts):
                     refused[index] = TokenNotReached(
-                        "the caller has not folded the erasure of a person whom a fact names:"
-                        " repeat the call after it has"
+                        "a fact names a person whose erasure the caller has not folded:"
+                        " fold it, then repeat the call"
                     )
         return refused
 

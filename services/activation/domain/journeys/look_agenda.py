@@ -12,11 +12,7 @@ from services.activation.domain.journeys.looks import JourneyFact, Look, RunLook
 def first_entry_us(facts: Iterable[JourneyFact], history: JourneyHistory) -> int | None:
     """Return when the first fact was learnt that may begin a run; None = nothing ever follows."""
     entries = history.entries
-    instants = [
-        max(fact.occurred_at_us, fact.recorded_at_us)
-        for fact in facts
-        if not entries.isdisjoint(fact.subjects)
-    ]
+    instants = [fact.learnt_at_us for fact in facts if not entries.isdisjoint(fact.subjects)]
     return min(instants, default=None)
 
 
@@ -24,7 +20,7 @@ def by_instant(facts: Iterable[JourneyFact]) -> Mapping[int, Sequence[JourneyFac
     """Return facts by when they were learnt."""
     found: defaultdict[int, list[JourneyFact]] = defaultdict(list)
     for fact in facts:
-        found[max(fact.occurred_at_us, fact.recorded_at_us)].append(fact)
+        found[fact.learnt_at_us].append(fact)
     return found
 
 

@@ -82,6 +82,11 @@ class JourneyFact(msgspec.Struct, frozen=True, gc=False):
     caused_at_us: int | None = None
 
     @property
+    def learnt_at_us(self) -> int:
+        """From when on looks know of it: when it was recorded, or has happened if that is later."""
+        return max(self.occurred_at_us, self.recorded_at_us)
+
+    @property
     def entry(self) -> RunEntry:
         """What the fact is where it begins a run."""
         return RunEntry(
@@ -415,11 +420,7 @@ def _coupon_uses(person: KnownPerson, journey_id: str, known_us: int) -> Iterato
 
 def _next_change(person: KnownPerson, history: JourneyHistory, known_us: int) -> int | None:
     """Return the next instant at which something counts that is not known yet."""
-    instants = [
-        max(fact.occurred_at_us, fact.recorded_at_us)
-        for fact in person.facts
-        if fact.recorded_at_us > known_us or fact.occurred_at_us > known_us
-    ]
+    instants = [fact.learnt_at_us for fact in person.facts if fact.learnt_at_us > known_us]
     instants += [v.defined_at_us for v in history.versions if v.defined_at_us > known_us]
     instants += [c.changed_at_us for c in history.flows if c.changed_at_us > known_us]
     return min(instants, default=None)

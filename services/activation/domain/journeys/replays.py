@@ -177,7 +177,7 @@ def replay_as_learnt(
     questions, repeat the call with their answers.
     """
     playing = _Replaying(group, history, hours)
-    learnt = {max(fact.occurred_at_us, fact.recorded_at_us) for fact in group.facts}
+    learnt = {fact.learnt_at_us for fact in group.facts}
     turns = {
         *(move.since_us for move in group.moves),
         *(version.defined_at_us for version in history.versions),

@@ -98,8 +98,8 @@ class JourneyIntake:
             journeys = {j for subject in fact.subjects for j in known.journeys.get(subject, ())}
             if journeys:
                 found[workspace_id, fact.fact_id] = fact
-                at_us = max(fact.occurred_at_us, fact.recorded_at_us)
-                dues += [(DueKey(workspace_id, j, fact.leaf_id), at_us) for j in journeys]
+                keys = [DueKey(workspace_id, j, fact.leaf_id) for j in journeys]
+                dues += [(key, fact.learnt_at_us) for key in keys]
             used += _used_codes(workspace_id, fact, known)
         await store.add_facts(conn, found)
         dues += [(DueKey(*key), now_us) for key in sorted(await use_coupons(conn, used))]

@@ -101,6 +101,15 @@ class Erasing:
         return ErasureTotals(*counts, frozenset(row["account_ids"]), frozenset(row["changed_ids"]))
 
 
+async def erased(logs: Logs, event_log: EventLog, folder: Path) -> Erasing:
+    """Append the facts, and erase the person."""
+    await event_log.append(FACTS)
+    erasing = Erasing(logs, event_log, folder / "erasures.jsonl")
+    await erasing.request()
+    await erasing.carry_out()
+    return erasing
+
+
 async def planted(logs: Logs) -> int:
     [row] = await logs.fetch("SELECT count(*) FROM fact WHERE position('pl4nted' IN payload) > 0")
     return int(row["count"])
@@ -196,10 +205,7 @@ async def test_facts_that_arrive_meanwhile_are_erased_before_the_end_and_stay_af
 async def test_service_that_has_not_folded_an_erasure_appends_nothing_about_the_person(
     logs: Logs, event_log: EventLog, tmp_path: Path
 ) -> None:
-    await event_log.append(FACTS)
-    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
-    await erasing.request()
-    await erasing.carry_out()
+    await erased(logs, event_log, tmp_path)
     [row] = await logs.fetch("SELECT erased_at FROM erasure")
     known_us = row["erased_at"] - 1
     log = await logs.replica(guard=guard_of(INDEX_KEY))
@@ -245,10 +251,7 @@ async def test_service_that_goes_on_while_a_person_is_erased_leaves_nothing_behi
 async def test_restored_log_is_erased_again_from_the_receipts(
     logs: Logs, event_log: EventLog, tmp_path: Path
 ) -> None:
-    await event_log.append(FACTS)
-    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
-    await erasing.request()
-    await erasing.carry_out()
+    erasing = await erased(logs, event_log, tmp_path)
     assert await erasing.commands.replay_receipts() == 0
     await restore(logs, FACTS)
     restored = await logs.replica()
