@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from google.protobuf.message import Message
@@ -30,13 +30,12 @@ from services.chassis.codec.plain_json import write_plain
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.files.new_files import private_files, replaced
-from services.client.api import pages
+from services.client.api import Unary, pages
 from services.client.client import Client
 from services.client.text import profile_selector
 
 #: Entries in one response.
 _PAGE = 500
-_Found = TypeVar("_Found")
 
 
 def person(
@@ -66,21 +65,13 @@ async def known_about(client: Client, person: str) -> dict[str, Any]:
     id_ = profile.profile_id
     identifiers = await client.identity.ListIdentifiers(ListIdentifiersRequest(profile_id=id_))
     memberships = await client.segment.ListMemberships(ListMembershipsRequest(profile_id=id_))
-    timeline = await _entries(
-        pages(client.profile.ListTimeline, ListTimelineRequest(profile_id=id_, page_size=_PAGE)),
-        lambda page: page.entries,
+    of: dict[str, Any] = {"profile_id": id_, "page_size": _PAGE}
+    timeline = await _every("entries", client.profile.ListTimeline, ListTimelineRequest(**of))
+    deliveries = await _every(
+        "deliveries", client.activation.ListDeliveries, ListDeliveriesRequest(**of)
     )
-    deliveries = await _entries(
-        pages(
-            client.activation.ListDeliveries, ListDeliveriesRequest(profile_id=id_, page_size=_PAGE)
-        ),
-        lambda page: page.deliveries,
-    )
-    runs = await _entries(
-        pages(client.journeys.ListRuns, ListRunsRequest(profile_id=id_, page_size=_PAGE)),
-        lambda page: page.runs,
-    )
-    reads = await _reads(client, id_)
+    runs = await _every("runs", client.journeys.ListRuns, ListRunsRequest(**of))
+    reads = await _reads(client, of)
     policy = (await client.journeys.GetContactPolicy(GetContactPolicyRequest())).policy
     return {
         "profile": write_plain(profile),
@@ -97,16 +88,14 @@ async def known_about(client: Client, person: str) -> dict[str, Any]:
         "deliveries": _plain(deliveries),
         "receivers": await _receivers(client, {each.destination_id for each in deliveries}),
         "journey_runs": _plain(runs),
-        "tickets": await _tickets(client, id_),
+        "tickets": await _tickets(client, of),
         "reads": reads,
     }
 
 
-async def _entries(
-    found: AsyncIterator[Any], entries: Callable[[Any], Iterable[_Found]]
-) -> list[_Found]:
-    """Return the entries of all pages."""
-    return [entry async for page in found for entry in entries(page)]
+async def _every(name: str, method: Unary[Any, Any], request: Any) -> list[Any]:
+    """Return the entries of all pages of a list. `name`: of the field that has them."""
+    return [entry async for page in pages(method, request) for entry in getattr(page, name)]
 
 
 def _plain(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -134,21 +123,19 @@ async def _receivers(client: Client, named: set[str]) -> list[dict[str, Any]]:
     return _plain(each for each in listed.destinations if each.destination.destination_id in named)
 
 
-async def _tickets(client: Client, profile_id: str) -> list[dict[str, Any]]:
+async def _tickets(client: Client, of: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the tickets about a person with what happened to each."""
-    request = ListTicketsRequest(profile_id=profile_id, page_size=_PAGE)
-    listed = await _entries(pages(client.desk.ListTickets, request), lambda page: page.tickets)
+    listed = await _every("tickets", client.desk.ListTickets, ListTicketsRequest(**of))
     wanted = [GetTicketRequest(ticket_id=each.ticket_id) for each in listed]
     return _plain([await client.desk.GetTicket(each) for each in wanted])
 
 
-async def _reads(client: Client, profile_id: str) -> list[dict[str, Any]]:
+async def _reads(client: Client, of: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return which key read data about a person and when, of all services, the oldest first."""
     found: list[Any] = []
     for service in SERVICES:
-        request = ListAuditEntriesRequest(profile_id=profile_id, reads_only=True, page_size=_PAGE)
-        listed = pages(client.audit(service).ListAuditEntries, request)
-        found += await _entries(listed, lambda page: page.entries)
+        request = ListAuditEntriesRequest(**of, reads_only=True)
+        found += await _every("entries", client.audit(service).ListAuditEntries, request)
+    found.sort(key=lambda entry: entry.at_us)
     # An entry may name other persons, too.
-    rows: Sequence[Any] = sorted(found, key=lambda entry: entry.at_us)
-    return [{**write_plain(each), "profile_ids": [profile_id]} for each in rows]
+    return [{**write_plain(each), "profile_ids": [of["profile_id"]]} for each in found]
