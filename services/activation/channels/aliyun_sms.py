@@ -13,13 +13,13 @@ import msgspec
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     Lookup,
     Provider,
     ProviderCall,
     by_status,
     json_of,
 )
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 ENDPOINT = "https://dysmsapi.aliyuncs.com"

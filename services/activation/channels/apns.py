@@ -10,7 +10,6 @@ import msgspec
 
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
-    Codes,
     OwnToken,
     Provider,
     ProviderCall,
@@ -18,6 +17,7 @@ from services.activation.channels.provider import (
     json_of,
 )
 from services.activation.channels.tokens import signed_jwt
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 APNS = "https://api.push.apple.com"

@@ -17,13 +17,13 @@ from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.mirrors import MirrorProvider, MirrorWrite
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     ProviderCall,
     TokenSource,
     by_status,
     json_of,
 )
 from services.activation.channels.tokens import is_unauthorized, read_oauth_token
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 HUBSPOT = "https://api.hubapi.com"

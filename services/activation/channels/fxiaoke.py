@@ -17,7 +17,6 @@ from services.activation.channels.http import HttpAnswer, HttpCaller, OutboundRe
 from services.activation.channels.mirrors import MirrorSender, MirrorWrite
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     ProviderCall,
     ProviderSession,
     TokenRefused,
@@ -27,6 +26,7 @@ from services.activation.channels.provider import (
 )
 from services.activation.channels.tokens import without_loss
 from services.activation.domain.model import Destination
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.sealing import SecretKeys
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 

@@ -273,38 +273,3 @@ def by_status(answer: HttpAnswer) -> AttemptResult:
     if 200 <= status < 300:
         return MALFORMED_ANSWER
     return AttemptResult(AttemptStatus.REJECTED, reason)
-
-
-@dataclass(frozen=True)
-class Codes:
-    """The codes of a provider by what they mean; a code that ends with `*` stands for a prefix."""
-
-    later: str = ""
-    address_dead: str = ""
-    credentials: str = ""
-    refused: str = ""
-    #: The provider itself does not know whether it has sent the message.
-    lost: str = ""
-    #: Seconds to wait where the provider limits how often it is called.
-    later_s: float = 60.0
-
-    def status_of(self, code: str) -> AttemptStatus | None:
-        """Return what a code means; None = it is not listed."""
-        listed = {
-            AttemptStatus.FAILED: self.later,
-            AttemptStatus.ADDRESS_DEAD: self.address_dead,
-            AttemptStatus.CREDENTIALS: self.credentials,
-            AttemptStatus.REJECTED: self.refused,
-            AttemptStatus.LOST: self.lost,
-        }
-        names = {name: status for status, text in listed.items() for name in text.split()}
-        if code in names:
-            return names[code]
-        prefixes = [n for n in names if n.endswith("*") and code.startswith(n[:-1])]
-        return names[max(prefixes, key=len)] if prefixes else None
-
-    def result_of(self, code: str) -> AttemptResult:
-        """Return the result of a code with which a message was not accepted."""
-        status = self.status_of(code) or AttemptStatus.REJECTED
-        later_s = self.later_s if status is AttemptStatus.FAILED else 0.0
-        return AttemptResult(status, code[:100], later_s)

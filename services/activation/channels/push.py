@@ -10,7 +10,6 @@ import msgspec
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     Provider,
     ProviderCall,
     TokenRefused,
@@ -25,6 +24,7 @@ from services.activation.channels.tokens import (
     sha256_of,
     without_loss,
 )
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 FCM, FCM_SCOPE = (

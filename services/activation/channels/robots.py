@@ -15,12 +15,12 @@ import msgspec
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     Provider,
     ProviderCall,
     by_status,
     json_of,
 )
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult
 
 DINGTALK, WECOM, FEISHU = (

@@ -12,12 +12,12 @@ from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
     MALFORMED_ANSWER,
-    Codes,
     Provider,
     ProviderCall,
     by_status,
     json_of,
 )
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult
 
 ENDPOINT = "https://sms.tencentcloudapi.com"

@@ -10,7 +10,6 @@ import msgspec
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     Provider,
     ProviderCall,
     TokenRefused,
@@ -19,6 +18,7 @@ from services.activation.channels.provider import (
     json_of,
 )
 from services.activation.channels.tokens import without_loss
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult
 
 ENDPOINT = "https://api.weixin.qq.com"

@@ -9,7 +9,6 @@ import msgspec
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.provider import (
     DELIVERED,
-    Codes,
     Provider,
     ProviderCall,
     TokenRefused,
@@ -19,6 +18,7 @@ from services.activation.channels.provider import (
 )
 from services.activation.channels.robots import WECOM
 from services.activation.channels.tokens import without_loss
+from services.activation.domain.provider_codes import Codes
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 #: Seconds within which WeCom drops the same text to the same person: the longest it allows is 4 h.

@@ -2,7 +2,8 @@
 
 The files in `signed` have random requests: what those of SMS consist of (see `sms_requests`), as
 `botocore` 1.44 signs those of a bucket, all codes of errors that Tencent's library lists, and those
-that the documentation of Alibaba Cloud lists for messages and their delivery.
+that the documentation of Alibaba Cloud and the dictionary of Twilio list for messages and their
+delivery.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from contract.channels.sms_requests import (
 from services.activation.channels import aliyun_sms, tencent_sms, twilio_sms
 from services.activation.channels.http import HttpAnswer, OutboundRequest
 from services.activation.channels.objects import authorize_s3
-from services.activation.channels.provider import Codes, ProviderCall
+from services.activation.channels.provider import ProviderCall
 from services.activation.channels.robots import dingtalk_signature, feishu_signature
 from services.activation.domain.message_channels import AliyunSms, TencentSms, TwilioSms
+from services.activation.domain.provider_codes import TWILIO_CODES, Codes
 from services.activation.domain.templates import RenderedMessage
 from services.activation.domain.transitions import AttemptStatus
 
@@ -97,7 +99,11 @@ def test_requests_of_s3_are_signed_as_the_library_of_its_maker_signs_them() -> N
 
 @pytest.mark.parametrize(
     ("name", "codes", "number"),
-    [("tencent", tencent_sms.CODES, 94), ("aliyun", aliyun_sms.CODES, 67)],
+    [
+        ("tencent", tencent_sms.CODES, 94),
+        ("aliyun", aliyun_sms.CODES, 67),
+        ("twilio", TWILIO_CODES, 158),
+    ],
 )
 def test_every_code_that_a_provider_lists_has_a_meaning(
     name: str, codes: Codes, number: int
@@ -143,6 +149,35 @@ def test_code_of_tencent_decides_the_result(code: str, status: AttemptStatus) ->
     for answer in ({"Error": {"Code": code}}, {"SendStatusSet": [{"Code": code}]}):
         body = json.dumps({"Response": answer}).encode()
         assert tencent_sms.judge_tencent(HttpAnswer(200, {}, body)).status is status
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (14107, AttemptStatus.FAILED),
+        (20003, AttemptStatus.CREDENTIALS),
+        (20429, AttemptStatus.FAILED),
+        (21211, AttemptStatus.ADDRESS_DEAD),
+        (21610, AttemptStatus.ADDRESS_DEAD),
+        # No sender of the account reaches the number; another one may.
+        (21612, AttemptStatus.REJECTED),
+        (21614, AttemptStatus.ADDRESS_DEAD),
+        (30001, AttemptStatus.FAILED),
+        (30002, AttemptStatus.CREDENTIALS),
+        # The phone is switched off, or has no signal.
+        (30003, AttemptStatus.REJECTED),
+        (30005, AttemptStatus.ADDRESS_DEAD),
+        (30007, AttemptStatus.REJECTED),
+        (30034, AttemptStatus.CREDENTIALS),
+        (30410, AttemptStatus.LOST),
+        (99_999, AttemptStatus.REJECTED),
+    ],
+)
+def test_code_of_twilio_decides_the_result(code: int, status: AttemptStatus) -> None:
+    failed = {"sid": "SM1", "status": "failed", "error_code": code}
+    for http, answer in ((400, {"code": code}), (201, failed)):
+        found = twilio_sms.judge_twilio(HttpAnswer(http, {}, json.dumps(answer).encode()))
+        assert (found.status, found.reason) == (status, str(code))
 
 
 def test_longest_prefix_of_a_code_decides() -> None:

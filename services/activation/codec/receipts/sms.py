@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from services.activation.domain.provider_codes import TWILIO_CODES
 from services.activation.domain.receipts.model import (
     Bounce,
     Receipt,
@@ -27,12 +28,10 @@ from services.kernel.journeys.model import ReportKind
 
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _CHINA: Final = zone_info("Asia/Shanghai")
-#: Codes after which no message arrives at a number: it does not exist, or has no service.
+#: Codes of carriers in China after which no message arrives at a number: it does not exist, or has
+#: no service.
 _DEAD_NUMBERS: Final = frozenset(
-    {
-        *("MOBILE_NOT_ON_SERVICE", "PHONE_NUMBER_ILLEGAL", "UNKNOWN_NUMBER", "DEAD_NUMBER"),
-        *("30005", "30006"),
-    }
+    ["MOBILE_NOT_ON_SERVICE", "PHONE_NUMBER_ILLEGAL", "UNKNOWN_NUMBER", "DEAD_NUMBER"]
 )
 
 
@@ -47,7 +46,9 @@ def read_aliyun(request: ReceiptRequest) -> ReceiptAnswer:
         arrived = str(entry.get("success")).lower() == "true"
         code = _text(entry, "err_code")
         at_us = _china_us(_text(entry, "report_time"))
-        receipts.append(_outcome(arrived, code, _text(entry, "out_id"), phone, at_us))
+        is_dead = code in _DEAD_NUMBERS
+        key = _text(entry, "out_id")
+        receipts.append(_outcome(arrived, code, key, phone, at_us, is_dead=is_dead))
     return ReceiptAnswer(tuple(receipts), b'{"code":0,"msg":"OK"}')
 
 
@@ -63,7 +64,9 @@ def read_tencent(request: ReceiptRequest) -> ReceiptAnswer:
         arrived = _text(entry, "report_status") == "SUCCESS"
         context = _text(entry, "SessionContext") or _text(entry, "ext")
         at_us = _china_us(_text(entry, "user_receive_time"))
-        receipts.append(_outcome(arrived, _text(entry, "errmsg"), context, phone, at_us))
+        code = _text(entry, "errmsg")
+        is_dead = code in _DEAD_NUMBERS
+        receipts.append(_outcome(arrived, code, context, phone, at_us, is_dead=is_dead))
     return ReceiptAnswer(tuple(receipts), b'{"result":0,"errmsg":"OK"}')
 
 
@@ -90,7 +93,8 @@ def read_twilio(request: ReceiptRequest, callback: str, auth_token: str) -> Rece
     if status in ("delivered", "read", "undelivered", "failed"):
         arrived = status in ("delivered", "read")
         code = form.get("ErrorCode", "")
-        receipt = _outcome(arrived, code, key, form.get("To", ""), 0)
+        is_dead = TWILIO_CODES.is_dead_address(code)
+        receipt = _outcome(arrived, code, key, form.get("To", ""), 0, is_dead=is_dead)
         return replace(answer, receipts=(receipt,))
     return answer
 
@@ -112,11 +116,16 @@ def _urls(callback: str, query: str) -> Iterator[str]:
         yield f"{base}?{query}" if query else base
 
 
-def _outcome(arrived: bool, code: str, key: str, phone: str, at_us: int) -> Receipt:
-    """Return the report that a message has arrived or not."""
+def _outcome(
+    arrived: bool, code: str, key: str, phone: str, at_us: int, *, is_dead: bool
+) -> Receipt:
+    """Return the report that a message has arrived or not.
+
+    `is_dead`: whether the code says that no message arrives at the number.
+    """
     known = key if _KEY.fullmatch(key) else ""
     what = ReportKind.DELIVERED if arrived else ReportKind.UNDELIVERED
-    bounce = Bounce.HARD if not arrived and code in _DEAD_NUMBERS else Bounce.NONE
+    bounce = Bounce.HARD if not arrived and is_dead else Bounce.NONE
     reason = code[:100] if re.fullmatch(r"[A-Za-z0-9_.:-]{1,100}", code) else ""
     return Receipt(what, known, phone, at_us=at_us, reason=reason, bounce=bounce)
 

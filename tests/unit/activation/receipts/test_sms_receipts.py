@@ -109,6 +109,30 @@ def test_twilio_reports_with_its_signature_with_and_without_the_port(port: str) 
 
 
 @pytest.mark.parametrize(
+    ("code", "bounce"),
+    [
+        ("21610", Bounce.HARD),
+        ("21614", Bounce.HARD),
+        ("30003", Bounce.NONE),
+        ("30004", Bounce.NONE),
+        ("30005", Bounce.HARD),
+        ("30006", Bounce.HARD),
+        ("30007", Bounce.NONE),
+        ("30008", Bounce.NONE),
+        ("99999", Bounce.NONE),
+        ("", Bounce.NONE),
+    ],
+)
+def test_code_of_twilio_says_whether_the_number_is_dead(code: str, bounce: Bounce) -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "undelivered", "To": "+12025550124"}
+    form["ErrorCode"] = code
+    received = signed(form, f"key={KEY}", f"https://cdp.x.example/v1/receipts/1.abc?key={KEY}")
+    (receipt,) = read_twilio(received, CALLBACK, SECRET).receipts
+    assert (receipt.what, receipt.reason) == (ReportKind.UNDELIVERED, code)
+    assert receipt.bounce is bounce
+
+
+@pytest.mark.parametrize(
     "received",
     [
         signed({"MessageSid": "SM1"}, "", "https://cdp.x.example/v1/receipts/1.abc", "other"),
