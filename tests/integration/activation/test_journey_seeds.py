@@ -56,6 +56,7 @@ SEEDS = max(50, int(os.environ.get(FAULT_SEEDS, 0)))
 SEEDS_A_TEST, PERSONS, KILLS, MOST_ROUNDS = 10, 5, 3, 40
 #: Of the test that loses the database: with the seeds of faults, half of a thousand messages.
 MANY_PERSONS, SENT_BEFORE = (334, 500) if FAULT_SEEDS in os.environ else (20, 30)
+LOSSES = 5 if FAULT_SEEDS in os.environ else 1
 JOURNEY: dict[str, Any] = {
     "id": "hello",
     "enter": {"event": "entered", "again": "never"},
@@ -326,10 +327,11 @@ async def test_kills_at_random_moments_break_no_promise_of_a_channel(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(1, 1 + LOSSES))
 async def test_lost_database_in_the_midst_of_sending_breaks_no_promise_of_a_channel(
-    ledger: Ledger, kills: Kills
+    ledger: Ledger, kills: Kills, seed: int
 ) -> None:
-    life = Life(ledger, 1, kills, MANY_PERSONS)
+    life = Life(ledger, seed, kills, MANY_PERSONS)
     await life.run_without_database()
     await life.check()
 
