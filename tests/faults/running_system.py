@@ -185,8 +185,8 @@ class FaultInjector:
     No target comes a second time before each of the others.
     """
 
-    def __init__(self, system: RunningSystem, seed: int) -> None:
-        self._system = system
+    def __init__(self, stack: Stack, seed: int) -> None:
+        self._stack = stack
         self._random = Random(seed)
         #: The faults injected so far, to be reported with a failing seed.
         self.injected: list[str] = []
@@ -201,7 +201,7 @@ class FaultInjector:
 
     async def _inject(self, target: str) -> None:
         self.injected.append(target)
-        stack = self._system.stack
+        stack = self._stack
         if target in SERVICES:
             kill_all([stack.services[target].pid])
         elif target == "postgres":

@@ -77,7 +77,7 @@ async def test_killed_processes_lose_no_event_and_repeat_no_effect(
         Stack(tmp_path, settings=SETTINGS | receiver.settings) as stack,
     ):
         system = await open_system(stack, receiver)
-        injector = FaultInjector(system, seed)
+        injector = FaultInjector(stack, seed)
         events = list(school.in_sending_order())
         try:
             async with asyncio.TaskGroup() as group:

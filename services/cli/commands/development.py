@@ -38,6 +38,7 @@ _BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 _FAULT_TESTS = (
     *("tests/faults", "tests/fleet"),
     "tests/integration/activation/test_journey_seeds.py",
+    "tests/integration/whole/test_erasure.py",
 )
 #: A test that fails once is a failure: no plugin may run it again.
 _NO_RERUNS = ("-p", "no:rerunfailures", "-p", "no:flaky")

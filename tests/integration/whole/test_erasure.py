@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from integration.whole.erased_life import ErasedLife
+from integration.whole.lag import lagging
 from integration.whole.whole_system import WholeSystem, identifier
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
@@ -23,6 +27,7 @@ from onefold.type.v1.errors_pb2 import ERROR_REASON_SUPPRESSED
 from rebuilds import rebuild
 from service_fixtures import MakeSettings, wait_until
 
+from services.cli.commands.development import FAULT_SEEDS
 from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.ingest.settings import IngestSettings
@@ -45,6 +50,7 @@ segments:
 """
 #: What is published is deleted by its age, as its readers need it until then.
 BY_AGE = {"outbox"}
+LAG_SEEDS = max(2, int(os.environ.get(FAULT_SEEDS, 0)))
 
 
 def event(name: str, names: Iterable[str], message_id: str, **fields: Any) -> event_pb2.Event:
@@ -231,3 +237,29 @@ async def test_erased_person_is_nowhere_another_one_complete_and_a_blocked_one_r
 async def profile_of(system: WholeSystem, name: str) -> Any:
     request = GetProfileRequest(identifier=identifier(name))
     return (await system.service.profile.GetProfile(request)).profile
+
+
+def assert_certified(summary: admin_pb.ErasureSummary) -> None:
+    """Check the signature of a certificate, and that it states what the erasure did."""
+    certificate = summary.certificate
+    key = Ed25519PublicKey.from_public_bytes(certificate.public_key)
+    key.verify(certificate.signature, certificate.statement.encode())
+    stated = json.loads(certificate.statement)
+    assert stated["request"] == summary.request_id
+    counts = (stated["facts"], stated["facts_of_others"], stated["refused_events"])
+    assert counts == (summary.facts, summary.facts_of_others, summary.refused_events)
+
+
+@pytest.mark.parametrize("seed", range(1, LAG_SEEDS + 1))
+async def test_person_who_is_erased_while_services_lag_is_in_no_table_and_others_are_complete(
+    workspace: WholeSystem, dsn: str, tmp_path: Path, seed: int
+) -> None:
+    async with lagging(dsn) as lag:
+        life = ErasedLife(workspace, lag, seed)
+        await life.begin(tmp_path)
+        await life.go_on()
+        summary = await life.check(dsn)
+    assert summary.refused_events >= 1
+    assert_certified(summary)
+    if seed == LAG_SEEDS:
+        await assert_rebuilt_equal(workspace)
