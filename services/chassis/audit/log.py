@@ -2,6 +2,7 @@
 
 An entry of a read is written within `FLUSH_S` beside the call, so that reads cost no commit of
 their own; one of an act, and of a read that unmasked, is written before its caller gets a response.
+What waits is written before entries are listed, so a caller finds the calls that it made before.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class AuditLog:
         self.service = service
         self._waiting: list[tuple[str, AuditEntry, asyncio.Future[None] | None]] = []
         self._arrived, self._urgent = asyncio.Event(), asyncio.Event()
+        self._flushing = asyncio.Lock()
 
     async def add(
         self, workspace_id: str, entry: AuditEntry, *, durably: bool, is_act: bool = False
@@ -96,30 +98,40 @@ class AuditLog:
             await self._write_rest()
 
     async def _write_rest(self) -> None:
-        if self._waiting:
-            try:
-                await asyncio.shield(self.flush())
-            except Exception as error:
-                lost = len(self._waiting)
-                log.error("audit_entries_lost", entries=lost, error=type(error).__name__)
+        try:
+            await self._flush_wholly()
+        except Exception as error:
+            lost = len(self._waiting)
+            log.error("audit_entries_lost", entries=lost, error=type(error).__name__)
 
     async def flush(self) -> None:
         """Write what waits. Raises StoreUnavailable; then everything waits on."""
-        while self._waiting:
-            group = self._waiting[:_MAX_GROUP]
-            try:
-                await self._write(group)
-            except Exception as error:
-                for _, _, future in group:
-                    if future is not None and not future.done():
-                        future.set_exception(error)
-                raise
-            del self._waiting[: len(group)]
+        async with self._flushing:
+            while self._waiting:
+                await self._write_group(self._waiting[:_MAX_GROUP])
+            self._arrived.clear()
+            self._urgent.clear()
+
+    async def _flush_wholly(self) -> None:
+        """Write what waits for a caller, who may leave: a commit would be unknown otherwise."""
+        if self._waiting:
+            await asyncio.shield(self.flush())
+
+    async def _write_group(
+        self, group: Sequence[tuple[str, AuditEntry, asyncio.Future[None] | None]]
+    ) -> None:
+        """Write the first entries that wait, and let their callers go on."""
+        try:
+            await self._write(group)
+        except Exception as error:
             for _, _, future in group:
                 if future is not None and not future.done():
-                    future.set_result(None)
-        self._arrived.clear()
-        self._urgent.clear()
+                    future.set_exception(error)
+            raise
+        del self._waiting[: len(group)]
+        for _, _, future in group:
+            if future is not None and not future.done():
+                future.set_result(None)
 
     async def _write(
         self, group: Sequence[tuple[str, AuditEntry, asyncio.Future[None] | None]]
@@ -150,6 +162,7 @@ class AuditLog:
 
         Both are of one state. Raises StoreUnavailable.
         """
+        await self._flush_wholly()
         async with (
             acquire(self._api_pool, workspace_id) as conn,
             conn.transaction(isolation="repeatable_read", readonly=True),
@@ -168,6 +181,7 @@ class AuditLog:
         Raises StoreUnavailable.
         """
         before = number or _FOREVER
+        await self._flush_wholly()
         async with acquire(self._api_pool, workspace_id) as conn:
             rows = await conn.fetch(Q.entries_before, workspace_id, before, limit, *chosen)
         return _entries(rows)

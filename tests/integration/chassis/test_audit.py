@@ -80,7 +80,6 @@ async def test_entries_are_listed_by_key_by_profile_and_by_kind(pool: asyncpg.Po
     for entry in (_entry(1, target="source_id:web"), read, _entry(3)._replace(key_id="key_2")):
         await audit.add(SHOP, entry, durably=False)
     await audit.add(OTHER, _entry(4), durably=False)
-    await audit.flush()
 
     async def listed(chosen: AuditFilter, before: int = 0) -> list[int]:
         found = await audit.entries_before(SHOP, before, 10, chosen)
