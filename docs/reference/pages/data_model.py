@@ -30,6 +30,7 @@ the caller's workspace.
 _TABLE = re.compile(
     r"((?:^--[^\n]*\n)*)\s*^CREATE TABLE (\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL
 )
+_ADDED = re.compile(r"((?:^--[^\n]*\n)*)^ALTER TABLE (\w+) ADD COLUMN ([^;]+);", re.MULTILINE)
 _COLUMN = re.compile(r'^    "?([a-z_]+)"?\s+([a-z][\w\[\]() ]*?)(?=\s+[A-Z]|,|\s*$|\s*--)')
 _VERBS = r"INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|COPY|copy_(?:records_)?to_table\("
 _WRITES = rf"\b(?:{_VERBS})\W+(?:schema\W)?{{}}\b"
@@ -60,12 +61,16 @@ def page() -> str:
 
 def tables(service: str) -> list[Table]:
     """Return the tables of a service, in the order of its migrations."""
-    return [
-        table
+    files = [
+        file
         for folder in ("migrations", "state")
         for file in sorted((ROOT / "services" / service).rglob(f"{folder}/*.sql"))
-        for table in _tables(file)
     ]
+    found = {table.name: table for file in files for table in _tables(file)}
+    for file in files:
+        for comment, name, column in _ADDED.findall(file.read_text(encoding="utf-8")):
+            found[name].columns.extend(_columns(f"{comment}    {column}"))
+    return list(found.values())
 
 
 def _tables(file: Path) -> Iterator[Table]:

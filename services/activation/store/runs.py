@@ -133,9 +133,18 @@ async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) ->
     return MovedLeaves(runs, happened)
 
 
-async def add_dues(conn: asyncpg.Connection, dues: Iterable[tuple[DueKey, int]]) -> None:
-    """Ask for looks at the latest at some instants."""
-    rows = [(*key, due_us) for key, due_us in dues]
+async def add_dues(
+    conn: asyncpg.Connection,
+    dues: Iterable[tuple[DueKey, int]],
+    unseen: Iterable[tuple[DueKey, int]] = (),
+) -> None:
+    """Ask for looks at the latest at some instants.
+
+    `unseen`: looks that are repeated until these instants are known. A fact of the person needs no
+    such look, as the look before it says when the fact counts; what else a person changes by does.
+    """
+    rows: list[Sequence[Any]] = [(*key, due_us, None) for key, due_us in dues]
+    rows += [(*key, due_us, due_us) for key, due_us in unseen]
     if rows:
         await conn.execute(Q.add_dues, *_columns(rows))
 
@@ -268,14 +277,22 @@ async def _save_rows(
     await conn.execute(Q.save_runs, *_columns(ordered), are_logged)
 
 
-async def save_dues(conn: asyncpg.Connection, dues: Mapping[DueKey, int | None]) -> None:
-    """Say when leaves are looked at next: None = when something is learnt."""
+async def save_dues(
+    conn: asyncpg.Connection, dues: Mapping[DueKey, int | None], known_us: int
+) -> None:
+    """Say when leaves are looked at next, after a look with what was known at an instant.
+
+    None = when something is learnt.
+    """
     later = [(*key, due_us) for key, due_us in dues.items() if due_us is not None]
     done = [key for key, due_us in dues.items() if due_us is None]
     if later:
-        await conn.execute(Q.save_dues, *_columns(later))
+        await conn.execute(Q.save_dues, *_columns(later), known_us)
     if done:
-        await conn.execute(Q.delete_dues, *_columns(done))
+        deleted = await conn.execute(Q.delete_dues, *_columns(done), known_us)
+        if deleted != f"DELETE {len(done)}":
+            again = [(*key, known_us + 1) for key in done]
+            await conn.execute(Q.save_dues, *_columns(again), known_us)
 
 
 async def postpone_dues(conn: asyncpg.Connection, keys: Collection[DueKey]) -> None:

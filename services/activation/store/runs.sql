@@ -117,17 +117,21 @@ DELETE FROM run_unpublished u USING unnest($1::text[], $2::bytea[]) AS t (worksp
 WHERE u.workspace_id = t.workspace_id AND u.run_id = t.run_id;
 
 -- name: save_dues
--- Says when leaves are looked at next, after a look at them.
-UPDATE journey_due d SET due_us = t.due_us, retry_at = NULL
+-- Says when leaves are looked at next, after a look at them with what was known at an instant. Where
+-- that look did not see its reason, the next one is as soon as more is known.
+UPDATE journey_due d
+SET due_us = CASE WHEN d.unseen_until_us > $5 THEN least(t.due_us, $5 + 1) ELSE t.due_us END,
+    retry_at = NULL
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[])
     AS t (workspace_id, journey_id, leaf_id, due_us)
 WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id;
 
 -- name: delete_dues
--- Ends the looks at leaves, until something is learnt.
+-- Ends the looks at leaves, until something is learnt, unless the last one did not see its reason.
 DELETE FROM journey_due d
 USING unnest($1::text[], $2::text[], $3::bytea[]) AS t (workspace_id, journey_id, leaf_id)
-WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id;
+WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id
+  AND coalesce(d.unseen_until_us, 0) <= $4;
 
 -- name: postpone_dues
 -- Postpones looks for which an answer is missing, by some seconds.
@@ -136,14 +140,16 @@ FROM unnest($1::text[], $2::text[], $3::bytea[]) AS t (workspace_id, journey_id,
 WHERE d.workspace_id = t.workspace_id AND d.journey_id = t.journey_id AND d.leaf_id = t.leaf_id;
 
 -- name: add_dues
--- Asks for looks at leaves, at the latest at some instants.
-INSERT INTO journey_due AS d (workspace_id, journey_id, leaf_id, due_us)
-SELECT workspace_id, journey_id, leaf_id, min(due_us)
-FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[])
-    AS t (workspace_id, journey_id, leaf_id, due_us)
+-- Asks for looks at leaves, at the latest at some instants, and says which instants have to be known
+-- for a look to see its reason.
+INSERT INTO journey_due AS d (workspace_id, journey_id, leaf_id, due_us, unseen_until_us)
+SELECT workspace_id, journey_id, leaf_id, min(due_us), max(unseen_until_us)
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[])
+    AS t (workspace_id, journey_id, leaf_id, due_us, unseen_until_us)
 GROUP BY workspace_id, journey_id, leaf_id ORDER BY workspace_id, journey_id, leaf_id
 ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE
-SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL;
+SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL,
+    unseen_until_us = greatest(d.unseen_until_us, excluded.unseen_until_us);
 
 -- name: runs_of_profiles
 -- Where leaves that belong or belonged to profiles have runs that can still change; a leaf that has

@@ -43,6 +43,7 @@ from services.activation.projection.journeys import player, publisher, scheduler
 from services.activation.store import gate as gate_store
 from services.activation.store import mirrors as mirror_store
 from services.activation.store import run_reads, runs
+from services.activation.store.journeys import FOREVER_US
 from services.kernel.ids import hash_id
 from services.kernel.local_time import ZoneHistory
 
@@ -215,6 +216,9 @@ LIVES: dict[str, list[Step]] = {
     "a merge before the attempt": [
         *(ENTER, Step("entered", 2), *DUE, Step("move", 2, 0), SEND, LOOK, SEND)
     ],
+    "a merge that the look before it does not see": [
+        *(ENTER, Step("entered", 2), Step("pass", 1, 5), Step("move", 2, 0), LOOK, PUBLISH, SEND)
+    ],
     "a goal that is learnt with the due": [
         *(ENTER, Step("pass", 1, 4), Step("paid", 1, 1), LOOK, PUBLISH)
     ],
@@ -281,10 +285,17 @@ def _renamed(add: Any) -> Callable[..., Any]:
 
 
 def _forgotten(save: Any) -> Callable[..., Any]:
-    async def forget(conn: Any, dues: Any) -> None:
-        await save(conn, dict.fromkeys(dues))
+    async def forget(conn: Any, dues: Any, known_us: int) -> None:
+        await save(conn, dict.fromkeys(dues), known_us)
 
     return forget
+
+
+def _all_seen(save: Any) -> Callable[..., Any]:
+    async def see(conn: Any, dues: Any, _known_us: int) -> None:
+        await save(conn, dues, FOREVER_US)
+
+    return see
 
 
 def _one_for_all(take: Any) -> Callable[..., Any]:
@@ -376,6 +387,10 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
     "an attempt does not wait for a look": (
         *("I7", gate_store, "load_awaited_looks", _no_effect),
         "a merge before the attempt",
+    ),
+    "an early look takes the place of a later one": (
+        *("I7", runs, "save_dues", _all_seen),
+        "a merge that the look before it does not see",
     ),
     "goals are not seen": ("I8", player, "look_at", _without_goals, "a goal in time"),
     "dues are forgotten": ("I9", runs, "save_dues", _forgotten, "one run"),

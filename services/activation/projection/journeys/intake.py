@@ -86,11 +86,11 @@ class JourneyIntake:
         awaited = {workspace_id: own.journeys for workspace_id, own in waiting.items()}
         moved = await store.move_leaves(conn, moves)
         now_us = max((message.log_time_us for message in messages), default=0)
-        dues += [(key, now_us) for key in moved.runs]
+        unseen = [(key, now_us) for key in moved.runs]
         # An entry that another run of the person refused begins one where its leaf is alone again.
         for workspace_id, leaf_id, subject in moved.happened:
             for journey_id in waiting[workspace_id].journeys.get(subject, ()):
-                dues.append((DueKey(workspace_id, journey_id, leaf_id), now_us))
+                unseen.append((DueKey(workspace_id, journey_id, leaf_id), now_us))
         found: dict[tuple[WorkspaceId, FactId], JourneyFact] = {}
         used: list[UsedCode] = []
         for workspace_id, fact in journey_facts(messages, awaited):
@@ -102,9 +102,9 @@ class JourneyIntake:
                 dues += [(key, fact.learnt_at_us) for key in keys]
             used += _used_codes(workspace_id, fact, known)
         await store.add_facts(conn, found)
-        dues += [(DueKey(*key), now_us) for key in sorted(await use_coupons(conn, used))]
-        await store.add_dues(conn, dues)
-        return bool(dues)
+        unseen += [(DueKey(*key), now_us) for key in sorted(await use_coupons(conn, used))]
+        await store.add_dues(conn, dues, unseen)
+        return bool(dues or unseen)
 
     async def _load(
         self, conn: asyncpg.Connection, shard: int, workspaces: set[WorkspaceId]

@@ -258,7 +258,7 @@ class JourneyPlayer:
         if changes.planned:
             await add_planned_effects(conn, changes.planned, self.shards)
         await store.save_answers(conn, answered)
-        await store.save_dues(conn, dues)
+        await store.save_dues(conn, dues, known_us)
 
     async def _spread_change(self) -> None:
         """Make all open runs of a journey due that has another version or was stopped."""
@@ -268,7 +268,7 @@ class JourneyPlayer:
             if row is not None:
                 key = row["workspace_id"], row["journey_id"]
                 await conn.execute(store.Q.add_dues_of_journey, *key, row["due_us"])
-                await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None})
+                await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None}, known_us)
 
 
 def contact_hours(policy: ContactPolicy, zone: str) -> ContactHours:
