@@ -552,8 +552,8 @@ class Machine:
     async def _lose_answer(self) -> None:
         append = self.bench.log.append
 
-        async def lost(facts: list[Any]) -> None:
-            await append(facts)
+        async def lost(facts: list[Any], known_us: int = 0) -> None:
+            await append(facts, known_us)
             raise ServiceUnavailable("the answer is lost")
 
         self.bench.log.append = lost  # type: ignore[method-assign]
