@@ -523,6 +523,9 @@ async def _response(call: Call) -> bytes:
 async def _first(response: Awaitable[Message] | AsyncIterator[Message]) -> Message:
     if isinstance(response, AsyncIterator):
         async for message in response:
+            # A watch of memberships begins with its position alone.
+            if isinstance(message, segment_pb.WatchMembershipsResponse) and not message.changes:
+                continue
             with suppress(AttributeError):
                 response.cancel()
             return message

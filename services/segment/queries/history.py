@@ -121,10 +121,12 @@ async def watch_memberships(
 ) -> AsyncIterator[WatchedChanges]:
     """Yield changes from these sequences on, one for each shard; empty = from now on.
 
-    Raises InvalidField.
+    The first result has no changes: it says where the watch begins, so that a client whose
+    connection ends before the first change goes on without a gap. Raises InvalidField.
     """
     _check_sequences(from_sequences, shards)
     sequences = list(from_sequences) or await _next_sequences(database.pool, shards)
+    yield WatchedChanges([], tuple(sequences))
     load = store.Q.load_changes_of_workspace
     while True:
         is_idle = True
