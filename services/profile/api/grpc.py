@@ -183,7 +183,8 @@ class ProfileRpc(JourneyInputRpc):
         after = api.decode_cursor(request.page_token)
         id_ = api.lookup_id(workspace, region(), request, self.index_key)
         wanted = filter_from_proto(request)
-        page = await self.history.timeline(workspace, id_, wanted, size, after)
+        as_of = await self._past_of(request)
+        page = await self.history.timeline(workspace, id_, wanted, size, after, as_of)
         response = pb.ListTimelineResponse()
         for fact, kind in page.entries:
             response.entries.append(api.timeline_entry(fact))

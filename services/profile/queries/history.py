@@ -63,16 +63,30 @@ class HistoryQueries:
         wanted: TimelineFilter,
         size: int,
         after: TimelineCursor | None,
+        as_of: AsOf | None = None,
     ) -> TimelinePage:
-        """Return at most `size` entries of a profile's timeline. Raises NotFound."""
-        queries = self.past.queries
-        async with queries.snapshot() as at:
-            _, leaves = await queries.identifiers_of(at, workspace_id, id_)
-            settings = (await load_workspace(at.conn, workspace_id)).settings
+        """Return at most `size` entries of a profile's timeline; `as_of` None = as it is now.
+
+        Raises NotFound.
+        """
+        past, token = self.past, as_of.token if as_of else None
+        async with past.queries.snapshot() as at:
+            if as_of is None:
+                _, leaves = await past.queries.identifiers_of(at, workspace_id, id_)
+            settings = (await load_workspace(at.conn, workspace_id, token)).settings
+        if as_of is not None:
+            _, identifiers = await past.identity.past_profile(workspace_id, id_, as_of)
+            leaves = list(identifiers)
+        end_us = as_of.before_us if as_of else 0
 
         async def read_facts(before_us: int, limit: int) -> Sequence[Any]:
-            return await self.past.log.read_leaves(
-                workspace_id, leaves[:MAX_LEAVES], before_us=before_us, limit=limit
+            return await past.log.read_leaves(
+                workspace_id,
+                leaves[:MAX_LEAVES],
+                # The earlier of the two bounds; 0 is none.
+                before_us=min(filter(None, (before_us, end_us)), default=0),
+                before=token,
+                limit=limit,
             )
 
         return await read_page(read_facts, TimelineKinds(settings), wanted, size, after)

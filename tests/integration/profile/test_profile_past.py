@@ -83,6 +83,13 @@ async def get(stack: ProfileStack, identifier: Identifier, **as_of: object) -> p
     return (await stack.profile.GetProfile(request)).profile
 
 
+async def list_facts(stack: ProfileStack, identifier: Identifier, **fields: object) -> list[str]:
+    """Return the ids of the facts of a timeline, newest first."""
+    request = pb.ListTimelineRequest(identifier=message_of(identifier), **fields)
+    response = await stack.profile.ListTimeline(request)
+    return [entry.fact_id for entry in response.entries]
+
+
 async def get_all(
     stack: ProfileStack, identifiers: Sequence[Identifier], **as_of: object
 ) -> dict[Identifier, pb.Profile | None]:
@@ -274,11 +281,15 @@ async def test_past_profile_before_a_merge_is_one_of_two_persons(open_stack: Ope
         await stack.ingest(both)
         whole = await get(stack, BEN)
         assert whole.event_count == 4
+        assert len(await list_facts(stack, BEN)) == 4
         for as_of in ({"as_of_token": apart}, {"as_of_us": now_us - 2 * HOUR_US}):
             ben = await get(stack, BEN, **as_of)
             assert ben.event_count == 1
             assert ben.profile_id != whole.profile_id
             assert [(i.namespace, i.value) for i in ben.identifiers] == [BEN]
+            timeline = await list_facts(stack, BEN, **as_of)
+            assert timeline == [second.fact_id.hex()]
+            assert await list_facts(stack, BEN, before_us=second.occurred_at_us, **as_of) == []
             with pytest.raises(NotFound):
                 await get(stack, USER, **as_of)
 

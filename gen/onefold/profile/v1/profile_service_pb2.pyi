@@ -436,7 +436,7 @@ class ListAccountsResponse(_message.Message):
     def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListTimelineRequest(_message.Message):
-    __slots__ = ("profile_id", "identifier", "page_size", "page_token", "kinds", "events", "source_ids", "since_us", "before_us")
+    __slots__ = ("profile_id", "identifier", "page_size", "page_token", "kinds", "events", "source_ids", "since_us", "before_us", "as_of_token", "as_of_us")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -446,6 +446,8 @@ class ListTimelineRequest(_message.Message):
     SOURCE_IDS_FIELD_NUMBER: _ClassVar[int]
     SINCE_US_FIELD_NUMBER: _ClassVar[int]
     BEFORE_US_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifier: _identifier_pb2.Identifier
     page_size: int
@@ -455,7 +457,9 @@ class ListTimelineRequest(_message.Message):
     source_ids: _containers.RepeatedScalarFieldContainer[str]
     since_us: int
     before_us: int
-    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_profile_facts_pb2.TimelineKind, str]]] = ..., events: _Optional[_Iterable[str]] = ..., source_ids: _Optional[_Iterable[str]] = ..., since_us: _Optional[int] = ..., before_us: _Optional[int] = ...) -> None: ...
+    as_of_token: _token_pb2.Token
+    as_of_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_profile_facts_pb2.TimelineKind, str]]] = ..., events: _Optional[_Iterable[str]] = ..., source_ids: _Optional[_Iterable[str]] = ..., since_us: _Optional[int] = ..., before_us: _Optional[int] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class TimelineEntry(_message.Message):
     __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust", "party", "actor", "correction", "score", "timeline_kind")

@@ -192,8 +192,9 @@ class SegmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchMemberships(self, request, context):
-        """Streams entries and exits of the workspace as they occur, from given
-        sequence numbers on.
+        """Streams entries and exits of the workspace as they occur, from a position
+        on. The first response has no changes: its position is where the watch
+        begins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -2534,8 +2534,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Streams entries and exits of the workspace as they occur, from given sequence numbers on
-         * @description Streams entries and exits of the workspace as they occur, from given sequence numbers on.
+         * Streams entries and exits of the workspace as they occur, from a position on
+         * @description Streams entries and exits of the workspace as they occur, from a position on. The first response has no changes: its position is where the watch begins.
          */
         post: operations["segment_WatchMemberships"];
         delete?: never;
@@ -7437,6 +7437,13 @@ export interface components {
         };
         /** @description The request of `ListTimeline`. */
         "profile.v1.ListTimelineRequest": {
+            /** @description As it was known in a state of the log, by the definitions of then. */
+            as_of_token?: components["schemas"]["type.v1.Token"];
+            /**
+             * Format: int64
+             * @description By the facts that occurred up to an instant, whenever they were recorded, and the definitions of now; Unix microseconds.
+             */
+            as_of_us?: number;
             /**
              * Format: int64
              * @description Only facts that occurred before this time, Unix microseconds; 0 = all.
@@ -8969,7 +8976,7 @@ export interface components {
         };
         /** @description A response of `WatchMemberships`. */
         "segment.v1.WatchMembershipsResponse": {
-            /** @description Changes of the caller's workspace. */
+            /** @description Changes of the caller's workspace; none in the first response, and in one that only shows that the position has moved on. */
             changes?: components["schemas"]["segment.v1.MembershipChange"][];
             /** @description The position from which to continue. */
             position?: components["schemas"]["type.v1.StreamPosition"];
