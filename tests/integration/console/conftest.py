@@ -137,15 +137,29 @@ class Watched:
         await self.page.keyboard.press("ControlOrMeta+a")
         await self.page.keyboard.insert_text(text)
 
+    async def end_motion(self) -> None:
+        """Let all that moves or fades end at once, so that no colour is one in between."""
+        session = await self.page.context.new_cdp_session(self.page)
+        await session.send("Animation.enable")
+        await session.send("Animation.setPlaybackRate", {"playbackRate": 1_000.0})
+
     async def check_accessibility(self, place: str) -> None:
         """Note each serious fault that axe finds on the open page, and links without a line."""
-        found = await Axe().run(self.page)
+        await self._run_axe(place)
+        for html in await self.page.evaluate(_LINKS_WITHOUT_LINE):
+            self.faults.append(f"{place}: a link has no line: {html}")
+
+    async def check_contrast(self, place: str) -> None:
+        """Note each text of the open page that has too little contrast."""
+        await self._run_axe(place, runOnly=["color-contrast", "link-in-text-block"])
+
+    async def _run_axe(self, place: str, **options: Any) -> None:
+        options["resultTypes"] = ["violations"]
+        found = await Axe().run(self.page, options=options)
         for each in found.response["violations"]:
             if each["impact"] in ("serious", "critical"):
                 html = [node["html"][:200] for node in each["nodes"]]
                 self.faults.append(f"{place}: {each['id']} {html}")
-        for html in await self.page.evaluate(_LINKS_WITHOUT_LINE):
-            self.faults.append(f"{place}: a link has no line: {html}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

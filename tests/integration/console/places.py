@@ -33,6 +33,13 @@ FILTERED = (
     "dashboards/all?edit=1",
 )
 
+#: The tables that scroll sideways.
+SIDEWAYS = """
+    () => [...document.querySelectorAll(".ant-table-content")]
+        .filter((table) => table.scrollWidth > table.clientWidth + 1)
+        .map((table) => table.innerText.slice(0, 200))
+"""
+
 
 @dataclass
 class Places:

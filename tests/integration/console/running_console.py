@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aiohttp
 import grpc
 from integration.whole.whole_system import WholeSystem, whole_system
 from service_fixtures import HANG_S, MakeSettings
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis.access.principal import Role
 from services.chassis.access.rights import roles_of
@@ -25,6 +29,31 @@ from services.console.service import gateway_app
 from services.console.sessions import SessionCalls, Sessions, SessionSealer
 
 METHODS = client_methods()
+BUSY = {"error": {"code": "unavailable", "message": "busy"}}
+
+
+@dataclass
+class FailingCalls:
+    """Answers some of the plain calls with 503, as where a service is away."""
+
+    app: ASGIApp
+    random: Random = field(default_factory=lambda: Random(3))
+    #: The share of the calls that fail.
+    share: float = 0.0
+    #: The names of the methods whose next call fails.
+    names: set[str] = field(default_factory=set)
+    failed: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        name = path.rpartition("/")[2]
+        is_call = path.startswith("/api/")
+        if is_call and (name in self.names or self.random.random() < self.share):
+            self.names.discard(name)
+            self.failed += 1
+            await JSONResponse(BUSY, HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 @dataclass
@@ -34,6 +63,8 @@ class Console:
     system: WholeSystem
     url: str
     http: aiohttp.ClientSession
+    #: What lets calls fail; None where the console is another process.
+    failing: FailingCalls | None = None
 
     def key_for(self, method: Method) -> str:
         """Return a key whose role may call a method."""
@@ -66,10 +97,10 @@ async def running_console(
         upstream, limits = ServiceCalls(channels), GatewayLimits(timeout_s=HANG_S)
         sessions = Sessions(SessionSealer(b"k" * 32), 3600)
         pages = ConsolePages(sessions, METHODS, upstream, limits).routes()
-        app = SessionCalls(gateway_app(METHODS, upstream, limits, pages), sessions)
+        app = FailingCalls(SessionCalls(gateway_app(METHODS, upstream, limits, pages), sessions))
         # A call with a known key lasts longer than a stranger may wait.
         limits_of_http = HttpLimits(head_s=2.0)
         server = HttpServer(app, host="127.0.0.1", port=0, limits=limits_of_http)
         await scope.enter_async_context(server.serving())
         http = await scope.enter_async_context(aiohttp.ClientSession())
-        yield Console(system, f"http://127.0.0.1:{server.port}", http)
+        yield Console(system, f"http://127.0.0.1:{server.port}", http, app)

@@ -185,6 +185,15 @@ async def test_as_of_shows_the_person_of_a_day_before(watched: Watched) -> None:
     await expect(page).to_have_url(re.compile(rf"as_of={(value - 1) * 3_600_000_000}"))
 
 
+async def test_size_of_a_segment_is_shown_of_now_alone(watched: Watched) -> None:
+    page = watched.page
+    await watched.open("segments/buyers")
+    await expect(page.get_by_text(re.compile("^人数: [1-9]"))).to_be_visible()
+    await watched.press("一天前")
+    await expect(page.get_by_text("那时没有客户在该人群中")).to_be_visible()
+    await expect(page.get_by_text(re.compile("^人数: "))).to_have_count(0)
+
+
 async def test_segment_is_built_by_keyboard_and_equals_its_rule(watched: Watched) -> None:
     page = watched.page
     await watched.open("segments")

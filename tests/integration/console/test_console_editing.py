@@ -244,15 +244,22 @@ async def test_coupon_pools_and_slots_are_listed_and_added(watched: Watched) -> 
 
 
 async def test_calls_are_made_while_many_tabs_show_live_events(watched: Watched) -> None:
+    """Ten tabs show events and entries; a call is made in each of them."""
     page = watched.page
-    tabs = [await page.context.new_page() for _ in range(8)]
-    for tab in tabs:
-        await tab.goto(f"{watched.console.url}/console/events")
-        await expect(tab.get_by_text("等待事件")).to_be_visible()
-    await watched.open("tags")
-    await expect(page.get_by_role("heading", name="标签与阶段")).to_be_visible()
-    await expect(page.locator(".ant-skeleton")).to_have_count(0)
-    await expect(tabs[-1].get_by_text("其他标签页正在显示实时事件")).to_be_visible()
+    tabs = [await page.context.new_page() for _ in range(10)]
+    for number, tab in enumerate(tabs):
+        screen = "segments/buyers" if number % 2 else "events"
+        await tab.goto(f"{watched.console.url}/console/{screen}")
+        waiting = "打开此页以来" if number % 2 else "等待事件"
+        await expect(tab.get_by_text(waiting)).to_be_visible()
+    await expect(tabs[-1].get_by_text("其他标签页正在实时显示")).to_be_visible()
+    live = [await tab.get_by_text("实时", exact=True).count() for tab in tabs]
+    assert sum(live) == 2
+    for tab in [*tabs, page]:
+        shown = Watched(tab, watched.console, watched.hook)
+        await (shown.open if tab is page else shown.go)("tags")
+        await expect(tab.get_by_role("heading", name="标签与阶段")).to_be_visible()
+        await expect(tab.locator(".ant-skeleton")).to_have_count(0)
 
 
 async def test_no_screen_shows_nothing_as_if_it_were_so_where_its_calls_fail(

@@ -13,17 +13,35 @@ from urllib.parse import urlencode
 import pytest
 import pytest_asyncio
 from integration.console.conftest import Watched, loaded, logged_in
-from integration.console.places import FILTERED, Places, open_places
+from integration.console.people import event, send
+from integration.console.places import FILTERED, SIDEWAYS, Places, open_places
 from integration.console.running_console import Console
 from playwright.async_api import Browser, CDPSession, Page, expect
 from service_fixtures import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from services.kernel.time import SECOND_US
+
 ROOT = Path(__file__).resolve().parents[3]
-TEXTS = ROOT / "services" / "console" / "web" / "src" / "texts.en.ts"
+TEXTS = {
+    language: ROOT / "services" / "console" / "web" / "src" / f"texts.{language}.ts"
+    for language in ("en", "zh")
+}
+#: The texts and words of the console in Chinese, each up to what it is about. What people have
+#: named in the tests is left out, and so is the button of the other language.
+_NAMED = ("买家", "客服", "到店", "全部", "退款", "换货", "中文")
+_CHINESE = [
+    part
+    for file in (TEXTS["zh"], TEXTS["zh"].with_name("words.ts"))
+    for text in re.findall(r': "([^"]+)"', file.read_text("utf-8"))
+    for part in re.findall(r"[一-鿿]{2,}", text)[:1]
+    if not any(part in each or each in part for each in _NAMED)
+]
 #: Whether a page is as wide as a telephone, and whether nothing moves or fades.
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 IS_STILL = "document.getAnimations().length == 0"
+#: Whether all colours are those of a dark screen, or of a light one, and none is fading.
+IS_DARK = f"matchMedia('(prefers-color-scheme: dark)').matches && {IS_STILL}"
+IS_LIGHT = f"!matchMedia('(prefers-color-scheme: dark)').matches && {IS_STILL}"
 #: The buttons whose text is wider than they are.
 CLIPPED = """
     () => [...document.querySelectorAll("button")]
@@ -58,6 +76,7 @@ FILTERS = {
 }
 #: How many random states of screens are compared; a deep run has 200.
 STATES = int(os.environ.get("ONEFOLD_TEST_CONSOLE_STATES", "5"))
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 5 * STATES)]
 #: Screens of which a colleague sees another part, or what changes by itself.
 _PRIVACY = ("privacy", "privacy?tab=audit&reads=1", "privacy?tab=fields")
 DIFFERING = ("", "sources", "events", *_PRIVACY)
@@ -71,43 +90,57 @@ async def places(console: Console) -> Places:
     return await open_places(console)
 
 
-@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"], indirect=True)
 async def test_every_screen_is_accessible_fits_and_calls_no_other_host(
-    watched: Watched, places: Places, locale: str
+    watched: Watched, places: Places
 ) -> None:
+    """Each screen is shown in Chinese and then, without a reload, in English."""
     page = watched.page
-    is_chinese = locale == "zh-CN"
     # A button that a late response enables has its colour at once, not while axe reads it.
-    await page.emulate_media(
-        reduced_motion="reduce", color_scheme="light" if is_chinese else "dark"
-    )
+    await page.emulate_media(reduced_motion="reduce", color_scheme="light")
+    await watched.end_motion()
     await watched.open("")
-    keys = re.findall(r"^  (\w*[a-z](?:[A-Z]|_)\w+):", TEXTS.read_text("utf-8"), re.MULTILINE)
+    keys = re.findall(r"^  (\w*[a-z](?:[A-Z]|_)\w+):", TEXTS["en"].read_text("utf-8"), re.MULTILINE)
     for screen in [*places.all(), *FILTERED]:
         await watched.go(screen)
         await loaded(page)
-        place = f"{screen or 'home'} in {locale}"
-        text = await page.locator("body").inner_text()
-        assert "[object" not in text, place
-        words = set(re.findall(r"\w+", text))
-        # The audit shows the names of fields, some of which are keys of texts as well.
-        if "tab=audit" not in screen:
-            assert not words.intersection(keys), f"{place} shows the key of a text"
-        assert not await page.evaluate(CLIPPED), f"{place}: a button is too narrow"
-        await wait_until(lambda: page.evaluate(IS_STILL))
-        if screen not in FILTERED:
-            await watched.check_accessibility(place)
-        # A telephone, and a screen at twice the size of its letters.
-        for width in (390, 640):
-            await page.set_viewport_size({"width": width, "height": 844})
-            await wait_until(lambda: page.evaluate(FITS))
-        await page.set_viewport_size({"width": 1280, "height": 900})
-        if is_chinese and screen in ("tickets", "deliveries"):
-            # The language changes without a reload, and so does what a screen shows.
-            await watched.press("English")
-            await expect(page.get_by_role("button", name="中文", exact=True)).to_be_visible()
-            assert not re.search(r"[一-鿿]", await page.locator("header + main h2").inner_text())
-            await watched.press("中文")
+        for language, other in (("zh", "English"), ("en", "中文")):
+            place = f"{screen or 'home'} in {language}"
+            text = await page.locator("body").inner_text()
+            assert "[object" not in text, place
+            # The audit shows the names of fields, some of which are keys of texts as well.
+            if "tab=audit" not in screen:
+                words = set(re.findall(r"\w+", text))
+                assert not words.intersection(keys), f"{place} shows the key of a text"
+            left = [each for each in _CHINESE if each in text] if language == "en" else []
+            assert not left, f"{place}: texts are in Chinese"
+            await _check_widths(page, place)
+            if screen not in FILTERED:
+                await _check_colours(watched, place)
+            await watched.press(other)
+            await expect(page.locator("html")).to_have_attribute(
+                "lang", re.compile("^en" if language == "zh" else "^zh")
+            )
+
+
+async def _check_widths(page: Page, place: str) -> None:
+    """Check a screen of a desk, of a telephone, and at twice the size of its letters."""
+    assert not await page.evaluate(CLIPPED), f"{place}: a button is too narrow"
+    assert not await page.evaluate(SIDEWAYS), f"{place}: a table is wider than the page"
+    for width in (390, 640):
+        await page.set_viewport_size({"width": width, "height": 844})
+        await wait_until(lambda: page.evaluate(FITS))
+    await page.set_viewport_size({"width": 1280, "height": 900})
+
+
+async def _check_colours(watched: Watched, place: str) -> None:
+    """Check all with light colours, and with dark ones what depends on colours."""
+    await wait_until(lambda: watched.page.evaluate(IS_STILL))
+    await watched.check_accessibility(place)
+    await watched.page.emulate_media(color_scheme="dark")
+    await wait_until(lambda: watched.page.evaluate(IS_DARK))
+    await watched.check_contrast(f"{place} in the dark")
+    await watched.page.emulate_media(color_scheme="light")
+    await wait_until(lambda: watched.page.evaluate(IS_LIGHT))
 
 
 @dataclass
@@ -182,13 +215,47 @@ async def test_address_shows_another_person_the_same_within_the_budget_of_a_scre
             await reader.open(state)
             await loaded(reader.page)
             await wait_until(lambda: _show_the_same(watched.page, reader.page))
-        await reader.open(FILTERED[-2])
-        await reader.go(FILTERED[-1])
-        await loaded(reader.page)
-        # Back and forward show the same again.
-        await reader.page.go_back()
-        await loaded(reader.page)
-        assert reader.page.url.endswith(FILTERED[-2])
+
+
+#: People enough for several pages of a list.
+PEOPLE = 120
+
+
+async def test_back_and_forward_restore_the_scroll_and_the_selection(watched: Watched) -> None:
+    page, console = watched.page, watched.console
+    await send(console, *(event("seen", f"user_id:listed-{n}") for n in range(PEOPLE)))
+    wrong = [event("", f"user_id:listed-{n}") for n in range(2)]
+    assert await send(console, *wrong) == len(wrong)
+    await watched.open("profiles")
+    await watched.press("加载更多")
+    rows = page.locator("main .ant-table-row")
+    await expect(rows).to_have_count(100)
+    person = rows.nth(60).get_by_role("link").first
+    await person.focus()
+    far = await page.evaluate("scrollY")
+    assert far > 0
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("slider", name="截至")).to_be_visible()
+    assert await page.evaluate("scrollY") == 0
+    await page.go_back()
+    await expect(rows).to_have_count(100)
+    await wait_until(lambda: page.evaluate(f"scrollY == {far}"))
+    await page.go_forward()
+    await loaded(page)
+    assert "/profiles/" in page.url
+
+    # What is selected comes back as well, also after the page was loaded again.
+    await watched.open("quarantine")
+    box = rows.get_by_role("checkbox").first
+    await box.press("Space")
+    await expect(watched.button("一起修复 1 条")).to_be_enabled()
+    await page.get_by_role("link", name="触达", exact=True).press("Enter")
+    await expect(page.get_by_role("heading", name="触达")).to_be_visible()
+    await page.go_back()
+    await expect(box).to_be_checked()
+    await expect(watched.button("一起修复 1 条")).to_be_enabled()
+    await page.reload()
+    await expect(box).to_be_checked()
 
 
 def random_state(chosen: random.Random) -> str:
@@ -227,6 +294,37 @@ async def test_instants_are_those_of_the_api_in_the_zone_of_the_browser(
             assert zone in text
             for us in instants:
                 assert await reader.page.evaluate(shown_as, [us, zone]) in text
+            await _check_filter_of_instants(reader, key, zone)
+
+
+#: Writes an instant as a field for instants does.
+LOCAL = """
+    ([us, zone]) => new Date(us / 1000).toLocaleString("sv-SE",
+        { dateStyle: "short", timeStyle: "medium", timeZone: zone })
+"""
+
+
+async def _check_filter_of_instants(reader: Watched, key: str, zone: str) -> None:
+    """Enter instants of the zone into a filter: the rows are those that the API selects."""
+    page, console = reader.page, reader.console
+    rows = page.locator("main .ant-table-row")
+    _, all_ = await console.plain("activation", "ListDeliveries", {}, key)
+    [newest, *_] = [each["created_at_us"] for each in all_["deliveries"]]
+    field = page.get_by_label("Since", exact=True)
+    for since_us in (newest // SECOND_US * SECOND_US, (newest // SECOND_US + 1) * SECOND_US):
+        await reader.open("deliveries")
+        await expect(rows).to_have_count(len(all_["deliveries"]))
+        text = await page.evaluate(LOCAL, [since_us, zone])
+        await field.fill(text)
+        await field.press("Enter")
+        await expect(page).to_have_url(re.compile(f"since={since_us}$"))
+        _, found = await console.plain("activation", "ListDeliveries", {"since_us": since_us}, key)
+        await expect(rows).to_have_count(len(found.get("deliveries", [])))
+        # An address with the instant shows it in the zone of the browser.
+        await reader.open(f"deliveries?since={since_us}")
+        await expect(field).to_have_value(text)
+        await reader.open(f"segments/buyers?as_of={since_us}")
+        await expect(page.get_by_label("As of", exact=True)).to_have_value(text)
 
 
 async def test_call_that_fails_for_a_moment_is_made_again_without_an_alert(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from integration.console.conftest import HANG_MS, Hook, Watched, loaded, logged_in
-from integration.console.places import FILTERED, Places, open_places
+from integration.console.places import FILTERED, SIDEWAYS, Places, open_places
 from integration.console.running_console import METHODS, Console
 from playwright.async_api import Browser, Response, expect
 from security.masked_reads import CARD, EMAIL, PHONE, PLANTED, SEGMENT, plant
@@ -175,6 +175,7 @@ async def test_person_is_erased_by_buttons_and_the_certificate_is_saved(watched:
     await watched.press("删除")
     await page.locator(".ant-popconfirm").get_by_role("button").last.press("Enter")
     await expect(page.get_by_role("button", name="下载删除证明")).to_be_visible()
+    assert not await page.evaluate(SIDEWAYS), "the table of erasures is wider than the page"
     async with page.expect_download() as saving:
         await watched.press("下载删除证明")
     file = Path(await (await saving.value).path())

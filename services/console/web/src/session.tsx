@@ -3,7 +3,7 @@ import { Alert, Button, Card, Flex, Form, Input, Typography } from "antd";
 import { createContext, type ReactNode, use, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 
-import { call, CallError, type Schemas, send } from "./api/client";
+import { CallError, callPatiently, type Schemas, send } from "./api/client";
 import { onSessionEnd } from "./api/session_end";
 import { removeDrafts } from "./parts/draft";
 import { useFailureText } from "./parts/states";
@@ -27,6 +27,8 @@ function takeLink(): string | null {
 export function SessionGate(props: { children: ReactNode }) {
   const [caller, setCaller] = useState<Caller | null>();
   const [failure, setFailure] = useState<unknown>(null);
+  /** Whether the session could not be looked up: it may go on, so no key is asked for. */
+  const [isAway, setAway] = useState(false);
   const { t } = useTranslation();
   const text = useFailureText();
 
@@ -44,16 +46,33 @@ export function SessionGate(props: { children: ReactNode }) {
     setCaller(null);
     setFailure(t("sessionEnded"));
   }), [t]);
+  const goOn = async () => {
+    setAway(false);
+    try {
+      setCaller(await callPatiently("/api/ingest/GetCaller", {}));
+    } catch (error) {
+      const isEnded = error instanceof CallError && error.code === "unauthenticated";
+      if (isEnded) setCaller(null);
+      else setFailure(error);
+      setAway(!isEnded);
+    }
+  };
   useEffect(() => {
     const link = takeLink();
-    if (link) void begin(link, true);
-    else
-      call("/api/ingest/GetCaller", {}).then(setCaller, (error: unknown) => {
-        setCaller(null);
-        if (!(error instanceof CallError && error.code === "unauthenticated")) setFailure(error);
-      });
+    void (link ? begin(link, true) : goOn());
   }, []);
 
+  if (isAway)
+    return (
+      <Alert
+        type="error"
+        showIcon
+        style={{ margin: 24 }}
+        title={t("failed")}
+        description={text(failure)}
+        action={<Button onClick={() => void goOn()}>{t("retry")}</Button>}
+      />
+    );
   if (caller === undefined) return null;
   if (caller) {
     const logOut = () => {

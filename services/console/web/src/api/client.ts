@@ -14,6 +14,9 @@ type Answer<P extends Path> = paths[P] extends {
   ? Required<A>
   : never;
 
+/** What a failure says where no response has come. */
+export const UNREACHABLE = "unreachable";
+
 /** A call that failed: what the service says about it, and what to do. */
 export class CallError extends Error {
   constructor(
@@ -59,7 +62,7 @@ export async function send(
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new CallError("unavailable", "", "unreachable");
+    throw new CallError("unavailable", "", UNREACHABLE);
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw failureOf(answer, response);
@@ -80,7 +83,7 @@ export async function stream<P extends Path>(
     signal,
   }).catch((error: unknown) => {
     if (signal.aborted) throw error;
-    throw new CallError("unavailable", "", "unreachable");
+    throw new CallError("unavailable", "", UNREACHABLE);
   });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -106,9 +109,24 @@ function failureOf(
   return new CallError(failure.code ?? "unknown", failure.reason ?? "", message);
 }
 
+/** How often a call that changes nothing is made again, and the pause before that. */
+const MOST_TRIES = 3;
+const AGAIN_MS = 500;
+
+/** Makes a call that changes nothing; makes it again where its service does not answer. */
+export async function callPatiently<P extends Path>(path: P, body: Body<P>): Promise<Answer<P>> {
+  for (let tried = 1; ; tried++)
+    try {
+      return await call(path, body);
+    } catch (error) {
+      if (!(error instanceof CallError) || error.code !== "unavailable" || tried >= MOST_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS * tried));
+    }
+}
+
 const PROJECTIONS = ["identity", "profile", "segment", "activation"] as const;
 
 /** Waits until every service has reached a state of the log, so that what is read includes it. */
 export async function awaitToken(token: Schemas["type.v1.Token"]): Promise<void> {
-  await Promise.all(PROJECTIONS.map((service) => call(`/api/${service}/AwaitToken`, { token })));
+  await Promise.all(PROJECTIONS.map((service) => callPatiently(`/api/${service}/AwaitToken`, { token })));
 }

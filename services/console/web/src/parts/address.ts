@@ -8,7 +8,7 @@ export function useAddress(): [URLSearchParams, (name: string, value: string | u
     const next = new URLSearchParams(search);
     if (value) next.set(name, value);
     else next.delete(name);
-    setSearch(next, { replace: true });
+    setSearch(next, { replace: true, preventScrollReset: true });
   };
   return [search, set];
 }

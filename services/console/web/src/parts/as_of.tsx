@@ -1,7 +1,7 @@
 // Chooses the instant as of which a screen shows its data; it is in the address.
 import { Button, DatePicker, Slider, Space, Typography } from "antd";
 import dayjs from "dayjs";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
 
@@ -14,7 +14,7 @@ export function useAsOf(): [number, (us: number) => void] {
     const next = new URLSearchParams(search);
     if (us) next.set("as_of", String(us));
     else next.delete("as_of");
-    setSearch(next, { replace: true });
+    setSearch(next, { replace: true, preventScrollReset: true });
   };
   return [Number(search.get("as_of") ?? 0), set];
 }
@@ -29,9 +29,15 @@ export function AsOf(props: { from: number }) {
   const [now] = useState(() => Math.ceil(Date.now() / HOUR_MS));
   const first = Math.floor(props.from / 1000 / HOUR_MS);
   const shown = moved ?? (asOf ? Math.round(asOf / 1000 / HOUR_MS) : now);
-  const choose = (hour: number) => {
+  // What is moved stays until the address has it: until then the slider would go back, and a key
+  // that is pressed meanwhile would move it from there.
+  useEffect(() => {
+    const hour = asOf ? Math.round(asOf / 1000 / HOUR_MS) : now;
+    setMoved((old) => (old === hour ? null : old));
+  }, [asOf]);
+  const set = (us: number) => {
     setMoved(null);
-    setAsOf(hour >= now ? 0 : hour * HOUR_MS * 1000);
+    setAsOf(us);
   };
   return (
     <>
@@ -43,12 +49,12 @@ export function AsOf(props: { from: number }) {
           placeholder={t("now")}
           value={asOf ? dayjs(asOf / 1000) : null}
           disabledDate={(day) => day.isAfter(dayjs())}
-          onChange={(value) => setAsOf(value ? value.valueOf() * 1000 : 0)}
+          onChange={(value) => set(value ? value.valueOf() * 1000 : 0)}
         />
-        <Button onClick={() => setAsOf(dayjs().subtract(1, "day").valueOf() * 1000)}>
+        <Button onClick={() => set(dayjs().subtract(1, "day").valueOf() * 1000)}>
           {t("yesterday")}
         </Button>
-        {asOf > 0 && <Button onClick={() => setAsOf(0)}>{t("now")}</Button>}
+        {asOf > 0 && <Button onClick={() => set(0)}>{t("now")}</Button>}
         <Typography.Text type="secondary">
           {asOf ? t("asOfHint") : ""} {ZONE}
         </Typography.Text>
@@ -62,7 +68,7 @@ export function AsOf(props: { from: number }) {
           value={shown}
           tooltip={{ formatter: (hour) => instant((hour ?? 0) * HOUR_MS * 1000, i18n.language) }}
           onChange={setMoved}
-          onChangeComplete={choose}
+          onChangeComplete={(hour) => setAsOf(hour >= now ? 0 : hour * HOUR_MS * 1000)}
         />
       )}
     </>

@@ -3,14 +3,16 @@ import { Alert, Button, Empty, Skeleton } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import { CallError } from "../api/client";
+import { CallError, UNREACHABLE } from "../api/client";
 
 /** Returns what a failure says, in the language of the page where the page knows it. */
 export function useFailureText(): (error: unknown) => string {
   const { t } = useTranslation();
   return (error) => {
     if (!(error instanceof CallError)) return String(error);
-    if (error.code === "unavailable" && !error.reason) return t("unreachable");
+    if (!error.reason && error.code === "unavailable")
+      return t(error.message === UNREACHABLE ? "unreachable" : "serviceAway");
+    if (!error.reason && error.code === "deadline_exceeded") return t("tooSlow");
     if (error.reason === "NOT_ALLOWED") return t("noRight");
     return error.message;
   };

@@ -6,20 +6,17 @@ import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas, stream } from "../api/client";
-import { withStream } from "../api/turns";
 import { identifierText, instant, valueText } from "../format";
 import { GREY } from "../parts/colours";
+import { LiveState, useLive } from "../parts/live";
 import { Rows } from "../parts/rows";
-import { useFailureText } from "../parts/states";
 
 type Watched = Schemas["ingest.v1.WatchedEvent"];
 type Message = Schemas["ingest.v1.WatchEventsResponse"];
 const MOST = 200;
-const AGAIN_MS = 2_000;
 
 export default function Events() {
   const { t } = useTranslation();
-  const failure = useFailureText();
   const [search, setSearch] = useSearchParams();
   const [paused, setPaused] = useState(false);
   const sources = search.getAll("source");
@@ -28,12 +25,12 @@ export default function Events() {
     queryKey: ["sources"],
     queryFn: ({ signal }) => call("/api/ingest/ListSources", {}, signal),
   });
-  const { events, hasSkipped, isWaiting, error } = useEvents(sources, names, paused);
+  const { events, hasSkipped, live } = useEvents(sources, names, paused);
   const choose = (key: string, values: string[]) => {
     const next = new URLSearchParams(search);
     next.delete(key);
     values.forEach((value) => next.append(key, value));
-    setSearch(next, { replace: true });
+    setSearch(next, { replace: true, preventScrollReset: true });
   };
   return (
     <>
@@ -58,8 +55,7 @@ export default function Events() {
         />
         <Button onClick={() => setPaused(!paused)}>{t(paused ? "resume" : "pause")}</Button>
       </Space>
-      {error != null && <Alert type="error" style={{ marginBottom: 16 }} title={failure(error)} />}
-      {isWaiting && <Alert type="info" style={{ marginBottom: 16 }} title={t("otherTabs")} />}
+      <LiveState live={live} />
       {hasSkipped && (
         <Alert type="info" style={{ marginBottom: 16 }} title={t("eventsSkipped")} />
       )}
@@ -75,41 +71,21 @@ export default function Events() {
 function useEvents(sources: string[], names: string[], paused: boolean) {
   const [events, setEvents] = useState<Watched[]>([]);
   const [hasSkipped, setSkipped] = useState(false);
-  const [isWaiting, setWaiting] = useState(false);
-  const [error, setError] = useState<unknown>(null);
   const shownUpTo = useRef<Message["token"]>(undefined);
   const filter = JSON.stringify([sources, names]);
   useEffect(() => setEvents([]), [filter]);
-  useEffect(() => {
-    if (paused) return;
-    const ended = new AbortController();
-    const watch = async () => {
-      while (!ended.signal.aborted) {
-        try {
-          const after = shownUpTo.current;
-          const body = { source_ids: sources, names, ...(after && { after }) };
-          const onMessage = (message: unknown) => {
-            const { events: found = [], has_skipped, token } = message as Message;
-            shownUpTo.current = token;
-            setError(null);
-            if (has_skipped) setSkipped(true);
-            if (found.length) setEvents((old) => [...found].reverse().concat(old).slice(0, MOST));
-          };
-          const wasFree = await withStream(() => {
-            setWaiting(false);
-            return stream("/api/ingest/WatchEvents", body, ended.signal, onMessage);
-          });
-          setWaiting(!wasFree);
-        } catch (failed) {
-          if (!ended.signal.aborted) setError(failed);
-        }
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-      }
-    };
-    void watch();
-    return () => ended.abort();
-  }, [filter, paused]);
-  return { events, hasSkipped, isWaiting, error };
+  const live = useLive(filter, paused, (signal, hasArrived) => {
+    const after = shownUpTo.current;
+    const body = { source_ids: sources, names, ...(after && { after }) };
+    return stream("/api/ingest/WatchEvents", body, signal, (message) => {
+      const { events: found = [], has_skipped, token } = message as Message;
+      shownUpTo.current = token;
+      hasArrived();
+      if (has_skipped) setSkipped(true);
+      if (found.length) setEvents((old) => [...found].reverse().concat(old).slice(0, MOST));
+    });
+  });
+  return { events, hasSkipped, live };
 }
 
 function EventRows(props: { events: Watched[] }) {

@@ -60,7 +60,7 @@ function Held() {
         placeholder={t("reason")}
         style={{ width: 260, marginBottom: 16 }}
         value={reason || undefined}
-        onChange={(value?: Reason) => setSearch(value ? { reason: value } : {}, { replace: true })}
+        onChange={(value?: Reason) => setSearch(value ? { reason: value } : {}, { replace: true, preventScrollReset: true })}
         options={[...new Set([...reasons, ...(reason ? [reason] : [])])].map((each) => ({
           value: each,
           label: `${word(each, "HELD_REASON_", i18n.language)} (${number(countOf(each), i18n.language)})`,

@@ -11,6 +11,7 @@ import { Decide, type Pair } from "../parts/decide";
 import { IdentityGraph } from "../parts/graph";
 import { Person, useNames } from "../parts/people";
 import { Rows } from "../parts/rows";
+import { useSelection } from "../parts/selection";
 import { Shown } from "../parts/states";
 import { word } from "../words";
 
@@ -64,22 +65,26 @@ interface Part {
 /** Two identifiers of the person are chosen, to say that they are two persons. */
 function Choose({ graph, onDecide }: Part) {
   const { t, i18n } = useTranslation();
-  const [chosen, setChosen] = useState<string[]>([]);
+  const [chosen, setChosen] = useSelection();
   const [other, setOther] = useState("");
   const colon = other.indexOf(":");
   const linked = { namespace: other.slice(0, colon).trim(), value: other.slice(colon + 1).trim() };
-  const identifiers = graph.identifiers.map((each) => ({ ...each, text: identifierText(each.identifier) }));
+  const identifiers = graph.identifiers.map((each) => ({
+    ...each,
+    id: each.identifier_id ?? "",
+    text: identifierText(each.identifier),
+  }));
   const decide = (decided: Pair, first: Decision) => {
     setChosen([]);
     onDecide(decided, first);
   };
-  const pair = chosen.map((text) => identifiers.find((each) => each.text === text)?.identifier);
+  const pair = identifiers.filter((each) => chosen.includes(each.id)).map((each) => each.identifier);
   return (
     <Card title={t("identifiers")} style={BELOW}>
       <Typography.Paragraph type="secondary">{t("separateHint")}</Typography.Paragraph>
       <Rows
         size="small"
-        rowKey="text"
+        rowKey="id"
         pagination={{ hideOnSinglePage: true }}
         dataSource={identifiers}
         columns={[
@@ -87,13 +92,13 @@ function Choose({ graph, onDecide }: Part) {
             title: t("identifier"),
             render: (_, row) => (
               <Checkbox
-                checked={chosen.includes(row.text)}
-                disabled={chosen.length >= 2 && !chosen.includes(row.text)}
+                checked={chosen.includes(row.id)}
+                disabled={pair.length >= 2 && !chosen.includes(row.id)}
                 onChange={(event) =>
                   setChosen(
                     event.target.checked
-                      ? [...chosen, row.text]
-                      : chosen.filter((text) => text !== row.text),
+                      ? [...chosen, row.id]
+                      : chosen.filter((id) => id !== row.id),
                   )
                 }
               >
@@ -107,7 +112,7 @@ function Choose({ graph, onDecide }: Part) {
       />
       <Space wrap style={BELOW}>
         <Button
-          disabled={chosen.length !== 2}
+          disabled={pair.length !== 2}
           onClick={() => decide({ a: pair[0]!, b: pair[1]! }, "DECISION_SEPARATE")}
         >
           {t("separate")}
@@ -120,7 +125,7 @@ function Choose({ graph, onDecide }: Part) {
           onChange={(event) => setOther(event.target.value)}
         />
         <Button
-          disabled={chosen.length !== 1 || colon < 1}
+          disabled={pair.length !== 1 || colon < 1}
           onClick={() => decide({ a: pair[0]!, b: linked }, "DECISION_LINK")}
         >
           {t("link")}

@@ -10,6 +10,7 @@ import { useAddress } from "../parts/address";
 import { DraftState, useDraft } from "../parts/draft";
 import { More } from "../parts/more";
 import { Rows } from "../parts/rows";
+import { useSelection } from "../parts/selection";
 import { Shown, useFailureText } from "../parts/states";
 import { word } from "../words";
 
@@ -19,7 +20,7 @@ const PAGE = 50;
 export default function Quarantine() {
   const { t, i18n } = useTranslation();
   const [repaired, setRepaired] = useState<Entry | null>(null);
-  const [chosen, setChosen] = useState<string[]>([]);
+  const [chosen, setChosen] = useSelection();
   const [together, setTogether] = useState<Entry[] | null>(null);
   const [search, set] = useAddress();
   const query = useInfiniteQuery({
@@ -38,6 +39,10 @@ export default function Quarantine() {
     getNextPageParam: (page) => page.next_page_token || undefined,
   });
   const rows = query.data?.pages.flatMap((page) => page.entries) ?? [];
+  // One that another person has released meanwhile is not repaired again.
+  const selected = rows.filter(
+    (row) => chosen.includes(row.quarantine_id ?? "") && !row.released_fact_id,
+  );
   return (
     <>
       <Typography.Title level={2}>{t("quarantine")}</Typography.Title>
@@ -49,10 +54,10 @@ export default function Quarantine() {
           {t("alsoReleased")}
         </Checkbox>
         <Button
-          disabled={chosen.length === 0}
-          onClick={() => setTogether(rows.filter((row) => chosen.includes(row.quarantine_id ?? "")))}
+          disabled={selected.length === 0}
+          onClick={() => setTogether(selected)}
         >
-          {t("repairTogether", { count: chosen.length })}
+          {t("repairTogether", { count: selected.length })}
         </Button>
       </Space>
       <Shown query={query} empty={rows.length === 0 && t("noQuarantined")}>

@@ -7,6 +7,7 @@ import { Link, useParams } from "react-router";
 import { call } from "../api/client";
 import { instant, number } from "../format";
 import { AsOf, useAsOf } from "../parts/as_of";
+import { Changes } from "../parts/changes";
 import { More } from "../parts/more";
 import { Person, useNames } from "../parts/people";
 import { Rows } from "../parts/rows";
@@ -63,14 +64,17 @@ export default function SegmentView() {
       <Typography.Paragraph style={{ whiteSpace: "pre-wrap" }}>
         {i18n.language === "zh" ? words.data?.text_chinese : words.data?.text}
       </Typography.Paragraph>
-      {found && (
-        <p>
-          {t("size")}: {number(found.size, i18n.language)}
-        </p>
-      )}
+      <Shown query={segments} empty={!found && t("noDefinition")}>
+        {/* The size is that of now. */}
+        {found && asOf === 0 && (
+          <p>
+            {t("size")}: {number(found.size, i18n.language)}
+          </p>
+        )}
+      </Shown>
       <AsOf from={0} />
       <Card title={t("members")} style={{ marginTop: 16 }}>
-        <Shown query={members} empty={rows.length === 0 && t("noMembers")}>
+        <Shown query={members} empty={rows.length === 0 && t(asOf ? "noMembersThen" : "noMembers")}>
           <Rows
             rowKey="profile_id"
             size="small"
@@ -89,6 +93,7 @@ export default function SegmentView() {
           <More query={members} />
         </Shown>
       </Card>
+      {asOf === 0 && <Changes key={id} segment={id} />}
     </>
   );
 }

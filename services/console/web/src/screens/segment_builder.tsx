@@ -20,6 +20,8 @@ interface Edited {
   id: string;
   title: string;
   form: RuleForm;
+  /** The rule as text, while it is edited and not read yet. */
+  text?: string | undefined;
 }
 const NEW: Edited = {
   ...{ segment: null, id: "", title: "" },
@@ -59,7 +61,7 @@ function Builder(props: { id: string }) {
           etag: existing.etag ?? "",
         }
       : undefined;
-  const draft = useDraft(
+  const draft = useDraft<Edited>(
     `segment-builder ${id}`,
     id ? current : { content: NEW, etag: NOT_DEFINED },
   );
@@ -79,7 +81,7 @@ function Editor(props: { draft: Draft<Edited>; edited: Edited }) {
   const { draft, edited } = props;
   const { segment, id, title, form } = edited;
   const set = (part: Partial<Edited>) => draft.edit({ ...edited, ...part });
-  const setForm = (form: RuleForm) => set({ form });
+  const setForm = (form: RuleForm) => set({ form, text: undefined });
   const waited = useWaited(form);
   const complete = isComplete(waited);
   const rule = useQuery({
@@ -114,8 +116,13 @@ function Editor(props: { draft: Draft<Edited>; edited: Edited }) {
               </Form.Item>
             </Space>
           </Form>
-          <RuleBuilder form={form} onChange={setForm} />
-          <RuleText text={text ?? ""} onRead={setForm} />
+          <RuleBuilder form={form} onChange={(form) => set({ form })} />
+          <RuleText
+            text={text ?? ""}
+            edited={edited.text}
+            onEdit={(text) => set({ text })}
+            onRead={setForm}
+          />
         </Col>
         <Col xs={24} xl={8}>
           {!complete && <Alert type="info" title={t("fillRule")} />}
@@ -143,16 +150,18 @@ function useWaited<T>(value: T): T {
 }
 
 /** The rule as text beside the groups; either can be edited. */
-function RuleText(props: { text: string; onRead: (form: RuleForm) => void }) {
+function RuleText(props: {
+  text: string;
+  edited: string | undefined;
+  onEdit: (text: string | undefined) => void;
+  onRead: (form: RuleForm) => void;
+}) {
   const { t } = useTranslation();
   const failure = useFailureText();
-  const [edited, setEdited] = useState<string | null>(null);
+  const { edited, onEdit } = props;
   const read = useMutation({
     mutationFn: (text: string) => call("/api/profile/TranslateRule", { text }),
-    onSuccess: (answer) => {
-      props.onRead(answer.json as RuleForm);
-      setEdited(null);
-    },
+    onSuccess: (answer) => props.onRead(answer.json as RuleForm),
   });
   return (
     <Card size="small" title={t("ruleAsText")} style={{ marginTop: 16 }}>
@@ -160,17 +169,17 @@ function RuleText(props: { text: string; onRead: (form: RuleForm) => void }) {
         aria-label={t("ruleAsText")}
         rows={4}
         value={edited ?? props.text}
-        onChange={(event) => setEdited(event.target.value)}
+        onChange={(event) => onEdit(event.target.value)}
       />
       <Space style={{ marginTop: 8 }}>
         <Button
-          disabled={edited === null}
+          disabled={edited === undefined}
           loading={read.isPending}
           onClick={() => read.mutate(edited ?? "")}
         >
           {t("readText")}
         </Button>
-        {edited !== null && <Button onClick={() => setEdited(null)}>{t("discard")}</Button>}
+        {edited !== undefined && <Button onClick={() => onEdit(undefined)}>{t("discard")}</Button>}
       </Space>
       {read.error && (
         <Alert type="error" style={{ marginTop: 8 }} title={failure(read.error)} />

@@ -37,7 +37,7 @@ export default function Segments() {
           rowSelection={{
             selectedRowKeys: chosen,
             columnTitle: t("compare"),
-            onChange: (keys) => setSearch({ overlap: keys.map(String) }, { replace: true }),
+            onChange: (keys) => setSearch({ overlap: keys.map(String) }, { replace: true, preventScrollReset: true }),
             getTitleCheckboxProps: () => ({ "aria-label": t("compare") }),
             getCheckboxProps: (row) => ({
               "aria-label": `${t("compare")} ${row.segment?.title || row.segment?.segment_id}`,

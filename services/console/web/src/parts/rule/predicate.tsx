@@ -16,15 +16,16 @@ import {
   fieldsOf,
   type Form,
   formOf,
+  isText,
   type Json,
   ofKind,
   readEntered,
   REFERENCE_KINDS,
+  TEXT,
   WITHOUT_VALUE,
   writeEntered,
 } from "./tree";
 
-const TEXT = "text";
 const FIRST: Fields = {
   ...{ kind: "count", name: "", property: "", where: [], within: "", operator: "at_least" },
   value: 1,
@@ -247,8 +248,9 @@ function AsText(props: { form: Form; path: string; onChange: (form: Form) => voi
   const { t, i18n } = useTranslation();
   const failure = useFailureText();
   const { form, path, onChange } = props;
-  const isNew = TEXT in form;
-  const [text, setText] = useState("");
+  // A text that is not read yet is in the rule, so that it is part of the draft.
+  const isNew = isText(form);
+  const [text, setText] = useState(isNew ? String(form[TEXT]) : "");
   const written = useQuery({
     queryKey: ["rule-text", form],
     enabled: !isNew,
@@ -269,7 +271,10 @@ function AsText(props: { form: Form; path: string; onChange: (form: Form) => voi
         placeholder={t("ruleTextHint")}
         style={{ width: 420, maxWidth: "100%" }}
         value={text}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => {
+          setText(event.target.value);
+          onChange({ [TEXT]: event.target.value });
+        }}
         onBlur={() => text && text !== own && read.mutate()}
         onPressEnter={() => text && read.mutate()}
       />

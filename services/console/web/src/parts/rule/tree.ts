@@ -44,6 +44,13 @@ export function comparisonsOf(kind: string): string[] {
   return ["trait", "first", "last"].includes(kind) ? VALUES : NUMBERS;
 }
 
+/** The key of a predicate that is entered as text and not read yet. */
+export const TEXT = "text";
+
+export function isText(form: Form): boolean {
+  return entry(form)[0] === TEXT;
+}
+
 export interface Condition {
   property: string;
   operator: string;
@@ -154,13 +161,17 @@ export function writeEntered(value: Json): string {
     : JSON.stringify(value);
 }
 
-/** Returns whether every event, trait and property of a rule has a name. */
-export function isComplete(part: Json): boolean {
-  if (Array.isArray(part)) return part.every(isComplete);
+/** Returns whether every text of a rule is read, and every event, trait and property has a name. */
+export function isComplete(rule: Form): boolean {
+  return isGroup(rule) ? rulesOf(rule).every(isComplete) : !isText(rule) && isNamed(rule);
+}
+
+function isNamed(part: Json): boolean {
+  if (Array.isArray(part)) return part.every(isNamed);
   if (typeof part !== "object" || part === null) return true;
   return Object.entries(part).every(
-    ([key, value]) => key !== "" && !(NAMED.includes(key) && value === "") && isComplete(value),
+    ([key, value]) => key !== "" && !(NAMED.includes(key) && value === "") && isNamed(value),
   );
 }
 
-const NAMED = ["event", "name", "property", "segment", "id", "of", "text"];
+const NAMED = ["event", "name", "property", "segment", "id", "of"];

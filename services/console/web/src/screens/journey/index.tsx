@@ -1,7 +1,7 @@
 // One journey: its tree with the people at each step, what its messages achieve, and its runs.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { App, Button, Card, Flex, Popconfirm, Space, Statistic, Tag, Typography } from "antd";
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
 
@@ -11,6 +11,7 @@ import { JourneyCanvas } from "../../parts/journey/canvas";
 import { type Box, layoutOf } from "../../parts/journey/layout";
 import { Replay } from "../../parts/journey/replay";
 import { Runs } from "../../parts/journey/runs";
+import { useSelection } from "../../parts/selection";
 import { Shown, useFailureText } from "../../parts/states";
 import { word } from "../../words";
 import { Results } from "./results";
@@ -114,13 +115,14 @@ function Counts(props: { summary: Summary }) {
 
 function Tree(props: { journey: Journey; summary: Summary }) {
   const { t, i18n } = useTranslation();
-  const [chosen, setChosen] = useState<Box | null>(null);
+  const [selected, select] = useSelection();
   const { journey, summary } = props;
   const layout = useMemo(() => {
     const [kind = ""] = Object.keys(journey.entry?.by ?? {});
     const entry = word(`ENTRY_${kind.toUpperCase()}`, "ENTRY_", i18n.language);
     return layoutOf(entry, journey.entry, journey.steps ?? [], i18n.language);
   }, [journey, i18n.language]);
+  const chosen = layout.boxes[Number(selected[0] ?? NaN)] ?? null;
   const counts = new Map((summary.steps ?? []).map((step) => [step.step_id, step]));
   const countOf = (box: Box) => {
     const found = box.id ? counts.get(box.id) : undefined;
@@ -133,7 +135,7 @@ function Tree(props: { journey: Journey; summary: Summary }) {
   const effects = counts.get(chosen?.id ?? "")?.effects ?? [];
   return (
     <Card title={t("journey")} style={BELOW}>
-      <JourneyCanvas layout={layout} chosen={chosen} onChoose={setChosen} countOf={countOf} />
+      <JourneyCanvas layout={layout} chosen={chosen} onChoose={(box) => select([String(layout.boxes.indexOf(box))])} countOf={countOf} />
       {chosen && (
         <Card size="small" style={BELOW} title={`${t(`step_${chosen.kind}` as "step_send")} ${chosen.id}`}>
           <Space wrap>

@@ -1,6 +1,6 @@
 // The erasure of a person: a preview first, then the request, and how far each is.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, Button, Card, Checkbox, Descriptions, Input, Popconfirm, Space, Tag } from "antd";
+import { Alert, Button, Card, Checkbox, Descriptions, Input, Popconfirm, Space, Tag, Typography } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -122,6 +122,23 @@ function Request() {
   );
 }
 
+/** How much of what is erased: a line each, as columns would be wider than the page. */
+function Counts(props: { erasure: Schemas["ingest.v1.ErasureSummary"] }) {
+  const { t, i18n } = useTranslation();
+  const { identifiers, facts, facts_of_others, refused_events } = props.erasure;
+  const lines = [
+    [t("identifiers"), identifiers],
+    [t("facts"), facts],
+    [t("factsOfOthers"), facts_of_others],
+    [t("refusedEvents"), refused_events],
+  ] as const;
+  return lines.map(([name, count]) => (
+    <div key={name}>
+      {name}: {number(count, i18n.language)}
+    </div>
+  ));
+}
+
 function List() {
   const { t, i18n } = useTranslation();
   const query = useQuery({
@@ -142,20 +159,29 @@ function List() {
             { title: t("requested"), render: (_, row) => instant(row.requested_at_us, i18n.language) },
             {
               title: t("state"),
-              render: (_, row) => <Tag>{word(row.state, "ERASURE_STATE_", i18n.language)}</Tag>,
+              render: (_, row) => (
+                <>
+                  <Tag>{word(row.state, "ERASURE_STATE_", i18n.language)}</Tag>
+                  {row.erased_at_us ? <div>{instant(row.erased_at_us, i18n.language)}</div> : null}
+                </>
+              ),
             },
             { title: t("legalGround"), dataIndex: "legal_ground" },
-            { title: t("key"), render: (_, row) => <code>{row.actor}</code> },
-            { title: t("identifiers"), render: (_, row) => number(row.identifiers, i18n.language) },
-            { title: t("facts"), render: (_, row) => number(row.facts, i18n.language) },
-            { title: t("factsOfOthers"), render: (_, row) => number(row.facts_of_others, i18n.language) },
-            { title: t("refusedEvents"), render: (_, row) => number(row.refused_events, i18n.language) },
+            { title: t("erasedData"), render: (_, row) => <Counts erasure={row} /> },
             { title: t("blockPerson"), render: (_, row) => t(row.block ? "yes" : "no") },
             {
-              title: t("erasedAt"),
-              render: (_, row) => (row.erased_at_us ? instant(row.erased_at_us, i18n.language) : ""),
+              title: t("requestId"),
+              render: (_, row) => (
+                <>
+                  <Typography.Text copyable={{ text: row.request_id ?? "" }}>
+                    <code>{row.request_id?.slice(0, 8)}</code>
+                  </Typography.Text>
+                  <div>
+                    {t("key")} <code>{row.actor}</code>
+                  </div>
+                </>
+              ),
             },
-            { title: t("requestId"), render: (_, row) => <code>{row.request_id}</code> },
             {
               title: t("certificate"),
               render: (_, row) =>

@@ -46,8 +46,7 @@ export function Events(props: { id: string; asOf: number; reason: string }) {
           page_size: PAGE,
           page_token: pageParam,
           kinds,
-          // An instant includes what occurred at it.
-          ...(props.asOf ? { before_us: props.asOf + 1 } : {}),
+          ...(props.asOf ? { as_of_us: props.asOf } : {}),
         },
         signal,
         props.reason,
@@ -66,7 +65,7 @@ export function Events(props: { id: string; asOf: number; reason: string }) {
     const next = new URLSearchParams(search);
     next.delete("kind");
     chosen.forEach((kind) => next.append("kind", kind));
-    setSearch(next, { replace: true });
+    setSearch(next, { replace: true, preventScrollReset: true });
   };
   return (
     <Card title={t("timeline")} style={{ marginTop: 16 }}>
