@@ -2,10 +2,12 @@
 
 The people are copied into the tables of profile. Each call is made over HTTP, so it passes the
 console and profile. The bare query is what a program with access to the database does for the same
-page: one statement over an open connection, its rows decoded and written as JSON. The goal is about
-the median time that a caller waits; the processor time of all processes stands beside it. What a
-call costs whatever it reads is seen from a page of one person; `console_rows_cpu` compares what the
-other people of a page cost beside that.
+page: one statement over an open connection, its rows decoded and written as JSON. A call over HTTP
+that does nothing takes longer than the query of one person, so there are two references: the same
+query behind a bare endpoint of HTTP, and, as `…_vs_query`, the query without HTTP. The goal is
+about the median time that a caller waits; the processor time of all processes stands beside it.
+What a call costs whatever it reads is seen from a page of one person; `console_rows_cpu` compares
+what the other people of a page cost beside that.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ import os
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 import asyncpg
@@ -30,14 +32,16 @@ import msgspec
 import uvloop
 
 from bench import cpu
+from bench.bare_pages import DSN, BareQuery, connect, read_page
 from bench.fairness import Workspace
 from bench.harness import Result, print_progress, print_results
 from bench.segment_system import LoadBench
+from bench.worker import worker
 from services.chassis.runtime import logs
 from services.cli.demo.dataset import GIVEN_NAMES, SURNAMES
 from services.devstack.stack import Stack
 from services.kernel.fold.events import IDENTIFY, EventView
-from services.kernel.fold.leaf import LeafState, decode, encode, fold_event
+from services.kernel.fold.leaf import LeafState, encode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId, shard_of
@@ -67,29 +71,9 @@ WORKSPACE = "large"
 INDEXES = ("leaf_by_workspace", "name_by_form", "assignment_by_profile", "evaluation_by_workspace")
 INDEX_KEY = IndexKey.parse(INDEX_KEY_TEXT)
 NO_PREDICATES = PredicateIndex.from_rules([])
-#: The bare queries: the identifiers and the states of the next people, of the people of some
-#: identifiers, and of the people with a name that has a form with a beginning.
-BARE_ROWS = """
-CROSS JOIN LATERAL (
-    SELECT a.profile_id, a.namespace, a.value, l.state
-    FROM assignment a LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
-    WHERE a.workspace_id = $1 AND a.profile_id = e.profile_id OFFSET 0
-) AS r ORDER BY r.profile_id, r.namespace, r.value
-"""
-BARE_PAGE = (
-    "SELECT r.* FROM (SELECT profile_id FROM evaluation WHERE workspace_id = $1"
-    " AND merged_into IS NULL AND profile_id > $2 ORDER BY profile_id LIMIT $3) AS e" + BARE_ROWS
-)
-BARE_LOOKUP = (
-    "SELECT r.* FROM (SELECT DISTINCT profile_id FROM assignment WHERE workspace_id = $1"
-    " AND identifier_id = ANY ($2::bytea[])) AS e" + BARE_ROWS
-)
-BARE_SEARCH = (
-    "SELECT r.* FROM (SELECT DISTINCT a.profile_id FROM (SELECT shard, leaf_id FROM name"
-    " WHERE workspace_id = $1 AND forms @@ $2::text::tsquery LIMIT $3) AS n JOIN assignment a"
-    " ON a.identifier_id = n.leaf_id AND a.shard = n.shard) AS e" + BARE_ROWS
-)
 SENT_US = 1_700_000_000_000_000
+ENDPOINT = "the reference is the bare query over HTTP"
+BARE = "the reference is the bare query"
 Call = Callable[[], Awaitable[object]]
 T = TypeVar("T")
 
@@ -183,8 +167,10 @@ async def milliseconds(call: Call) -> list[float]:
 class ConsoleBench:
     """Measures calls beside queries, in turns."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, own: Mapping[str, int]) -> None:
+        """`own`: the processes of the benchmark."""
         self._stack = stack
+        self._own = own
         #: The seconds of processor time that each process uses in a second without calls.
         self._idle: Mapping[str, float] = {}
 
@@ -195,35 +181,48 @@ class ConsoleBench:
             for name, used in (await self._used(asyncio.sleep(IDLE_S)))[0].items()
         }
 
-    async def compare(self, call_name: str, call: Call, query: Call, people: int) -> list[Result]:
+    async def compare(self, call_name: str, contenders: Contenders, people: int) -> list[Result]:
         """Return the results of the median, of the p95 and of the processor time of a call."""
-        times: dict[str, list[list[float]]] = {"call": [], "query": []}
-        costs: dict[str, Counter[str]] = {"call": Counter(), "query": Counter()}
+        times: defaultdict[str, list[list[float]]] = defaultdict(list)
+        costs: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for _ in range(ROUNDS):
-            for kind, made in (("call", call), ("query", query)):
+            for kind, made in contenders._asdict().items():
                 used, found = await self._used(milliseconds(made))
                 times[kind].append(found)
-                for name, seconds in used.items():
-                    own = seconds - self._idle.get(name, 0.0) * sum(found) / 1e3
-                    costs[kind][_part(name)] += max(0.0, own) * 1e3 / CALLS / ROUNDS
+                for process, seconds in used.items():
+                    own = seconds - self._idle.get(process, 0.0) * sum(found) / 1e3
+                    costs[kind][_part(process)] += max(0.0, own) * 1e3 / CALLS / ROUNDS
         shown = ", ".join(f"{part} {ms:.2f}" for part, ms in costs["call"].most_common())
-        middle = [[median(each) for each in times[kind]] for kind in ("call", "query")]
-        p95 = [[each[int(0.95 * CALLS)] for each in times[kind]] for kind in ("call", "query")]
+        middle = {kind: [median(each) for each in found] for kind, found in times.items()}
+        p95 = {kind: [each[int(0.95 * CALLS)] for each in found] for kind, found in times.items()}
         limit = GOALS_MS[call_name]
-        slow = _result(f"console_{call_name}_p95", *p95, f"at most {limit} ms")
-        spent = [[sum(costs[kind].values())] for kind in ("call", "query")]
+        slow = _result(
+            f"console_{call_name}_p95", p95["call"], p95["query"], f"at most {limit} ms; {BARE}"
+        )
+        spent = {kind: [sum(parts.values())] for kind, parts in costs.items()}
+        waited = f"median time of a call; {people:,} people"
         return [
-            _result(f"console_{call_name}", *middle, f"median time of a call; {people:,} people"),
+            _result(
+                f"console_{call_name}", middle["call"], middle["endpoint"], f"{waited}; {ENDPOINT}"
+            ),
+            _result(
+                f"console_{call_name}_vs_query",
+                middle["call"],
+                middle["query"],
+                f"{waited}; {BARE}",
+            ),
             slow.with_holds(slow.figure <= limit),
-            _result(f"console_{call_name}_cpu", *spent, f"processor time a call: {shown}"),
+            _result(
+                *(f"console_{call_name}_cpu", spent["call"], spent["endpoint"]),
+                f"processor time a call: {shown}; {ENDPOINT}",
+            ),
         ]
 
     async def _used(self, work: Coroutine[Any, Any, T]) -> tuple[Mapping[str, float], T]:
         """Return the seconds of processor time that each process uses during some work."""
-        own = {"bench": os.getpid()}
-        before = await cpu.times(self._stack, own)
+        before = await cpu.times(self._stack, self._own)
         done = await work
-        return cpu.by_name(before, await cpu.times(self._stack, own)), done
+        return cpu.by_name(before, await cpu.times(self._stack, self._own)), done
 
 
 def _part(process: str) -> str:
@@ -236,25 +235,23 @@ async def measure(folder: Path, people: int) -> list[Result]:
     settings = {"ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT}
     async with AsyncExitStack() as scope:
         stack = await scope.enter_async_context(Stack(folder, settings=settings, console=True))
-        conn = await asyncpg.connect(
-            stack.postgres.superuser_dsn, server_settings={"enable_seqscan": "off", "jit": "off"}
-        )
+        conn = await connect(stack.postgres.superuser_dsn)
         scope.push_async_callback(conn.close)
-        await conn.execute("SET search_path = profile_g1, profile")
         bench = LoadBench(stack, scope, conn)
         large = await bench.workspace(WORKSPACE)
         began = time.monotonic()
         await load(conn, WorkspaceId(large.workspace_id), people)
         print_progress(f"{people:,} people in {time.monotonic() - began:.0f} s")
         http = await scope.enter_async_context(aiohttp.ClientSession())
-        measured = ConsoleBench(stack)
+        os.environ[DSN] = stack.postgres.superuser_dsn
+        endpoint = await scope.enter_async_context(worker("bench.bare_pages"))
+        ends = Endpoints(http, stack.console_url, f"http://127.0.0.1:{int(await endpoint.line())}")
+        measured = ConsoleBench(stack, {"bench": os.getpid(), "endpoint": endpoint.pid})
         await measured.begin()
         results: list[Result] = []
-        for call_name, (call, query) in (
-            await contenders(http, stack, large, conn, people)
-        ).items():
-            results += await measured.compare(call_name, call, query, people)
-            for result in results[-3:]:
+        for name, contenders in (await calls(ends, large, conn, people)).items():
+            results += await measured.compare(name, contenders, people)
+            for result in results[-4:]:
                 print_progress(
                     f"{result.name}: {result.figure} to {result.reference}; {result.note}"
                 )
@@ -266,41 +263,64 @@ def rows_cost(results: Mapping[str, Result]) -> Result:
     page, one = results["console_first_page_cpu"], results["console_one_person_cpu"]
     figure, reference = page.figure - one.figure, page.reference - one.reference
     note = f"processor time of the other {PAGE - 1} people of a page; {one.figure} ms are fixed"
-    return _result("console_rows_cpu", [figure], [reference], note)
+    return _result("console_rows_cpu", [figure], [reference], f"{note}; {ENDPOINT}")
 
 
-async def contenders(
-    http: aiohttp.ClientSession,
-    stack: Stack,
-    large: Workspace,
-    conn: asyncpg.Connection,
-    people: int,
-) -> dict[str, tuple[Call, Call]]:
+class Contenders(NamedTuple):
+    """What is measured in turns."""
+
+    #: Of the console.
+    call: Call
+    #: The bare query over an open connection, without HTTP.
+    query: Call
+    #: The bare query over HTTP, of an endpoint that does nothing else.
+    endpoint: Call
+
+
+class Endpoints(NamedTuple):
+    """Where calls go."""
+
+    http: aiohttp.ClientSession
+    console: str
+    bare: str
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Make one call. Raises RuntimeError where it finds no person."""
+        async with self.http.post(url, data=body, headers=headers) as response:
+            answer = await response.read()
+            if response.status != 200 or b'"profile_id":' not in answer:
+                raise RuntimeError(f"{url} finds no person: {answer[:500]!r}")
+
+
+async def calls(
+    ends: Endpoints, large: Workspace, conn: asyncpg.Connection, people: int
+) -> dict[str, Contenders]:
     """Return each call of the console with the query that reads the same rows."""
-    headers = {"authorization": f"Bearer {large.admin.endpoints.key}"}
+    headers = {
+        "authorization": f"Bearer {large.admin.endpoints.key}",
+        "content-type": "application/json",
+    }
     workspace_id = WorkspaceId(large.workspace_id)
 
-    def call(method: str, **message: object) -> Call:
-        async def made() -> None:
-            url = f"{stack.console_url}/api/profile/{method}"
-            body = {**message, "brief": True}
-            async with http.post(url, json=body, headers=headers) as response:
-                answer = await response.read()
-                if response.status != 200 or b'"profile_id":' not in answer:
-                    raise RuntimeError(f"{method} finds no person: {answer[:500]!r}")
+    def contenders(method: str, message: dict[str, object], query: BareQuery) -> Contenders:
+        url, body = f"{ends.console}/api/profile/{method}", json.dumps({**message, "brief": True})
+        bare = msgspec.json.encode(query)
 
-        return made
-
-    def bare(statement: str, size: int, *arguments: object) -> Call:
-        async def made() -> None:
-            answer = page_of(await conn.fetch(statement, workspace_id, *arguments), size)
-            if b'"profile_id":' not in answer:
+        async def read() -> None:
+            if b'"profile_id":' not in await read_page(conn, query):
                 raise RuntimeError("the bare query finds no person")
 
-        return made
+        return Contenders(
+            lambda: ends.post(url, body.encode(), headers),
+            read,
+            lambda: ends.post(ends.bare, bare, headers),
+        )
 
-    def page_after(after: bytes, size: int = PAGE) -> Call:
-        return bare(BARE_PAGE, size, after, size + 1)
+    def page(size: int, after: bytes = b"") -> Contenders:
+        token = encode_page_token(after)
+        message: dict[str, object] = {"page_size": size, "page_token": token}
+        query = BareQuery("page", workspace_id, size, after)
+        return contenders("ListProfiles", message, query)
 
     skipped = min(PAGE * PAGES_ON, people // 2)
     after = await conn.fetchval(
@@ -310,34 +330,15 @@ async def contenders(
     )
     number, surname = telephone(people // 3), name(people // 3)[:2]
     phone = Identifier("phone", number).id_in(workspace_id, INDEX_KEY)
-    token = encode_page_token(after)
+    lookup = BareQuery("lookup", workspace_id, 1, ids=(phone,))
+    search = BareQuery("search", workspace_id, PAGE, forms=f"'{workspace_id}/{surname}':*")
     return {
-        "one_person": (call("ListProfiles", page_size=1), page_after(b"", 1)),
-        "first_page": (call("ListProfiles", page_size=PAGE), page_after(b"")),
-        "page_10000": (call("ListProfiles", page_size=PAGE, page_token=token), page_after(after)),
-        "by_telephone": (call("SearchProfiles", text=number), bare(BARE_LOOKUP, 1, [phone])),
-        "by_name": (
-            call("SearchProfiles", text=surname, page_size=PAGE),
-            bare(BARE_SEARCH, PAGE, f"'{workspace_id}/{surname}':*", PAGE + 1),
-        ),
+        "one_person": page(1),
+        "first_page": page(PAGE),
+        "page_10000": page(PAGE, after),
+        "by_telephone": contenders("SearchProfiles", {"text": number}, lookup),
+        "by_name": contenders("SearchProfiles", {"text": surname, "page_size": PAGE}, search),
     }
-
-
-def page_of(rows: Iterable[asyncpg.Record], size: int) -> bytes:
-    """Return what a page shows of its people, as JSON."""
-    people: dict[bytes, dict[str, Any]] = {}
-    for profile_id, namespace, value, state in rows:
-        person = people.get(profile_id)
-        if person is None:
-            person = people[profile_id] = {"profile_id": profile_id.hex(), "identifiers": []}
-        person["identifiers"].append({"namespace": namespace, "value": value})
-        if state is not None:
-            leaf = decode(state)
-            person["name"] = msgspec.Raw(leaf.traits["name"][3])
-            person["event_count"] = leaf.event_count
-            person["first_seen_us"] = leaf.first_seen_us
-            person["last_seen_us"] = leaf.last_seen_us
-    return msgspec.json.encode({"profiles": list(people.values())[:size]})
 
 
 def _result(name: str, figures: list[float], references: list[float], note: str) -> Result:
@@ -353,7 +354,7 @@ def _result(name: str, figures: list[float], references: list[float], note: str)
         rounds=len(figures),
         goal=GOAL,
         holds=ratio <= GOAL,
-        note=f"less is better; {note}; the reference is the bare query",
+        note=f"less is better; {note}",
     )
 
 
