@@ -17,7 +17,7 @@ from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
 from onefold.type.v1.identifier_pb2 import Identifier
-from service_fixtures import MakeSettings
+from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.codec.rules import rule_to_proto
 from services.console.gateway.methods import Method
