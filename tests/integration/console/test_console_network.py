@@ -19,6 +19,7 @@ from onefold.identity.v1.identity_service_pb2 import GetPolicyRequest
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from playwright.async_api import Locator, expect
+from service_fixtures import wait_until
 
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.rules.forms.json_form import parse_rule
@@ -92,15 +93,21 @@ class Network:
 
     async def press(self, button: str, done: Locator) -> None:
         """Press a button until `done` is shown; each failure before says what to do."""
-        errors = self.watched.page.locator(".ant-alert-error")
         for _ in range(MOST_TRIES):
+            failed = self.failing.failed
             await self.watched.press(button)
-            await expect(self.watched.page.locator(".ant-btn-loading")).to_have_count(0)
-            await expect(done.or_(errors).first).to_be_visible()
+            await wait_until(lambda: self._has_ended(done, failed))  # noqa: B023  # awaited here
             if await done.count():
                 return
-            assert REMEDY.search(await errors.first.inner_text())
         raise AssertionError(f"{button} has failed {MOST_TRIES} times")
+
+    async def _has_ended(self, done: Locator, failed: int) -> bool:
+        """Return whether `done` is shown, or a failure after `failed` others."""
+        if await done.count():
+            return True
+        errors = await self.watched.page.locator(".ant-alert-error").all_inner_texts()
+        assert all(map(REMEDY.search, errors)), errors
+        return bool(errors) and self.failing.failed > failed
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
