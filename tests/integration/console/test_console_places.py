@@ -36,6 +36,14 @@ _CHINESE = [
     for part in re.findall(r"[一-鿿]{2,}", text)[:1]
     if not any(part in each or each in part for each in _NAMED)
 ]
+#: The cells of cards whose text begins where their title is.
+OVERLAID = """
+    () => [...document.querySelectorAll("main td[data-title]")]
+        .filter((cell) => cell.dataset.title && cell.offsetParent)
+        .filter((cell) => parseFloat(getComputedStyle(cell).paddingInlineStart)
+            < parseFloat(getComputedStyle(cell, "::before").width))
+        .map((cell) => `${cell.dataset.title}: ${cell.innerText}`)
+"""
 #: Whether a page is as wide as a telephone, and whether nothing moves or fades.
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 IS_STILL = "document.getAnimations().length == 0"
@@ -129,6 +137,7 @@ async def _check_widths(page: Page, place: str) -> None:
     for width in (390, 640):
         await page.set_viewport_size({"width": width, "height": 844})
         await wait_until(lambda: page.evaluate(FITS))
+        assert not await page.evaluate(OVERLAID), f"{place}: a cell of a card is over its title"
     await page.set_viewport_size({"width": 1280, "height": 900})
 
 

@@ -22,7 +22,7 @@ export default function Dashboards() {
   );
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{t("dashboards")}</Typography.Title>
         {caller.role !== "ROLE_READER" && (
           <Link to="/dashboards/new">

@@ -30,7 +30,7 @@ export default function Destinations() {
   });
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{t("destinations")}</Typography.Title>
         <Link to="/definitions/destination/new">
           <Button>{t("newDestination")}</Button>

@@ -26,7 +26,7 @@ export default function Journeys() {
     .filter((each) => !flow || each.flow === flow);
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{t("journeys")}</Typography.Title>
         <Link to="/definitions/journey/new">
           <Button>{t("newJourney")}</Button>

@@ -37,7 +37,7 @@ export default function KnownView() {
   const name = nameOf(query.data?.profile);
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{name ? t("knownOf", { name }) : t("whatIsKnown")}</Typography.Title>
         <Space wrap className="not-printed">
           {reveal}

@@ -55,7 +55,7 @@ export default function SegmentView() {
   const names = useNames(rows.map((row) => row.profile_id ?? ""));
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{found?.segment?.title || id}</Typography.Title>
         <Link to={`/segments/${id}/edit`}>
           <Button>{t("edit")}</Button>

@@ -23,7 +23,7 @@ export default function Segments() {
   const segments = (query.data?.segments ?? []).filter((each) => !each.segment?.retired);
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{t("segments")}</Typography.Title>
         <Link to="/segments/new">
           <Button type="primary">{t("newSegment")}</Button>

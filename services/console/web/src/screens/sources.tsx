@@ -21,7 +21,7 @@ export default function Sources() {
   const sources = query.data?.sources ?? [];
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{t("sources")}</Typography.Title>
         <Link to="/definitions/source/new">
           <Button>{t("newSource")}</Button>

@@ -55,7 +55,7 @@ function Board(props: { draft: Draft<Dashboard>; dashboard: Dashboard; isNew: bo
   const tiles = dashboard.tiles ?? [];
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>
           {dashboard.title || dashboard.dashboard_id || t("newDashboard")}
         </Typography.Title>

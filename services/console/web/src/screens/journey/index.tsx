@@ -37,7 +37,7 @@ export default function JourneyView() {
   const found = journey.data?.journey;
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{found?.title || id}</Typography.Title>
         <Space>
           {journey.data && <FlowButtons id={id} flow={journey.data.flow} />}

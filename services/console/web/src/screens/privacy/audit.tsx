@@ -92,7 +92,7 @@ export function Audit() {
               title: t("fieldsRead"),
               render: (_, row) =>
                 row.count
-                  ? `${row.names?.join(", ")} (${word(row.visible, "FIELD_CLASS_", i18n.language)})`
+                  ? `${row.names?.filter(Boolean).join(", ")} (${word(row.visible, "FIELD_CLASS_", i18n.language)})`
                   : "",
             },
             { title: t("reason"), dataIndex: "reason" },

@@ -57,7 +57,7 @@ export default function ProfileView() {
   const profile: Profile = query.data?.profile ?? {};
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{nameOf(profile) || t("profile")}</Typography.Title>
         <Space wrap>
           {reveal}
@@ -152,7 +152,10 @@ function Traits(props: { profile: Profile }) {
         dataSource={[...(props.profile.traits ?? []), ...computed]}
         columns={[
           { title: t("name"), dataIndex: "name" },
-          { title: t("value"), render: (_, row) => valueText(row.value) },
+          {
+            title: t("value"),
+            render: (_, row) => <span style={{ overflowWrap: "anywhere" }}>{valueText(row.value)}</span>,
+          },
           {
             title: t("standard"),
             render: (_, row) => (row.standard == null ? "" : valueText(row.standard)),
@@ -186,7 +189,7 @@ function Summary(props: { profile: Profile }) {
           { label: t("events"), children: number(profile.event_count, i18n.language) },
         ]}
       />
-      <Space wrap>
+      <Space wrap style={{ marginTop: 8 }}>
         {(profile.tags ?? []).map((tag) => (
           <Tag key={tag.tag_id} color={tag.kind === "TAG_KIND_STAGE" ? "blue" : "default"}>
             {word(tag.kind, "TAG_KIND_", i18n.language)} {title(tag.tag_id)}

@@ -44,7 +44,7 @@ export default function Tickets() {
   agents.delete("");
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small">
+      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
         <Typography.Title level={2}>{t("tickets")}</Typography.Title>
         <Link to="/definitions/queue">
           <Button>{t("kind_queue")}</Button>

@@ -121,7 +121,7 @@ function Actions(props: { ticket: Ticket; entries: number }) {
     </Button>
   );
   return (
-    <Space wrap>
+    <Space wrap style={{ marginTop: 8 }}>
       {isOpen && button("answerTicket", { answer: {} })}
       {isOpen && button("waitForPerson", { wait: {} })}
       {(isOpen || isWaiting) && button("resolve", { resolve: {} })}
