@@ -24,6 +24,7 @@ from services.chassis.postgres.isolation import check_isolation
 from services.chassis.postgres.migrate import migrate
 from services.chassis.postgres.roles import ServiceRoles
 from services.chassis.projection.checkpoint import load_checkpoint
+from services.chassis.projection.erased_rows import ErasureReports
 from services.chassis.projection.grpc import Counts, ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
@@ -108,7 +109,9 @@ class ServiceContext:
             )
             rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, servicer)
             uses = self.authenticator.uses.run(use_recorder(ingest))
-            async with background(access.run(), runner.run(), uses):
+            log_client = LogClient(ingest, self.settings.service)
+            own = (self.database.pool, log_client, self.settings.service, runner.shards)
+            async with background(access.run(), runner.run(), uses, ErasureReports(*own).run()):
                 await access.wait_compared()
                 async with rpc, operations.serving():
                     yield Endpoints(rpc.port, rpc.internal_port, operations.port)

@@ -73,6 +73,7 @@ OF_FOLDS = frozenset(
         "identity/store/erasure.take",
         "ingest/store/erasures.account_facts",
         "ingest/store/erasures.add_counts",
+        "ingest/store/erasures.add_folded",
         "ingest/store/erasures.erased_after",
         "ingest/store/erasures.facts_in_range",
         "ingest/store/erasures.facts_of_leaf",

@@ -28,6 +28,7 @@ from services.activation.store.templates import save_template
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.codec.erasures import erasures_in
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
+from services.chassis.projection.erased_rows import save_erased_rows
 from services.chassis.projection.failed_facts import delete_units
 from services.chassis.projection.parked_facts import fold_parked_facts
 from services.kernel.erasures import PersonErasure
@@ -98,8 +99,8 @@ class ActivationProjection:
         if await take_in_desk(conn, messages):
             self._tickets.add(batch.shard)
         # At the end, as the batch has what happened before: what is recorded later stays.
-        await erase_persons(conn, erasures)
-        for each in erasures:
+        for each, rows in zip(erasures, await erase_persons(conn, erasures), strict=True):
+            await save_erased_rows(conn, each, batch.shard, rows)
             is_erased = partial(UNITS.names, ids=each.ids)
             await delete_units(conn, batch.shard, each.workspace_id, batch.next, is_erased)
         facts = [fact for message in messages for fact in message.broadcast_facts]

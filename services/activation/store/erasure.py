@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -28,25 +28,40 @@ async def leave_mirrors(
     return found
 
 
-async def erase_persons(conn: asyncpg.Connection, erasures: Sequence[PersonErasure]) -> None:
-    """Delete what is stored of persons from before their erasure; repeating it changes nothing."""
+async def erase_persons(
+    conn: asyncpg.Connection, erasures: Sequence[PersonErasure]
+) -> list[dict[str, int]]:
+    """Delete what is stored of persons from before their erasure; repeating it changes nothing.
+
+    Returns for each of them the numbers of rows, by what they were.
+    """
     for key in lock_keys("activation-erasure", [each.request_id for each in erasures]):
         await conn.execute(Q.lock_erasure, key)
-    for erasure in erasures:
-        person = (erasure.workspace_id, sorted(erasure.ids))
-        before = (*person, erasure.recorded_at_us)
-        await conn.execute(Q.lock_dues, *person)
-        await conn.execute(Q.delete_journey_facts, *before)
-        await conn.execute(Q.delete_leaf_profiles, *before)
-        await conn.execute(Q.hide_profiles, *before, erasure.request_id)
-        await conn.execute(Q.delete_answers, *person)
-        await conn.execute(Q.delete_runs, *person)
-        await conn.execute(Q.delete_unpublished, *person)
-        await conn.execute(Q.delete_dues, *person)
-        await conn.execute(Q.delete_addresses, *before)
-        await conn.execute(Q.erase_effects, *before, NO_PERSON)
-        await conn.execute(Q.erase_reports, *before, NO_PERSON)
-        await conn.execute(Q.erase_coupons, *person, NO_PERSON)
-        await conn.execute(Q.delete_ticket_facts, *before)
-        await conn.execute(Q.delete_tickets, *before)
-        await conn.execute(Q.delete_decisions, *person)
+    return [await _erase(conn, erasure) for erasure in erasures]
+
+
+async def _erase(conn: asyncpg.Connection, erasure: PersonErasure) -> dict[str, int]:
+    person = (erasure.workspace_id, sorted(erasure.ids))
+    before = (*person, erasure.recorded_at_us)
+    await conn.execute(Q.lock_dues, *person)
+    statements: dict[str, tuple[Any, ...]] = {
+        "journey_facts": (Q.delete_journey_facts, *before),
+        "leaf_profiles": (Q.delete_leaf_profiles, *before),
+        "profiles_hidden": (Q.hide_profiles, *before, erasure.request_id),
+        "answers": (Q.delete_answers, *person),
+        "runs": (Q.delete_runs, *person),
+        "transitions": (Q.delete_unpublished, *person),
+        "looks": (Q.delete_dues, *person),
+        "addresses": (Q.delete_addresses, *before),
+        "messages": (Q.erase_effects, *before, NO_PERSON),
+        "reports": (Q.erase_reports, *before, NO_PERSON),
+        "coupons": (Q.erase_coupons, *person, NO_PERSON),
+        "ticket_facts": (Q.delete_ticket_facts, *before),
+        "tickets": (Q.delete_tickets, *before),
+        "decisions": (Q.delete_decisions, *person),
+    }
+    # A status is such as `DELETE 3`.
+    return {
+        kind: int((await conn.execute(statement, *arguments)).rpartition(" ")[2])
+        for kind, (statement, *arguments) in statements.items()
+    }

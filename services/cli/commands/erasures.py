@@ -54,8 +54,9 @@ def list_erasures(data: DataDir, limit: Limit = 50) -> None:
             str(each.facts),
             str(each.facts_of_others),
             str(each.refused_events),
+            ", ".join(one.service for one in each.services) or "–",
         )
         for each in response.erasures
     ]
     columns = ("request", "requested", "state", "ground", "identifiers", "facts")
-    output.print_table((*columns, "facts of others", "refused events"), rows)
+    output.print_table((*columns, "facts of others", "refused events", "deleted by"), rows)

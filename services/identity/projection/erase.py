@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
+from services.chassis.projection.erased_rows import save_erased_rows
 from services.identity.codec.bus import decode_facts
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
@@ -121,12 +122,27 @@ async def erase_person(
     deltas.update(applied.deltas)
     deltas.update(await fold_matches(conn, store.shards, cache, decoded.matches))
     if shards:
+        await _count(conn, person, job.shard, shards, deleted)
         gone = await _gone(store, deleted, ids, job)
         for shard in range(shards):
             # In the stream of every shard an older assignment may be on its way.
             await save_unpublished(conn, shard, gone)
         await save_unpublished(conn, job.shard, _moved(parted, applied.assignments, version))
     return BackfillStep(None, deltas=dict(deltas))
+
+
+async def _count(
+    conn: asyncpg.Connection, person: PersonErasure, own: int, shards: int, deleted: DeletedRows
+) -> None:
+    """Count what the job has deleted for all shards at once: as that of one of them."""
+    rows = {
+        "identifiers": len(deleted.identifiers),
+        "edges": len(deleted.edges),
+        "decisions": len(deleted.decisions),
+        "matches": len(deleted.matches),
+    }
+    for shard in range(shards):
+        await save_erased_rows(conn, person, shard, rows if shard == own else {})
 
 
 async def _facts_of(

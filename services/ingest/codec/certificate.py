@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.ingest.domain.erasure import ErasureStatus
+from services.ingest.domain.erasure import FOLDING, ErasureStatus
 from services.kernel.ids import to_hex
 from services.kernel.index_key import IndexKey
 from services.kernel.time import SECOND_US
@@ -27,7 +27,8 @@ def certify(workspace_id: str, erasure: ErasureStatus, index_key: IndexKey) -> C
     """Return the certificate of an erasure that was carried out. It has no value of the person."""
     statement = json.dumps(
         {
-            "erased": "the facts of a person, and the identifiers of the person in other facts",
+            "erased": "the facts of a person, the identifiers of the person in other facts,"
+            " and what services had made of them",
             "workspace": workspace_id,
             "request": to_hex(erasure.request_id),
             "requested_at": _text(erasure.requested_at_us),
@@ -39,6 +40,8 @@ def certify(workspace_id: str, erasure: ErasureStatus, index_key: IndexKey) -> C
             "facts": erasure.facts,
             "facts_of_others": erasure.facts_of_others,
             "refused_events": erasure.refused_events,
+            "rows_deleted_by": erasure.folded,
+            "not_yet_deleted_by": [name for name in FOLDING if name not in erasure.folded],
         },
         ensure_ascii=False,
         sort_keys=True,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 from onefold.identity.v1.identity_facts_pb2 import LinkDecided, MatchAssessed
 from onefold.ingest.v1 import admin_service_pb2 as pb
-from onefold.log.v1.erasure_pb2 import ErasureRequested, FactErased, PersonErased
+from onefold.log.v1.erasure_pb2 import ErasureFolded, ErasureRequested, FactErased, PersonErased
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
@@ -24,6 +24,7 @@ from services.ingest.domain.erasure import (
     ErasureRequest,
     ErasureStatus,
     ErasureTotals,
+    ServiceRows,
 )
 from services.ingest.domain.events import QuarantinedEvent, Refusal
 from services.ingest.domain.facts import NewFact
@@ -37,6 +38,7 @@ from services.kernel.trust import SourceTrust
 
 EVENT = Event.DESCRIPTOR.full_name
 ERASURE_REQUESTED: str = ErasureRequested.DESCRIPTOR.full_name
+ERASURE_FOLDED: str = ErasureFolded.DESCRIPTOR.full_name
 FACT_ERASED: str = FactErased.DESCRIPTOR.full_name
 _LINK_DECIDED, _MATCH_ASSESSED = (
     LinkDecided.DESCRIPTOR.full_name,
@@ -208,6 +210,12 @@ def decode_request(fact: Fact) -> ErasureRequest:
     )
 
 
+def decode_folded(fact: Fact) -> tuple[bytes, ServiceRows]:
+    """Return the request that a fact is about, and what a service has deleted."""
+    message = ErasureFolded.FromString(fact.payload)
+    return message.request_id, ServiceRows(message.service, dict(message.rows))
+
+
 def requested_fact(request: ErasureRequest, index_key: IndexKey) -> NewFact:
     """Return the fact of a request, as identity has appended it."""
     payload = ErasureRequested(
@@ -274,5 +282,9 @@ def erasures_to_proto(
             refused_events=one.refused_events,
             token=token_to_proto(Token(tuple(one.token))) if one.token else None,
             certificate=pb.ErasureCertificate(**signed._asdict()) if signed else None,
+            services=[
+                pb.ServiceErasure(service=service, rows=rows)
+                for service, rows in sorted(one.folded.items())
+            ],
         )
     return response

@@ -39,7 +39,7 @@ from onefold.activation.v1.journey_facts_pb2 import (
 from onefold.activation.v1.journey_runs_pb2 import RunTransitioned
 from onefold.activation.v1.slots_pb2 import SlotDefined
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
-from onefold.log.v1.erasure_pb2 import ErasureRequested
+from onefold.log.v1.erasure_pb2 import ErasureFolded, ErasureRequested
 from onefold.profile.v1.profile_facts_pb2 import (
     ProfileSettingsDefined,
     ScoreRecorded,
@@ -55,7 +55,7 @@ _MESSAGES = (
     *(DestinationDefined, DeliveryEnded, TemplateDefined, RunTransitioned),  # activation
     *(JourneyDefined, JourneyFlowChanged, JourneyEntered),
     *(DestinationFlowChanged, ContactPolicyDefined, DeliveryReported, SlotDefined),
-    DashboardDefined,
+    *(DashboardDefined, ErasureFolded),  # the last one of all four
     *(CouponPoolDefined, CouponCodesLoaded, CouponIssued, CouponVoided),
     *(DeskQueueDefined, TicketOpened, TicketAssigned, TicketAnswered, TicketWaiting),
     *(TicketResolved, TicketReopened, TicketRated, SlaBreached, SlaBreachWithdrawn),

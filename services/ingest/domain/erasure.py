@@ -14,6 +14,8 @@ from services.kernel.index_key import IndexKey
 #: By workspace, the ids of identifiers of erased persons.
 WorkspaceIds: TypeAlias = Mapping[str, frozenset[bytes]]
 NO_IDS: frozenset[bytes] = frozenset()
+#: The services that fold the log, and so have something of a person.
+FOLDING: tuple[str, ...] = ("identity", "profile", "segment", "activation")
 
 SUPPRESSED = Refusal(
     "SUPPRESSED",
@@ -68,6 +70,14 @@ class ErasureRequest(NamedTuple):
     known_to: tuple[int, ...]
 
 
+class ServiceRows(NamedTuple):
+    """What a service has deleted of a person."""
+
+    service: str
+    #: The numbers of rows, by what they were.
+    rows: Mapping[str, int]
+
+
 class ErasureTotals(NamedTuple):
     """What was overwritten so far."""
 
@@ -100,6 +110,8 @@ class ErasureStatus(NamedTuple):
     erased_at_us: int | None
     #: One offset for each shard; None = not yet.
     token: Sequence[int] | None
+    #: By service that has deleted what it had: the numbers of rows, by what they were.
+    folded: Mapping[str, Mapping[str, int]] = {}
 
 
 def ids_by_workspace(rows: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, frozenset[bytes]]:

@@ -14,13 +14,18 @@ from services.chassis.access.tables import ACCESS_KINDS, fold_access_facts
 from services.chassis.codec.erasures import PERSON_ERASED, erasures_in
 from services.chassis.postgres.database import transaction
 from services.ingest.codec.definitions import decode_definition, fact_to_proto
-from services.ingest.codec.erasure import ERASURE_REQUESTED, decode_request
+from services.ingest.codec.erasure import (
+    ERASURE_FOLDED,
+    ERASURE_REQUESTED,
+    decode_folded,
+    decode_request,
+)
 from services.ingest.domain.definitions import newest
 from services.ingest.store import definitions as store
-from services.ingest.store.erasures import mark_erased, save_requests
+from services.ingest.store.erasures import add_folded, mark_erased, save_requests
 
 _PAGE = 1_000
-_KINDS = ACCESS_KINDS | {ERASURE_REQUESTED, PERSON_ERASED}
+_KINDS = ACCESS_KINDS | {ERASURE_REQUESTED, PERSON_ERASED, ERASURE_FOLDED}
 
 
 class DefinitionProjection:
@@ -60,6 +65,9 @@ class DefinitionProjection:
             await save_requests(conn, map(decode_request, requested))
             for erasure in erasures_in(page):  # of an imported log; else it is marked already
                 await mark_erased(conn, *erasure[:2], erasure.recorded_at_us, None)
+            for fact in page:
+                if fact.kind == ERASURE_FOLDED:
+                    await add_folded(conn, fact.workspace_id, *decode_folded(fact))
             is_full = len(page) == _PAGE
             await store.save_checkpoint(conn, page[-1].offset + 1 if is_full else end)
         return bool(page)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import asyncpg
+import msgspec
 
 from services.chassis.postgres.database import Queries, acquire
 from services.ingest.domain.erasure import (
@@ -13,6 +14,7 @@ from services.ingest.domain.erasure import (
     ErasureRequest,
     ErasureStatus,
     ErasureTotals,
+    ServiceRows,
     WorkspaceIds,
     ids_by_workspace,
 )
@@ -55,6 +57,14 @@ async def mark_erased(
 ) -> None:
     """Store that nothing of a person is left in the log, and from which state on."""
     await conn.execute(Q.mark_erased, workspace_id, request_id, at_us, token)
+
+
+async def add_folded(
+    conn: asyncpg.Connection, workspace_id: str, request_id: bytes, folded: ServiceRows
+) -> None:
+    """Store what a service has deleted of a person."""
+    rows = msgspec.json.encode(dict(folded.rows)).decode()
+    await conn.execute(Q.add_folded, workspace_id, request_id, folded.service, rows)
 
 
 async def add_totals(
@@ -151,7 +161,10 @@ class ErasureStore:
         """Return the erasures of a workspace, the newest first."""
         async with acquire(self._api_pool, workspace_id) as conn:
             rows = await conn.fetch(Q.newest, workspace_id, request_id, limit)
-        return [ErasureStatus._make(row) for row in rows]
+        return [
+            ErasureStatus._make(row)._replace(folded=msgspec.json.decode(row["folded"]))
+            for row in rows
+        ]
 
     async def pending(self) -> list[ErasureRequest]:
         """Return the requests that are not carried out, the oldest first."""

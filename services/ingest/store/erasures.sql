@@ -11,6 +11,11 @@ ON CONFLICT DO NOTHING
 UPDATE erasure SET erased_at = $3, token = $4
 WHERE workspace_id = $1 AND request_id = $2 AND erased_at IS NULL
 
+-- name: add_folded
+-- Stores what a service has deleted of a person.
+UPDATE erasure SET folded = folded || jsonb_build_object($3::text, $4::jsonb)
+WHERE workspace_id = $1 AND request_id = $2
+
 -- name: pending
 -- Reads the requests of all workspaces that are not carried out, the oldest first.
 SELECT * FROM erasure WHERE erased_at IS NULL ORDER BY requested_at, request_id
@@ -19,7 +24,7 @@ SELECT * FROM erasure WHERE erased_at IS NULL ORDER BY requested_at, request_id
 -- Reads the erasures of a workspace, the newest first; one of them, if it is named.
 SELECT
     request_id, requested_at, actor, legal_ground, block, cardinality(identifier_ids) AS identifiers,
-    facts, facts_of_others, refused_events, erased_at, token
+    facts, facts_of_others, refused_events, erased_at, token, folded
 FROM erasure
 WHERE workspace_id = $1 AND ($2::bytea IS NULL OR request_id = $2)
 ORDER BY requested_at DESC, request_id LIMIT $3

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from asyncpg import Connection
 
+from services.chassis.projection.erased_rows import save_erased_rows
 from services.kernel.erasures import PersonErasure
 from services.kernel.fold.id_sets import replace_ids
 from services.kernel.fold.leaf import decode, encode
@@ -50,13 +51,18 @@ async def erase_persons(
         for leaf_id in (*erasure.ids, *erasure.account_ids):
             cached.pop(LeafId(leaf_id), None)
         deltas = found.deltas
-        for leaf_id, state in (await delete_leaves(conn, erasure, shard)).items():
+        leaves = await delete_leaves(conn, erasure, shard)
+        for leaf_id, state in leaves.items():
             deltas[erasure.workspace_id] -= int.from_bytes(leaf_share(leaf_id, state))
         deltas[erasure.workspace_id] += await _leave_accounts(conn, shard, erasure)
         passed = await pass_shard(conn, erasure, shard)
-        for before, after in await bury(conn, erasure, erasure.recorded_at_us):
+        buried = await bury(conn, erasure, erasure.recorded_at_us)
+        for before, after in buried:
             deltas[erasure.workspace_id] -= before.digest_share
             found.buried.append(after)
+        emptied = sum(before.merged_into != NO_ID for before, _ in buried)
+        rows = {"leaves": len(leaves), "evaluations": emptied}
+        await save_erased_rows(conn, erasure, shard, rows)
         if passed == shards:
             await end_erasure(conn, erasure)
             found.again += map(ProfileId, erasure.ids)

@@ -23,6 +23,7 @@ from services.chassis.messaging.stream import (
 )
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.erased_rows import save_erased_rows
 from services.chassis.projection.failed_facts import delete_units
 from services.chassis.projection.parked_facts import fold_parked_facts
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
@@ -148,7 +149,8 @@ class SegmentProjection:
         """Fold snapshots, erasures, parked facts and keys; `end`: of the messages of the facts."""
         await save_snapshots(conn, facts)
         for erasure in erasures_in(facts):
-            await delete_published(conn, shard, erasure)
+            rows = await delete_published(conn, shard, erasure)
+            await save_erased_rows(conn, erasure, shard, rows)
             is_erased = partial(UNITS.names, ids=erasure.ids)
             await delete_units(conn, shard, erasure.workspace_id, end, is_erased)
         await fold_parked_facts(conn, "segment", shard, facts)

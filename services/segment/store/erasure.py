@@ -34,9 +34,14 @@ async def delete_memberships(
     ]
 
 
-async def delete_published(conn: asyncpg.Connection, shard: int, erasure: PersonErasure) -> None:
-    """Delete the history of a person, and what a shard has passed on of them."""
+async def delete_published(
+    conn: asyncpg.Connection, shard: int, erasure: PersonErasure
+) -> dict[str, int]:
+    """Delete the history of a person, and what a shard has passed on of them; count both."""
     ids = list(erasure.ids)
-    await conn.execute(Q.delete_history, erasure.workspace_id, ids, erasure.recorded_at_us)
-    for sequence, payload in await conn.fetch(Q.load_passed_with, shard, ids):
+    before = (erasure.workspace_id, ids, erasure.recorded_at_us)
+    changes = await conn.fetchval(Q.delete_history, *before)
+    passed = await conn.fetch(Q.load_passed_with, shard, ids)
+    for sequence, payload in passed:
         await conn.execute(Q.replace_passed, shard, sequence, passed_without(payload, erasure.ids))
+    return {"membership_changes": changes, "messages_changed": len(passed)}

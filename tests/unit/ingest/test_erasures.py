@@ -117,6 +117,16 @@ def test_certificate_is_verified_with_the_public_key_and_no_other_statement_is()
     assert found["requested_at"] == "2023-11-14T22:13:20+00:00"
 
 
+def test_certificate_names_what_each_service_has_deleted_and_which_have_not_yet() -> None:
+    folded = {"profile": {"leaves": 2}, "activation": {"runs": 1}}
+    status = ErasureStatus(
+        *(b"r" * 16, 1, "key_1", "GDPR 17", True, 3, 9, 2, 1, 5, [1, 2]), folded=folded
+    )
+    found = json.loads(certify(WORKSPACE, status, INDEX_KEY).statement)
+    assert found["rows_deleted_by"] == folded
+    assert found["not_yet_deleted_by"] == ["identity", "segment"]
+
+
 @pytest.mark.parametrize(
     ("identifiers", "expected"),
     [

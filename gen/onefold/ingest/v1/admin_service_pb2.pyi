@@ -275,7 +275,7 @@ class ListErasuresRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ErasureSummary(_message.Message):
-    __slots__ = ("request_id", "state", "requested_at_us", "actor", "legal_ground", "block", "identifiers", "erased_at_us", "facts", "facts_of_others", "refused_events", "token", "certificate")
+    __slots__ = ("request_id", "state", "requested_at_us", "actor", "legal_ground", "block", "identifiers", "erased_at_us", "facts", "facts_of_others", "refused_events", "token", "certificate", "services")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_AT_US_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +289,7 @@ class ErasureSummary(_message.Message):
     REFUSED_EVENTS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     state: ErasureState
     requested_at_us: int
@@ -302,7 +303,23 @@ class ErasureSummary(_message.Message):
     refused_events: int
     token: _token_pb2.Token
     certificate: ErasureCertificate
-    def __init__(self, request_id: _Optional[str] = ..., state: _Optional[_Union[ErasureState, str]] = ..., requested_at_us: _Optional[int] = ..., actor: _Optional[str] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., identifiers: _Optional[int] = ..., erased_at_us: _Optional[int] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., certificate: _Optional[_Union[ErasureCertificate, _Mapping]] = ...) -> None: ...
+    services: _containers.RepeatedCompositeFieldContainer[ServiceErasure]
+    def __init__(self, request_id: _Optional[str] = ..., state: _Optional[_Union[ErasureState, str]] = ..., requested_at_us: _Optional[int] = ..., actor: _Optional[str] = ..., legal_ground: _Optional[str] = ..., block: _Optional[bool] = ..., identifiers: _Optional[int] = ..., erased_at_us: _Optional[int] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., certificate: _Optional[_Union[ErasureCertificate, _Mapping]] = ..., services: _Optional[_Iterable[_Union[ServiceErasure, _Mapping]]] = ...) -> None: ...
+
+class ServiceErasure(_message.Message):
+    __slots__ = ("service", "rows")
+    class RowsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    rows: _containers.ScalarMap[str, int]
+    def __init__(self, service: _Optional[str] = ..., rows: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class ErasureCertificate(_message.Message):
     __slots__ = ("statement", "signature", "public_key")

@@ -27,7 +27,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1conefold/log/v1/erasure.proto\x12\x0eonefold.log.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\xb8\x01\n\x10\x45rasureRequested\x12\x18\n\nrequest_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1c\n\x0eidentifier_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\x0brelated_ids\x18\x03 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1b\n\x0clegal_ground\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\r\n\x05\x62lock\x18\x05 \x01(\x08\x12%\n\x05token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xcb\x01\n\x0cPersonErased\x12\x18\n\nrequest_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1c\n\x0eidentifier_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\x0b\x63hanged_ids\x18\x03 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\x0b\x61\x63\x63ount_ids\x18\x08 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\r\n\x05\x66\x61\x63ts\x18\x04 \x01(\x04\x12\x17\n\x0f\x66\x61\x63ts_of_others\x18\x05 \x01(\x04\x12\x16\n\x0erefused_events\x18\x06 \x01(\x04\x12\r\n\x05\x62lock\x18\x07 \x01(\x08\"S\n\nFactErased\x12\x30\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x13\n\x0b\x63o_observed\x18\x02 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1conefold/log/v1/erasure.proto\x12\x0eonefold.log.v1\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\xb8\x01\n\x10\x45rasureRequested\x12\x18\n\nrequest_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1c\n\x0eidentifier_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\x0brelated_ids\x18\x03 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1b\n\x0clegal_ground\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\r\n\x05\x62lock\x18\x05 \x01(\x08\x12%\n\x05token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xcb\x01\n\x0cPersonErased\x12\x18\n\nrequest_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x1c\n\x0eidentifier_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\x0b\x63hanged_ids\x18\x03 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x19\n\x0b\x61\x63\x63ount_ids\x18\x08 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\r\n\x05\x66\x61\x63ts\x18\x04 \x01(\x04\x12\x17\n\x0f\x66\x61\x63ts_of_others\x18\x05 \x01(\x04\x12\x16\n\x0erefused_events\x18\x06 \x01(\x04\x12\r\n\x05\x62lock\x18\x07 \x01(\x08\"\x9e\x01\n\rErasureFolded\x12\x18\n\nrequest_id\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x35\n\x04rows\x18\x03 \x03(\x0b\x32\'.onefold.log.v1.ErasureFolded.RowsEntry\x1a+\n\tRowsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"S\n\nFactErased\x12\x30\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x13\n\x0b\x63o_observed\x18\x02 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,10 +50,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERSONERASED'].fields_by_name['changed_ids']._serialized_options = b'\250\273\030\002'
   _globals['_PERSONERASED'].fields_by_name['account_ids']._loaded_options = None
   _globals['_PERSONERASED'].fields_by_name['account_ids']._serialized_options = b'\250\273\030\002'
+  _globals['_ERASUREFOLDED_ROWSENTRY']._loaded_options = None
+  _globals['_ERASUREFOLDED_ROWSENTRY']._serialized_options = b'8\001'
+  _globals['_ERASUREFOLDED'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ERASUREFOLDED'].fields_by_name['request_id']._serialized_options = b'\250\273\030\002'
   _globals['_ERASUREREQUESTED']._serialized_start=143
   _globals['_ERASUREREQUESTED']._serialized_end=327
   _globals['_PERSONERASED']._serialized_start=330
   _globals['_PERSONERASED']._serialized_end=533
-  _globals['_FACTERASED']._serialized_start=535
-  _globals['_FACTERASED']._serialized_end=618
+  _globals['_ERASUREFOLDED']._serialized_start=536
+  _globals['_ERASUREFOLDED']._serialized_end=694
+  _globals['_ERASUREFOLDED_ROWSENTRY']._serialized_start=651
+  _globals['_ERASUREFOLDED_ROWSENTRY']._serialized_end=694
+  _globals['_FACTERASED']._serialized_start=696
+  _globals['_FACTERASED']._serialized_end=779
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,23 @@ class PersonErased(_message.Message):
     block: bool
     def __init__(self, request_id: _Optional[bytes] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ..., changed_ids: _Optional[_Iterable[bytes]] = ..., account_ids: _Optional[_Iterable[bytes]] = ..., facts: _Optional[int] = ..., facts_of_others: _Optional[int] = ..., refused_events: _Optional[int] = ..., block: _Optional[bool] = ...) -> None: ...
 
+class ErasureFolded(_message.Message):
+    __slots__ = ("request_id", "service", "rows")
+    class RowsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    request_id: bytes
+    service: str
+    rows: _containers.ScalarMap[str, int]
+    def __init__(self, request_id: _Optional[bytes] = ..., service: _Optional[str] = ..., rows: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
 class FactErased(_message.Message):
     __slots__ = ("identifiers", "co_observed")
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]

@@ -6464,7 +6464,7 @@ export interface components {
             actor?: string;
             /** @description Whether later events with the identifiers of the person are refused. */
             block?: boolean;
-            /** @description The certificate; absent until the state is ERASED. */
+            /** @description The certificate; absent until the state is ERASED. It is final once it names what all four services have deleted. */
             certificate?: components["schemas"]["ingest.v1.ErasureCertificate"];
             /**
              * Format: int64
@@ -6500,6 +6500,8 @@ export interface components {
              * @description When it was requested, Unix microseconds.
              */
             requested_at_us?: number;
+            /** @description What services have deleted of the person, of those that have reported it. */
+            services?: components["schemas"]["ingest.v1.ServiceErasure"][];
             /** @description How far it is. */
             state?: components["schemas"]["ingest.v1.ErasureState"];
             /** @description The state of the log from which on nothing of the person is left; a service that has reached it has deleted what it had. */
@@ -6856,6 +6858,15 @@ export interface components {
             replaced_expires_at_us?: number;
             /** @description The state of the log that includes both keys. */
             token?: components["schemas"]["type.v1.Token"];
+        };
+        /** @description What one service has deleted of an erased person. */
+        "ingest.v1.ServiceErasure": {
+            /** @description The numbers of deleted rows, by what they were. */
+            rows?: {
+                [key: string]: number;
+            };
+            /** @description The name of the service, such as `profile`. */
+            service?: string;
         };
         /** @description A source was defined or changed. A fact. */
         "ingest.v1.SourceDefined": {
