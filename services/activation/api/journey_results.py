@@ -53,7 +53,7 @@ class JourneyResultRpc(pb_grpc.JourneyServiceServicer):
             if journey_id not in histories:
                 raise NotFound("no journey has this id; list them")
             found = await load_contact_policy(conn, workspace)
-            known_us = await conn.fetchval(store.Q.load_known_us)
+            known_us = await store.load_known_us(conn)
             period = _period(request, known_us)
             rows = await conn.fetch(store.Q.count_results, workspace, journey_id, *period)
         policy, history = found[0] if found else ContactPolicy(), histories[journey_id]

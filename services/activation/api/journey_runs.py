@@ -88,7 +88,7 @@ class JourneyRunRpc(JourneyResultRpc):
             if history is None:
                 raise NotFound("no journey has this id; list them")
             person = PersonKey(workspace, request.journey_id, ProfileId(profile_id))
-            known_us = await conn.fetchval(store.Q.load_known_us)
+            known_us = await store.load_known_us(conn)
             stored = (await load_persons(conn, [person], known_us))[person]
             leaves = await store.leaves_of_profile(conn, workspace, person.profile_id)
             effects = await _load_effects(conn, leaves)
@@ -139,7 +139,7 @@ class JourneyRunRpc(JourneyResultRpc):
     async def AuditRuns(self, request: pb.AuditRunsRequest, context: Any) -> pb.AuditRunsResponse:
         key = workspace_id(), request.journey_id
         async with acquire(self.database.api_pool) as conn:
-            known_us = await conn.fetchval(store.Q.load_known_us)
+            known_us = await store.load_known_us(conn)
             unended = await conn.fetch(store.Q.count_unended, *key)
             waiting = await conn.fetch(store.Q.count_unanswered, *key)
             rows = await conn.fetch(store.Q.find_problems, *key, known_us - OVERDUE_US)
@@ -170,7 +170,7 @@ class JourneyRunRpc(JourneyResultRpc):
                 raise NotFound("no journey has this id; list them")
             period = (workspace, request.journey_id, *before, request.to_us, size)
             rows = await conn.fetch(store.Q.runs_after, *period)
-            known_us = await conn.fetchval(store.Q.load_known_us)
+            known_us = await store.load_known_us(conn)
             leaves = [(workspace, LeafId(row["leaf_id"])) for row in rows]
             profiles = await profiles_of(conn, leaves, known_us) if leaves else {}
             keys = {

@@ -188,7 +188,7 @@ class JourneyReplays:
     ) -> ReplayedJourney:
         async with self._snapshot() as conn:
             policies = await load_policy_versions(conn, workspace_id)
-            known_us = await conn.fetchval(run_reads.Q.load_known_us)
+            known_us = await run_reads.load_known_us(conn)
         version = JourneyVersion(from_us, compile_journey(journey))
         return ReplayedJourney(JourneyHistory((version,)), [(0, policies[-1][1])], known_us)
 
@@ -221,14 +221,13 @@ class JourneyReplays:
     async def known_us(self) -> int:
         """Return the instant up to which every shard has taken in the log."""
         async with self._snapshot() as conn:
-            known_us: int = await conn.fetchval(run_reads.Q.load_known_us)
-        return known_us
+            return await run_reads.load_known_us(conn)
 
     async def _journey(self, workspace_id: WorkspaceId, journey_id: str) -> ReplayedJourney:
         async with self._snapshot() as conn:
             history = (await load_journeys_of_workspace(conn, workspace_id)).get(journey_id)
             policies = await load_policy_versions(conn, workspace_id)
-            known_us = await conn.fetchval(run_reads.Q.load_known_us)
+            known_us = await run_reads.load_known_us(conn)
         if history is None:
             raise NotFound("no journey has this id; list them")
         return ReplayedJourney(history, policies, known_us)
