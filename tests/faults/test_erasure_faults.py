@@ -159,13 +159,14 @@ async def purge_streams(system: ErasingSystem) -> None:
 
 
 async def follow_guide(system: ErasingSystem) -> None:
-    """Run the statements of the guide; the last block is repeated as long as it counts anything."""
+    """Run the statements of the guide; the last block until it counts nothing, and once more."""
     first, last = re.findall(r"```sql\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     await execute(system, *filter(str.strip, first.split(";")))
     conn = await asyncpg.connect(system.stack.postgres.superuser_dsn)
     try:
-        left = 1
-        while left:
+        left, more = 1, 1
+        while left or more:
+            more -= not left
             for statement in filter(str.strip, last.split(";")):
                 left = await conn.fetchval(statement)
     finally:
