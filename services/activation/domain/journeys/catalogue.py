@@ -82,6 +82,15 @@ class JourneyHistory:
                 return each
         return None
 
+    def periods(self, until_us: int) -> Iterator[tuple[JourneyVersion, int]]:
+        """Yield the versions that were in force until an instant, each with when its time ended.
+
+        That of the last one ends after the instant.
+        """
+        own = [each for each in self.versions if each.defined_at_us <= until_us]
+        ends = [*(each.defined_at_us for each in own[1:]), until_us + 1]
+        yield from zip(own, ends, strict=False)
+
     def later(self, version: int, until_us: int) -> Iterator[JourneyVersion]:
         """Yield the versions after one that are defined until an instant, ascending."""
         for each in self.versions:

@@ -107,18 +107,24 @@ class JourneyScheduler:
 def due_occurrence(
     history: JourneyHistory, last: Occurrence | None, known_us: int
 ) -> tuple[Journey, Occurrence] | None:
-    """Return the occurrence of a schedule whose audience is to be taken; None = there is none."""
-    version = history.at(known_us)
-    if version is None:
-        return None
-    journey = version.program.journey
-    trigger = journey.entry.by
-    if not isinstance(trigger, ScheduleTrigger):
-        return None
+    """Return the occurrence of a schedule whose audience is to be taken; None = there is none.
+
+    An occurrence is one of the version that is in force at its instant: a later version neither
+    changes whom it concerns, nor has occurrences of before its definition.
+    """
     if last is not None and not last.is_complete:
-        return journey, last
-    if journey.retired or history.flow_at(known_us) is Flow.STOPPED:
+        begun = history.at(last.occurs_us)
+        return None if begun is None else (begun.program.journey, last)
+    if history.flow_at(known_us) is Flow.STOPPED:
         return None
     after_us = history.versions[0].defined_at_us if last is None else last.occurs_us
-    occurs_us = first_instant(trigger, after_us, known_us)
-    return None if occurs_us is None else (journey, Occurrence(occurs_us))
+    for version, next_us in history.periods(known_us):
+        journey = version.program.journey
+        trigger = journey.entry.by
+        if journey.retired or not isinstance(trigger, ScheduleTrigger):
+            continue
+        since_us = max(after_us, version.defined_at_us - 1)
+        occurs_us = first_instant(trigger, since_us, next_us - 1)
+        if occurs_us is not None:
+            return journey, Occurrence(occurs_us)
+    return None
