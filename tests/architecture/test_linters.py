@@ -22,7 +22,11 @@ SQUAWK_LET_PASS: dict[tuple[str, str], str] = {
     (
         "services/ingest/store/migrations/0006_erased_at.sql",
         "require-concurrent-index-creation",
-    ): "the table has one row for each erasure, and ingest serves only after it"
+    ): "the table has one row for each erasure, and ingest serves only after it",
+    (
+        "services/activation/store/migrations/0009_moves.sql",
+        "require-concurrent-index-creation",
+    ): "no row is of a move before it, and activation serves only after it",
 }
 
 

@@ -157,11 +157,19 @@ def first_leaf(transitions: Sequence[LoggedTransition]) -> LeafId:
 
 def record_from_bytes(stored: bytes) -> RunRecord:
     """Return the record of a run by its transitions, at least one."""
+    return known_record_from_bytes(stored)[0]
+
+
+def known_record_from_bytes(stored: bytes) -> tuple[RunRecord, int]:
+    """Return the record of a run by its transitions, at least one, and up to when facts were known.
+
+    That is the instant of the look that has made the last one, Unix microseconds.
+    """
     messages = pb.RunTransitions.FromString(stored).transitions
     record = fold_transitions(None, map(transition_from_proto, messages))
     if record is None:
         raise ValueError("a run has no transitions")
-    return record
+    return record, messages[-1].known_at_us
 
 
 def answers_to_bytes(answers: Mapping[Question, bool]) -> bytes:

@@ -47,6 +47,7 @@ from services.activation.store import gate as store
 from services.activation.store.effects import Attempt
 from services.activation.store.gate import Beginning, Contact
 from services.activation.store.run_effects import add_planned_effects, release_effects
+from services.activation.store.runs import EVERY_JOURNEY
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.rpc.clients import LogClient
 from services.kernel.ids import LeafId
@@ -131,7 +132,7 @@ class RunAdmission:
         others = {(c.journey_id, c.journey_version) for c in contacts} - set(known)
         programs = await store.load_programs(conn, workspace_id, others) if others else {}
         decision.add_programs(programs)
-        journeys = {run.journey_id for _, run in effects}
+        journeys = {EVERY_JOURNEY, *(run.journey_id for _, run in effects)}
         decision.awaited_looks = await store.load_awaited_looks(
             conn, workspace_id, journeys, leaves, decision.now_us
         )
@@ -328,7 +329,8 @@ class _Decision:
     def _is_looked_at_first(self, run: RunEffect) -> bool:
         """Return whether a look at the person is due, which may withdraw the message."""
         leaves = self._persons[run.leaf_id].leaf_ids
-        return any((run.journey_id, leaf_id) in self.awaited_looks for leaf_id in leaves)
+        journeys = run.journey_id, EVERY_JOURNEY
+        return any((id_, leaf) in self.awaited_looks for id_ in journeys for leaf in leaves)
 
     def _repeating(self, attempt: Attempt, run: RunEffect) -> Attempt:
         """Return an attempt that is repeated, or not, where its answer is lost.

@@ -24,8 +24,8 @@ WHERE leaf_id = ANY($1::bytea[]) AND destination_id <> ''
           AND due_at > now() - interval '5 min');
 
 -- name: load_awaited_looks
--- The looks that are due at an instant, by journey and leaf: what a look learns of a person decides
--- whether the person gets what was planned before.
+-- The looks that are due at an instant, by journey (empty = all) and leaf: what a look learns of a
+-- person decides whether the person gets what was planned before.
 SELECT journey_id, leaf_id FROM journey_due
 WHERE workspace_id = $1 AND journey_id = ANY($2::text[]) AND leaf_id = ANY($3::bytea[])
   AND due_us <= $4;

@@ -15,7 +15,7 @@ from services.activation.codec.journey_runs import (
     RUN_ENDS,
     answers_from_bytes,
     answers_to_bytes,
-    record_from_bytes,
+    known_record_from_bytes,
     transitions_to_bytes,
 )
 from services.activation.domain.coupons import Coupon
@@ -38,6 +38,8 @@ _FACT_COLUMNS: Final = (
 )
 #: Stands for all leaves that have runs of a journey, where the journey has changed.
 EVERY_LEAF: Final = LeafId(b"")
+#: Stands for all journeys in which the persons of a leaf that has moved have runs or entries.
+EVERY_JOURNEY: Final = ""
 
 
 class DueKey(NamedTuple):
@@ -66,6 +68,8 @@ class StoredRun:
     #: What else a look may change: its state, its step and its due.
     shown: tuple[int, str, int | None]
     closed: bool
+    #: Up to when facts were known to the look that has changed it last, Unix microseconds.
+    known_us: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class StoredPerson:
     runs: Mapping[bytes, StoredRun]
     answers: Mapping[Question, bool]
     coupons: Sequence[Coupon] = ()
+
+    @property
+    def known_us(self) -> int:
+        """What the last look that has changed a run knew, Unix microseconds; 0 = there is none."""
+        return max((run.known_us for run in self.runs.values()), default=0)
 
 
 async def add_facts(
@@ -97,40 +106,61 @@ async def add_facts(
         )
 
 
-class MovedLeaves(NamedTuple):
+class ConcernedByMoves(NamedTuple):
     """What the moves of leaves concern."""
 
-    #: Where the persons have runs whose leaves changed.
+    #: Where the persons have runs that can still change.
     runs: Sequence[DueKey] = ()
     #: What happened to the persons, which can begin runs.
     happened: Sequence[tuple[WorkspaceId, LeafId, Subject]] = ()
 
 
-async def move_leaves(conn: asyncpg.Connection, moves: Collection[LeafMoved]) -> MovedLeaves:
-    """Record the profiles of leaves; return what that concerns."""
-    moves = sorted(set(moves))
+async def move_leaves(
+    conn: asyncpg.Connection, moves: Collection[LeafMoved]
+) -> list[tuple[DueKey, int]]:
+    """Record the profiles of leaves; return the leaves whose persons are to be looked at, and when.
+
+    Beside the leaf these are the ones after which its profiles are named, so that each person has
+    one of them. A move may be learnt after a later one of its leaf: both are looked at then.
+    """
+    moves = sorted(set(moves), key=lambda move: (move.workspace_id, move.leaf_id, move.version))
     if not moves:
-        return MovedLeaves()
-    leaves = [(move.workspace_id, move.leaf_id) for move in moves]
-    before = await profiles_of(conn, leaves, FOREVER_US)
+        return []
+    leaves = sorted({(move.workspace_id, move.leaf_id) for move in moves})
+    rows = await conn.fetch(Q.newest_of, *_columns(leaves))
+    newest = {tuple(row[:2]): LeafMoved(*row) for row in rows}
     await conn.execute(Q.move_leaves, *_columns(moves))
-    after = {(m.workspace_id, m.leaf_id): m.profile_id for m in moves}
-    changed = {
-        (workspace_id, profile_id)
-        for (workspace_id, leaf_id), new in after.items()
-        for profile_id in (new, before.get((workspace_id, leaf_id), ProfileId(leaf_id)))
-        if before.get((workspace_id, leaf_id), ProfileId(leaf_id)) != new
-    }
-    if not changed:
-        return MovedLeaves()
-    rows = await conn.fetch(Q.runs_of_profiles, *_columns(sorted(changed)))
+    found: list[tuple[DueKey, int]] = []
+    for move in moves:
+        own = move.workspace_id, move.leaf_id
+        known = newest.get(own) or move._replace(profile_id=ProfileId(move.leaf_id), version=-1)
+        if known.profile_id != move.profile_id:
+            for leaf_id in (move.leaf_id, LeafId(known.profile_id), LeafId(move.profile_id)):
+                key = DueKey(move.workspace_id, EVERY_JOURNEY, leaf_id)
+                found += [(key, move.since_us), (key, max(move.since_us, known.since_us))]
+        newest[own] = max(known, move, key=lambda each: each.version)
+    return found
+
+
+async def claim_moves(conn: asyncpg.Connection, known_us: int, limit: int) -> list[DueKey]:
+    """Lock leaves of one workspace that have moved until an instant that every shard has passed."""
+    return [DueKey(*row) for row in await conn.fetch(Q.claim_moves, known_us, limit)]
+
+
+async def concerned_by_moves(
+    conn: asyncpg.Connection, moved: Collection[DueKey]
+) -> ConcernedByMoves:
+    """Return what moves of leaves concern: all that is known of any profile that they have had."""
+    leaves = sorted({(key.workspace_id, key.leaf_id) for key in moved})
+    profiles = [tuple(row) for row in await conn.fetch(Q.all_profiles_of, *_columns(leaves))]
+    rows = await conn.fetch(Q.runs_of_profiles, *_columns(profiles))
     runs = [DueKey(row["workspace_id"], row["journey_id"], row["leaf_id"]) for row in rows]
-    rows = await conn.fetch(Q.subjects_of_profiles, *_columns(sorted(changed)))
+    rows = await conn.fetch(Q.subjects_of_profiles, *_columns(profiles))
     happened = [
         (row["workspace_id"], row["leaf_id"], tuple(msgspec.json.decode(row["subject"])))
         for row in rows
     ]
-    return MovedLeaves(runs, happened)
+    return ConcernedByMoves(runs, happened)
 
 
 async def add_dues(
@@ -354,4 +384,5 @@ def _run(
     transitions: bytes, state: int, step_id: str, due_us: int | None, closed: bool
 ) -> StoredRun:
     shown = state, step_id, due_us
-    return StoredRun(record_from_bytes(transitions), transitions, shown, closed)
+    record, known_us = known_record_from_bytes(transitions)
+    return StoredRun(record, transitions, shown, closed, known_us)

@@ -1,13 +1,23 @@
 -- name: claim_due
 -- Locks what is due at an instant that every shard has passed, the earliest first.
 SELECT workspace_id, journey_id, leaf_id, due_us FROM journey_due
-WHERE due_us <= $1 AND leaf_id <> '' AND (retry_at IS NULL OR retry_at <= now())
+WHERE due_us <= $1 AND leaf_id <> '' AND journey_id <> ''
+  AND (retry_at IS NULL OR retry_at <= now())
 ORDER BY due_us LIMIT $2 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_journey
 -- Locks a journey that has changed at an instant that every shard has passed.
 SELECT workspace_id, journey_id, due_us FROM journey_due
 WHERE due_us <= $1 AND leaf_id = '' ORDER BY due_us LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: claim_moves
+-- Locks leaves of one workspace that have moved until an instant that every shard has passed.
+SELECT workspace_id, journey_id, leaf_id FROM journey_due
+WHERE journey_id = '' AND due_us <= $1 AND workspace_id = (
+    SELECT workspace_id FROM journey_due
+    WHERE journey_id = '' AND due_us <= $1 ORDER BY due_us LIMIT 1
+)
+ORDER BY leaf_id LIMIT $2 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_keys
 -- Locks what is due of some leaves in some journeys.
@@ -32,6 +42,16 @@ FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
 CROSS JOIN LATERAL (
     SELECT profile_id FROM leaf_profile l
     WHERE l.workspace_id = t.workspace_id AND l.leaf_id = t.leaf_id AND l.since_us <= $3
+    ORDER BY version DESC LIMIT 1
+) l;
+
+-- name: newest_of
+-- The last moves of leaves that are known, of those that have moved.
+SELECT t.workspace_id, t.leaf_id, l.profile_id, l.version, l.since_us
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM leaf_profile o
+    WHERE o.workspace_id = t.workspace_id AND o.leaf_id = t.leaf_id
     ORDER BY version DESC LIMIT 1
 ) l;
 
@@ -150,6 +170,14 @@ GROUP BY workspace_id, journey_id, leaf_id ORDER BY workspace_id, journey_id, le
 ON CONFLICT (workspace_id, journey_id, leaf_id) DO UPDATE
 SET due_us = least(d.due_us, excluded.due_us), retry_at = NULL,
     unseen_until_us = greatest(d.unseen_until_us, excluded.unseen_until_us);
+
+-- name: all_profiles_of
+-- The profiles that leaves have ever belonged to; a leaf is its own profile before it moves.
+SELECT l.workspace_id, l.profile_id
+FROM unnest($1::text[], $2::bytea[]) AS t (workspace_id, leaf_id)
+JOIN leaf_profile l USING (workspace_id, leaf_id)
+UNION
+SELECT * FROM unnest($1::text[], $2::bytea[]);
 
 -- name: runs_of_profiles
 -- Where leaves that belong or belonged to profiles have runs that can still change; a leaf that has

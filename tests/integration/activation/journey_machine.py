@@ -296,8 +296,8 @@ class _Profiles:
 class Machine:
     """Takes steps in a system of journeys."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.bench = JourneyBench(ledger)
+    def __init__(self, ledger: Ledger, bench: JourneyBench | None = None) -> None:
+        self.bench = bench or JourneyBench(ledger)
         self.world = World()
         self.audience = Audience(self.world)
         self.bench.engine.scheduler.reads = self.audience

@@ -43,7 +43,6 @@ from services.activation.projection.journeys import player, publisher, scheduler
 from services.activation.store import gate as gate_store
 from services.activation.store import mirrors as mirror_store
 from services.activation.store import run_reads, runs
-from services.activation.store.journeys import FOREVER_US
 from services.kernel.ids import hash_id
 from services.kernel.local_time import ZoneHistory
 
@@ -217,7 +216,8 @@ LIVES: dict[str, list[Step]] = {
         *(ENTER, Step("entered", 2), *DUE, Step("move", 2, 0), SEND, LOOK, SEND)
     ],
     "a merge that the look before it does not see": [
-        *(ENTER, Step("entered", 2), Step("pass", 1, 5), Step("move", 2, 0), LOOK, PUBLISH, SEND)
+        *(ENTER, Step("entered", 2), Step("pass", 1, 5), Step("move", 2, 0), LOOK, PUBLISH, SEND),
+        *(Step("pass"), LOOK, PUBLISH, SEND),
     ],
     "a goal that is learnt with the due": [
         *(ENTER, Step("pass", 1, 4), Step("paid", 1, 1), LOOK, PUBLISH)
@@ -291,13 +291,6 @@ def _forgotten(save: Any) -> Callable[..., Any]:
     return forget
 
 
-def _all_seen(save: Any) -> Callable[..., Any]:
-    async def see(conn: Any, dues: Any, _known_us: int) -> None:
-        await save(conn, dues, FOREVER_US)
-
-    return see
-
-
 def _one_for_all(take: Any) -> Callable[..., Any]:
     async def take_one(conn: Any, workspace_id: Any, pool_id: str, ids: Any) -> dict[bytes, str]:
         codes = await take(conn, workspace_id, pool_id, ids)
@@ -313,6 +306,13 @@ def _never_back(move: Any) -> Callable[..., Any]:
     return stay
 
 
+def _returning(result: Any) -> Callable[[Any], Callable[..., Any]]:
+    async def returned(*_: Any, **__: Any) -> Any:
+        return result
+
+    return lambda _: returned
+
+
 def _of_entry(_: Any) -> Callable[..., Any]:
     def id_of(workspace_id: Any, program: Any, entry: Any) -> bytes:
         return hash_id(workspace_id, "run", program.journey.journey_id, entry.fact_id)
@@ -322,13 +322,6 @@ def _of_entry(_: Any) -> Callable[..., Any]:
 
 def _nothing(result: Any = None) -> Callable[[Any], Callable[..., Any]]:
     return lambda _: lambda *_, **__: result
-
-
-def _no_effect(_: Any) -> Callable[..., Any]:
-    async def nothing(*_: Any, **__: Any) -> set[Any]:
-        return set()
-
-    return nothing
 
 
 def _alone(_: Any) -> Callable[..., Any]:
@@ -368,7 +361,13 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
         *("I2", player, "add_planned_effects", _released),
         "one run",
     ),
-    "an attempt is recorded after it": ("I3", gate_store, "begin_attempts", _no_effect, "one run"),
+    "an attempt is recorded after it": (
+        "I3",
+        gate_store,
+        "begin_attempts",
+        _returning(set()),
+        "one run",
+    ),
     "a message overtakes an earlier one": (
         *("I4", gate, "pass_gate", _out_of_order),
         "a night between two messages",
@@ -385,11 +384,11 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
         "two runs of one person",
     ),
     "an attempt does not wait for a look": (
-        *("I7", gate_store, "load_awaited_looks", _no_effect),
+        *("I7", gate_store, "load_awaited_looks", _returning(set())),
         "a merge before the attempt",
     ),
-    "an early look takes the place of a later one": (
-        *("I7", runs, "save_dues", _all_seen),
+    "a move concerns no runs": (
+        *("I7", runs, "concerned_by_moves", _returning(runs.ConcernedByMoves())),
         "a merge that the look before it does not see",
     ),
     "goals are not seen": ("I8", player, "look_at", _without_goals, "a goal in time"),
@@ -406,7 +405,7 @@ MUTANTS: dict[str, tuple[str, Any, str, Callable[[Any], Any], str]] = {
         *("I12", player, "look_at", _early),
         "a goal that is learnt with the due",
     ),
-    "nothing is restored": ("I15", journey_fixture, "restore_ledger", _no_effect, "one run"),
+    "nothing is restored": ("I15", journey_fixture, "restore_ledger", _returning(set()), "one run"),
     "a leaf that has moved never comes back": (
         *("I16", runs, "move_leaves", _never_back),
         "two runs of one person",

@@ -8,7 +8,7 @@ from integration.activation.journey_fixture import BEGIN, JourneyBench, leaf
 
 from services.kernel.time import HOUR_US
 
-NEWS: Final[dict[str, Any]] = {
+BULLETIN: Final[dict[str, Any]] = {
     "id": "news",
     "enter": {
         "schedule": {"cron": "0 9 * * *", "zone": "UTC"},
@@ -19,9 +19,9 @@ NEWS: Final[dict[str, Any]] = {
 }
 
 
-def news(*, clock: int = 9, audience: str = "vip") -> dict[str, Any]:
+def bulletin(*, clock: int = 9, audience: str = "vip") -> dict[str, Any]:
     schedule = {"cron": f"0 {clock} * * *", "zone": "UTC"}
-    return {**NEWS, "enter": {**NEWS["enter"], "schedule": schedule, "audience": audience}}
+    return {**BULLETIN, "enter": {**BULLETIN["enter"], "schedule": schedule, "audience": audience}}
 
 
 async def take_all(bench: JourneyBench) -> None:
@@ -31,9 +31,9 @@ async def take_all(bench: JourneyBench) -> None:
 
 async def test_new_time_that_is_over_today_begins_with_the_next_day(bench: JourneyBench) -> None:
     bench.upstream.audience = {"vip": [[leaf(1)]]}
-    await bench.define(**news(clock=9))
+    await bench.define(**bulletin(clock=9))
     await bench.come_to_rest(8.5)
-    await bench.define(**news(clock=8))
+    await bench.define(**bulletin(clock=8))
     await bench.come_to_rest(0.1)
     await take_all(bench)
     await bench.come_to_rest()
@@ -51,10 +51,10 @@ async def test_audience_that_is_being_taken_is_that_of_the_version_of_its_instan
         "vip": [[leaf(1)], [leaf(2)], [leaf(3)]],
         "all": [[leaf(4)], [leaf(5)], [leaf(6)]],
     }
-    await bench.define(**news())
+    await bench.define(**bulletin())
     await bench.come_to_rest(9)
     assert await bench.engine.scheduler.take_once() == 1
-    await bench.define(**news(audience="all"))
+    await bench.define(**bulletin(audience="all"))
     await bench.come_to_rest()
     await take_all(bench)
     await bench.come_to_rest()

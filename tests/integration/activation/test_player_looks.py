@@ -141,3 +141,34 @@ async def test_looks_read_the_rows_of_their_persons_alone_though_there_were_few_
                 assert "leaf_id = " in line or "profile_id = " in line, "\n".join(lines)
     finally:
         await conn.close()
+
+
+async def test_look_that_knows_less_than_the_one_before_it_changes_nothing(
+    bench: JourneyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replicas look at leaves of one person; the first one waits for the lock of the second."""
+    await bench.define(**CART)
+    await bench.move(2, 1, version=1)
+    await bench.happen("cart_updated", 1)
+    await bench.come_to_rest()
+    await bench.happen("cart_updated", 2, profile=1, version=1)
+    await bench.pass_time(us=1)
+    lock, holds, may_lock = player_module.lock_persons, asyncio.Event(), asyncio.Event()
+
+    async def lock_late(conn: Any, profile_ids: Any) -> None:
+        if not holds.is_set():
+            holds.set()
+            await may_lock.wait()
+        await lock(conn, profile_ids)
+
+    monkeypatch.setattr(player_module, "lock_persons", lock_late)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(bench.engine.player.look_once())
+        await holds.wait()
+        await bench.happen("order_paid", 1)
+        await bench.pass_time(us=1)
+        await bench.engine.player.look_once()
+        may_lock.set()
+    await bench.come_to_rest()
+    assert bench.log.kinds() == ["began", "ended"]
+    assert (await bench.verify()).unjustified == []

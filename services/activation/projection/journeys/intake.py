@@ -85,12 +85,8 @@ class JourneyIntake:
         waiting = await self._load(conn, shard, workspaces_of(messages) | of_moves)
         awaited = {workspace_id: own.journeys for workspace_id, own in waiting.items()}
         moved = await store.move_leaves(conn, moves)
+        unseen = [(key, at_us) for key, at_us in moved if awaited[key.workspace_id]]
         now_us = max((message.log_time_us for message in messages), default=0)
-        unseen = [(key, now_us) for key in moved.runs]
-        # An entry that another run of the person refused begins one where its leaf is alone again.
-        for workspace_id, leaf_id, subject in moved.happened:
-            for journey_id in waiting[workspace_id].journeys.get(subject, ()):
-                unseen.append((DueKey(workspace_id, journey_id, leaf_id), now_us))
         found: dict[tuple[WorkspaceId, FactId], JourneyFact] = {}
         used: list[UsedCode] = []
         for workspace_id, fact in journey_facts(messages, awaited):

@@ -124,8 +124,9 @@ class JourneyPlayer:
     async def look(self) -> int:
         """Look at one page of what is due, and answer its questions; return how many leaves."""
         await self._spread_change()
+        moved = await self._spread_moves()
         result = await self.look_once()
-        looked_at = result.looked_at
+        looked_at = moved + result.looked_at
         known = NOTHING
         while result.waiting:
             try:
@@ -177,7 +178,7 @@ class JourneyPlayer:
             person = PersonKey(key.workspace_id, key.journey_id, ProfileId(profile_id))
             persons[person].append(key)
         await lock_persons(conn, {person.profile_id for person in persons})
-        stored = await store.load_persons(conn, persons, known_us)
+        stored = await _load_persons(conn, persons, known_us)
         workspaces = {person.workspace_id for person in persons}
         histories = await load_journeys(conn, workspaces)
         policies = await load_contact_policies(conn, workspaces, known_us)
@@ -269,6 +270,50 @@ class JourneyPlayer:
                 key = row["workspace_id"], row["journey_id"]
                 await conn.execute(store.Q.add_dues_of_journey, *key, row["due_us"])
                 await store.save_dues(conn, {DueKey(*key, store.EVERY_LEAF): None}, known_us)
+
+    async def _spread_moves(self) -> int:
+        """Make due what moves of leaves concern; return how many leaves there were.
+
+        Every shard has passed the moves: what a fold takes in after a move, and what happened
+        before it, is concerned as well.
+        """
+        async with transaction(self.database.pool) as conn:
+            known_us: int = await conn.fetchval(store.Q.known_us)
+            moved = await store.claim_moves(conn, known_us, PAGE)
+            if moved:
+                found = await store.concerned_by_moves(conn, moved)
+                dues = set(found.runs)
+                histories = await load_journeys(conn, {moved[0].workspace_id})
+                # An entry that another run of the person refused begins one where its leaf is
+                # alone again.
+                for workspace_id, leaf_id, subject in found.happened:
+                    for (_, journey_id), history in histories.items():
+                        if subject in history.subjects:
+                            dues.add(DueKey(workspace_id, journey_id, leaf_id))
+                await store.add_dues(conn, [(key, known_us) for key in dues])
+                await store.save_dues(conn, dict.fromkeys(moved), known_us)
+        return len(moved)
+
+
+async def _load_persons(
+    conn: asyncpg.Connection, persons: Mapping[PersonKey, list[DueKey]], known_us: int
+) -> Mapping[PersonKey, StoredPerson]:
+    """Return the persons at which no look has known more; the others are looked at later.
+
+    Another replica may know more, and after the loss of the database so do the runs of the log
+    until everything is folded again.
+    """
+    found = await store.load_persons(conn, persons, known_us)
+    later = {
+        key: own.known_us
+        for person, own in found.items()
+        if own.known_us > known_us
+        for key in persons[person]
+    }
+    if not later:
+        return found
+    await store.save_dues(conn, later, known_us)
+    return {person: own for person, own in found.items() if own.known_us <= known_us}
 
 
 def contact_hours(policy: ContactPolicy, zone: str) -> ContactHours:

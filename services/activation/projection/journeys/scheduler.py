@@ -110,7 +110,7 @@ def due_occurrence(
     """Return the occurrence of a schedule whose audience is to be taken; None = there is none.
 
     An occurrence is one of the version that is in force at its instant: a later version neither
-    changes whom it concerns, nor has occurrences of before its definition.
+    changes its audience, nor has occurrences of before its definition.
     """
     if last is not None and not last.is_complete:
         begun = history.at(last.occurs_us)
