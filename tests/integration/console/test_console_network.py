@@ -41,6 +41,18 @@ REMEDY = re.compile("重试|请")
 #: Notes each figure that is 0 at any time, by its name, and each error.
 NOTES = """
     window.noted = { zeros: new Set(), errors: new Set() };
+    window.pending = 0;
+    window.quietSince = 0;
+    const called = window.fetch;
+    window.fetch = (path, ...rest) => {
+        const is_stream = String(path).includes("/Watch");
+        const count = (by) => {
+            if (!is_stream) window.pending += by;
+            window.quietSince = performance.now();
+        };
+        count(1);
+        return called(path, ...rest).finally(() => count(-1));
+    };
     window.zeros = () => {
         const found = new Set();
         for (const each of document.querySelectorAll("main .ant-statistic"))
@@ -61,6 +73,8 @@ NOTES = """
     new MutationObserver(window.note).observe(
         document, { subtree: true, childList: true, characterData: true });
 """
+#: Whether no call has been under way for a while.
+QUIET = "window.pending === 0 && performance.now() - window.quietSince > 700"
 NOTED = """
     () => {
         const now = window.zeros();
@@ -136,6 +150,8 @@ async def test_slow_and_failing_network_shows_no_0_that_is_none_and_errors_say_w
     for screen in places.all() if IS_DEEP else few:
         await watched.open(screen)
         await loaded(watched.page)
+        # A page without a sign that it is loading is not loaded for that.
+        await wait_until(lambda: watched.page.evaluate(QUIET))
         found = await watched.page.evaluate(NOTED)
         assert not found["untrue"], f"{screen}: a figure was 0 until it was loaded"
         for error in found["errors"]:
