@@ -38,8 +38,7 @@ class LaggingBench(JourneyBench):
             at_most -= 1
 
     async def deliver_all(self) -> None:
-        """Fold everything, and lag no more."""
-        self.lags = False
+        """Fold everything that was published."""
         for shard in range(self.shards):
             await self.deliver(shard)
 
@@ -68,9 +67,17 @@ class LaggingMachine(Machine):
             self.taken.append(step)
             await self.bench.deliver(step.of, 1 + step.halves)
             return
+        if step.what == "mirror":
+            # The test says by all moves which members a purchase removes.
+            await self.bench.deliver_all()
         await super().take(step)
         if step.what in ("pause", "resume"):
             await self.bench.deliver(step.of)
+
+    async def lag_no_more(self) -> None:
+        """Deliver everything from now on at once."""
+        await self.bench.deliver_all()
+        self.bench.lags = False
 
     async def _faults_at_begin(self, new: Begun) -> AsyncIterator[str]:
         rows = await self.pool.fetch(

@@ -9,10 +9,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 from integration.activation.journey_fixture import BEGIN, JourneyBench, leaf
-from integration.activation.ledger_fixture import W
+from integration.activation.journey_machine import Step
+from integration.activation.lagging_bench import LaggingMachine
+from integration.activation.ledger_fixture import SHARDS, Ledger, W
+from integration.activation.test_journey_invariants import PHASES, STEP, check, check_end
 from onefold.profile.v1.profile_stream_pb2 import LeafMove
 from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
+from properties import examples
 
 AT_ONCE: Final[dict[str, Any]] = {
     "id": "welcome",
@@ -107,3 +113,20 @@ async def test_move_that_arrives_after_a_later_one_of_its_leaf_counts_until_then
     assert await states(bench) == {1: 1, 2: 1}
     await bench.come_to_rest(2.5)
     assert await bench.send() == ["hello", "hello"]
+
+
+DELIVER: Final = st.builds(Step, st.just("deliver"), st.integers(0, SHARDS - 1), st.integers(0, 6))
+
+
+@examples(4, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.one_of(STEP, STEP, DELIVER), min_size=8, max_size=40))
+async def test_invariants_hold_where_every_shard_lags_on_its_own(
+    ledger: Ledger, steps: list[Step]
+) -> None:
+    machine = LaggingMachine(ledger)
+    await machine.begin()
+    for step in steps:
+        await machine.take(step)
+        await check(machine)
+    await machine.lag_no_more()
+    await check_end(machine)
