@@ -117,6 +117,13 @@ async def test_move_that_arrives_after_a_later_one_of_its_leaf_counts_until_then
 
 DELIVER: Final = st.builds(Step, st.just("deliver"), st.integers(0, SHARDS - 1), st.integers(0, 6))
 
+#: Runs come to their ends while persons are still merged: a run that sleeps is then due no more.
+COME_TO_ENDS: Final = 3 * [
+    Step("pass", 1, 6),
+    *(Step("deliver", shard, 60) for shard in range(SHARDS)),
+    *(Step("look"), Step("publish"), Step("send")),
+]
+
 
 @examples(4, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(STEP, STEP, DELIVER), min_size=8, max_size=40))
@@ -125,7 +132,7 @@ async def test_invariants_hold_where_every_shard_lags_on_its_own(
 ) -> None:
     machine = LaggingMachine(ledger)
     await machine.begin()
-    for step in steps:
+    for step in (*steps, *COME_TO_ENDS):
         await machine.take(step)
         await check(machine)
     await machine.lag_no_more()
