@@ -4,6 +4,10 @@ Evidence of a person comes from all shards. So each shard notes that it has come
 `PersonErased`, and the last one schedules a job: from then on no evidence of the old life can
 arrive. The job deletes the rows of the person, resolves the profiles that they touched again, and
 adds the evidence of the new life from the log, which has nothing of the old one.
+
+A fold leaves out evidence that is stored. So no fold is under way while the job deletes rows and
+reads the log, or it could leave out what is deleted then and is not in the log that was read; and
+the caches of all shards are emptied, which hold the rows that are deleted.
 """
 
 from __future__ import annotations
@@ -30,8 +34,10 @@ from services.identity.store.erasure import (
     PartedIdentifier,
     delete_rows,
     load_profile_ids,
+    mark_caches_outdated,
     part,
     pass_shard,
+    stop_folds,
     take,
 )
 from services.identity.store.evidence import PostgresEvidence
@@ -40,6 +46,8 @@ from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, fro
 from services.kernel.tokens import Token
 
 _JOB = "erase "
+#: The shard of the job.
+_SHARD = 0
 #: Leaves whose facts are read at a time.
 _LEAVES = 1_000
 
@@ -63,11 +71,15 @@ async def note_erasures(
 ) -> None:
     """Note erasures to which a shard has come; the last shard schedules the job.
 
+    The job is one of shard 0, see `stop_folds`. The last shard has a job that ends at once, as a
+    shard with a new job makes the workers of all shards look for theirs.
+
     `shards`: those of the log.
     """
     for person in erasures:
         if await pass_shard(conn, person, shard) == shards:
-            await schedule(conn, [shard], _JOB + to_hex(person.request_id), person.workspace_id, 0)
+            name = _JOB + to_hex(person.request_id)
+            await schedule(conn, {_SHARD, shard}, name, person.workspace_id, 0)
 
 
 def is_erasure(job: BackfillJob) -> bool:
@@ -90,11 +102,12 @@ async def erase_person(
     `shards`: those to which it publishes that the identifiers are gone; 0 = it publishes nothing.
     `before`: the state of the log up to which facts are read; None = all.
     """
+    if job.shard != _SHARD:
+        return BackfillStep(None)
     workspace_id = job.workspace_id
+    await stop_folds(conn)
     person = await take(conn, workspace_id, from_hex(job.name.removeprefix(_JOB)))
     ids = sorted(map(IdentifierId, person.ids))
-    # No other worker applies evidence meanwhile.
-    await store.lock_all()
     deleted = await delete_rows(conn, workspace_id, ids)
     version = await store.next_version()
     # Others may have joined the profile meanwhile: the identifier that named it is gone.
@@ -128,6 +141,7 @@ async def erase_person(
             # In the stream of every shard an older assignment may be on its way.
             await save_unpublished(conn, shard, gone)
         await save_unpublished(conn, job.shard, _moved(parted, applied.assignments, version))
+        await mark_caches_outdated(conn)
     return BackfillStep(None, deltas=dict(deltas))
 
 

@@ -26,7 +26,6 @@ from services.identity.codec.bus import (
 )
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace, Observation, SeenSpan
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
-from services.identity.domain.rows import IdentifierAssignment
 from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
 from services.identity.projection.erase import LeafFacts, erase_person, is_erasure, note_erasures
 from services.identity.projection.evidence_cache import CachedBounds, EvidenceCache, bounds_of
@@ -34,7 +33,9 @@ from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import fold_policies, roll_out_page
 from services.identity.projection.ports import EvidenceStore
 from services.identity.store.assignments import (
+    LeafProfiles,
     load_leaf_profiles,
+    note_cache_emptied,
     save_unpublished,
     take_unpublished,
 )
@@ -77,7 +78,7 @@ class IdentityProjection:
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `services.chassis.messaging.stream.Projection`."""
         decoded = decode_batch(batch)
-        cache = self._caches.get(batch.shard, self._cache)
+        cache = self._cache_for(batch)
         committed_at, written = self._written.pop(batch.shard, (-1, ()))
         if committed_at == batch.first and not batch.is_late:
             cache.put(written)
@@ -96,17 +97,20 @@ class IdentityProjection:
             # Its message was published long ago: what it moves is published with the next one.
             await save_unpublished(conn, batch.shard, applied.assignments)
             return FoldResult(batch.next, batch.log_offset, batch.log_time_us, deltas=deltas)
-        profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
-        assignments = [*unpublished, *applied.assignments]
-        if any(one.profile_id == NO_ID for one in unpublished):
+        profiles, noted = await self._profiles(conn, batch.shard, decoded, applied)
+        assignments = [*applied.assignments]
+        if noted.is_cache_outdated:
             # Rows that the cache knew are gone: what it has left out of this batch may be new.
             self.forget(batch.shard)
+            await note_cache_emptied(conn, batch.shard)
             cache = self._caches[batch.shard]
             await cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
             applied = await apply_batch(store, cache, decoded.observations, decoded.decisions)
             deltas.update(applied.deltas)
-            profiles, _ = await self._profiles(conn, batch.shard, decoded, applied)
+            profiles, noted = await self._profiles(conn, batch.shard, decoded, applied)
             assignments += applied.assignments
+        if noted.has_unpublished:
+            assignments = [*await take_unpublished(conn, batch.shard), *assignments]
         self._written[batch.shard] = batch.next, applied.bounds
         return FoldResult(
             consumed_to=batch.next,
@@ -115,6 +119,12 @@ class IdentityProjection:
             outputs=outputs(batch.shard, decoded, profiles, assignments),
             deltas=deltas,
         )
+
+    def _cache_for(self, batch: Batch) -> EvidenceCache:
+        if batch.is_late:
+            # It does not learn whether the cache of its shard is outdated.
+            return self._cache.emptied(self._shards)
+        return self._caches.get(batch.shard, self._cache)
 
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         """Return the facts of a message; see `services.chassis.messaging.stream.Isolating`."""
@@ -149,16 +159,15 @@ class IdentityProjection:
         shard: int,
         decoded: DecodedLogBatch,
         applied: AppliedEvidence,
-    ) -> tuple[list[bytes], list[IdentifierAssignment]]:
+    ) -> tuple[list[bytes], LeafProfiles]:
         """Return the current profile of each fact's leaf (a leaf without evidence is a profile of
-        its own), and the assignments that a rollout left to publish."""
+        its own), and what is noted for the shard."""
         profiles = dict(applied.profiles)
         others = {leaf for leaf in decoded.leaves if leaf} - profiles.keys()
-        stored, has_unpublished = await load_leaf_profiles(conn, others, shard)
-        profiles |= stored
-        unpublished = await take_unpublished(conn, shard) if has_unpublished else []
+        found = await load_leaf_profiles(conn, others, shard)
+        profiles |= found.profiles
         of_facts = [profiles.get(IdentifierId(leaf), leaf) or NO_ID for leaf in decoded.leaves]
-        return of_facts, unpublished
+        return of_facts, found
 
 
 def _place(batch: Batch, observation: ObservationItem) -> dict[str, object]:

@@ -25,14 +25,22 @@ class LeafProfiles(NamedTuple):
     profiles: dict[IdentifierId, ProfileId]
     #: Whether the shard has assignments to publish.
     has_unpublished: bool
+    #: Whether an erasure may have deleted rows that the worker of the shard has cached.
+    is_cache_outdated: bool
 
 
 async def load_leaf_profiles(
     conn: asyncpg.Connection, leaves: Collection[bytes], shard: int
 ) -> LeafProfiles:
-    """Return the profiles of leaves, and whether a shard has assignments to publish."""
+    """Return the profiles of leaves, and what is noted for a shard."""
     row: Any = await conn.fetchrow(Q.load_leaf_profiles, list(leaves), shard)
-    return LeafProfiles(dict(zip_columns(row, "ids profile_ids")), row["has_unpublished"])
+    profiles = dict(zip_columns(row, "ids profile_ids"))
+    return LeafProfiles(profiles, row["has_unpublished"], row["is_cache_outdated"])
+
+
+async def note_cache_emptied(conn: asyncpg.Connection, shard: int) -> None:
+    """Save that the worker of a shard has emptied its cache."""
+    await conn.execute(Q.note_cache_emptied, shard)
 
 
 async def save_unpublished(

@@ -1,8 +1,9 @@
 -- name: load_leaf_profiles
--- The profiles of the leaves that are stored, as arrays, and whether a shard has assignments to
--- publish.
+-- The profiles of the leaves that are stored, as arrays; whether a shard has assignments to publish,
+-- and whether its cache is outdated.
 SELECT array_agg(identifier_id) AS ids, array_agg(profile_id) AS profile_ids,
-    EXISTS (SELECT FROM unpublished_assignment WHERE shard = $2) AS has_unpublished
+    EXISTS (SELECT FROM unpublished_assignment WHERE shard = $2) AS has_unpublished,
+    EXISTS (SELECT FROM outdated_cache WHERE shard = $2) AS is_cache_outdated
 FROM identifier WHERE identifier_id = ANY ($1::bytea[])
 
 -- name: save_unpublished
@@ -23,6 +24,10 @@ WHERE unpublished.shard = $1 AND unpublished.version = oldest.version
   AND unpublished.identifier_id = oldest.identifier_id
 RETURNING unpublished.version, unpublished.identifier_id, workspace_id, namespace, value,
     profile_id, before_profile_id
+
+-- name: note_cache_emptied
+-- Removes the note that the cache of a shard is outdated.
+DELETE FROM outdated_cache WHERE shard = $1
 
 -- name: has_unpublished
 -- Whether a workspace has assignments that are not published.

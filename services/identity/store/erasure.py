@@ -67,6 +67,19 @@ async def take(
     return PersonErasure(workspace_id, request_id, *sets, recorded_at_us)
 
 
+async def stop_folds(conn: asyncpg.Connection) -> None:
+    """Wait for the folds of all shards, and let none begin until the transaction ends.
+
+    The caller holds the fence of shard 0, so every transaction locks shards in ascending order.
+    """
+    await conn.execute(Q.stop_folds)
+
+
+async def mark_caches_outdated(conn: asyncpg.Connection) -> None:
+    """Make the worker of each shard empty its cache with its next fold."""
+    await conn.execute(Q.mark_caches_outdated)
+
+
 async def delete_rows(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
 ) -> DeletedRows:

@@ -12,6 +12,14 @@ RETURNING cardinality(passed)
 DELETE FROM erasure WHERE workspace_id = $1 AND request_id = $2
 RETURNING identifier_ids, changed_ids, recorded_at_us
 
+-- name: stop_folds
+-- Waits for the folds of all shards that are under way, and lets none begin until the transaction ends.
+SELECT FROM checkpoint ORDER BY shard FOR NO KEY UPDATE
+
+-- name: mark_caches_outdated
+-- Notes that what the workers of all shards have cached may be deleted.
+INSERT INTO outdated_cache (shard) SELECT shard FROM checkpoint ON CONFLICT DO NOTHING
+
 -- name: delete_identifiers
 -- Deletes identifiers.
 DELETE FROM identifier WHERE identifier_id = ANY ($2::bytea[]) AND workspace_id = $1

@@ -89,10 +89,6 @@ class PostgresEvidence:
         await self._conn.execute(Q.lock, [self._all_key, *lock_keys(self._space, ids)])
         return False
 
-    async def lock_all(self) -> None:
-        """Lock everything until the transaction ends."""
-        await self._conn.execute(Q.lock_all, self._all_key)
-
     async def drain(self) -> None:
         """Wait until every transaction that has locked something has ended."""
         await self._conn.execute("SAVEPOINT locked")

@@ -143,8 +143,16 @@ def make_projection(cache_size: int = 1_000) -> IdentityProjection:
     return IdentityProjection(shards=4, cache=EvidenceCache(cache_size, INDEX_KEY))
 
 
-async def fold(pool: asyncpg.Pool, projection: IdentityProjection, batch: Batch) -> FoldResult:
+@asynccontextmanager
+async def fenced(pool: asyncpg.Pool, shard: int) -> AsyncIterator[asyncpg.Connection]:
+    """Open a transaction that holds the fence of a shard, as a worker does."""
     async with pool.acquire() as conn, conn.transaction():
+        await conn.fetch("SELECT FROM checkpoint WHERE shard = $1 FOR UPDATE", shard)
+        yield conn
+
+
+async def fold(pool: asyncpg.Pool, projection: IdentityProjection, batch: Batch) -> FoldResult:
+    async with fenced(pool, batch.shard) as conn:
         result = await projection.fold(conn, batch)
         await add_digest(conn, batch.shard, result.deltas)
         return result
@@ -152,7 +160,7 @@ async def fold(pool: asyncpg.Pool, projection: IdentityProjection, batch: Batch)
 
 async def backfill(pool: asyncpg.Pool, projection: IdentityProjection, shard: int) -> bool:
     """Run one backfill step of a shard; return whether it had a job."""
-    async with pool.acquire() as conn, conn.transaction():
+    async with fenced(pool, shard) as conn:
         checkpoint = await load_checkpoint(conn, shard)
         assert checkpoint is not None
         return await run_step(conn, projection, checkpoint) is not None
@@ -167,7 +175,7 @@ async def fold_shard_with_crashes(
     for batch in batches:
         while True:
             try:
-                async with pool.acquire() as conn, conn.transaction():
+                async with fenced(pool, batch.shard) as conn:
                     result = await projection.fold(conn, batch)
                     await add_digest(conn, batch.shard, result.deltas)
                     if chance.random() < 0.2:
