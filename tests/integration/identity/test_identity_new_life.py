@@ -1,4 +1,4 @@
-"""The new life of an erased person is complete, whatever shards fold while the old one is deleted."""
+"""The new life of an erased person is complete, whatever is folded while the old one is deleted."""
 
 from __future__ import annotations
 

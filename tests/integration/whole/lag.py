@@ -14,7 +14,9 @@ from service_fixtures import wait_until
 
 #: In the order in which an event passes them; each has its first generation of state.
 FOLDING = ("identity", "profile", "segment", "activation")
-_HOLD = "SELECT FROM {service}_g1.checkpoint WHERE shard = $1 FOR UPDATE"
+#: Folds of the shard wait for this lock; an erasure, which waits for folds that are under way, does
+#: not.
+_HOLD = "SELECT FROM {service}_g1.checkpoint WHERE shard = $1 FOR KEY SHARE"
 _CHECKPOINTS = "SELECT shard, next, next_output FROM {service}_g1.checkpoint ORDER BY shard"
 
 

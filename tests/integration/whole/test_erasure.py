@@ -279,5 +279,6 @@ async def test_person_who_is_erased_while_services_lag_is_in_no_table_and_others
     assert rows["profile"]["leaves"] >= 1
     assert rows["segment"]["membership_changes"] >= 1
     assert rows["activation"]["journey_facts"] >= 1
-    if seed == LAG_SEEDS:
+    if seed == LAG_SEEDS or FAULT_SEEDS in os.environ:
+        # A seed that leaves another state is named.
         await assert_rebuilt_equal(workspace)
