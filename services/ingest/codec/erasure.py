@@ -60,6 +60,8 @@ class Overwritten:
     values: set[str] = field(default_factory=set)
     #: The leaf of the account that a group event names.
     account: bytes | None = None
+    #: The ids of the identifiers that are left in an erased fact.
+    left: frozenset[bytes] = frozenset()
 
 
 class _NamedIdentifier(NamedTuple):
@@ -75,10 +77,13 @@ def overwrite(
 
     A fact of the person keeps the identifiers of others, as evidence about these, and nothing else;
     every fact of a leaf of the person is overwritten.
-    A fact of another person loses the identifiers of the person alone.
+    A fact of another person loses the identifiers of the person alone, and so does what an earlier
+    erasure has left of a fact.
     """
-    if kind in (FACT_ERASED, ERASURE_REQUESTED, PERSON_ERASED):
+    if kind in (ERASURE_REQUESTED, PERSON_ERASED):
         return None
+    if kind == FACT_ERASED:
+        return _erased_before(payload, person)
     if kind == EVENT:
         event = Event.FromString(payload)
         if leaf_id in person.ids:
@@ -101,26 +106,39 @@ def names_person_of(fact: NewFact, ids: frozenset[bytes], index_key: IndexKey) -
 def _own_event(event: Event, leaf_id: bytes, person: ErasedPerson) -> Overwritten:
     named = list(_named(event.identifiers, person))
     others = [one for one in named if one.id not in person.ids]
+    is_claim = event.trust <= SourceTrust.PUBLIC or event.type == EVENT_TYPE_ALIAS
+    rest = [one for one in named if one.id != leaf_id]
     erased = FactErased(
         identifiers=[_plain(one.message) for one in others],
-        co_observed=_are_co_observed(event, leaf_id, named, person.ids),
+        co_observed=not is_claim and _are_co_observed(rest, person.ids),
     )
     account = None
     if event.type == EVENT_TYPE_GROUP:
         account = account_leaf(person.workspace_id, event.group_id, person.index_key)
-    return Overwritten(
-        FACT_ERASED, erased.SerializeToString(), True, _values(named, person.ids), account
+    values = _values(named, person.ids)
+    return Overwritten(FACT_ERASED, erased.SerializeToString(), True, values, account, _ids(others))
+
+
+def _erased_before(payload: bytes, person: ErasedPerson) -> Overwritten | None:
+    """Return what takes the place of what an earlier erasure has left of a fact."""
+    before = FactErased.FromString(payload)
+    named = list(_named(before.identifiers, person))
+    values = _values(named, person.ids)
+    if not values:
+        return None
+    others = [one for one in named if one.id not in person.ids]
+    erased = FactErased(
+        identifiers=[_plain(one.message) for one in others],
+        co_observed=before.co_observed and _are_co_observed(named, person.ids),
     )
+    return Overwritten(FACT_ERASED, erased.SerializeToString(), False, values, left=_ids(others))
 
 
-def _are_co_observed(
-    event: Event, leaf_id: bytes, named: Iterable[_NamedIdentifier], erased: frozenset[bytes]
-) -> bool:
-    """Return whether the identifiers of others are evidence for each other: around the strongest
-    one beside the leaf, unless that is the person's; see `services.identity.domain.evidence`."""
-    if event.trust <= SourceTrust.PUBLIC or event.type == EVENT_TYPE_ALIAS:
-        return False
-    rest = {one.identifier: one.id for one in named if one.id != leaf_id}
+def _are_co_observed(named: Iterable[_NamedIdentifier], erased: frozenset[bytes]) -> bool:
+    """Return whether the identifiers of others among these, those beside the leaf, are evidence for
+    each other: around the strongest one, unless that is the person's; see
+    `services.identity.domain.evidence`."""
+    rest = {one.identifier: one.id for one in named}
     others = [id_ for id_ in rest.values() if id_ not in erased]
     return len(others) > 1 and rest[primary_identifier(rest)] not in erased
 
@@ -148,10 +166,11 @@ def _pair(kind: str, leaf_id: bytes, payload: bytes, person: ErasedPerson) -> Ov
     values = _values(named, person.ids)
     if not values and leaf_id not in person.ids:
         return None
-    erased = FactErased()
+    erased, others = FactErased(), list[_NamedIdentifier]()
     if kind == _LINK_DECIDED:  # a match is no sighting of its identifiers
-        erased.identifiers.extend(_plain(one.message) for one in named if one.id not in person.ids)
-    return Overwritten(FACT_ERASED, erased.SerializeToString(), True, values)
+        others = [one for one in named if one.id not in person.ids]
+        erased.identifiers.extend(_plain(one.message) for one in others)
+    return Overwritten(FACT_ERASED, erased.SerializeToString(), True, values, left=_ids(others))
 
 
 def _named(
@@ -161,6 +180,10 @@ def _named(
         found = person.id_of(message.namespace, message.value)
         if found is not None:
             yield _NamedIdentifier(message, *found)
+
+
+def _ids(named: Iterable[_NamedIdentifier]) -> frozenset[bytes]:
+    return frozenset(one.id for one in named)
 
 
 def _values(named: Iterable[_NamedIdentifier], erased: frozenset[bytes]) -> set[str]:

@@ -135,6 +135,7 @@ class ErasureCommands:
         step = _Overwriting(self.event_log, self.pool, request, person)
         await step.erase_own()
         await step.erase_from_others()
+        await step.erase_from_erased()
         await step.erase_refused()
         await step.catch_up()
         await step.append()
@@ -239,6 +240,16 @@ class _Overwriting:
                         left.append((leaf_id, (page[-1].occurred_at_us, page[-1].offset)))
                     facts += page
                 await self._delete_refused(conn, await self._overwrite(conn, facts))
+
+    async def erase_from_erased(self) -> None:
+        """Remove the person from what earlier erasures have left of facts."""
+        while True:
+            async with transaction(self._pool) as conn:
+                facts = await store.erased_facts(conn, self._request, PAGE)
+                await self._delete_refused(conn, await self._overwrite(conn, facts))
+                await store.delete_names(conn, self._request, facts)
+            if len(facts) < PAGE:
+                return
 
     async def erase_refused(self) -> None:
         """Delete the refused events that name the person in another spelling than its facts."""
@@ -356,7 +367,6 @@ class _Overwriting:
             if new.account is not None:
                 accounts.add((new.account, fact.occurred_at_us))
             leaf_id = LeafId(secrets.token_bytes(16)) if new.loses_leaf else fact.leaf_id
-            contents.append(
-                NewContent(fact.shard, fact.offset, kinds.ids[new.kind], leaf_id, new.payload)
-            )
+            place, kind_id = (fact.shard, fact.offset), kinds.ids[new.kind]
+            contents.append(NewContent(*place, kind_id, leaf_id, new.payload, new.left))
         return own

@@ -41,6 +41,8 @@ class NewContent(NamedTuple):
     kind_id: int
     leaf_id: bytes
     payload: bytes
+    #: The ids of the identifiers that are left in an erased fact.
+    left: frozenset[bytes] = frozenset()
 
 
 async def save_requests(conn: asyncpg.Connection, requests: Iterable[ErasureRequest]) -> None:
@@ -90,6 +92,23 @@ async def own_facts(
     return [StoredFact(*row) for row in rows]
 
 
+async def erased_facts(
+    conn: asyncpg.Connection, request: ErasureRequest, limit: int
+) -> list[StoredFact]:
+    """Return some facts that an earlier erasure has overwritten and that name the person."""
+    ids = list(request.identifier_ids)
+    rows = await conn.fetch(Q.erased_facts, request.workspace_id, ids, limit)
+    return [StoredFact(*row) for row in rows]
+
+
+async def delete_names(
+    conn: asyncpg.Connection, request: ErasureRequest, facts: Collection[StoredFact]
+) -> None:
+    """Delete that erased facts name the person."""
+    places = ([one.shard for one in facts], [one.offset for one in facts])
+    await conn.execute(Q.delete_names, request.workspace_id, list(request.identifier_ids), *places)
+
+
 async def facts_of_leaf(
     conn: asyncpg.Connection, workspace_id: str, leaf_id: bytes, after: tuple[int, int], limit: int
 ) -> list[StoredFact]:
@@ -118,9 +137,13 @@ async def facts_in_range(
 async def overwrite(
     conn: asyncpg.Connection, workspace_id: str, contents: Collection[NewContent]
 ) -> None:
-    """Overwrite facts."""
-    columns = map(list, zip(*contents, strict=True))
+    """Overwrite facts, and store the identifiers that the erased ones still name."""
+    columns = map(list, zip(*(one[:5] for one in contents), strict=True))
     await conn.execute(Q.overwrite, workspace_id, *columns)
+    names = [(id_, one.shard, one.offset) for one in contents for id_ in one.left]
+    if names:
+        columns = map(list, zip(*names, strict=True))
+        await conn.execute(Q.add_names, workspace_id, *columns)
 
 
 async def erased_after(

@@ -53,6 +53,28 @@ SELECT shard, "offset", kind_id, leaf_id, occurred_at, payload FROM fact
 WHERE leaf_id = ANY ($2::bytea []) AND workspace_id = $1
 LIMIT $3
 
+-- name: erased_facts
+-- Reads some facts that an earlier erasure has overwritten and that name a person.
+SELECT f.shard, f."offset", f.kind_id, f.leaf_id, f.occurred_at, f.payload
+FROM (
+    SELECT DISTINCT shard, "offset" FROM erased_name
+    WHERE workspace_id = $1 AND identifier_id = ANY ($2::bytea []) LIMIT $3
+) AS n
+INNER JOIN fact AS f ON f.shard = n.shard AND f."offset" = n."offset"
+WHERE f.workspace_id = $1
+
+-- name: add_names
+-- Stores which identifiers are left in erased facts.
+INSERT INTO erased_name (workspace_id, identifier_id, shard, "offset")
+SELECT $1, * FROM unnest($2::bytea [], $3::smallint [], $4::bigint [])
+ON CONFLICT DO NOTHING
+
+-- name: delete_names
+-- Deletes that erased facts name a person.
+DELETE FROM erased_name USING unnest($3::smallint [], $4::bigint []) AS t (shard, "offset")
+WHERE workspace_id = $1 AND identifier_id = ANY ($2::bytea [])
+    AND erased_name.shard = t.shard AND erased_name."offset" = t."offset"
+
 -- name: facts_of_leaf
 -- Reads the next facts of a leaf after one.
 SELECT shard, "offset", kind_id, leaf_id, occurred_at, payload FROM fact

@@ -124,9 +124,11 @@ async def live(system: WholeSystem, tmp_path: Path) -> list[event_pb2.Event]:
     return own
 
 
-async def erase(system: WholeSystem, *, block: bool = False) -> admin_pb.ErasureSummary:
+async def erase(
+    system: WholeSystem, name: str = LI, *, block: bool = False
+) -> admin_pb.ErasureSummary:
     request = identity_pb.RequestErasureRequest(
-        identifier=identifier(LI), legal_ground="GDPR 17(1)(b)", block=block
+        identifier=identifier(name), legal_ground="GDPR 17(1)(b)", block=block
     )
     requested = await system.admin.identity.RequestErasure(request)
 
@@ -230,8 +232,13 @@ async def test_erased_person_is_nowhere_another_one_complete_and_a_blocked_one_r
     assert reasons == {ERROR_REASON_SUPPRESSED}
     assert {one.quarantine_id for one in response.rejections} == {""}
     await workspace.drain()
-    assert await workspace.profiles(LI) == [""]
     assert await tables_with(dsn, PLANTED) <= BY_AGE
+
+    # What is left of the events of Li names Wang, who is erased from it as well.
+    await erase(workspace, WANG)
+    assert await tables_with(dsn, WANG.removeprefix("user_id:")) <= BY_AGE
+    assert await workspace.profiles(LI, WANG) == ["", ""]
+    await assert_rebuilt_equal(workspace)
 
 
 async def profile_of(system: WholeSystem, name: str) -> Any:

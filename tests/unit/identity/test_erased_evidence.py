@@ -111,10 +111,15 @@ def overwritten(fact: Fact, person: ErasedPerson) -> Fact:
     return changed
 
 
-@given(st.lists(facts_of(), max_size=6), st.sets(st.sampled_from(POOL), max_size=4))
+erased_persons = st.sets(st.sampled_from(POOL), max_size=4)
+
+
+@given(st.lists(facts_of(), max_size=6), erased_persons, erased_persons)
 def test_overwritten_facts_have_the_evidence_about_others_and_no_other(
-    facts: list[Fact], erased: set[Identifier]
+    facts: list[Fact], erased_before: set[Identifier], erased: set[Identifier]
 ) -> None:
+    before = ErasedPerson(WORKSPACE, "CN", frozenset(map(id_of, erased_before)), INDEX_KEY)
+    facts = [overwritten(fact, before) for fact in facts]
     ids = frozenset(map(id_of, erased))
     person = ErasedPerson(WORKSPACE, "CN", ids, INDEX_KEY)
     after = [overwritten(fact, person) for fact in facts]

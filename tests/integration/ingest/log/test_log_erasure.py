@@ -86,9 +86,9 @@ class Erasing:
             0.0,
         )
 
-    async def request(self) -> None:
+    async def request(self, request: ErasureRequest = REQUEST) -> None:
         ends = (await self._log.heads()).token.offsets
-        await self._log.append([requested_fact(REQUEST._replace(known_to=ends), INDEX_KEY)])
+        await self._log.append([requested_fact(request._replace(known_to=ends), INDEX_KEY)])
         await self._definitions.refresh()
 
     async def carry_out(self) -> int:
@@ -167,6 +167,31 @@ async def test_erasure_that_is_killed_at_a_step_converges(
     assert await count_kind(logs, FACT_ERASED) == 9
     assert await erasing.totals() == EXPECTED
     assert await erasing.carry_out() == 0
+    await logs.check_shards()
+
+
+async def test_second_person_is_erased_from_what_the_first_erasure_has_left(
+    logs: Logs, event_log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 3)
+    # The leaf of these facts is that of the person who is erased first, and then a random one.
+    first, second = Identifier("user_id", "a"), Identifier("member_id", "pl4nted-second")
+    await event_log.append([fact(f"b{n}", first, second, OTHERS[n % 2]) for n in range(8)])
+    erasing = Erasing(logs, event_log, tmp_path / "erasures.jsonl")
+    for number, person in enumerate((first, second)):
+        ids = (person.id_in(WORKSPACE, INDEX_KEY),)
+        request_id = bytes([number]) * 16
+        assert await planted(logs) == 8
+        await erasing.request(
+            REQUEST._replace(request_id=request_id, identifier_ids=ids, related_ids=())
+        )
+        await erasing.carry_out()
+    assert await planted(logs) == 0
+    assert await count_kind(logs, FACT_ERASED) == 8
+    # What is left names the others, who can be erased in turn.
+    names = await logs.fetch("SELECT DISTINCT identifier_id FROM erased_name")
+    others = {one.id_in(WORKSPACE, INDEX_KEY) for one in OTHERS[:2]}
+    assert {row["identifier_id"] for row in names} == others
     await logs.check_shards()
 
 
