@@ -277,8 +277,12 @@ async def test_two_linked_people_are_separated_and_both_are_shown(watched: Watch
     await decide("同一位客户")
     assert len(set(await system.profiles("user_id:u3", "user_id:u4"))) == 1
     await expect(page.get_by_role("checkbox", name="user_id:u4")).to_be_visible()
-    await page.get_by_role("checkbox", name="user_id:u3").press("Space")
-    await page.get_by_role("checkbox", name="user_id:u4").press("Space")
+    for name in ("user_id:u3", "user_id:u4"):
+        box = page.get_by_role("checkbox", name=name)
+        # A selection ends when the decision about it is shown.
+        await expect(box).not_to_be_checked()
+        await box.press("Space")
+        await expect(box).to_be_checked()
     await watched.press("分开这两个标识")
     await decide("兄弟二人")
     assert len(set(await system.profiles("user_id:u3", "user_id:u4"))) == 2
