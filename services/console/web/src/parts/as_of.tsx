@@ -7,6 +7,8 @@ import { useSearchParams } from "react-router";
 
 import { instant, ZONE } from "../format";
 
+import { IN_PLACE } from "./address";
+
 /** Returns the instant in the address (Unix microseconds, 0 = now), and how it is changed. */
 export function useAsOf(): [number, (us: number) => void] {
   const [search, setSearch] = useSearchParams();
@@ -14,7 +16,7 @@ export function useAsOf(): [number, (us: number) => void] {
     const next = new URLSearchParams(search);
     if (us) next.set("as_of", String(us));
     else next.delete("as_of");
-    setSearch(next, { replace: true, preventScrollReset: true });
+    setSearch(next, IN_PLACE);
   };
   return [Number(search.get("as_of") ?? 0), set];
 }

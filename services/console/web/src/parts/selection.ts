@@ -2,6 +2,8 @@
 // forward, and loading the page again, restore it.
 import { useLocation, useNavigate } from "react-router";
 
+import { IN_PLACE } from "./address";
+
 interface State {
   selected?: string[];
 }
@@ -13,7 +15,7 @@ export function useSelection(): [string[], (selected: string[]) => void] {
   const set = (selected: string[]) =>
     void navigate(
       { search, hash },
-      { replace: true, preventScrollReset: true, state: { ...(state as State | null), selected } },
+      { ...IN_PLACE, state: { ...(state as State | null), selected } },
     );
   return [(state as State | null)?.selected ?? [], set];
 }

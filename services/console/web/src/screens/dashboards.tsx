@@ -1,11 +1,12 @@
 // The dashboards of the workspace.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Typography } from "antd";
+import { Button, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
 import { number } from "../format";
+import { Head } from "../parts/head";
 import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { useSession } from "../session";
@@ -22,14 +23,14 @@ export default function Dashboards() {
   );
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{t("dashboards")}</Typography.Title>
         {caller.role !== "ROLE_READER" && (
           <Link to="/dashboards/new">
             <Button type="primary">{t("newDashboard")}</Button>
           </Link>
         )}
-      </Flex>
+      </Head>
       <Shown query={query} empty={rows.length === 0 && t("noDashboards")}>
         <Rows
           rowKey="dashboard_id"

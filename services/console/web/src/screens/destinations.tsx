@@ -1,11 +1,12 @@
 // The destinations: what each subscribes to, and its deliveries by state.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Space, Tag, Typography } from "antd";
+import { Button, Space, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
 import { number } from "../format";
+import { Head } from "../parts/head";
 import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { useTitles } from "../parts/titles";
@@ -30,12 +31,12 @@ export default function Destinations() {
   });
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{t("destinations")}</Typography.Title>
         <Link to="/definitions/destination/new">
           <Button>{t("newDestination")}</Button>
         </Link>
-      </Flex>
+      </Head>
       <Shown query={query} empty={query.data?.length === 0 && t("noDestinations")}>
         <Rows
           rowKey="id"

@@ -7,6 +7,7 @@ import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas, stream } from "../api/client";
 import { identifierText, instant, valueText } from "../format";
+import { IN_PLACE } from "../parts/address";
 import { GREY } from "../parts/colours";
 import { LiveState, useLive } from "../parts/live";
 import { Rows } from "../parts/rows";
@@ -30,7 +31,7 @@ export default function Events() {
     const next = new URLSearchParams(search);
     next.delete(key);
     values.forEach((value) => next.append(key, value));
-    setSearch(next, { replace: true, preventScrollReset: true });
+    setSearch(next, IN_PLACE);
   };
   return (
     <>

@@ -7,6 +7,7 @@ import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { identifierText, instant, number } from "../format";
+import { IN_PLACE } from "../parts/address";
 import { Decide, type Pair } from "../parts/decide";
 import { More } from "../parts/more";
 import { Person, useNames } from "../parts/people";
@@ -60,7 +61,7 @@ function Held() {
         placeholder={t("reason")}
         style={{ width: 260, marginBottom: 16 }}
         value={reason || undefined}
-        onChange={(value?: Reason) => setSearch(value ? { reason: value } : {}, { replace: true, preventScrollReset: true })}
+        onChange={(value?: Reason) => setSearch(value ? { reason: value } : {}, IN_PLACE)}
         options={[...new Set([...reasons, ...(reason ? [reason] : [])])].map((each) => ({
           value: each,
           label: `${word(each, "HELD_REASON_", i18n.language)} (${number(countOf(each), i18n.language)})`,

@@ -1,12 +1,13 @@
 // The journeys, whether each is running, and how many of its runs go on.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Checkbox, Flex, Space, Tag, Typography } from "antd";
+import { Button, Checkbox, Space, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { useAddress } from "../parts/address";
 import { Choice } from "../parts/choice";
+import { Head } from "../parts/head";
 import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 import { word } from "../words";
@@ -26,12 +27,12 @@ export default function Journeys() {
     .filter((each) => !flow || each.flow === flow);
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{t("journeys")}</Typography.Title>
         <Link to="/definitions/journey/new">
           <Button>{t("newJourney")}</Button>
         </Link>
-      </Flex>
+      </Head>
       <Space wrap style={{ marginBottom: 16 }}>
         <Choice
           name="state"

@@ -1,6 +1,6 @@
 // What is known about a person, and why, in sentences: to read with the person, print, and hand out.
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { Alert, Button, Card, Flex, Space, Typography } from "antd";
+import { Alert, Button, Card, Space, Typography } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
@@ -9,6 +9,7 @@ import type { Schemas } from "../api/client";
 import { identifierText, instant, nameOf, number, valueText } from "../format";
 import { isAllowed } from "../parts/consent";
 import { download } from "../parts/download";
+import { Head } from "../parts/head";
 import { type Known, loadKnown, type Membership } from "../parts/known";
 import { keptFor, useReveal } from "../parts/reveal";
 import { Shown, useFailureText } from "../parts/states";
@@ -37,7 +38,7 @@ export default function KnownView() {
   const name = nameOf(query.data?.profile);
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{name ? t("knownOf", { name }) : t("whatIsKnown")}</Typography.Title>
         <Space wrap className="not-printed">
           {reveal}
@@ -49,7 +50,7 @@ export default function KnownView() {
             {t("saveAll")}
           </Button>
         </Space>
-      </Flex>
+      </Head>
       <Typography.Paragraph>{t("knownHint", { most: SHOWN })}</Typography.Paragraph>
       {save.error && <Alert type="error" title={failure(save.error)} />}
       <Shown query={query}>{query.data && <Sections known={query.data} />}</Shown>

@@ -1,6 +1,6 @@
 // One segment: its rule in words, and its members, now and as of an instant.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Button, Card, Flex, Typography } from "antd";
+import { Button, Card, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
 
@@ -8,6 +8,7 @@ import { call } from "../api/client";
 import { instant, number } from "../format";
 import { AsOf, useAsOf } from "../parts/as_of";
 import { Changes } from "../parts/changes";
+import { Head } from "../parts/head";
 import { More } from "../parts/more";
 import { Person, useNames } from "../parts/people";
 import { Rows } from "../parts/rows";
@@ -55,12 +56,12 @@ export default function SegmentView() {
   const names = useNames(rows.map((row) => row.profile_id ?? ""));
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{found?.segment?.title || id}</Typography.Title>
         <Link to={`/segments/${id}/edit`}>
           <Button>{t("edit")}</Button>
         </Link>
-      </Flex>
+      </Head>
       <Typography.Paragraph style={{ whiteSpace: "pre-wrap" }}>
         {i18n.language === "zh" ? words.data?.text_chinese : words.data?.text}
       </Typography.Paragraph>

@@ -1,11 +1,13 @@
 // The segments, how many people are in each, and how many are in two of them.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Flex, Tag, Typography } from "antd";
+import { Button, Card, Tag, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
 
 import { call, type Schemas } from "../api/client";
 import { number } from "../format";
+import { IN_PLACE } from "../parts/address";
+import { Head } from "../parts/head";
 import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
 
@@ -23,12 +25,12 @@ export default function Segments() {
   const segments = (query.data?.segments ?? []).filter((each) => !each.segment?.retired);
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{t("segments")}</Typography.Title>
         <Link to="/segments/new">
           <Button type="primary">{t("newSegment")}</Button>
         </Link>
-      </Flex>
+      </Head>
       <Shown query={query} empty={segments.length === 0 && t("noSegments")}>
         <Rows
           rowKey={(row) => row.segment?.segment_id ?? ""}
@@ -37,7 +39,7 @@ export default function Segments() {
           rowSelection={{
             selectedRowKeys: chosen,
             columnTitle: t("compare"),
-            onChange: (keys) => setSearch({ overlap: keys.map(String) }, { replace: true, preventScrollReset: true }),
+            onChange: (keys) => setSearch({ overlap: keys.map(String) }, IN_PLACE),
             getTitleCheckboxProps: () => ({ "aria-label": t("compare") }),
             getCheckboxProps: (row) => ({
               "aria-label": `${t("compare")} ${row.segment?.title || row.segment?.segment_id}`,

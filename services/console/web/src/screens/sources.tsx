@@ -1,10 +1,11 @@
 // The sources, how to send to them, what they send now, and the keys of the workspace.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Flex, Typography } from "antd";
+import { Button, Typography } from "antd";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 
 import { call } from "../api/client";
+import { Head } from "../parts/head";
 import { Keys, RefusedCalls } from "../parts/keys";
 import { Rows } from "../parts/rows";
 import { Shown } from "../parts/states";
@@ -21,12 +22,12 @@ export default function Sources() {
   const sources = query.data?.sources ?? [];
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{t("sources")}</Typography.Title>
         <Link to="/definitions/source/new">
           <Button>{t("newSource")}</Button>
         </Link>
-      </Flex>
+      </Head>
       <Shown query={query} empty={sources.length === 0 && t("noSources")}>
         <Rows
           rowKey={(row) => row.source?.source_id ?? ""}

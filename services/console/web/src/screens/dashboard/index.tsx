@@ -1,6 +1,6 @@
 // A dashboard: its tiles with their figures, which are moved, added and removed in place.
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Card, Empty, Flex, Form, Grid, Input, Skeleton, Space, Typography } from "antd";
+import { Alert, App, Button, Card, Empty, Form, Grid, Input, Skeleton, Space, Typography } from "antd";
 import { type DragEvent, type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useParams } from "react-router";
@@ -8,6 +8,7 @@ import { useNavigate, useParams } from "react-router";
 import { awaitToken, call, type Schemas } from "../../api/client";
 import { useAddress } from "../../parts/address";
 import { type Draft, DraftState, LOOK_MS, useDraft, useSaveFailureText } from "../../parts/draft";
+import { Head } from "../../parts/head";
 import { Shown } from "../../parts/states";
 import { useSession } from "../../session";
 import { TileContent } from "./figures";
@@ -55,12 +56,12 @@ function Board(props: { draft: Draft<Dashboard>; dashboard: Dashboard; isNew: bo
   const tiles = dashboard.tiles ?? [];
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>
           {dashboard.title || dashboard.dashboard_id || t("newDashboard")}
         </Typography.Title>
         {mayEdit && !isEdited && <Button onClick={() => set("edit", "1")}>{t("edit")}</Button>}
-      </Flex>
+      </Head>
       <DraftState draft={draft} />
       {isEdited && (
         <>

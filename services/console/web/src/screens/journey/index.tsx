@@ -1,12 +1,13 @@
 // One journey: its tree with the people at each step, what its messages achieve, and its runs.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { App, Button, Card, Flex, Popconfirm, Space, Statistic, Tag, Typography } from "antd";
+import { App, Button, Card, Popconfirm, Space, Statistic, Tag, Typography } from "antd";
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
 
 import { awaitToken, call, type Schemas } from "../../api/client";
 import { number } from "../../format";
+import { Head } from "../../parts/head";
 import { JourneyCanvas } from "../../parts/journey/canvas";
 import { type Box, layoutOf } from "../../parts/journey/layout";
 import { Replay } from "../../parts/journey/replay";
@@ -37,7 +38,7 @@ export default function JourneyView() {
   const found = journey.data?.journey;
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{found?.title || id}</Typography.Title>
         <Space>
           {journey.data && <FlowButtons id={id} flow={journey.data.flow} />}
@@ -45,7 +46,7 @@ export default function JourneyView() {
             <Button>{t("edit")}</Button>
           </Link>
         </Space>
-      </Flex>
+      </Head>
       <Shown query={journey}>
         <Shown query={summary}>
           <Counts summary={summary.data ?? {}} />

@@ -1,6 +1,6 @@
 // One person: identifiers, traits, tags, consents, segments, messages and the timeline.
 import { useQuery } from "@tanstack/react-query";
-import { Button, Card, Col, Descriptions, Drawer, Flex, Row, Space, Tag, Typography } from "antd";
+import { Button, Card, Col, Descriptions, Drawer, Row, Space, Tag, Typography } from "antd";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useLocation, useParams } from "react-router";
@@ -9,6 +9,7 @@ import { call, type Schemas } from "../../api/client";
 import { identifierText, instant, nameOf, number, valueText } from "../../format";
 import { AsOf, useAsOf } from "../../parts/as_of";
 import { Fact } from "../../parts/explanation";
+import { Head } from "../../parts/head";
 import { Runs } from "../../parts/journey/runs";
 import { keptFor, useReveal } from "../../parts/reveal";
 import { Rows } from "../../parts/rows";
@@ -57,7 +58,7 @@ export default function ProfileView() {
   const profile: Profile = query.data?.profile ?? {};
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{nameOf(profile) || t("profile")}</Typography.Title>
         <Space wrap>
           {reveal}
@@ -70,7 +71,7 @@ export default function ProfileView() {
             </Link>
           )}
         </Space>
-      </Flex>
+      </Head>
       <AsOf from={first.data?.profile.first_seen_us ?? 0} />
       <Shown query={query}>
         <Row gutter={[16, 16]}>

@@ -7,6 +7,7 @@ import { useLocation, useSearchParams } from "react-router";
 
 import { call, type Schemas } from "../../api/client";
 import { instant, valueText } from "../../format";
+import { IN_PLACE } from "../../parts/address";
 import { More } from "../../parts/more";
 import { keptFor } from "../../parts/reveal";
 import { Shown } from "../../parts/states";
@@ -65,7 +66,7 @@ export function Events(props: { id: string; asOf: number; reason: string }) {
     const next = new URLSearchParams(search);
     next.delete("kind");
     chosen.forEach((kind) => next.append("kind", kind));
-    setSearch(next, { replace: true, preventScrollReset: true });
+    setSearch(next, IN_PLACE);
   };
   return (
     <Card title={t("timeline")} style={{ marginTop: 16 }}>

@@ -8,6 +8,7 @@ import { call, type Schemas } from "../../api/client";
 import { number } from "../../format";
 import { useAddress } from "../../parts/address";
 import { Choice } from "../../parts/choice";
+import { Head } from "../../parts/head";
 import { More } from "../../parts/more";
 import { Person, useNames } from "../../parts/people";
 import { Rows } from "../../parts/rows";
@@ -44,12 +45,12 @@ export default function Tickets() {
   agents.delete("");
   return (
     <>
-      <Flex justify="space-between" align="center" wrap gap="small" style={{ marginBottom: 8 }}>
+      <Head>
         <Typography.Title level={2}>{t("tickets")}</Typography.Title>
         <Link to="/definitions/queue">
           <Button>{t("kind_queue")}</Button>
         </Link>
-      </Flex>
+      </Head>
       <Queues query={queues} />
       <Space wrap style={{ margin: "16px 0" }}>
         <Segmented

@@ -1,0 +1,1 @@
+import{i as e}from"./core-C3jthk6X.js";var t={replace:!0,preventScrollReset:!0};function n(){let[n,r]=e();return[n,(e,i)=>{let a=new URLSearchParams(n);i?a.set(e,i):a.delete(e),r(a,t)}]}export{n,t};

@@ -1,1 +1,0 @@
-import{i as e}from"./core-C3jthk6X.js";function t(){let[t,n]=e();return[t,(e,r)=>{let i=new URLSearchParams(t);r?i.set(e,r):i.delete(e),n(i,{replace:!0,preventScrollReset:!0})}]}export{t};

@@ -1,1 +1,0 @@
-import{P as e}from"./antd-3X6RTp7z.js";import{t}from"./address-aWt6mizi.js";import{S as n}from"./core-C3jthk6X.js";var r=n();function i(n){let[i,a]=t();return(0,r.jsx)(e,{allowClear:!0,"aria-label":n.label,placeholder:n.label,style:{minWidth:180},value:i.get(n.name)??void 0,onChange:e=>a(n.name,e),options:n.options})}export{i as t};

@@ -1,0 +1,1 @@
+import{g as e}from"./antd-3X6RTp7z.js";import{S as t}from"./core-C3jthk6X.js";var n=t();function r(t){return(0,n.jsx)(e,{justify:`space-between`,align:`center`,wrap:!0,gap:`small`,style:{marginBottom:8},children:t.children})}export{r as t};

@@ -1,0 +1,1 @@
+import{c as e,s as t}from"./core-C3jthk6X.js";import{t as n}from"./address-Bcn6PcBf.js";function r(){let{search:r,hash:i,state:a}=t(),o=e();return[a?.selected??[],e=>void o({search:r,hash:i},{...n,state:{...a,selected:e}})]}export{r as t};

@@ -1,1 +1,0 @@
-import{c as e,s as t}from"./core-C3jthk6X.js";function n(){let{search:n,hash:r,state:i}=t(),a=e();return[i?.selected??[],e=>void a({search:n,hash:r},{replace:!0,preventScrollReset:!0,state:{...i,selected:e}})]}export{n as t};
