@@ -30,29 +30,38 @@ class BareEndpoint:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Store the body of a request, and answer after the commit."""
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
+        body = await read_body(receive)
         async with self._pool.acquire() as conn:
             await conn.copy_records_to_table("body", records=[(body,)], columns=["content"])
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": _RESPONSE})
 
 
+async def read_body(receive: Any) -> bytes:
+    """Return the body of a request."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def serve(app: Any) -> None:
+    """Print the port, and serve an application until the process is ended."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    print(bound.getsockname()[1], flush=True)
+    config = uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, ws="none")
+    await uvicorn.Server(config).serve(sockets=[bound])
+
+
 async def main() -> None:
-    """Print the port, and serve until the process is ended."""
+    """Serve over a pool of connections."""
     async with asyncpg.create_pool(
         os.environ[DSN], min_size=_CONNECTIONS, max_size=_CONNECTIONS
     ) as pool:
         await pool.execute("CREATE TABLE body (id bigserial PRIMARY KEY, content bytea NOT NULL)")
-        bound = socket.create_server(("127.0.0.1", 0))
-        print(bound.getsockname()[1], flush=True)
-        config = uvicorn.Config(
-            BareEndpoint(pool), lifespan="off", access_log=False, log_config=None, ws="none"
-        )
-        await uvicorn.Server(config).serve(sockets=[bound])
+        await serve(BareEndpoint(pool))
 
 
 if __name__ == "__main__":

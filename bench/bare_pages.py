@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
 import msgspec
-import uvicorn
 
+from bench.bare_endpoint import read_body, serve
 from services.kernel.fold.leaf import decode
 
 #: The environment variable with the database of profile.
@@ -106,11 +105,7 @@ class BarePages:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, whose body is a `BareQuery` in JSON."""
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
+        body = await read_body(receive)
         conn = await self._free.get()
         try:
             answer = await read_page(conn, msgspec.json.decode(body, type=BareQuery))
@@ -122,14 +117,8 @@ class BarePages:
 
 
 async def main() -> None:
-    """Print the port, and serve until the process is ended."""
-    connections = [await connect(os.environ[DSN]) for _ in range(_CONNECTIONS)]
-    bound = socket.create_server(("127.0.0.1", 0))
-    print(bound.getsockname()[1], flush=True)
-    config = uvicorn.Config(
-        BarePages(connections), lifespan="off", access_log=False, log_config=None, ws="none"
-    )
-    await uvicorn.Server(config).serve(sockets=[bound])
+    """Serve over some connections."""
+    await serve(BarePages([await connect(os.environ[DSN]) for _ in range(_CONNECTIONS)]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeAlias
 
 import asyncpg
 import structlog
@@ -32,6 +32,8 @@ MAX_WAITING = 10_000
 #: The most entries of one transaction.
 _MAX_GROUP = 2_000
 _FOREVER = 2**63 - 1
+#: An entry of a workspace that waits, and the future of a caller that waits for it.
+_Waiting: TypeAlias = tuple[str, AuditEntry, asyncio.Future[None] | None]
 
 
 def chain_of(service: str, workspace_id: str) -> str:
@@ -58,7 +60,7 @@ class AuditLog:
         self._pool = pool
         self._api_pool = api_pool
         self.service = service
-        self._waiting: list[tuple[str, AuditEntry, asyncio.Future[None] | None]] = []
+        self._waiting: list[_Waiting] = []
         self._arrived, self._urgent = asyncio.Event(), asyncio.Event()
         self._flushing = asyncio.Lock()
 
@@ -117,9 +119,7 @@ class AuditLog:
         if self._waiting:
             await asyncio.shield(self.flush())
 
-    async def _write_group(
-        self, group: Sequence[tuple[str, AuditEntry, asyncio.Future[None] | None]]
-    ) -> None:
+    async def _write_group(self, group: Sequence[_Waiting]) -> None:
         """Write the first entries that wait, and let their callers go on."""
         try:
             await self._write(group)
@@ -133,9 +133,7 @@ class AuditLog:
             if future is not None and not future.done():
                 future.set_result(None)
 
-    async def _write(
-        self, group: Sequence[tuple[str, AuditEntry, asyncio.Future[None] | None]]
-    ) -> None:
+    async def _write(self, group: Sequence[_Waiting]) -> None:
         by_workspace: dict[str, list[AuditEntry]] = {}
         for workspace_id, entry, _ in group:
             by_workspace.setdefault(workspace_id, []).append(entry)

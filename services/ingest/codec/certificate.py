@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.ingest.domain.erasure import FOLDING, ErasureStatus
+from services import SERVICES
+from services.ingest.domain.erasure import ErasureStatus
 from services.kernel.ids import to_hex
 from services.kernel.index_key import IndexKey
 from services.kernel.time import SECOND_US
@@ -41,7 +42,7 @@ def certify(workspace_id: str, erasure: ErasureStatus, index_key: IndexKey) -> C
             "facts_of_others": erasure.facts_of_others,
             "refused_events": erasure.refused_events,
             "rows_deleted_by": erasure.folded,
-            "not_yet_deleted_by": [name for name in FOLDING if name not in erasure.folded],
+            "not_yet_deleted_by": [name for name in SERVICES[1:] if name not in erasure.folded],
         },
         ensure_ascii=False,
         sort_keys=True,

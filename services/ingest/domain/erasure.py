@@ -14,8 +14,6 @@ from services.kernel.index_key import IndexKey
 #: By workspace, the ids of identifiers of erased persons.
 WorkspaceIds: TypeAlias = Mapping[str, frozenset[bytes]]
 NO_IDS: frozenset[bytes] = frozenset()
-#: The services that fold the log, and so have something of a person.
-FOLDING: tuple[str, ...] = ("identity", "profile", "segment", "activation")
 
 SUPPRESSED = Refusal(
     "SUPPRESSED",

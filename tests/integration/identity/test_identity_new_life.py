@@ -153,6 +153,16 @@ async def fold_old_life(life: Life, shard: int) -> None:
             await life.fold(each, 1 if each == shard else 1_000)
 
 
+async def new_life_of_li(pool: asyncpg.Pool) -> tuple[Life, int]:
+    """Return the life of Li, whose identifiers all live again at the erasure, and the shard."""
+    life = life_of_li(pool)
+    shard = life.append(ModelEvent((LI, MAIL), 100, 100))
+    life.append(ModelEvent((LI, DEVICE), 101, 101))
+    await fold_old_life(life, shard)
+    await life.erase()
+    return life, shard
+
+
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_state_follows_from_the_log_in_whatever_order_shards_fold_a_new_life(
     pool: asyncpg.Pool, seed: int
@@ -175,11 +185,7 @@ async def test_state_follows_from_the_log_in_whatever_order_shards_fold_a_new_li
 async def test_evidence_between_identifiers_that_all_live_again_is_added_after_an_erasure(
     pool: asyncpg.Pool,
 ) -> None:
-    life = life_of_li(pool)
-    shard = life.append(ModelEvent((LI, MAIL), 100, 100))
-    life.append(ModelEvent((LI, DEVICE), 101, 101))
-    await fold_old_life(life, shard)
-    await life.erase()
+    life, _ = await new_life_of_li(pool)
     # The worker knew these three together, and each of them is stored.
     life.append(ModelEvent(WHOLE, 102, 102))
     await life.check()
@@ -188,11 +194,7 @@ async def test_evidence_between_identifiers_that_all_live_again_is_added_after_a
 async def test_event_that_is_folded_late_after_an_erasure_adds_its_evidence(
     pool: asyncpg.Pool,
 ) -> None:
-    life = life_of_li(pool)
-    shard = life.append(ModelEvent((LI, MAIL), 100, 100))
-    life.append(ModelEvent((LI, DEVICE), 101, 101))
-    await fold_old_life(life, shard)
-    await life.erase()
+    life, shard = await new_life_of_li(pool)
     life.append(ModelEvent(WHOLE, 102, 102))
     first = life.folded[shard]
     batch = replace(life.log.batch(shard, first, 1), is_late=True)

@@ -40,7 +40,7 @@ journeys:
     steps: [{wait: 30d}, {put: {tag: patient}}]
 """
 #: What is published is deleted by its age, as its readers need it until then.
-BY_AGE = ("outbox",)
+BY_AGE = {"outbox"}
 #: The runs of a workspace, and the events for which its journeys have waited.
 COUNTS = """
 SELECT (SELECT count(*) FROM activation.run WHERE workspace_id = $1) AS runs,

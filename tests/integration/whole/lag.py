@@ -12,8 +12,10 @@ from integration.whole.whole_system import SHARDS, WholeSystem
 from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from service_fixtures import wait_until
 
+from services import SERVICES
+
 #: In the order in which an event passes them; each has its first generation of state.
-FOLDING = ("identity", "profile", "segment", "activation")
+FOLDING = SERVICES[1:]
 #: Folds of the shard wait for this lock; an erasure, which waits for folds that are under way, does
 #: not.
 _HOLD = "SELECT FROM {service}_g1.checkpoint WHERE shard = $1 FOR KEY SHARE"

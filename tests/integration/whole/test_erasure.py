@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from integration.whole.erased_life import ErasedLife
+from integration.whole.erased_life import BY_AGE, ErasedLife
 from integration.whole.lag import FOLDING, lagging
 from integration.whole.whole_system import WholeSystem, identifier
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
@@ -48,8 +48,6 @@ identity_policy:
 segments:
   - {id: fans, title: Fans, rule: {count: {event: viewed, at_least: 2}}}
 """
-#: What is published is deleted by its age, as its readers need it until then.
-BY_AGE = {"outbox"}
 LAG_SEEDS = max(2, int(os.environ.get(FAULT_SEEDS, 0)))
 
 
